@@ -1,0 +1,49 @@
+"""``DELETE /auth/sessions`` — sign out my other devices — in front of any Python web application.
+
+A request is read, its credential found, the session looked up, revocations decided, and a response given.
+"""
+
+from sessionward.asgi import ASGIMiddleware
+from sessionward.credential import Carrier, Credential
+from sessionward.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    NotSignedIn,
+    OutcomeUnknown,
+    SessionEnded,
+    SessionwardError,
+    StaleLogin,
+    UsageError,
+)
+from sessionward.session import AsyncBackend, AsyncSignsIn, Backend, Device, Ended, Session, SignsIn
+from sessionward.settings import Settings
+from sessionward.ward import AsyncWard, Ward, of
+from sessionward.wsgi import WSGIMiddleware
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ASGIMiddleware",
+    "AsyncBackend",
+    "AsyncSignsIn",
+    "AsyncWard",
+    "Backend",
+    "BackendUnavailable",
+    "Carrier",
+    "ConfigurationError",
+    "Credential",
+    "Device",
+    "Ended",
+    "NotSignedIn",
+    "OutcomeUnknown",
+    "Session",
+    "SessionEnded",
+    "SessionwardError",
+    "Settings",
+    "SignsIn",
+    "StaleLogin",
+    "UsageError",
+    "WSGIMiddleware",
+    "Ward",
+    "of",
+]

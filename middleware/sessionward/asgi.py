@@ -1,0 +1,157 @@
+"""The door of an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final, Unpack
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sessionward.credential import holds_own
+from sessionward.drive import AsyncDriver, PlainDriver, async_driver, ended, start
+from sessionward.flow import Admission, Forward, end_others, guard, seal
+from sessionward.request import ASGIRequest
+from sessionward.response import Headers, Response, sets_cookie
+from sessionward.session import AnyBackend
+from sessionward.settings import Options
+from sessionward.step import Flow
+from sessionward.visit import Policy, Visit
+from sessionward.ward import ASGI_KEY, AsyncWard, begun, head_goes_out
+
+HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that carry the head of a response, and with it cookies."""
+
+POLICY_VIOLATION: Final = 1008
+"""RFC 6455, 7.4.1. Before the handshake is accepted, servers turn it into 403."""
+
+
+class ASGIMiddleware:
+    """Answers ``DELETE /auth/sessions`` in front of an ASGI application and guards the rest.
+
+    ``backend`` keeps the sessions; a plain one that waits is moved to threads. The keyword settings are those of
+    :class:`sessionward.Settings`; raises :class:`sessionward.ConfigurationError` that names everything wrong with them.
+    """
+
+    def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:
+        self.app = app
+        self._backend = backend
+        self._policy = policy = Policy(backend, settings)
+        abilities, deadline = policy.abilities, policy.settings.deadline
+        self._driver: AsyncDriver = async_driver(backend, deadline, is_async=abilities.is_async, blocks=abilities.blocks)
+        self._plain = None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks)
+        self._signs_in = abilities.signs_in
+        self._guards = not abilities.carriers
+        self._cookie = policy.cookie_name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self.app(scope, receive, self._closing(send))
+        if kind == "http" and scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
+            return await self._answer(scope, send)
+        if self._guards:
+            cookie = self._cookie
+            for name, value in scope["headers"]:
+                if name in _CREDENTIALS and (cookie in value if name == b"cookie" else name != b"authorization" or holds_own(name, value)):
+                    return await self._guarded(scope, receive, send)
+        if not self._signs_in:
+            return await self.app(scope, receive, send)
+        scope[ASGI_KEY] = ward = AsyncWard(self._policy, scope, self._driver, self._plain)
+
+        def sealed(message: Message) -> Awaitable[None]:
+            if message["type"] in HEADS:
+                visit = head_goes_out(ward)
+                if visit is not None and visit.cookie is not None:
+                    return self._send_sealed(visit, message, send)
+            return send(message)
+
+        return await self.app(scope, receive, sealed)
+
+    # --- our route
+
+    async def _answer(self, scope: Scope, send: Send) -> None:
+        ward = AsyncWard(self._policy, scope, self._driver, self._plain)
+        flow = end_others(begun(ward))
+        try:
+            step = await self._driver(flow, start(flow))
+        finally:
+            flow.close()
+        await _send_response(ended(step), send)
+
+    # --- all other routes
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ward = AsyncWard(self._policy, scope, self._driver, self._plain)
+        visit = begun(ward)
+        flow = guard(visit)
+        try:
+            step = await self._driver(flow, start(flow))
+            if not isinstance(step, Forward):
+                refusal = ended(step)
+                assert isinstance(refusal, Response)
+                return await self._refuse(refusal, scope, receive, send)
+            if step.without_credential:
+                scope = ASGIRequest(scope).stripped(self._cookie)
+            if visit.session is not None or self._signs_in:
+                scope[ASGI_KEY] = ward
+
+            def sealed(message: Message) -> Awaitable[None]:
+                if message["type"] in HEADS:
+                    head_goes_out(ward)
+                    if visit.cookie is not None or sets_cookie(message.get("headers", ()), self._cookie):
+                        return self._send_admitted(flow, message, send)
+                return send(message)
+
+            await self.app(scope, receive, sealed)
+        finally:
+            flow.close()
+
+    async def _send_admitted(self, flow: Flow[Admission], message: Message, send: Send) -> None:
+        """Let the flow that admitted the request look at the head of its answer."""
+        step = await self._driver(flow, start(flow, _headers(message)))
+        await send({**message, "headers": ended(step)})
+
+    async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
+        """The same for a request that came without a credential and signed somebody in."""
+        flow = seal(visit, _headers(message))
+        step = await self._driver(flow, start(flow))
+        await send({**message, "headers": ended(step)})
+
+    async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            return await _send_response(response, send)
+        await receive()  # websocket.connect
+        if "websocket.http.response" in scope.get("extensions", {}):
+            return await _send_response(response, send, "websocket.http.response")
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+
+    # --- the end
+
+    def _closing(self, send: Send) -> Send:
+        """The send of the lifespan: the backend closes when the application has."""
+
+        async def closing(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await _close(self._backend)
+            await send(message)
+
+        return closing
+
+
+_CREDENTIALS: Final = frozenset({b"cookie", b"authorization", b"x-session-token"})
+
+
+async def _close(backend: AnyBackend) -> None:
+    close = getattr(backend, "close", None)
+    closed = close() if callable(close) else None
+    if isinstance(closed, Awaitable):
+        await closed
+
+
+async def _send_response(response: Response, send: Send, prefix: str = "http.response") -> None:
+    await send({"type": f"{prefix}.start", "status": int(response.status), "headers": list(response.headers)})
+    await send({"type": f"{prefix}.body", "body": response.body})
+
+
+def _headers(message: Message) -> Headers:
+    return [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]

@@ -1,0 +1,147 @@
+"""Sessions in the memory of one process: for tests, development, and applications with a single worker.
+
+They are gone with the process, and another worker knows nothing of them. Nothing here ever waits, so both doors call
+it in place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import ClassVar
+from uuid import uuid4
+
+from sessionward.credential import Credential
+from sessionward.errors import SessionEnded, StaleLogin
+from sessionward.session import Device, Ended, Session, user_key
+
+
+@dataclass(slots=True)
+class _User:
+    epoch: int = 0
+    raised_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Row:
+    session: Session
+    digest: bytes
+    expires_at: float
+
+
+class MemoryBackend:
+    """Sessions of one process. ``clock`` gives seconds since the epoch; tests pass their own."""
+
+    blocking: ClassVar[bool] = False
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._by_digest: dict[bytes, _Row] = {}
+        self._by_user: dict[str, dict[str, _Row]] = {}
+        self._users: dict[str, _User] = {}
+
+    def find(self, credential: Credential, /) -> Session | None:
+        row = self._by_digest.get(credential.digest)
+        return row.session if row is not None and row.expires_at > self._clock() else None
+
+    def end_others(self, session: Session, /) -> Ended:
+        with self._lock:
+            own = self._by_user.get(session.user_id, {}).get(str(session.id))
+            if own is None or own.expires_at <= self._clock():
+                raise SessionEnded("the session that asked is no longer live")
+            return self._end(session.user_id, keep=own)
+
+    def login(
+        self,
+        user_id: str,
+        digest: bytes,
+        /,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
+        expires_in: float,
+        device: Device,
+        methods: Sequence[str],
+    ) -> Session:
+        with self._lock:
+            now = self._clock()
+            user = self._users.setdefault(user_id, _User())
+            before = self._by_user.get(replaces.user_id, {}).get(str(replaces.id)) if replaces is not None else None
+            if since is not None:
+                stale = since != user.epoch
+            elif replaces is not None and replaces.user_id == user_id:
+                stale = before is None or before.expires_at <= now
+            else:
+                stale = user.raised_at is not None and now - user.raised_at <= age()
+            if stale:
+                raise StaleLogin("the user's sessions were ended after this sign-in began")
+            if before is not None:
+                self._forget(before)
+            at = datetime.fromtimestamp(now, UTC)
+            session = Session(
+                id=uuid4(),
+                user_id=user_id,
+                issued_at=at,
+                authenticated_at=at,
+                expires_at=datetime.fromtimestamp(now + expires_in, UTC),
+                epoch=user.epoch,
+            )
+            row = _Row(session, digest, now + expires_in)
+            self._by_digest[digest] = row
+            self._by_user.setdefault(user_id, {})[str(session.id)] = row
+            return session
+
+    def begin(self, user_id: str, /) -> int:
+        user = self._users.get(user_id)
+        return user.epoch if user is not None else 0
+
+    def end(self, session: Session, /) -> bool:
+        with self._lock:
+            row = self._by_user.get(session.user_id, {}).get(str(session.id))
+            if row is None:
+                return False
+            self._forget(row)
+            return row.expires_at > self._clock()
+
+    def end_all(self, user_id: str, /) -> Ended:
+        with self._lock:
+            return self._end(user_key(user_id), keep=None)
+
+    def list(self, user_id: str, /) -> Sequence[Session]:
+        """The live sessions of a user, newest first."""
+        with self._lock:
+            rows = list(self._by_user.get(user_key(user_id), {}).values())
+            return [row.session for row in reversed(rows) if row.expires_at > self._clock()]
+
+    def purge(self, older_than: float = 0.0) -> int:
+        """Forget sessions that expired more than ``older_than`` seconds ago; how many."""
+        with self._lock:
+            limit = self._clock() - older_than
+            expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
+            for row in expired:
+                self._forget(row)
+            return len(expired)
+
+    def _end(self, user_id: str, *, keep: _Row | None) -> Ended:
+        now = self._clock()
+        rows = [row for row in self._by_user.get(user_id, {}).values() if row is not keep]
+        for row in rows:
+            self._forget(row)
+        user = self._users.setdefault(user_id, _User())
+        user.epoch += 1
+        user.raised_at = now
+        if keep is not None:
+            keep.session = replace(keep.session, epoch=user.epoch)
+        return Ended(sum(row.expires_at > now for row in rows), user.epoch)
+
+    def _forget(self, row: _Row) -> None:
+        del self._by_digest[row.digest]
+        rows = self._by_user[row.session.user_id]
+        del rows[str(row.session.id)]
+        if not rows:
+            del self._by_user[row.session.user_id]

@@ -1,0 +1,277 @@
+"""The same sessions for ASGI applications, without threads where there is an async driver."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from datetime import timedelta
+from time import monotonic
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from sessionward.backends.sql import questions
+from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.sql.plain import BATCH, PlainPool
+from sessionward.backends.sql.pool import Pool
+from sessionward.backends.sql.source import Source, from_engine, from_url, own_engine
+from sessionward.backends.sql.tables import create
+from sessionward.backends.sql.wire import Wire
+from sessionward.credential import Credential
+from sessionward.drive import Threads
+from sessionward.errors import BackendUnavailable, ConfigurationError
+from sessionward.session import Device, Ended, Session, user_key
+from sessionward.settings import Duration, seconds
+
+R = TypeVar("R")
+
+
+class _AsyncPool(Protocol):
+    """Connections, in async colour."""
+
+    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R: ...
+
+    async def with_engine(self, function: Callable[[Engine], R]) -> R: ...
+
+    async def close(self) -> None: ...
+
+
+class AsyncSQLBackend:
+    """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; async colour.
+
+    As :class:`~sessionward.backends.sql.SQLBackend`, whose docstring says what is raised. ``database``: a URL
+    (``sqlite+aiosqlite:///sessions.db``, ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``)
+    or an AsyncEngine of yours.
+
+    Each event loop has connections of its own; ``pool_size`` counts for one loop. A question that changes something
+    runs to its end even if whoever asked is cancelled. On SQLite from a URL a whole question is one hop to a thread
+    with the standard library's ``sqlite3``, where aiosqlite would hop for every cursor call.
+    """
+
+    blocking: ClassVar[bool] = True
+
+    def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
+        if not isinstance(database, (str, URL, AsyncEngine)):
+            raise ConfigurationError(f"database: a URL or an AsyncEngine is needed, not {type(database).__name__}")
+        if isinstance(database, AsyncEngine):
+            source = from_engine(database.sync_engine)
+        else:
+            source = from_url(database, is_async=True)
+        self.pool_size = pool_size
+        self._deadline = seconds(deadline)
+        self._pool: _AsyncPool
+        if source.engine is None and source.language.dialect is SQLITE:
+            self._pool = _ThreadPool(source, size=pool_size, deadline=self._deadline)
+        else:
+            self._pool = _LoopPool(source, size=pool_size, deadline=self._deadline)
+
+    def within(self, deadline: float, /) -> AsyncSQLBackend:
+        """The same backend, over the same connections, with another deadline in seconds."""
+        view = copy.copy(self)
+        view._deadline = deadline
+        return view
+
+    async def create_tables(self) -> None:
+        """Create what is missing of the two tables and their index. Safe to repeat, and in several workers at once."""
+        await self._pool.with_engine(create)
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        digest = credential.digest
+        return await self._pool.ask(lambda wire: questions.find(wire, digest), self._deadline, writes=False)
+
+    async def end_others(self, session: Session, /) -> Ended:
+        return await self._pool.ask(lambda wire: questions.end_others(wire, session), self._deadline, writes=True)
+
+    async def login(
+        self,
+        user_id: str,
+        digest: bytes,
+        /,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
+        expires_in: float,
+        device: Device,
+        methods: Sequence[str],
+    ) -> Session:
+        new = questions.SignIn(
+            user_id=user_key(user_id),
+            digest=digest,
+            since=since,
+            age=age,
+            replaces=replaces,
+            expires_in=expires_in,
+            device=device,
+            methods=methods,
+        )
+        return await self._pool.ask(lambda wire: questions.login(wire, new), self._deadline, writes=True)
+
+    async def begin(self, user_id: str, /) -> int:
+        user = user_key(user_id)
+        return await self._pool.ask(lambda wire: questions.epoch(wire, user), self._deadline, writes=False)
+
+    async def end(self, session: Session, /) -> bool:
+        return await self._pool.ask(lambda wire: questions.end(wire, session), self._deadline, writes=True)
+
+    async def end_all(self, user_id: str, /) -> Ended:
+        """End all sessions of a user, from a job or a shell."""
+        user = user_key(user_id)
+        return await self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+
+    async def list(self, user_id: str, /) -> Sequence[Session]:
+        """The live sessions of a user, newest first."""
+        user = user_key(user_id)
+        return await self._pool.ask(lambda wire: questions.listed(wire, user), self._deadline, writes=False)
+
+    async def purge(self, older_than: float | timedelta) -> int:
+        """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
+        age, total, after = seconds(older_than), 0, questions.NOBODY
+        while True:
+            batch = after
+            count, last = await self._pool.ask(lambda wire: questions.purge(wire, age, batch, BATCH), self._deadline, writes=True)
+            total += count
+            if last is None:
+                return total
+            after = last
+
+    async def close(self) -> None:
+        """Close the idle connections of this event loop. Not final: the next question opens again."""
+        await self._pool.close()
+
+
+class _ThreadPool:
+    """A plain pool behind threads: one hop for a whole question."""
+
+    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
+        self._plain = PlainPool(source, size=size, deadline=deadline)
+        self._threads = Threads(size)
+
+    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
+        ends = monotonic() + deadline
+
+        def ask() -> R:
+            return self._plain.ask(question, max(0.001, ends - monotonic()), writes=writes)
+
+        return await self._threads.run(deadline, ask)
+
+    async def with_engine(self, function: Callable[[Engine], R]) -> R:
+        return await self._threads.run(60.0, lambda: function(self._plain.engine()))
+
+    async def close(self) -> None:
+        await self._threads.run(60.0, self._plain.close)
+
+
+class _LoopPool:
+    """Connections of one event loop each: a driver's futures belong to the loop that made them."""
+
+    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
+        self._source = source
+        self._size = size
+        self._deadline = deadline
+        self._made: dict[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[None]]] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
+        pool = await self._here()
+        if not writes:
+            return await _ask(pool, question, deadline)
+        return await self._to_the_end(_ask(pool, question, deadline))
+
+    async def with_engine(self, function: Callable[[Engine], R]) -> R:
+        pool = await self._here()
+        return await self._to_the_end(greenlet_spawn(function, pool.engine))
+
+    async def close(self) -> None:
+        made = self._made.pop(asyncio.get_running_loop(), None)
+        if made is not None:
+            await made[1].aclose()
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, R]) -> R:
+        """Begun means finished: whoever is cancelled stops waiting, and the work goes on until its deadline."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that an answer nobody waits for is not reported as lost
+
+    async def _here(self) -> Pool:
+        loop = asyncio.get_running_loop()
+        made = self._made.get(loop)
+        if made is not None:
+            return made[0]
+        for other in [other for other in self._made if other.is_closed()]:
+            del self._made[other]
+        source = self._source
+        if source.engine is not None:
+            pool = Pool(source.engine, source.language, own=False)
+        else:
+            pool = Pool(own_engine(source, pool_size=self._size, deadline=self._deadline, connect=None), source.language, own=True)
+        closing = self._until_the_loop_ends(pool)
+        self._made[loop] = pool, closing
+        await closing.__anext__()
+        return pool
+
+    async def _until_the_loop_ends(self, pool: Pool) -> AsyncGenerator[None]:
+        """Waits at its ``yield`` until it is closed: by ``close()``, or by the loop, which ends its generators first."""
+        try:
+            yield
+        finally:
+            self._made.pop(asyncio.get_running_loop(), None)
+            if self._source.engine is None:
+                await greenlet_spawn(pool.engine.dispose)
+
+
+async def _ask(pool: Pool, question: Callable[[Wire], R], deadline: float) -> R:
+    try:
+        async with asyncio.timeout(deadline) as timeout:
+            return await greenlet_spawn(pool.ask, question, _LoopLimit(deadline, timeout))
+    except TimeoutError as late:
+        raise BackendUnavailable(f"no connection within {deadline:g} s") from late
+
+
+class _LoopLimit:
+    """A deadline kept by the event loop: the wait for a connection is cancelled, a connection in use is killed.
+
+    Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent.
+    """
+
+    __slots__ = ("_ends", "_handle", "_in_time", "_timeout", "deadline")
+
+    def __init__(self, deadline: float, timeout: asyncio.Timeout) -> None:
+        self.deadline = deadline
+        self._ends = asyncio.get_running_loop().time() + deadline
+        self._timeout = timeout
+        self._handle: asyncio.TimerHandle | None = None
+        self._in_time = True
+
+    def left(self) -> float:
+        return max(0.0, self._ends - asyncio.get_running_loop().time())
+
+    def connecting(self) -> None:
+        if not self._timeout.expired():
+            self._timeout.reschedule(self._ends)
+
+    def connected(self, kill: Callable[[], None]) -> None:
+        if not self._timeout.expired():
+            self._timeout.reschedule(None)
+        self._handle = asyncio.get_running_loop().call_at(self._ends, self._expire, kill)
+
+    def call_off(self) -> bool:
+        if self._handle is not None:
+            self._handle.cancel()
+        return self._in_time
+
+    def pause(self, seconds: float) -> None:
+        await_only(asyncio.sleep(seconds))
+
+    def _expire(self, kill: Callable[[], None]) -> None:
+        self._in_time = False
+        kill()

@@ -1,0 +1,149 @@
+"""One question on one connection: taken from a pool, bounded in time, given back clean or not at all.
+
+Written once, plain. In async colour SQLAlchemy runs it in a greenlet, so that the same lines wait on an async driver.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import PoolProxiedConnection
+
+from sessionward.backends.sql.dialect import Trouble, code_of, is_definite, trouble
+from sessionward.backends.sql.wire import Language, Phase, Wire
+from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
+
+R = TypeVar("R")
+
+TRIES: Final = 5
+PAUSE: Final = (0.001, 0.02)
+"""Seconds between tries after a conflict, drawn anew each time."""
+
+
+class Limit(Protocol):
+    """The deadline of one question, in the colour of its backend."""
+
+    deadline: float
+
+    def left(self) -> float:
+        """Seconds that are left, not below zero."""
+        ...
+
+    def connecting(self) -> None:
+        """There is no connection yet: break off the waiting for one."""
+        ...
+
+    def connected(self, kill: Callable[[], None]) -> None:
+        """From now on, break off by killing the connection."""
+        ...
+
+    def call_off(self) -> bool:
+        """The question is answered. False if it was broken off: then the connection is dead."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait, in the colour of the backend."""
+        ...
+
+
+class _Again(Exception):
+    """The same question may succeed on another try; the cause says what became of this one."""
+
+    def __init__(self, why: BackendUnavailable) -> None:
+        self.why = why
+
+
+class Pool:
+    """Connections of one Engine, ours or the user's."""
+
+    def __init__(self, engine: Engine, language: Language, *, own: bool) -> None:
+        self.engine = engine
+        self._language = language
+        self._own = own
+
+    def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
+        """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._once(question, limit)
+            except _Again as again:
+                pause = random.uniform(*PAUSE)
+                if attempt == TRIES or limit.left() <= pause:
+                    raise again.why from again.__cause__
+                limit.pause(pause)
+        raise AssertionError  # the last try returns or raises
+
+    def _once(self, question: Callable[[Wire], R], limit: Limit) -> R:
+        held = self._take(limit)
+        connection = held.connection if isinstance(held, Connection) else held
+        wire = Wire(connection.dbapi_connection, self._language, max(1, int(limit.left() * 1000)))
+        limit.connected(partial(self._language.kill, connection.driver_connection))
+        try:
+            answer = question(wire)
+        except BaseException as failure:
+            in_time = limit.call_off()
+            if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
+                held.close()  # a decision of ours; its transaction has been rolled back
+                raise
+            self._discard(held, connection)
+            if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
+                raise
+            raise self._meaning(failure, wire.phase, in_time, limit) from failure
+        if limit.call_off():
+            held.close()
+        else:  # the deadline came when the answer was here already: it is true, but the connection is gone
+            self._discard(held, connection)
+        return answer
+
+    # --- connections
+
+    def _take(self, limit: Limit) -> PoolProxiedConnection | Connection:
+        limit.connecting()
+        try:
+            if self._own:
+                return self.engine.raw_connection()
+            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except SessionwardError:
+            raise
+        except PoolTimeout as error:
+            raise BackendUnavailable("all connections of the pool are in use") from error
+        except Exception as error:
+            cause = getattr(error, "orig", None) or error
+            text = (str(cause).splitlines() or [""])[0][:200]
+            raise BackendUnavailable(f"no connection to {self._language.dialect.spoken}: {text}") from error
+
+    def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
+        """Close at driver level: whatever transaction was open there, the server ends it."""
+        self._language.kill(connection.driver_connection)
+        try:
+            held.invalidate()
+            held.close()
+        except Exception:  # closing what is dead may fail in as many ways as there are drivers
+            pass
+
+    # --- failures
+
+    def _meaning(self, failure: BaseException, phase: Phase, in_time: bool, limit: Limit) -> Exception:
+        dialect = self._language.dialect
+        if phase is Phase.COMMITTING and not (in_time and is_definite(failure, dialect)):
+            return OutcomeUnknown(f"{dialect.spoken} fell silent while it committed: {code_of(failure, dialect)}")
+        if not in_time:
+            return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.deadline:g} s")
+        kind = self._kind(failure)
+        if kind is Trouble.NO_TABLE:
+            return ConfigurationError("the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations")
+        why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
+        if kind is Trouble.GONE and self._own:
+            self.engine.dispose()  # the others in the pool are as old: the next try connects anew
+        return _Again(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
+
+    def _kind(self, failure: BaseException) -> Trouble:
+        dbapi: Any = self.engine.dialect.dbapi
+        if not isinstance(failure, dbapi.Error):
+            return Trouble.OTHER
+        return trouble(failure, self._language.dialect)

@@ -1,0 +1,242 @@
+"""What is asked of the tables, statement by statement, and the order of the locks (DESIGN.md 5).
+
+Every change of a user's sessions locks the user's row first. Then it reads what it decides on, so that it sees all
+that was committed before the lock was got: a single clever UPDATE decides on what it saw before it waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sessionward.backends.sql.wire import Wire
+from sessionward.errors import SessionEnded, SessionwardError, StaleLogin, UsageError
+from sessionward.session import Device, Ended, Session
+
+_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch"
+_LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
+_JOINED: Final = "sessionward_sessions s JOIN sessionward_users u ON u.user_id = s.user_id"
+
+STATEMENTS: Final = {
+    "find": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.digest = :digest AND s.ended_at IS NULL AND s.expires_at > {{now}}",
+    "list": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.user_id = :user AND s.ended_at IS NULL AND s.expires_at > {{now}}"
+    " ORDER BY s.issued_at DESC, s.id",
+    "epoch": "SELECT epoch FROM sessionward_users WHERE user_id = :user",
+    "lock_user": "SELECT epoch, raised_at, {now} FROM sessionward_users WHERE user_id = :user{lock}",
+    "add_user": "{add_user}",
+    "lock_own": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND {_LIVE}{{lock}}",
+    "end_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
+    f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
+    "end_expired": "UPDATE sessionward_sessions SET ended_at = {now}, reason = 'expired'"
+    " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
+    "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
+    " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
+    "raise": "UPDATE sessionward_users SET epoch = epoch + 1, raised_at = {now} WHERE user_id = :user",
+    "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
+    " methods, ip_address, user_agent) VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent)",
+    "dead_ids": "SELECT id FROM sessionward_sessions WHERE id > :after AND (ended_at < :limit OR expires_at < :limit)"
+    " ORDER BY id LIMIT :batch",
+    "delete": "DELETE FROM sessionward_sessions WHERE id > :after AND id <= :last AND (ended_at < :limit OR expires_at < :limit)",
+    "now": "SELECT {now}",
+}
+
+NOBODY: Final = UUID(int=0)
+"""No session has this id."""
+
+CLOCK_RATE: Final = 1.001
+"""How much faster the database's clock may run than ours while it is being set right; adjtime(3) slews by 500 ppm."""
+
+_User = tuple[int, datetime | None, datetime]
+
+
+def find(wire: Wire, digest: bytes) -> Session | None:
+    row = wire.row("find", digest=digest)
+    return None if row is None else _session(wire, row)
+
+
+def listed(wire: Wire, user_id: str) -> Sequence[Session]:
+    return [_session(wire, row) for row in wire.rows("list", user=wire.dialect.user_in(user_id))]
+
+
+def epoch(wire: Wire, user_id: str) -> int:
+    row = wire.row("epoch", user=wire.dialect.user_in(user_id))
+    return 0 if row is None else int(row[0])
+
+
+def end_others(wire: Wire, session: Session) -> Ended:
+    own = _uuid(session)
+
+    def body(wire: Wire) -> Ended:
+        before, _, _ = _lock_user(wire, session.user_id)
+        if wire.row("lock_own", id=wire.dialect.id_in(own), user=wire.dialect.user_in(session.user_id)) is None:
+            raise SessionEnded("the session that asked is no longer live")
+        return _end(wire, session.user_id, before, keep=own, reason="others")
+
+    return _with_users(wire, [session.user_id], body)
+
+
+def end_all(wire: Wire, user_id: str) -> Ended:
+    def body(wire: Wire) -> Ended:
+        before, _, _ = _lock_user(wire, user_id)
+        return _end(wire, user_id, before, keep=NOBODY, reason="all")
+
+    return _with_users(wire, [user_id], body)
+
+
+def end(wire: Wire, session: Session) -> bool:
+    def body(wire: Wire) -> bool:
+        _lock_user(wire, session.user_id)
+        return _end_one(wire, session, by=_uuid(session), reason="logout")
+
+    return _with_users(wire, [session.user_id], body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """Everything that a login brings."""
+
+    user_id: str
+    digest: bytes
+    since: int | None
+    age: Callable[[], float]
+    replaces: Session | None
+    expires_in: float
+    device: Device
+    methods: Sequence[str]
+
+
+def login(wire: Wire, new: SignIn) -> Session:
+    users = sorted({new.user_id, *([new.replaces.user_id] if new.replaces else [])}, key=str.encode)
+
+    def body(wire: Wire) -> Session:
+        locked = {user_id: _lock_user(wire, user_id) for user_id in users}
+        _check_fresh(wire, new, locked[new.user_id])
+        epoch, _, now = locked[new.user_id]
+        session = Session(
+            id=uuid4(),
+            user_id=new.user_id,
+            issued_at=now,
+            authenticated_at=now,
+            expires_at=now + timedelta(seconds=new.expires_in),
+            epoch=epoch,
+        )
+        if new.replaces is not None:
+            _end_one(wire, new.replaces, by=_uuid(session), reason="replaced")
+        _add(wire, new, session)
+        return session
+
+    return _with_users(wire, users, body)
+
+
+def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
+    """Delete the next ``batch`` sessions that ended or expired more than ``older_than`` seconds ago, in order of ids.
+
+    Answers how many, and the last id, after which the next batch begins; None when there are no more.
+    """
+    dialect = wire.dialect
+    now = wire.row("now")
+    assert now is not None
+    limit = dialect.time_in(dialect.time_out(now[0]) - timedelta(seconds=older_than))
+    rows = wire.rows("dead_ids", after=dialect.id_in(after), limit=limit, batch=batch)
+    if not rows:
+        return 0, None
+    last = rows[-1][0]
+    return wire.change("delete", after=dialect.id_in(after), last=last, limit=limit), dialect.id_out(last)
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def _with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], Any]) -> Any:
+    """A transaction that locks rows of users. A missing row is added before, in a transaction of its own.
+
+    MariaDB's insert-ignore leaves a shared lock on a row that is there, and two that hold it wait for each other.
+    """
+    try:
+        return wire.transact(body)
+    except _NoRow:
+        for user_id in user_ids:
+            wire.change("add_user", user=wire.dialect.user_in(user_id))
+        return wire.transact(body)
+
+
+class _NoRow(SessionwardError):
+    """A user has no row yet."""
+
+
+def _lock_user(wire: Wire, user_id: str) -> _User:
+    row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
+    if row is None:
+        raise _NoRow(user_id)
+    epoch, raised_at, now = row
+    out = wire.dialect.time_out
+    return int(epoch), None if raised_at is None else out(raised_at), out(now)
+
+
+def _check_fresh(wire: Wire, new: SignIn, user: _User) -> None:
+    """P3: the first of its three forms that applies."""
+    epoch, raised_at, now = user
+    if new.since is not None:
+        stale = new.since != epoch
+    elif new.replaces is not None and new.replaces.user_id == new.user_id:
+        own = wire.dialect.id_in(_uuid(new.replaces))
+        stale = wire.row("lock_own", id=own, user=wire.dialect.user_in(new.user_id)) is None
+    else:
+        stale = raised_at is not None and (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
+    if stale:
+        raise StaleLogin("the user's sessions were ended after this sign-in began")
+
+
+def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> Ended:
+    dialect = wire.dialect
+    user, kept = dialect.user_in(user_id), dialect.id_in(keep)
+    by = None if keep == NOBODY else kept
+    count = wire.change("end_live", user=user, keep=kept, by=by, reason=reason)
+    wire.change("end_expired", user=user, keep=kept)  # so that a clock set back does not bring them back (P6)
+    wire.change("raise", user=user)  # last, so that it notes the time as late as it can
+    return Ended(count, before + 1)
+
+
+def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> bool:
+    dialect = wire.dialect
+    own = dialect.id_in(_uuid(session))
+    return wire.change("end_one", id=own, user=dialect.user_in(session.user_id), by=dialect.id_in(by), reason=reason) > 0
+
+
+def _add(wire: Wire, new: SignIn, session: Session) -> None:
+    dialect = wire.dialect
+    assert session.issued_at is not None and session.expires_at is not None
+    wire.change(
+        "add_session",
+        id=dialect.id_in(_uuid(session)),
+        user=dialect.user_in(new.user_id),
+        digest=new.digest,
+        issued=dialect.time_in(session.issued_at),
+        expires=dialect.time_in(session.expires_at),
+        methods=" ".join(new.methods)[:255],
+        ip=new.device.ip_address[:64] if new.device.ip_address else None,
+        agent=new.device.user_agent[:512] if new.device.user_agent else None,
+    )
+
+
+def _session(wire: Wire, row: Sequence[Any]) -> Session:
+    id, user_id, issued_at, authenticated_at, expires_at, epoch = row
+    dialect = wire.dialect
+    out = dialect.time_out
+    return Session(
+        id=dialect.id_out(id),
+        user_id=dialect.user_out(user_id),
+        issued_at=out(issued_at),
+        authenticated_at=out(authenticated_at),
+        expires_at=out(expires_at),
+        epoch=epoch,
+    )
+
+
+def _uuid(session: Session) -> UUID:
+    if not isinstance(session.id, UUID):
+        raise UsageError("this session was not made by this backend: its id is not a UUID")
+    return session.id

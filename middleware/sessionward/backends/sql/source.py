@@ -1,0 +1,153 @@
+"""From a URL or an Engine to connections: what is accepted, and what is said about the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from sessionward.backends.sql.dialect import DIALECTS, SQLITE
+from sessionward.backends.sql.questions import STATEMENTS
+from sessionward.backends.sql.wire import Language
+from sessionward.errors import ConfigurationError
+
+_PLAIN: Final = {
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+pysqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mariadb+pymysql": "mariadb+pymysql",
+}
+_ASYNC: Final = {
+    "sqlite": "sqlite+pysqlite",  # whole questions in a thread, on the standard library's sqlite3
+    "sqlite+aiosqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+psycopg_async",
+    "postgresql": "postgresql+psycopg_async",
+    "postgresql+psycopg": "postgresql+psycopg_async",
+    "postgresql+psycopg_async": "postgresql+psycopg_async",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "mysql": "mysql+asyncmy",
+    "mysql+asyncmy": "mysql+asyncmy",
+    "mariadb": "mariadb+asyncmy",
+    "mariadb+asyncmy": "mariadb+asyncmy",
+}
+_EXTRAS: Final = {
+    "psycopg": ("psycopg", "postgresql"),
+    "psycopg_async": ("psycopg", "postgresql"),
+    "asyncpg": ("asyncpg", "asyncpg"),
+    "pymysql": ("pymysql", "mysql"),
+    "asyncmy": ("asyncmy", "mysql-async"),
+}
+"""Driver to its module and the extra that brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where connections come from. ``engine``: the user's own, or None where we make our own from ``url``."""
+
+    url: URL
+    engine: Engine | None
+    language: Language
+
+
+def from_url(text: str | URL, *, is_async: bool) -> Source:
+    """Raises :class:`ConfigurationError` for what we do not speak, or whose driver is not installed."""
+    accepted = _ASYNC if is_async else _PLAIN
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ConfigurationError("database: this is not a database URL; write for example sqlite:///sessions.db") from None
+    drivername = accepted.get(url.drivername)
+    if drivername is None:
+        other, twin = (_PLAIN, "SQLBackend") if is_async else (_ASYNC, "AsyncSQLBackend")
+        way_out = f"use {twin} for it, or " if url.drivername in other else ""
+        raise ConfigurationError(f"database: {url.drivername}:// is not spoken here; {way_out}take one of {', '.join(sorted(accepted))}")
+    url = url.set(drivername=drivername)
+    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database or "mode=memory" in url.database):
+        raise ConfigurationError("database: an SQLite database in memory belongs to one connection; name a file, or use MemoryBackend()")
+    dialect = url.get_dialect()
+    driver: str = dialect.driver
+    module, extra = _EXTRAS.get(driver, ("sqlite3", ""))
+    needed = [module] + (["greenlet"] if dialect.is_async else [])
+    if any(find_spec(name) is None for name in needed):
+        raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}; install it with: pip install 'sessionward[{extra}]'")
+    paramstyle = dialect.default_paramstyle
+    spoken = DIALECTS[url.get_backend_name()]
+    return Source(url, None, Language.of(spoken, driver, paramstyle, STATEMENTS, own=True))
+
+
+def from_engine(engine: Engine) -> Source:
+    """The user's own Engine, which is never changed and never disposed."""
+    dialect = engine.dialect
+    spoken = DIALECTS.get(dialect.name)
+    if spoken is None:
+        raise ConfigurationError(f"database: an Engine for {dialect.name} is not spoken here; take one of {', '.join(sorted(DIALECTS))}")
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
+        raise ConfigurationError(
+            f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward needs one that"
+            " nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
+        )
+    return Source(engine.url, engine, Language.of(spoken, dialect.driver, dialect.paramstyle, STATEMENTS, own=False))
+
+
+def own_engine(source: Source, *, pool_size: int, deadline: float, connect: Callable[[Callable[[], Any]], Any] | None) -> Engine:
+    """An Engine of ours: autocommit, no overflow, nothing in its logs.
+
+    ``connect`` is handed the making of each connection, to bound it in time; None lets it happen as it does.
+    """
+    arguments: dict[str, Any] = {}
+    name = source.url.get_backend_name()
+    if source.language.dialect is SQLITE:
+        arguments["timeout"] = deadline
+    elif name == "postgresql" and source.url.get_driver_name().startswith("psycopg"):
+        arguments["connect_timeout"] = max(2, math.ceil(deadline))
+    engine = create_engine(
+        source.url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=60,  # never waited for: whoever asks has a permit, or a deadline of its own
+        pool_use_lifo=True,
+        pool_reset_on_return=None,
+        hide_parameters=True,
+        connect_args=arguments,
+    )
+    for command in _greeting(name, deadline):
+        _greet(engine, command)
+    if connect is not None:
+        bounded = connect
+
+        def do_connect(dialect: Any, record: Any, args: Any, parameters: Any) -> Any:
+            return bounded(lambda: dialect.connect(*args, **parameters))
+
+        event.listen(engine, "do_connect", do_connect)
+    return engine
+
+
+def _greeting(name: str, deadline: float) -> list[str]:
+    """What each new connection of ours is told first."""
+    if name == "sqlite":
+        return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
+    if name in ("mysql", "mariadb"):
+        seconds = max(1, math.ceil(deadline))
+        return [f"SET SESSION innodb_lock_wait_timeout = {seconds} /*M! , SESSION idle_transaction_timeout = {seconds} */"]
+    return []
+
+
+def _greet(engine: Engine, command: str) -> None:
+    def greet(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(command)
+        cursor.close()
+
+    event.listen(engine, "connect", greet)

@@ -1,0 +1,76 @@
+"""The two tables, as SQLAlchemy knows them: hand ``metadata`` to Alembic and it sees them.
+
+Times are UTC. A session's token is nowhere: ``digest`` is its SHA-256.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Engine, Index, LargeBinary, MetaData, String, Table, Uuid, false, text
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.exc import DBAPIError
+
+from sessionward.errors import BackendUnavailable
+
+metadata: Final = MetaData()
+
+# Byte for byte (DESIGN.md 5): `Bob`, `bob` and `bob ` are three users. SQLite compares so by itself.
+_USER_ID: Final = (
+    String(255).with_variant(postgresql.VARCHAR(255, collation="C"), "postgresql").with_variant(mysql.VARBINARY(255), "mysql", "mariadb")
+)
+_TIME: Final = DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_ID: Final = Uuid().with_variant(mysql.CHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+_DIGEST: Final = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
+_MYSQL: Final = {f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))}
+
+users: Final = Table(
+    "sessionward_users",
+    metadata,
+    Column("user_id", _USER_ID, primary_key=True),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's other sessions were ended"),
+    Column("raised_at", _TIME, comment="when the epoch was raised last"),
+    Column("closed", Boolean, nullable=False, server_default=false(), comment="companions: only a new sign-in mints"),
+    **_MYSQL,
+)
+
+sessions: Final = Table(
+    "sessionward_sessions",
+    metadata,
+    Column("id", _ID, primary_key=True, comment="public, never a credential"),
+    Column("user_id", _USER_ID, nullable=False),
+    Column("digest", _DIGEST, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("issued_at", _TIME, nullable=False),
+    Column("authenticated_at", _TIME, nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+    Column("last_seen_at", _TIME, nullable=False),
+    Column("ended_at", _TIME),
+    Column("ended_by", _ID, comment="the session that ended it, if one did"),
+    Column("reason", String(16), comment="others, all, logout, replaced or expired"),
+    Column("methods", String(255), nullable=False, server_default="", comment="how the person signed in, separated by blanks"),
+    Column("ip_address", String(64)),
+    Column("user_agent", String(512)),
+    Column("link", _DIGEST, comment="companions: digest of the application's own session"),
+    **_MYSQL,
+)
+
+# Rows that have ended cost nothing: they are not in the index, or (MariaDB, MySQL) in another part of it.
+live: Final = Index(
+    "sessionward_sessions_live",
+    sessions.c.user_id,
+    sessions.c.ended_at,
+    postgresql_where=sessions.c.ended_at.is_(None),
+    sqlite_where=sessions.c.ended_at.is_(None),
+)
+
+
+def create(engine: Engine) -> None:
+    """Create what is missing. Another process may be doing the same: what it was faster with is there then."""
+    for attempt in range(5):
+        try:
+            metadata.create_all(engine)
+        except DBAPIError as error:
+            if attempt == 4:
+                raise BackendUnavailable(f"the tables could not be created: {type(error.orig).__name__}") from error
+        else:
+            return

@@ -1,0 +1,100 @@
+"""A driver's connection, for the length of one question.
+
+It is in autocommit: checks are single statements without a transaction around them, and transactions begin and end
+by statements of our own, READ COMMITTED said explicitly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from sessionward.backends.sql.dialect import SQLITE, Dialect, Statement, compiled, killer, speaker
+from sessionward.errors import SessionwardError
+
+R = TypeVar("R")
+
+
+class Phase(Enum):
+    """How far a question has come; it tells what a failure leaves behind."""
+
+    READING = "nothing has been changed"
+    WRITING = "nothing is committed yet"
+    COMMITTING = "the commit has been sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What is said to one database through one driver."""
+
+    dialect: Dialect
+    begin: str
+    statements: Mapping[str, Statement]
+    say: Callable[[Any, str], None]
+    kill: Callable[[Any], None]
+
+    @classmethod
+    def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> Language:
+        statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
+        return cls(dialect, dialect.own_begin if own else dialect.begin, statements, speaker(driver), killer(driver))
+
+
+class Wire:
+    """One connection, one question. ``milliseconds``: how long a statement of a transaction may wait for a lock."""
+
+    __slots__ = ("_connection", "_language", "dialect", "milliseconds", "phase")
+
+    def __init__(self, connection: Any, language: Language, milliseconds: int) -> None:
+        self._connection = connection
+        self._language = language
+        self.dialect = language.dialect
+        self.milliseconds = milliseconds
+        self.phase = Phase.READING
+
+    def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
+        """All rows of a statement."""
+        cursor = self._execute(name, values)
+        rows: Sequence[Sequence[Any]] = cursor.fetchall()
+        cursor.close()
+        return rows
+
+    def row(self, name: str, **values: Any) -> Sequence[Any] | None:
+        """The first row of a statement, or None."""
+        rows = self.rows(name, **values)
+        return rows[0] if rows else None
+
+    def change(self, name: str, **values: Any) -> int:
+        """How many rows a statement has changed."""
+        cursor = self._execute(name, values)
+        count: int = cursor.rowcount
+        cursor.close()
+        return count
+
+    def transact(self, body: Callable[[Wire], R]) -> R:
+        """Run ``body`` in a transaction: all of it or nothing (P4)."""
+        self.phase = Phase.WRITING
+        self._say(self._language.begin.format(ms=self.milliseconds))
+        try:
+            result = body(self)
+        except SessionwardError:  # a decision, not a failure: the connection stays good
+            self._say("ROLLBACK")
+            self.phase = Phase.READING
+            raise
+        self.phase = Phase.COMMITTING
+        self._say("COMMIT")
+        self.phase = Phase.READING
+        return result
+
+    def _say(self, script: str) -> None:
+        self._language.say(self._connection, script)
+
+    def _execute(self, name: str, values: dict[str, Any]) -> Any:
+        text, order = self._language.statements[name]
+        if self.dialect is SQLITE:
+            values["now"] = SQLITE.time_in(datetime.now(UTC))
+        cursor = self._connection.cursor()
+        cursor.execute(text, tuple([values[parameter] for parameter in order]))
+        return cursor

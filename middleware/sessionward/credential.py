@@ -1,0 +1,262 @@
+"""What can sign someone in: find it, sign it, digest it, take it out, never show it.
+
+CONTRACT.md 2 is the source of every rule here. The reader works on bytes, never unquotes and never decodes: whatever
+it returns stands in the request exactly so. Its time is linear in the length of what it reads.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import secrets as random
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from itsdangerous import Signer
+from itsdangerous.signer import HMACAlgorithm, SigningAlgorithm
+
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_CHARACTERS: Final = 26
+"""26 of 62 characters are 154 bits (ASVS 5.0 11.5.1 asks for 128)."""
+TOKEN_LENGTH: Final = RANDOM_CHARACTERS + 6
+"""A CRC-32 takes six digits in base 62. It refuses typing errors and other people's keys without a backend call."""
+BLANKS: Final = b" \t"
+
+_PAIRS: Final = [(a + b).encode() for a in ALPHABET for b in ALPHABET]
+
+
+class Credential:
+    """Something that claims to be a session: shown to a backend, to nobody else.
+
+    ``digest`` is the SHA-256 of the value, 32 bytes, which is what our own backends keep. ``reveal()`` is for backends
+    whose table holds the plain value. ``repr``, ``str`` and ``format`` show nothing, and it refuses to be pickled.
+    """
+
+    __slots__ = ("_value", "digest")
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        self.digest: bytes = hashlib.sha256(value).digest()
+
+    def reveal(self) -> str:
+        """The value as it stood in the request; its text is latin-1, one character a byte."""
+        return self._value.decode("latin-1")
+
+    def __repr__(self) -> str:
+        return "<Credential>"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Credential) and hmac.compare_digest(self.digest, other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential is a secret and is not pickled")
+
+
+class Reading(enum.Enum):
+    """What a request says about its caller when it does not say it well enough to ask a backend."""
+
+    NONE = enum.auto()  # nothing of ours at all
+    FOREIGN = enum.auto()  # an X-Session-Token that does not have the form of ours: decides, signs nobody in
+    DEAD = enum.auto()  # a cookie of our name that cannot prove anything: forged, truncated, quoted, another purpose
+    AMBIGUOUS = enum.auto()  # several values of which at least one is ours
+    AMBIGUOUS_FOREIGN = enum.auto()  # several X-Session-Token values, none of our form
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def new_token() -> str:
+    """A new session token: 26 random characters and their check."""
+    body = "".join(random.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+    return body + _check(body.encode()).decode()
+
+
+def is_token(value: bytes) -> bool:
+    """Whether ``value`` has the form of our token, check included. Says nothing about any session."""
+    return len(value) == TOKEN_LENGTH and value.isalnum() and _check(value[:RANDOM_CHARACTERS]) == value[RANDOM_CHARACTERS:]
+
+
+def _check(body: bytes) -> bytes:
+    """CRC-32 in base 62, most significant digit first, padded with ``0``."""
+    rest, low = divmod(zlib.crc32(body), 3844)
+    high, middle = divmod(rest, 3844)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
+
+
+# --- signatures -------------------------------------------------------------------------------------------------------
+
+
+class _PreparedHMAC(SigningAlgorithm):
+    """itsdangerous' HMAC with the key schedule done once: the same bytes, without four SHA-256 blocks a request."""
+
+    def __init__(self, derived_key: bytes) -> None:
+        self._prepared = hmac.new(derived_key, digestmod="sha256")
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        mac = self._prepared.copy()
+        mac.update(value)
+        return mac.digest()
+
+
+class Signature:
+    """Signs one purpose for one audience, and recognises what any of the secrets signed.
+
+    Byte for byte ``itsdangerous.Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256)``. Secrets
+    are newest first: the first signs, all verify. A value verifies only in the one spelling that signing it again
+    gives, so base64's other spellings of the last character are refused.
+    """
+
+    __slots__ = ("_signers",)
+
+    def __init__(self, secrets: Sequence[bytes], purpose: str, audience: str = "") -> None:
+        salt = f"sessionward.{purpose}.v1:{audience}".encode()
+        self._signers = [_signer(secret, salt) for secret in secrets]
+
+    def sign(self, value: bytes) -> bytes:
+        return self._signers[0].sign(value)
+
+    def unsign(self, signed: bytes) -> bytes | None:
+        """The value inside, or None when no secret of ours signed it for this purpose and audience."""
+        value, _, _ = signed.rpartition(b".")
+        return value if self.verifies(value, signed) else None
+
+    def verifies(self, value: bytes, signed: bytes) -> bool:
+        return any(hmac.compare_digest(signer.sign(value), signed) for signer in self._signers)
+
+
+def _signer(secret: bytes, salt: bytes) -> Signer:
+    standard = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256, algorithm=HMACAlgorithm(hashlib.sha256))
+    prepared = _PreparedHMAC(standard.derive_key())
+    return Signer(secret, salt=salt, key_derivation="none", digest_method=hashlib.sha256, algorithm=prepared)
+
+
+# --- carriers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Where an application's own credential travels: a cookie, or a header with an optional scheme before the value.
+
+    A backend over somebody else's sessions declares these in ``carriers``, in order of precedence.
+    """
+
+    name: bytes
+    is_cookie: bool
+    scheme: bytes = b""
+
+    @classmethod
+    def cookie(cls, name: str) -> Carrier:
+        return cls(name.encode("ascii"), is_cookie=True)
+
+    @classmethod
+    def header(cls, name: str, *, scheme: str = "") -> Carrier:
+        return cls(name.lower().encode("ascii"), is_cookie=False, scheme=scheme.lower().encode("ascii"))
+
+
+HeaderOf = Callable[[bytes], bytes | None]
+"""Gives a header's value by its lower-case name, several fields joined by ``,`` (Cookie: ``; ``); None if absent."""
+
+
+class Source(enum.Enum):
+    """What carried a credential: the cross-site rule is for cookies, the challenge of a 401 tells of headers."""
+
+    NOTHING = enum.auto()
+    HEADER = enum.auto()
+    COOKIE = enum.auto()
+
+
+def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tuple[Credential | Reading, Source]:
+    """The credential of our own kind in a request, by the order and the rules of CONTRACT.md 2."""
+    header_token = header(b"x-session-token")
+    authorization = header(b"authorization")
+    if header_token or authorization:
+        candidates = {*_parts(header_token), *_bearers(authorization)}
+        if len(candidates) > 1:
+            return Reading.AMBIGUOUS if any(map(is_token, candidates)) else Reading.AMBIGUOUS_FOREIGN, Source.HEADER
+        if candidates:
+            value = candidates.pop()
+            return Credential(value) if is_token(value) else Reading.FOREIGN, Source.HEADER
+    values = cookie_values(header(b"cookie"), cookie_name)
+    if not values:
+        return Reading.NONE, Source.NOTHING
+    first = values[0]
+    if len(values) > 1 and any(value != first for value in values):
+        return Reading.AMBIGUOUS, Source.COOKIE
+    token = first[:TOKEN_LENGTH]
+    return Credential(token) if is_token(token) and signature.verifies(token, first) else Reading.DEAD, Source.COOKIE
+
+
+def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Reading, Source]:
+    """The credential of an application's own kind; the first carrier that has a value decides."""
+    for carrier in carriers:
+        if carrier.is_cookie:
+            source, values = Source.COOKIE, set(filter(None, cookie_values(header(b"cookie"), carrier.name)))
+        else:
+            source, values = Source.HEADER, set(_schemed(header(carrier.name), carrier.scheme))
+        if len(values) > 1:
+            return Reading.AMBIGUOUS, source
+        if values:
+            return Credential(values.pop()), source
+    return Reading.NONE, Source.NOTHING
+
+
+def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
+    """All values that a Cookie field gives to exactly ``name``, in order."""
+    if cookie is None or name not in cookie:
+        return []
+    found: list[bytes] = []
+    for pair in cookie.split(b";"):
+        key, equals, value = pair.partition(b"=")
+        if equals and key.strip(BLANKS) == name:
+            found.append(value.strip(BLANKS))
+    return found
+
+
+def _parts(field: bytes | None) -> list[bytes]:
+    """The values of a field that some servers have joined by commas; empty ones count as absent."""
+    return [part for part in (part.strip(BLANKS) for part in field.split(b",")) if part] if field else []
+
+
+def _bearers(authorization: bytes | None) -> list[bytes]:
+    """Bearer values of our form; where there is one, every other part of the field stands beside it as a rival."""
+    parts = _parts(authorization)
+    if not any(map(_is_own_bearer, parts)):
+        return []
+    return [part[7:] if _is_own_bearer(part) else part for part in parts]
+
+
+def _is_own_bearer(part: bytes) -> bool:
+    return part[:7].lower() == b"bearer " and is_token(part[7:])
+
+
+def _schemed(field: bytes | None, scheme: bytes) -> list[bytes]:
+    parts = _parts(field)
+    if not scheme:
+        return parts
+    length = len(scheme) + 1
+    return [part[length:].strip(BLANKS) for part in parts if part[:length].lower() == scheme + b" "]
+
+
+# --- taking out -------------------------------------------------------------------------------------------------------
+
+
+def without_cookie(cookie: bytes, name: bytes) -> bytes:
+    """A Cookie field without the pairs of ``name``; every other byte stays as it was."""
+    kept = [pair for pair in cookie.split(b";") if pair.partition(b"=")[0].strip(BLANKS) != name]
+    return b";".join(kept).strip(BLANKS)
+
+
+def holds_own(name: bytes, value: bytes) -> bool:
+    """Whether a field, named in lower case, has a token of our form where we would read it."""
+    if name == b"x-session-token":
+        return any(map(is_token, _parts(value)))
+    return name == b"authorization" and any(map(_is_own_bearer, _parts(value)))

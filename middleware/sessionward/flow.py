@@ -1,0 +1,261 @@
+"""The path of a request, in reading order: the page to read first.
+
+A flow decides and performs nothing. It asks its questions with ``yield from`` and goes on with the answer; what a
+backend raises arrives at the line of the question, so the meaning of every failure is written here once. The doors
+carry flows on (``drive.py``) and know nothing of their reasons.
+
+=================  =====================================================================================
+``end_others``     our route: request → credential → session → revocation → response
+``guard``          every other request with a credential: session → application → a look at its answer
+``seal``           the head of the application's answer: no cookie for a session that has ended meanwhile
+``login`` ...      what the application itself may ask for, through ``ward.py``
+=================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
+from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
+from sessionward.origin import may_call
+from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
+from sessionward.session import Begin, Device, End, EndAll, Ended, EndOthers, Find, Login, user_key
+from sessionward.step import Flow, Step
+from sessionward.visit import MAX_SET_COOKIE, Policy, Visit
+
+MAX_USER_AGENT: Final = 512
+"""Characters kept of a User-Agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward(Step[Headers]):
+    """Pass the request on to the application; the answer is the head of its response, once there is one to look at.
+
+    ``without_credential``: the application must not see what proved to be dead.
+    """
+
+    without_credential: bool
+
+
+Admission: TypeAlias = Response | Headers
+"""How a guarded request ends: with an answer of ours, or with the application's head, as it may go out."""
+
+
+# --- our route --------------------------------------------------------------------------------------------------------
+
+
+def end_others(visit: Visit) -> Flow[Response]:
+    """``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1, statuses in order of precedence)."""
+    policy, request = visit.policy, visit.request
+    settings = policy.settings
+    if len(request.header(b"cookie") or b"") > settings.max_cookie:
+        return _refused(visit, Problem.HEADER_TOO_LARGE)
+    reading, source = _read(visit)
+    if reading in (Reading.AMBIGUOUS, Reading.AMBIGUOUS_FOREIGN):
+        return _refused(visit, Problem.AMBIGUOUS)
+    if source is Source.COOKIE and not may_call(request, trusted=policy.trusted, public=policy.public, strict=settings.csrf == "strict"):
+        return _refused(visit, Problem.CROSS_SITE)
+    if not isinstance(reading, Credential):
+        return _inactive(visit, source, _WHY[reading])
+    try:
+        session = yield from Find(reading)
+        if session is None:
+            return _inactive(visit, source, "The credential is well formed, but its session is unknown, expired or ended.")
+        count = yield from EndOthers(session)
+    except SessionEnded:  # somebody was faster, and ended ours
+        return _inactive(visit, source, "The session was ended by another call at this moment.")
+    except Exception as failure:
+        return _unavailable(visit, failure)
+    return counted(count, request, policy.trusted)
+
+
+_WHY: Final = {
+    Reading.NONE: "The request carries no credential.",
+    Reading.FOREIGN: "X-Session-Token does not have the form of a session token.",
+    Reading.DEAD: "The cookie has our name, but no secret of ours signed it so.",
+}
+
+
+# --- all other routes -------------------------------------------------------------------------------------------------
+
+
+def guard(visit: Visit) -> Flow[Admission]:
+    """A request with a credential of ours (CONTRACT.md 4): the application sees a live session, or none at all."""
+    policy = visit.policy
+    dead = False
+    if policy.skip and visit.request.route().startswith(policy.skip):
+        dead = True  # costs no question, so it must open no door
+    else:
+        reading, source = _read(visit)
+        if reading is Reading.AMBIGUOUS:
+            return _refused(visit, Problem.AMBIGUOUS)
+        if isinstance(reading, Credential):
+            try:
+                session = yield from Find(reading)
+            except Exception as failure:
+                return _unavailable(visit, failure)
+            if session is not None:
+                visit.session, visit.credential = session, reading
+            dead = session is None
+        elif reading is Reading.DEAD:
+            dead = True
+        if dead and policy.settings.dead == "reject":
+            return _inactive(visit, source, "The session is unknown, expired or ended.")
+    head = yield from Forward(without_credential=dead)
+    return (yield from seal(visit, head))
+
+
+def seal(visit: Visit, head: Headers) -> Flow[Headers]:
+    """The head of the application's answer, as it may go out (CONTRACT.md 4, last point but one).
+
+    Asks a second time only where a cookie of ours is about to be set: an answer on its way while the session ended
+    must not bring it back to the browser. A backend that is silent then costs the cookie, never the answer.
+    """
+    name = visit.policy.cookie_name
+    if visit.cookie is None and not sets_cookie(head, name):
+        return head
+    if visit.credential is not None:
+        try:
+            alive = (yield from Find(visit.credential)) is not None
+        except Exception:  # it has been logged where it was raised
+            alive = False
+        if not alive:
+            return without_set_cookie(head, name)
+    return head if visit.cookie is None else with_set_cookie(without_set_cookie(head, name), visit.cookie)
+
+
+# --- what the application asks for ------------------------------------------------------------------------------------
+
+
+def login(
+    visit: Visit, user_id: object, *, since: object, methods: Sequence[str], persistent: bool
+) -> Flow[str]:
+    """Start a session, end the one that this browser had, and set the cookie; answers the token.
+
+    Raises ``StaleLogin`` for a sign-in that began before the user's sessions were ended (P3).
+    """
+    user = user_key(user_id)
+    _able(visit, "login")
+    _needs_head(visit, "login")
+    policy = visit.policy
+    epoch = visit.epochs.get(user) if since is None else _unsealed(policy, user, since)
+    token = new_token()
+    lifetime = policy.settings.lifetime
+    cookie = policy.cookie(token, max_age=lifetime if persistent else None)
+    if len(cookie.partition(b";")[0]) > MAX_SET_COOKIE:
+        raise UsageError("the cookie would be longer than browsers keep; shorten cookie_name")
+    agent = (visit.request.header(b"user-agent") or b"").decode("utf-8", "replace")[:MAX_USER_AGENT]
+    credential = Credential(token.encode())
+    visit.session = yield from Login(
+        user_id=user,
+        credential=credential,
+        since=epoch,
+        age=visit.age,
+        replaces=visit.session,
+        expires_in=lifetime,
+        device=Device(ip_address=visit.request.client(), user_agent=agent or None),
+        methods=tuple(methods),
+    )
+    visit.credential = credential
+    visit.cookie = cookie
+    return token
+
+
+def begin(visit: Visit, user_id: object) -> Flow[str]:
+    """The ticket of a sign-in over several requests: the user's epoch, signed for this user (P3 b)."""
+    user = user_key(user_id)
+    _able(visit, "begin")
+    return _sealed(visit.policy, user, (yield from Begin(user)))
+
+
+def logout(visit: Visit) -> Flow[None]:
+    """End the caller's session, if there is one, and clear the cookie."""
+    _able(visit, "end")
+    _needs_head(visit, "logout")
+    if visit.session is not None:
+        yield from End(visit.session)
+    _forget(visit)
+    visit.cookie = visit.policy.clearing_cookie()
+
+
+def end_my_others(visit: Visit) -> Flow[int]:
+    """End the other sessions of the caller. Raises ``NotSignedIn``, or ``SessionEnded`` if the caller's own just ended."""
+    session = visit.session
+    if session is None:
+        raise NotSignedIn("end_others() needs a signed-in caller; this request carries no live session")
+    count = yield from EndOthers(session)
+    if isinstance(count, Ended):
+        visit.epochs[session.user_id] = count.epoch
+    return int(count)
+
+
+def end_all(visit: Visit, user_id: object) -> Flow[int]:
+    """End all sessions of a user; the caller's too, if it is theirs."""
+    user = user_key(user_id)
+    _able(visit, "end_all")
+    count = yield from EndAll(user)
+    if isinstance(count, Ended):
+        visit.epochs[user] = count.epoch
+    if visit.session is not None and visit.session.user_id == user:
+        _forget(visit)
+        visit.cookie = None
+    return int(count)
+
+
+# --- the small parts --------------------------------------------------------------------------------------------------
+
+
+def _read(visit: Visit) -> tuple[Credential | Reading, Source]:
+    policy, header = visit.policy, visit.request.header
+    if policy.abilities.carriers:
+        return read_carriers(header, policy.abilities.carriers)
+    return read_own(header, policy.cookie_name, policy.cookie_signature)
+
+
+def _forget(visit: Visit) -> None:
+    visit.session = visit.credential = None
+
+
+def _able(visit: Visit, operation: str) -> None:
+    if operation not in visit.policy.abilities.operations:
+        raise UsageError(f"the backend of this door has no {operation}(): it works over sessions that are started elsewhere")
+
+
+def _needs_head(visit: Visit, verb: str) -> None:
+    if visit.head_is_out:
+        raise UsageError(f"{verb}() changes a cookie, and the head of this response is already out")
+
+
+def _sealed(policy: Policy, user: str, epoch: int) -> str:
+    """``epoch.signature``, where the signature covers the user's id as well, which the text does not show."""
+    signed = policy.ticket_signature.sign(f"{epoch}.{user}".encode())
+    return f"{epoch}.{signed.rpartition(b'.')[2].decode()}"
+
+
+def _unsealed(policy: Policy, user: str, ticket: object) -> int:
+    """The epoch in a ticket of :func:`begin`. What was not signed for this user counts as stale, never as fresh."""
+    if not isinstance(ticket, str):
+        raise UsageError(f"since is a ticket of begin(), a text, not {type(ticket).__name__}")
+    epoch, _, signature = ticket.partition(".")
+    signed = f"{epoch}.{user}.{signature}".encode()
+    if not epoch.isdecimal() or policy.ticket_signature.unsign(signed) is None:
+        raise StaleLogin("the ticket was not signed for this user; begin the sign-in anew")
+    return int(epoch)
+
+
+def _refused(visit: Visit, problem: Problem, *, debug: str | None = None) -> Response:
+    return refused(problem, visit.request, visit.policy.trusted, debug=debug if visit.policy.settings.debug else None)
+
+
+def _inactive(visit: Visit, source: Source, why: str) -> Response:
+    challenge = b'Bearer error="invalid_token"' if source is Source.HEADER else b"Bearer"
+    debug = why if visit.policy.settings.debug else None
+    return refused(Problem.INACTIVE, visit.request, visit.policy.trusted, (b"www-authenticate", challenge), debug=debug)
+
+
+def _unavailable(visit: Visit, failure: Exception) -> Response:
+    problem = Problem.UNKNOWN if isinstance(failure, OutcomeUnknown) else Problem.UNAVAILABLE
+    return _refused(visit, problem, debug=type(failure).__name__)

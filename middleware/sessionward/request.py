@@ -1,0 +1,134 @@
+"""The few parts of a request that are looked at, from an ASGI scope or a WSGI environ.
+
+Both kinds answer alike: header values as bytes, the path as the server received it. Nothing here reads a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from sessionward.credential import holds_own, without_cookie
+
+Mapping = MutableMapping[str, Any]
+
+
+class Request(Protocol):
+    """What the core sees of a request."""
+
+    def header(self, name: bytes, /) -> bytes | None:
+        """The value of a header, named in lower case; several fields joined by ``,`` (Cookie: ``; ``), None if absent."""
+        ...
+
+    def route(self) -> bytes:
+        """The path below the mount point, percent-encoded as it came where the server shows it so."""
+        ...
+
+    def client(self) -> str | None:
+        """The address of the peer, as the server tells it."""
+        ...
+
+
+class ASGIRequest:
+    """An ASGI scope. Header names are lower case there (ASGI 3, HTTP connection scope)."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Mapping) -> None:
+        self._scope = scope
+
+    def header(self, name: bytes, /) -> bytes | None:
+        value = None
+        for key, field in self._scope["headers"]:
+            if key == name:
+                value = field if value is None else value + (b"; " if name == b"cookie" else b",") + field
+        return value
+
+    def route(self) -> bytes:
+        scope = self._scope
+        raw: bytes | None = scope.get("raw_path")
+        path = raw.partition(b"?")[0] if raw else scope["path"].encode("utf-8", "replace")
+        return _below(path, scope.get("root_path", ""))
+
+    def client(self) -> str | None:
+        peer = self._scope.get("client")
+        return peer[0] if peer else None
+
+    def stripped(self, cookie_name: bytes) -> Mapping:
+        """A copy of the scope without any credential of ours."""
+        fields: list[tuple[bytes, bytes]] = []
+        for name, value in self._scope["headers"]:
+            if name == b"cookie":
+                value = without_cookie(value, cookie_name)
+                if not value:
+                    continue
+            elif holds_own(name, value):
+                continue
+            fields.append((name, value))
+        return {**self._scope, "headers": fields}
+
+
+class WSGIRequest:
+    """A WSGI environ. Text there is bytes in latin-1 (PEP 3333)."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping) -> None:
+        self._environ = environ
+
+    def header(self, name: bytes, /) -> bytes | None:
+        value: str | None = self._environ.get(_key(name))
+        return None if value is None else value.encode("latin-1", "replace")
+
+    def route(self) -> bytes:
+        environ = self._environ
+        raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+        mount: str = environ.get("SCRIPT_NAME", "")
+        if raw.startswith("/"):
+            return _below(raw.partition("?")[0].encode("latin-1", "replace"), mount.encode("latin-1", "replace").decode("utf-8", "replace"))
+        path: str = environ.get("PATH_INFO", "")
+        return path.encode("latin-1", "replace")
+
+    def client(self) -> str | None:
+        return self._environ.get("REMOTE_ADDR") or None
+
+    def strip(self, cookie_name: bytes) -> None:
+        """Take every credential of ours out of the environ."""
+        for name in (b"x-session-token", b"authorization"):
+            if holds_own(name, self.header(name) or b""):
+                del self._environ[_key(name)]
+        cookie = self.header(b"cookie")
+        if cookie and cookie_name in cookie:
+            self._environ["HTTP_COOKIE"] = kept = without_cookie(cookie, cookie_name).decode("latin-1")
+            if not kept:
+                del self._environ["HTTP_COOKIE"]
+
+
+def _below(path: bytes, mount: str) -> bytes:
+    """``path`` without the mount point in front, if it stands there as a whole segment."""
+    if mount:
+        for prefix in (mount.encode(), quote(mount).encode()):
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b""):
+                return path[len(prefix) :]
+    return path
+
+
+_KEYS: dict[bytes, str] = {}
+
+
+def _key(name: bytes) -> str:
+    key = _KEYS.get(name)
+    if key is None:
+        key = _KEYS[name] = "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+    return key
+
+
+def spellings(path: str) -> frozenset[bytes]:
+    """The spellings of our route: exact, with one trailing slash, with one doubled slash between segments.
+
+    SDKs whose base URL ends in a slash send the doubled one. ``//auth``, ``%2f`` and ``;`` are other routes.
+    """
+    whole = path.encode()
+    doubled = (whole[:i] + b"/" + whole[i:] for i in range(1, len(whole)) if whole[i : i + 1] == b"/")
+    return frozenset(spelling + slash for spelling in (whole, *doubled) for slash in (b"", b"/"))

@@ -1,0 +1,158 @@
+"""What the client is told, and what the application may not tell it.
+
+Our answers are values that know no protocol; CONTRACT.md 1 is the source of their texts and headers. The second half
+works on the head of the application's answer: which cookies of ours it carries, and what goes with setting one.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, TypeAlias
+from uuid import uuid4
+
+from sessionward.request import Request
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+VARY: Final = b"Cookie, Authorization, X-Session-Token"
+RETRY_AFTER: Final = (1, 5)
+"""Seconds; drawn anew for each answer, so that clients do not come back all at once."""
+
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of our own."""
+
+    status: HTTPStatus
+    headers: Headers
+    body: bytes
+
+
+class Problem(enum.Enum):
+    """Everything that we refuse, and what we say then: status, error id, message, reason."""
+
+    HEADER_TOO_LARGE = (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "header_too_large",
+        "The request header fields are too large",
+        "The Cookie header is longer than this service accepts.",
+    )
+    AMBIGUOUS = (
+        HTTPStatus.BAD_REQUEST,
+        "ambiguous_credentials",
+        "The request was malformed or contained invalid parameters",
+        "The request carries more than one session credential, with different values.",
+    )
+    CROSS_SITE = (
+        HTTPStatus.FORBIDDEN,
+        "security_csrf_violation",
+        "The requested action was forbidden",
+        "The request comes from a page of another site.",
+    )
+    INACTIVE = (
+        HTTPStatus.UNAUTHORIZED,
+        "session_inactive",
+        "The request could not be authorized",
+        "No valid session credentials found in the request.",
+    )
+    UNAVAILABLE = (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "backend_unavailable",
+        "The service is unavailable",
+        "The sessions cannot be read or changed at the moment. Nothing was changed; please try again.",
+    )
+    UNKNOWN = (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "outcome_unknown",
+        "The service is unavailable",
+        "Whether the sessions were changed is not known. Repeating the request is safe.",
+    )
+
+    def __init__(self, status: HTTPStatus, id: str, message: str, reason: str) -> None:
+        self.status = status
+        self.id = id
+        self.message = message
+        self.reason = reason
+
+
+def counted(count: int, request: Request, trusted: frozenset[bytes]) -> Response:
+    """200: how many sessions were ended."""
+    return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, trusted)
+
+
+def refused(
+    problem: Problem, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes], debug: str | None = None
+) -> Response:
+    """The error form of CONTRACT.md 1, with ``extra`` header fields; a 503 also says when to come back."""
+    error: dict[str, object] = {
+        "id": problem.id,
+        "code": int(problem.status),
+        "status": problem.status.phrase,
+        "request": _request_id(request),
+        "message": problem.message,
+        "reason": problem.reason,
+    }
+    if debug:
+        error["debug"] = debug
+    if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        extra = (*extra, (b"retry-after", str(random.randint(*RETRY_AFTER)).encode()))
+    return _response(problem.status, json.dumps({"error": error}).encode(), request, trusted, *extra)
+
+
+def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes]) -> Response:
+    vary = VARY
+    origin = request.header(b"origin")
+    if origin is not None and origin in trusted:
+        vary += b", Origin"
+        extra = (*extra, (b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"))
+    headers = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", vary),
+        (b"x-content-type-options", b"nosniff"),
+        *extra,
+    ]
+    return Response(status, headers, body)
+
+
+def _request_id(request: Request) -> str:
+    given = request.header(b"x-request-id") or b""
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+# --- the head of the application's answer -----------------------------------------------------------------------------
+
+_CACHING: Final = frozenset({b"cache-control", b"expires", b"surrogate-control", b"cdn-cache-control"})
+
+
+def sets_cookie(headers: Headers, name: bytes) -> bool:
+    """Whether a response head sets the cookie ``name``."""
+    return any(_is_set_cookie(key) and _cookie_name(value) == name for key, value in headers)
+
+
+def without_set_cookie(headers: Headers, name: bytes) -> Headers:
+    """A response head without the fields that set the cookie ``name``."""
+    return [(key, value) for key, value in headers if not (_is_set_cookie(key) and _cookie_name(value) == name)]
+
+
+def with_set_cookie(headers: Headers, cookie: bytes) -> Headers:
+    """A response head that also sets ``cookie``, and that no cache keeps."""
+    kept = [(key, value) for key, value in headers if key.lower() not in _CACHING]
+    return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
+
+
+def _is_set_cookie(key: bytes) -> bool:
+    return len(key) == 10 and key.lower() == b"set-cookie"
+
+
+def _cookie_name(set_cookie: bytes) -> bytes:
+    return set_cookie.partition(b"=")[0].strip(b" \t")

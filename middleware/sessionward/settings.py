@@ -1,0 +1,223 @@
+"""The configuration: checked once, then frozen.
+
+Both doors take the same keywords. Whatever is wrong is told in one :class:`~sessionward.errors.ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, Final, Literal, TypedDict
+from urllib.parse import quote
+
+from sessionward.errors import ConfigurationError
+
+Duration = float | timedelta
+"""Seconds, or a ``timedelta``."""
+
+MIN_SECRET: Final = 32
+"""Bytes. The key of HMAC-SHA-256 should not be shorter than its output (RFC 2104, 3)."""
+MAX_SECRETS: Final = 16
+MAX_DEADLINE: Final = 60.0
+"""Seconds. Behind this the client has gone away."""
+
+_COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # token of RFC 9110, 5.6.2
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
+_DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
+
+
+class Options(TypedDict, total=False):
+    """The keyword settings of both doors, for type checkers and editors. :class:`Settings` says what each means."""
+
+    secrets: Sequence[str | bytes]
+    path: str
+    cookie_name: str
+    samesite: Literal["lax", "strict", "none"]
+    insecure: bool
+    dead: Literal["strip", "reject"]
+    skip: Sequence[str]
+    csrf: Literal["standard", "strict"]
+    trusted_origins: Sequence[str]
+    public_origin: str | None
+    audience: str
+    max_cookie: int
+    remote_user: bool
+    lifetime: Duration
+    deadline: Duration
+    debug: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user has decided. Every default is the safe choice."""
+
+    secrets: tuple[bytes, ...] = ()
+    """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
+    path: str = "/auth/sessions"
+    """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
+    cookie_name: str = ""
+    """Default ``__Host-session-ward``, which no other site can set; ``session-ward`` with ``insecure``."""
+    samesite: str = "lax"
+    insecure: bool = False
+    """For development over plain http: the cookie goes without ``Secure``, so anyone on the way can read it."""
+    dead: str = "strip"
+    """What becomes of a request whose credential is dead: ``strip`` passes it on without, ``reject`` answers 401."""
+    skip: tuple[str, ...] = ()
+    """Path prefixes that pass without a lookup and without our credential: assets, health checks."""
+    csrf: str = "standard"
+    """``strict``: a caller that is not a browser must send ``X-Requested-With`` beside a cookie."""
+    trusted_origins: tuple[str, ...] = ()
+    """Other sites whose pages may call our routes with the cookie; exact, ``https://app.example``."""
+    public_origin: str | None = None
+    """Our own origin as browsers see it; without it, host and port of ``Origin`` must equal ``Host``."""
+    audience: str = ""
+    """Names this application where several share a secret: cookies of one are then no cookies of another."""
+    max_cookie: int = 16_384
+    """Bytes of the joined Cookie field, beyond which our routes answer 431."""
+    remote_user: bool = False
+    """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has."""
+    lifetime: float = 14 * 86_400.0
+    """Seconds that a session lives from its sign-in on."""
+    deadline: float = 2.0
+    """Seconds within which a backend answers, or the client is told 503."""
+    debug: bool = False
+    """Errors say what was wrong with the credential. Never in production."""
+
+    def __post_init__(self) -> None:
+        mistakes = [*_mistakes(self)]
+        if mistakes:
+            raise ConfigurationError(*mistakes)
+        if not self.cookie_name:
+            object.__setattr__(self, "cookie_name", "session-ward" if self.insecure else "__Host-session-ward")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """From keywords as a user writes them: durations, lists, secrets as text. Tells all that is wrong at once."""
+        known = {field.name for field in fields(cls)}
+        mistakes: list[str] = []
+        values: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                mistakes.append(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+                continue
+            try:
+                values[name] = _NORMAL[name](value) if name in _NORMAL else value
+            except (TypeError, ValueError) as problem:
+                mistakes.append(f"{name}: {problem}")
+        try:
+            settings = cls(**values)
+        except ConfigurationError as error:
+            mistakes.extend(error.mistakes)
+        else:
+            if not mistakes:
+                return settings
+        raise ConfigurationError(*mistakes)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+        raise TypeError("a list of texts is needed")
+    return tuple(value)
+
+
+def _keys(value: object) -> tuple[bytes, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or not all(isinstance(item, (str, bytes)) for item in value):
+        raise TypeError("a list of texts or bytes is needed, newest first")
+    return tuple(item.encode() if isinstance(item, str) else item for item in value)
+
+
+def seconds(value: object) -> float:
+    """A duration in seconds. Raises TypeError for what is none."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError("seconds or a timedelta are needed")
+    return float(value)
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+_NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
+    "secrets": _keys,
+    "skip": _texts,
+    "trusted_origins": _texts,
+    "lifetime": seconds,
+    "deadline": seconds,
+    "samesite": _lower,
+}
+
+
+def _mistakes(s: Settings) -> Iterator[str]:
+    """Everything that is wrong with these settings, in words that name the way out. Never shows a secret."""
+    for name in ("path", "cookie_name", "samesite", "dead", "csrf", "audience"):
+        if not isinstance(getattr(s, name), str):
+            yield f"{name}: a text is needed"
+            return
+    for name in ("insecure", "remote_user", "debug"):
+        if not isinstance(getattr(s, name), bool):
+            yield f"{name}: True or False is needed"
+    yield from _secret_mistakes(s.secrets)
+    if not _PATH.fullmatch(s.path):
+        yield f"path: {s.path!r} is not a plain path such as '/auth/sessions'"
+    yield from _cookie_mistakes(s)
+    for name, allowed in (("samesite", ("lax", "strict", "none")), ("dead", ("strip", "reject")), ("csrf", ("standard", "strict"))):
+        if getattr(s, name) not in allowed:
+            yield f"{name}: {getattr(s, name)!r} is not one of {', '.join(allowed)}"
+    for prefix in s.skip:
+        if not prefix.startswith("/") or prefix == "/":
+            yield f"skip: {prefix!r} is not a path prefix such as '/static/'"
+        elif s.path.startswith(prefix):
+            yield f"skip: {prefix!r} contains the path {s.path!r} itself"
+    for origin in s.trusted_origins:
+        yield from _origin_mistakes("trusted_origins", origin)
+    if s.public_origin is not None:
+        yield from _origin_mistakes("public_origin", s.public_origin)
+    if isinstance(s.max_cookie, bool) or not isinstance(s.max_cookie, int) or s.max_cookie < 1:
+        yield "max_cookie: a number of bytes is needed"
+    if not s.lifetime >= 1:
+        yield "lifetime: at least one second is needed"
+    if not 0 < s.deadline <= MAX_DEADLINE:
+        yield f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed"
+
+
+def _secret_mistakes(secrets: tuple[bytes, ...]) -> Iterator[str]:
+    if len(secrets) > MAX_SECRETS:
+        yield f"secrets: at most {MAX_SECRETS} are useful"
+    for number, secret in enumerate(secrets, 1):
+        if len(secret) < MIN_SECRET:
+            yield f"secrets: number {number} has {len(secret)} bytes, at least {MIN_SECRET} are needed; {MAKE_SECRET}"
+        elif len(set(secret)) < 8:
+            yield f"secrets: number {number} looks like a placeholder; {MAKE_SECRET}"
+    if len(set(secrets)) < len(secrets):
+        yield "secrets: the same one is listed twice"
+
+
+MAKE_SECRET: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+
+
+def _cookie_mistakes(s: Settings) -> Iterator[str]:
+    if s.cookie_name and not _COOKIE_NAME.fullmatch(s.cookie_name):
+        yield f"cookie_name: {s.cookie_name!r} is not a cookie name"
+    if s.insecure is True and s.cookie_name.lower().startswith(("__host-", "__secure-")):
+        yield f"cookie_name: browsers refuse {s.cookie_name!r} without Secure; choose another name or leave out insecure"
+    if s.insecure is True and s.samesite == "none":
+        yield "samesite: browsers refuse SameSite=None without Secure; choose lax or leave out insecure"
+
+
+def _origin_mistakes(name: str, origin: object) -> Iterator[str]:
+    if not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
+        yield f"{name}: {origin!r} is not an exact origin as browsers send it, such as 'https://app.example'"
+    elif _DEFAULT_PORT.fullmatch(origin):
+        yield f"{name}: browsers leave the default port out of {origin!r}"
+
+
+def quoted(prefix: str) -> bytes:
+    """A path as it stands in a request line."""
+    return quote(prefix, safe="/%:@!$&'()*+,;=~").encode()
