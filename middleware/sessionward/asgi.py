@@ -8,7 +8,7 @@ from typing import Final, Unpack
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.credential import holds_own
-from sessionward.drive import AsyncDriver, PlainDriver, async_driver, ended, start
+from sessionward.drive import PlainDriver, async_driver, ended, finish_async, start
 from sessionward.flow import Admission, Forward, end_others, guard, seal
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
@@ -16,7 +16,7 @@ from sessionward.session import AnyBackend
 from sessionward.settings import Options
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
-from sessionward.ward import ASGI_KEY, AsyncWard, begun, head_goes_out
+from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard
 
 HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry the head of a response, and with it cookies."""
@@ -37,55 +37,51 @@ class ASGIMiddleware:
         self._backend = backend
         self._policy = policy = Policy(backend, settings)
         abilities, deadline = policy.abilities, policy.settings.deadline
-        self._driver: AsyncDriver = async_driver(backend, deadline, is_async=abilities.is_async, blocks=abilities.blocks)
-        self._plain = None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks)
+        driver = async_driver(backend, deadline, is_async=abilities.is_async, blocks=abilities.blocks)
+        self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers
         self._cookie = policy.cookie_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
+        if kind == "http":
+            if scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
+                visit = AsyncWard(self._door, scope).visit()
+                return await _send_response(await finish_async(self._door.driver, end_others(visit)), send)
+        elif kind == "lifespan":
             return await self.app(scope, receive, self._closing(send))
-        if kind == "http" and scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
-            return await self._answer(scope, send)
         if self._guards:
-            cookie = self._cookie
             for name, value in scope["headers"]:
-                if name in _CREDENTIALS and (cookie in value if name == b"cookie" else name != b"authorization" or holds_own(name, value)):
+                if name in _CREDENTIALS and self._may_be_ours(name, value):
                     return await self._guarded(scope, receive, send)
         if not self._signs_in:
             return await self.app(scope, receive, send)
-        scope[ASGI_KEY] = ward = AsyncWard(self._policy, scope, self._driver, self._plain)
+        scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
 
         def sealed(message: Message) -> Awaitable[None]:
             if message["type"] in HEADS:
-                visit = head_goes_out(ward)
+                visit = ward.head_goes_out()
                 if visit is not None and visit.cookie is not None:
                     return self._send_sealed(visit, message, send)
             return send(message)
 
         return await self.app(scope, receive, sealed)
 
-    # --- our route
-
-    async def _answer(self, scope: Scope, send: Send) -> None:
-        ward = AsyncWard(self._policy, scope, self._driver, self._plain)
-        flow = end_others(begun(ward))
-        try:
-            step = await self._driver(flow, start(flow))
-        finally:
-            flow.close()
-        await _send_response(ended(step), send)
+    def _may_be_ours(self, name: bytes, value: bytes) -> bool:
+        """Whether a field is worth a closer look. A cookie or a bearer of the application's own is not."""
+        if name == b"cookie":
+            return self._cookie in value
+        return name == b"x-session-token" or holds_own(name, value)
 
     # --- all other routes
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ward = AsyncWard(self._policy, scope, self._driver, self._plain)
-        visit = begun(ward)
+        ward = AsyncWard(self._door, scope)
+        visit = ward.visit()
         flow = guard(visit)
         try:
-            step = await self._driver(flow, start(flow))
+            step = await self._door.driver(flow, start(flow))
             if not isinstance(step, Forward):
                 refusal = ended(step)
                 assert isinstance(refusal, Response)
@@ -97,7 +93,7 @@ class ASGIMiddleware:
 
             def sealed(message: Message) -> Awaitable[None]:
                 if message["type"] in HEADS:
-                    head_goes_out(ward)
+                    ward.head_goes_out()
                     if visit.cookie is not None or sets_cookie(message.get("headers", ()), self._cookie):
                         return self._send_admitted(flow, message, send)
                 return send(message)
@@ -108,22 +104,23 @@ class ASGIMiddleware:
 
     async def _send_admitted(self, flow: Flow[Admission], message: Message, send: Send) -> None:
         """Let the flow that admitted the request look at the head of its answer."""
-        step = await self._driver(flow, start(flow, _headers(message)))
+        step = await self._door.driver(flow, start(flow, _headers(message)))
         await send({**message, "headers": ended(step)})
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
         """The same for a request that came without a credential and signed somebody in."""
-        flow = seal(visit, _headers(message))
-        step = await self._driver(flow, start(flow))
-        await send({**message, "headers": ended(step)})
+        headers = await finish_async(self._door.driver, seal(visit, _headers(message)))
+        await send({**message, "headers": headers})
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            return await _send_response(response, send)
+            await _send_response(response, send)
+            return
         await receive()  # websocket.connect
-        if "websocket.http.response" in scope.get("extensions", {}):
-            return await _send_response(response, send, "websocket.http.response")
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+        if "websocket.http.response" in (scope.get("extensions") or {}):
+            await _send_response(response, send, "websocket.http.response")
+        else:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
     # --- the end
 

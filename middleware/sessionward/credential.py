@@ -13,7 +13,7 @@ import secrets as random
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from itsdangerous import Signer
 from itsdangerous.signer import HMACAlgorithm, SigningAlgorithm
@@ -101,7 +101,7 @@ class _PreparedHMAC(SigningAlgorithm):
     def __init__(self, derived_key: bytes) -> None:
         self._prepared = hmac.new(derived_key, digestmod="sha256")
 
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
+    def get_signature(self, key: bytes, value: bytes) -> bytes:  # noqa: ARG002 - the signature of the base class
         mac = self._prepared.copy()
         mac.update(value)
         return mac.digest()

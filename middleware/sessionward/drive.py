@@ -13,14 +13,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from anyio import CapacityLimiter, fail_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin
-from sessionward.flow import Forward
 from sessionward.session import Question
 from sessionward.step import Flow, Step
 
@@ -99,7 +98,7 @@ class _Patience:
 def carry(flow: Flow[T], step: Step[Any] | Finished[T], backend: Callable[[], Any]) -> Step[Any] | Finished[T]:
     """Answer a flow's questions with a plain backend, until it passes the request on or ends."""
     while isinstance(step, Question):
-        question = cast(Question[Any], step)
+        question: Question[Any] = step
         try:
             answer = question.ask(backend())
         except Exception as failure:
@@ -112,7 +111,7 @@ def carry(flow: Flow[T], step: Step[Any] | Finished[T], backend: Callable[[], An
 async def carry_async(flow: Flow[T], step: Step[Any] | Finished[T], patience: _Patience, bounds: bool) -> Step[Any] | Finished[T]:
     """Answer a flow's questions with an async backend. ``bounds``: it keeps no deadline by itself."""
     while isinstance(step, Question):
-        question = cast(Question[Any], step)
+        question: Question[Any] = step
         try:
             if bounds:
                 answer = await _bounded(question, patience)
@@ -203,7 +202,7 @@ class _Threaded:
         try:
             return await self._threads.run(self._deadline, carry, flow, step, patience.backend)
         except BackendUnavailable as busy:
-            return _fail(flow, cast(Question[Any], step), busy)
+            return _fail(flow, step, busy)
 
 
 class Threads:
@@ -213,7 +212,7 @@ class Threads:
         self._size = size
         self._limiters: RunVar[CapacityLimiter] = RunVar("sessionward threads")
 
-    async def run(self, deadline: float, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def run(self, deadline: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call a function in a thread. Once it runs it is waited for to its end, come what may: it minds its own time.
 
         Raises ``BackendUnavailable`` if no thread was free within ``deadline`` seconds.

@@ -103,7 +103,7 @@ def refused(
     if debug:
         error["debug"] = debug
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
-        extra = (*extra, (b"retry-after", str(random.randint(*RETRY_AFTER)).encode()))
+        extra = (*extra, (b"retry-after", str(random.randint(*RETRY_AFTER)).encode()))  # noqa: S311 - jitter is no secret
     return _response(problem.status, json.dumps({"error": error}).encode(), request, trusted, *extra)
 
 

@@ -21,7 +21,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 from sessionward.credential import Carrier, Credential
@@ -54,7 +54,7 @@ class Ended(int):
 
     epoch: int
 
-    def __new__(cls, count: int, epoch: int) -> Ended:
+    def __new__(cls, count: int, epoch: int) -> Self:
         ended = super().__new__(cls, count)
         ended.epoch = epoch
         return ended

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import quote
 
 from sessionward.errors import ConfigurationError
@@ -119,16 +119,24 @@ class Settings:
         raise ConfigurationError(*mistakes)
 
 
+def _items(value: object) -> Sequence[object]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return [None]
+    return cast("Sequence[object]", value)
+
+
 def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+    texts = tuple(item for item in _items(value) if isinstance(item, str))
+    if len(texts) < len(_items(value)):
         raise TypeError("a list of texts is needed")
-    return tuple(value)
+    return texts
 
 
 def _keys(value: object) -> tuple[bytes, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or not all(isinstance(item, (str, bytes)) for item in value):
+    keys = tuple(item.encode() if isinstance(item, str) else item for item in _items(value) if isinstance(item, (str, bytes)))
+    if len(keys) < len(_items(value)):
         raise TypeError("a list of texts or bytes is needed, newest first")
-    return tuple(item.encode() if isinstance(item, str) else item for item in value)
+    return keys
 
 
 def seconds(value: object) -> float:
@@ -156,35 +164,50 @@ _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
 
 def _mistakes(s: Settings) -> Iterator[str]:
     """Everything that is wrong with these settings, in words that name the way out. Never shows a secret."""
-    for name in ("path", "cookie_name", "samesite", "dead", "csrf", "audience"):
-        if not isinstance(getattr(s, name), str):
-            yield f"{name}: a text is needed"
-            return
-    for name in ("insecure", "remote_user", "debug"):
-        if not isinstance(getattr(s, name), bool):
-            yield f"{name}: True or False is needed"
+    wrong_kinds = [*_wrong_kinds(s)]
+    if wrong_kinds:
+        yield from wrong_kinds
+        return
     yield from _secret_mistakes(s.secrets)
     if not _PATH.fullmatch(s.path):
         yield f"path: {s.path!r} is not a plain path such as '/auth/sessions'"
     yield from _cookie_mistakes(s)
-    for name, allowed in (("samesite", ("lax", "strict", "none")), ("dead", ("strip", "reject")), ("csrf", ("standard", "strict"))):
+    for name, allowed in _CHOICES.items():
         if getattr(s, name) not in allowed:
             yield f"{name}: {getattr(s, name)!r} is not one of {', '.join(allowed)}"
+    yield from _skip_mistakes(s)
+    for origin in s.trusted_origins:
+        yield from _origin_mistakes("trusted_origins", origin)
+    if s.public_origin is not None:
+        yield from _origin_mistakes("public_origin", s.public_origin)
+    if s.max_cookie < 1:
+        yield "max_cookie: at least one byte is needed"
+    if not s.lifetime >= 1:
+        yield "lifetime: at least one second is needed"
+    if not 0 < s.deadline <= MAX_DEADLINE:
+        yield f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed"
+
+
+_CHOICES: Final = {"samesite": ("lax", "strict", "none"), "dead": ("strip", "reject"), "csrf": ("standard", "strict")}
+
+
+def _wrong_kinds(s: Settings) -> Iterator[str]:
+    for name in ("path", "cookie_name", "samesite", "dead", "csrf", "audience"):
+        if not isinstance(getattr(s, name), str):
+            yield f"{name}: a text is needed"
+    for name in ("insecure", "remote_user", "debug"):
+        if not isinstance(getattr(s, name), bool):
+            yield f"{name}: True or False is needed"
+    if type(s.max_cookie) is not int:
+        yield "max_cookie: a number of bytes is needed"
+
+
+def _skip_mistakes(s: Settings) -> Iterator[str]:
     for prefix in s.skip:
         if not prefix.startswith("/") or prefix == "/":
             yield f"skip: {prefix!r} is not a path prefix such as '/static/'"
         elif s.path.startswith(prefix):
             yield f"skip: {prefix!r} contains the path {s.path!r} itself"
-    for origin in s.trusted_origins:
-        yield from _origin_mistakes("trusted_origins", origin)
-    if s.public_origin is not None:
-        yield from _origin_mistakes("public_origin", s.public_origin)
-    if isinstance(s.max_cookie, bool) or not isinstance(s.max_cookie, int) or s.max_cookie < 1:
-        yield "max_cookie: a number of bytes is needed"
-    if not s.lifetime >= 1:
-        yield "lifetime: at least one second is needed"
-    if not 0 < s.deadline <= MAX_DEADLINE:
-        yield f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed"
 
 
 def _secret_mistakes(secrets: tuple[bytes, ...]) -> Iterator[str]:

@@ -18,7 +18,7 @@ class Step(Generic[T]):
     __slots__ = ()
 
     def __iter__(self) -> Generator[Step[Any], Any, T]:
-        return cast(T, (yield self))
+        return cast("T", (yield self))
 
 
 Flow: TypeAlias = Generator[Step[Any], Any, T]

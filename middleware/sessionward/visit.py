@@ -22,7 +22,18 @@ MAX_SET_COOKIE: Final = 4096
 class Policy:
     """Settings and the backend's abilities, worked out for use. Made once by a door, never changed."""
 
-    __slots__ = ("abilities", "cookie_attributes", "cookie_name", "cookie_signature", "public", "settings", "skip", "spellings", "ticket_signature", "trusted")
+    __slots__ = (
+        "abilities",
+        "cookie_attributes",
+        "cookie_name",
+        "cookie_signature",
+        "public",
+        "settings",
+        "skip",
+        "spellings",
+        "ticket_signature",
+        "trusted",
+    )
 
     def __init__(self, backend: object, options: Mapping[str, Any]) -> None:
         """Raises :class:`ConfigurationError` that names everything wrong with both."""
@@ -64,18 +75,18 @@ class Policy:
 class Visit:
     """What is known of one request, and what its answer must carry. Belongs to one door and one request.
 
-    ``session``: the live session, or None. ``credential``: what proved it, or will. ``cookie``: a Set-Cookie of ours that is to go out. ``epochs``: what this request has set by
-    ending sessions (P3 b). ``head_is_out``: too late for a cookie. ``age``: seconds since the request reached the door.
+    ``age``: seconds since the request reached the door. ``session``: the live session, or None. ``credential``: what
+    proves it. ``cookie``: a Set-Cookie of ours that is to go out. ``epochs``: what this request has set by ending
+    sessions (P3 b). ``head_is_out``: too late for a cookie.
     """
 
-    __slots__ = ("age", "cookie", "credential", "epochs", "head_is_out", "policy", "request", "session")
+    session: Session | None = None
+    credential: Credential | None = None
+    cookie: bytes | None = None
+    head_is_out: bool = False
 
     def __init__(self, policy: Policy, request: Request, age: Callable[[], float]) -> None:
         self.policy = policy
         self.request = request
         self.age = age
-        self.session: Session | None = None
-        self.credential: Credential | None = None
-        self.cookie: bytes | None = None
         self.epochs: dict[str, int] = {}
-        self.head_is_out = False

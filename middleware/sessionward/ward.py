@@ -7,10 +7,12 @@ are plain. All of them carry on the same flows.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
-from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sessionward import flow
@@ -31,17 +33,34 @@ WSGI_KEY: Final = "sessionward.ward"
 """PEP 3333: an environ key of ours that holds more than text has a dot in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a ward needs of the WSGI door that made it."""
+
+    policy: Policy
+    driver: PlainDriver
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncDoor:
+    """What a ward needs of the ASGI door that made it. ``plain``: for blocking verbs; None over an async backend."""
+
+    policy: Policy
+    driver: AsyncDriver
+    plain: PlainDriver | None
+
+
 class _Held:
-    """What a ward knows before anyone asks it for something: next to nothing, since most requests never do."""
+    """What a ward knows before anyone asks it for something: next to nothing, since most requests never do.
 
-    __slots__ = ("_mapping", "_out", "_policy", "_started", "_visit")
+    No slots: what most requests leave as it is costs nothing as an attribute of the class.
+    """
 
-    def __init__(self, policy: Policy, mapping: Mapping) -> None:
-        self._policy = policy
-        self._mapping = mapping
-        self._started = monotonic()
-        self._visit: Visit | None = None
-        self._out = False
+    head_is_out: bool = False
+    """Too late for a cookie."""
+    _visit: Visit | None = None
+    _mapping: Mapping
+    _started: float
 
     @property
     def session(self) -> Session | None:
@@ -49,19 +68,31 @@ class _Held:
         return None if self._visit is None else self._visit.session
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.session!r}>"
+        return f"<{type(self).__name__.strip('_')}: {self.session!r}>"
+
+    def visit(self) -> Visit:
+        """For the door and the verbs: the visit of this request, made now if nobody has needed it yet."""
+        if self._visit is None:
+            self._visit = Visit(self._policy(), self._request(), self._age)
+            self._visit.head_is_out = self.head_is_out
+        return self._visit
+
+    def head_goes_out(self) -> Visit | None:
+        """For the door: from now on it is too late for a cookie. The visit, if anyone has needed it."""
+        self.head_is_out = True
+        visit = self._visit
+        if visit is not None:
+            visit.head_is_out = True
+        return visit
+
+    @abstractmethod
+    def _policy(self) -> Policy: ...
+
+    @abstractmethod
+    def _request(self) -> Request: ...
 
     def _age(self) -> float:
         return monotonic() - self._started
-
-    def _request(self) -> Request:
-        return WSGIRequest(self._mapping)
-
-    def _begun(self) -> Visit:
-        if self._visit is None:
-            self._visit = Visit(self._policy, self._request(), self._age)
-            self._visit.head_is_out = self._out
-        return self._visit
 
 
 class Ward(_Held):
@@ -71,11 +102,10 @@ class Ward(_Held):
     it at all or if it is too late for a cookie.
     """
 
-    __slots__ = ("_driver",)
-
-    def __init__(self, policy: Policy, mapping: Mapping, driver: PlainDriver) -> None:
-        super().__init__(policy, mapping)
-        self._driver = driver
+    def __init__(self, door: Door, environ: Mapping) -> None:
+        self._door = door
+        self._mapping = environ
+        self._started = monotonic()
 
     def login(
         self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
@@ -86,15 +116,15 @@ class Ward(_Held):
         ``since``: the ticket of :meth:`begin`, for sign-ins over several requests. ``persistent=False``: the cookie
         goes when the browser closes. Raises ``StaleLogin`` if the user's sessions were ended after this sign-in began.
         """
-        return self._carry(flow.login(self._begun(), user_id, since=since, methods=methods, persistent=persistent))
+        return self._carry(flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent))
 
     def begin(self, user_id: UserID) -> str:
         """A ticket for ``login(since=...)``: take it before the password is checked. Writes nothing."""
-        return self._carry(flow.begin(self._begun(), user_id))
+        return self._carry(flow.begin(self.visit(), user_id))
 
     def logout(self) -> None:
         """End the caller's session and clear the cookie. Idempotent."""
-        self._carry(flow.logout(self._begun()))
+        self._carry(flow.logout(self.visit()))
 
     def end_others(self) -> int:
         """End the caller's other sessions, as the endpoint does; how many were live.
@@ -102,49 +132,56 @@ class Ward(_Held):
         Raises ``NotSignedIn`` without a session, ``SessionEnded`` if the caller's own was ended at this moment.
         To change a password: store the new one, commit, then call this.
         """
-        return self._carry(flow.end_my_others(self._begun()))
+        return self._carry(flow.end_my_others(self.visit()))
 
     def end_all(self, user_id: UserID) -> int:
         """End all sessions of a user, the caller's included; how many were live."""
-        return self._carry(flow.end_all(self._begun(), user_id))
+        return self._carry(flow.end_all(self.visit(), user_id))
 
     def _carry(self, asked: Flow[T]) -> T:
-        return finish(self._driver, asked)
+        return finish(self._door.driver, asked)
+
+    def _policy(self) -> Policy:
+        return self._door.policy
+
+    def _request(self) -> Request:
+        return WSGIRequest(self._mapping)
 
 
 class AsyncWard(_Held):
     """The session of an ASGI request and what may be done with it; :class:`Ward` says what each verb does."""
 
-    __slots__ = ("_driver", "_loop", "_plain")
+    _loop: asyncio.AbstractEventLoop | None = None
 
-    def __init__(self, policy: Policy, mapping: Mapping, driver: AsyncDriver, plain: PlainDriver | None) -> None:
-        super().__init__(policy, mapping)
-        self._driver = driver
-        self._plain = plain
-        self._loop = asyncio.get_running_loop() if plain is None else None
+    def __init__(self, door: AsyncDoor, scope: Mapping) -> None:
+        self._door = door
+        self._mapping = scope
+        self._started = monotonic()
+        if door.plain is None:
+            self._loop = asyncio.get_running_loop()
 
     async def login(
         self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
     ) -> str:
         """Start a session for the user: :meth:`Ward.login`."""
-        asked = flow.login(self._begun(), user_id, since=since, methods=methods, persistent=persistent)
-        return await finish_async(self._driver, asked)
+        asked = flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent)
+        return await finish_async(self._door.driver, asked)
 
     async def begin(self, user_id: UserID) -> str:
         """A ticket for ``login(since=...)``: :meth:`Ward.begin`."""
-        return await finish_async(self._driver, flow.begin(self._begun(), user_id))
+        return await finish_async(self._door.driver, flow.begin(self.visit(), user_id))
 
     async def logout(self) -> None:
         """End the caller's session and clear the cookie: :meth:`Ward.logout`."""
-        await finish_async(self._driver, flow.logout(self._begun()))
+        await finish_async(self._door.driver, flow.logout(self.visit()))
 
     async def end_others(self) -> int:
         """End the caller's other sessions: :meth:`Ward.end_others`."""
-        return await finish_async(self._driver, flow.end_my_others(self._begun()))
+        return await finish_async(self._door.driver, flow.end_my_others(self.visit()))
 
     async def end_all(self, user_id: UserID) -> int:
         """End all sessions of a user: :meth:`Ward.end_all`."""
-        return await finish_async(self._driver, flow.end_all(self._begun(), user_id))
+        return await finish_async(self._door.driver, flow.end_all(self.visit(), user_id))
 
     @property
     def blocking(self) -> Ward:
@@ -152,7 +189,10 @@ class AsyncWard(_Held):
 
         A verb called on the event loop's own thread raises ``UsageError``: it would wait for itself.
         """
-        return _BlockingWard(self)
+        return _BlockingWard(self.visit, self._door, self._loop)
+
+    def _policy(self) -> Policy:
+        return self._door.policy
 
     def _request(self) -> Request:
         return ASGIRequest(self._mapping)
@@ -161,17 +201,17 @@ class AsyncWard(_Held):
 class _BlockingWard(Ward):
     """The plain verbs over an async ward."""
 
-    __slots__ = ("_ward",)
-
-    def __init__(self, ward: AsyncWard) -> None:
-        self._ward = ward
+    def __init__(self, visit_of: Callable[[], Visit], door: AsyncDoor, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._visit_of = visit_of
+        self._async_door = door
+        self._loop = loop
 
     @property
     def session(self) -> Session | None:
-        return self._ward.session
+        return self._visit_of().session
 
-    def _begun(self) -> Visit:
-        return self._ward._begun()
+    def visit(self) -> Visit:
+        return self._visit_of()
 
     def _carry(self, asked: Flow[T]) -> T:
         try:
@@ -180,34 +220,12 @@ class _BlockingWard(Ward):
             pass
         else:
             asked.close()
-            raise UsageError("ward.blocking is for functions in another thread; here, on the event loop, await the verb of the ward itself")
-        ward = self._ward
-        if ward._plain is not None:
-            return finish(ward._plain, asked)
-        assert ward._loop is not None
-        return asyncio.run_coroutine_threadsafe(finish_async(ward._driver, asked), ward._loop).result()
-
-
-# --- for the doors ----------------------------------------------------------------------------------------------------
-
-
-def begun(ward: _Held) -> Visit:
-    """The visit of this request, made now if nobody has needed it yet."""
-    return ward._begun()
-
-
-def head_goes_out(ward: _Held) -> Visit | None:
-    """From now on it is too late for a cookie; the visit, if anyone has needed it."""
-    ward._out = True
-    visit = ward._visit
-    if visit is not None:
-        visit.head_is_out = True
-    return visit
-
-
-def is_head_out(ward: _Held) -> bool:
-    """Whether the application has given the head of its response."""
-    return ward._out
+            raise UsageError("ward.blocking is for functions in another thread; on the event loop, await the verb of the ward itself")
+        door = self._async_door
+        if door.plain is not None:
+            return finish(door.plain, asked)
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(finish_async(door.driver, asked), self._loop).result()
 
 
 # --- for the application ----------------------------------------------------------------------------------------------
@@ -235,20 +253,24 @@ def of(request: Any) -> Any:
     Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncWard`. Flask, Django under WSGI, Pyramid,
     Bottle, Falcon, CherryPy: a :class:`Ward`. Raises ``UsageError`` if no door stands around the application.
     """
-    candidates = [request] if isinstance(request, AnyMapping) else [getattr(request, name, None) for name in _CARRIED]
-    for mapping in candidates:
-        if isinstance(mapping, AnyMapping):
-            for key in (ASGI_KEY, WSGI_KEY):
-                ward = mapping.get(key)
-                if isinstance(ward, (Ward, AsyncWard)):
-                    return ward
-    if not any(isinstance(mapping, AnyMapping) for mapping in candidates):
+    mappings = _mappings(request)
+    if not mappings:
         raise UsageError(f"a {type(request).__name__} carries neither an ASGI scope nor a WSGI environ")
+    for mapping in mappings:
+        for key in (ASGI_KEY, WSGI_KEY):
+            ward = mapping.get(key)
+            if isinstance(ward, (Ward, AsyncWard)):
+                return ward
     raise UsageError(
         "no door of sessionward has attached anything to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the"
         " application (around all of it, so that it comes first); a backend that cannot sign users in attaches itself only to requests"
         " with a live session"
     )
+
+
+def _mappings(request: Any) -> list[AnyMapping[str, Any]]:
+    found = [request, *(getattr(request, name, None) for name in _CARRIED)]
+    return [cast("AnyMapping[str, Any]", mapping) for mapping in found if isinstance(mapping, AnyMapping)]
 
 
 _CARRIED: Final = ("scope", "environ", "env", "wsgi_environ")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.credential import holds_own
-from sessionward.drive import PlainDriver, ended, start
+from sessionward.drive import PlainDriver, ended, finish, start
 from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, Forward, end_others, guard, seal
 from sessionward.request import WSGIRequest
@@ -16,8 +17,8 @@ from sessionward.response import Headers, Response
 from sessionward.session import Backend
 from sessionward.settings import Options
 from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
-from sessionward.ward import WSGI_KEY, Ward, begun, head_goes_out, is_head_out
+from sessionward.visit import Policy
+from sessionward.ward import WSGI_KEY, Door, Ward
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -47,15 +48,17 @@ class WSGIMiddleware:
         abilities = policy.abilities
         if abilities.is_async:
             name = type(backend).__name__
-            raise ConfigurationError(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {name.removeprefix('Async')}")
-        self._driver = PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks)
+            twin = name.removeprefix("Async")
+            raise ConfigurationError(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
+        self._door = Door(policy, PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "DELETE" and WSGIRequest(environ).route() in self._policy.spellings:
-            return self._answer(environ, start_response)
+            visit = Ward(self._door, environ).visit()
+            return _respond(finish(self._door.driver, end_others(visit)), start_response)
         if self._guards and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
             or "HTTP_X_SESSION_TOKEN" in environ
@@ -64,83 +67,106 @@ class WSGIMiddleware:
             return self._guarded(environ, start_response)
         if not self._signs_in:
             return self.app(environ, start_response)
-        environ[WSGI_KEY] = ward = Ward(self._policy, environ, self._driver)
-        return self._through(environ, start_response, ward, None)
-
-    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        flow = end_others(begun(Ward(self._policy, environ, self._driver)))
-        try:
-            response = ended(self._driver(flow, start(flow)))
-        finally:
-            flow.close()
-        return _respond(response, start_response)
+        environ[WSGI_KEY] = ward = _Answering(self._door, environ, start_response)
+        body = self.app(environ, ward.start)
+        return body if ward.has_left else ward.returned(body)
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        ward = Ward(self._policy, environ, self._driver)
-        visit = begun(ward)
+        ward = _Answering(self._door, environ, start_response)
+        visit = ward.visit()
         flow = guard(visit)
-        step = self._driver(flow, start(flow))
+        step = self._door.driver(flow, start(flow))
         if not isinstance(step, Forward):
             refusal = ended(step)
             assert isinstance(refusal, Response)
             return _respond(refusal, start_response)
         if step.without_credential:
             WSGIRequest(environ).strip(self._policy.cookie_name)
-        if visit.session is not None:
+        if visit.session is not None and self._policy.settings.remote_user:
+            environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
+        if visit.session is not None or self._signs_in:
             environ[WSGI_KEY] = ward
-            if self._policy.settings.remote_user:
-                environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
-        elif self._signs_in:
-            environ[WSGI_KEY] = ward
-        return self._through(environ, start_response, ward, flow)
-
-    def _through(self, environ: Environ, start_response: StartResponse, ward: Ward, flow: Flow[Admission] | None) -> Iterable[bytes]:
-        """Call the application. A head that is about to set a cookie of ours waits for it to return, and is looked at."""
-        waiting: _Head | None = None
-        holds = True
-
-        def sealed(status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
-            nonlocal waiting
-            visit = head_goes_out(ward)
-            if visit is None or (visit.cookie is None and not (flow is not None and _sets_cookie(fields, self._cookie))):
-                waiting = None
-                return start_response(status, fields) if exc_info is None else start_response(status, fields, exc_info)
-            head = _Head(lambda headers: self._sealed(visit, flow, headers), start_response, status, fields, exc_info)
-            if holds:
-                waiting = head
-                return head.write
-            return head.send()
-
-        def release() -> None:
-            nonlocal waiting
-            if waiting is not None:
-                waiting.send()
-                waiting = None
-
-        body = None
+        ward.flow = flow
         try:
-            body = self.app(environ, sealed)
-            if is_head_out(ward):
-                release()
-                holds = False
-                return body
+            body = self.app(environ, ward.start)
+        except BaseException:
+            flow.close()
+            raise
+        return ward.returned(body)
+
+
+class _Answering(Ward):
+    """A ward that stands between the application and ``start_response``.
+
+    A head that is about to set a cookie of ours waits until the application has returned, and is looked at then.
+    """
+
+    flow: Flow[Admission] | None = None
+    """What admitted the request, waiting for the head of the answer."""
+    has_left: bool = False
+    """The head has been handed on as it was, and nothing is left to do."""
+    _waiting: _Head | None = None
+    _holds: bool = True
+
+    def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
+        self._door = door
+        self._mapping = environ
+        self._started = monotonic()
+        self._start_response = start_response
+
+    def start(self, status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
+        """``start_response``, as the application sees it."""
+        visit = self._visit
+        if visit is None:
+            self.head_is_out = self.has_left = True
+        else:
+            self.head_goes_out()
+            if visit.cookie is not None or (self.flow is not None and _sets_cookie(fields, visit.policy.cookie_name)):
+                return self._wait(_Head(self._sealed, self._start_response, status, fields, exc_info))
+            self._waiting = None
+            self.has_left = self.flow is None
+        return self._start_response(status, fields) if exc_info is None else self._start_response(status, fields, exc_info)
+
+    def returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        """What the server gets of the application's iterable: itself, once the head has been given (PEP 3333)."""
+        if not self.head_is_out:
+            return _Body(body, self)
+        try:
+            self.release()
         except BaseException:
             _close(body)
             raise
         finally:
-            if flow is not None and (body is None or not holds):
-                flow.close()
-        return _Body(body, release, flow)
+            self._holds = False
+            self.close()
+        return body
 
-    def _sealed(self, visit: Visit, flow: Flow[Admission] | None, headers: Headers) -> Headers:
+    def release(self) -> None:
+        """Let a head that waits go out."""
+        head, self._waiting = self._waiting, None
+        if head is not None:
+            head.send()
+
+    def close(self) -> None:
+        """The answer has ended."""
+        if self.flow is not None:
+            self.flow.close()
+
+    def _wait(self, head: _Head) -> Write:
+        self.has_left = False
+        if not self._holds:
+            return head.send()
+        self._waiting = head
+        return head.write
+
+    def _sealed(self, headers: Headers) -> Headers:
         """The head as it may go out, by the flow that admitted the request; by one of its own where there is none left."""
+        flow = self.flow
         if flow is not None and inspect.getgeneratorstate(flow) == inspect.GEN_SUSPENDED:
-            step = self._driver(flow, start(flow, headers))
-        else:
-            alone = seal(visit, headers)
-            step = self._driver(alone, start(alone))
-        sealed: Headers = ended(step)
-        return sealed
+            sealed = ended(self._door.driver(flow, start(flow, headers)))
+            assert not isinstance(sealed, Response)  # it has passed the request on, so it looks at the head
+            return sealed
+        return finish(self._door.driver, seal(self.visit(), headers))
 
 
 class _Head:
@@ -179,13 +205,10 @@ class _Head:
 class _Body:
     """An application's iterable that had not called ``start_response`` yet when the application returned it."""
 
-    __slots__ = ("_body", "_flow", "_iterator", "_release")
-
-    def __init__(self, body: Iterable[bytes], release: Callable[[], None], flow: Flow[Admission] | None) -> None:
+    def __init__(self, body: Iterable[bytes], ward: _Answering) -> None:
         self._body = body
         self._iterator: Iterator[bytes] | None = None
-        self._release = release
-        self._flow = flow
+        self._ward = ward
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -196,17 +219,16 @@ class _Body:
         try:
             chunk = next(self._iterator)
         except StopIteration:
-            self._release()
+            self._ward.release()
             raise
-        self._release()
+        self._ward.release()
         return chunk
 
     def close(self) -> None:
         try:
             _close(self._body)
         finally:
-            if self._flow is not None:
-                self._flow.close()
+            self._ward.close()
 
 
 def _close(body: object) -> None:
@@ -215,8 +237,9 @@ def _close(body: object) -> None:
         close()
 
 
-def _sets_cookie(fields: Fields, name: str) -> bool:
-    return any(len(key) == 10 and key.lower() == "set-cookie" and name in value for key, value in fields)
+def _sets_cookie(fields: Fields, name: bytes) -> bool:
+    text = name.decode("ascii")
+    return any(len(key) == 10 and key.lower() == "set-cookie" and text in value for key, value in fields)
 
 
 def _respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:

@@ -65,8 +65,8 @@ class MemoryBackend:
         age: Callable[[], float],
         replaces: Session | None,
         expires_in: float,
-        device: Device,
-        methods: Sequence[str],
+        device: Device,  # noqa: ARG002 - nothing here shows it yet
+        methods: Sequence[str],  # noqa: ARG002
     ) -> Session:
         with self._lock:
             now = self._clock()

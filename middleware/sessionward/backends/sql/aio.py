@@ -6,6 +6,7 @@ import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -17,12 +18,12 @@ from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.plain import BATCH, PlainPool
 from sessionward.backends.sql.pool import Pool
-from sessionward.backends.sql.source import Source, from_engine, from_url, own_engine
+from sessionward.backends.sql.source import Source, own_engine, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
 from sessionward.drive import Threads
-from sessionward.errors import BackendUnavailable, ConfigurationError
+from sessionward.errors import BackendUnavailable
 from sessionward.session import Device, Ended, Session, user_key
 from sessionward.settings import Duration, seconds
 
@@ -54,12 +55,7 @@ class AsyncSQLBackend:
     blocking: ClassVar[bool] = True
 
     def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
-        if not isinstance(database, (str, URL, AsyncEngine)):
-            raise ConfigurationError(f"database: a URL or an AsyncEngine is needed, not {type(database).__name__}")
-        if isinstance(database, AsyncEngine):
-            source = from_engine(database.sync_engine)
-        else:
-            source = from_url(database, is_async=True)
+        source = source_of(database, is_async=True)
         self.pool_size = pool_size
         self._deadline = seconds(deadline)
         self._pool: _AsyncPool
@@ -131,8 +127,8 @@ class AsyncSQLBackend:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
         age, total, after = seconds(older_than), 0, questions.NOBODY
         while True:
-            batch = after
-            count, last = await self._pool.ask(lambda wire: questions.purge(wire, age, batch, BATCH), self._deadline, writes=True)
+            batch = partial(questions.purge, older_than=age, after=after, batch=BATCH)
+            count, last = await self._pool.ask(batch, self._deadline, writes=True)
             total += count
             if last is None:
                 return total

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -202,10 +203,8 @@ def killer(driver: str) -> Callable[[Any], None]:
     kill = _KILLERS.get(driver, _kill_by_descriptor)
 
     def quietly(connection: Any) -> None:
-        try:
+        with suppress(OSError, AttributeError):  # it is dead already, which is all that was wanted
             kill(connection)
-        except (OSError, AttributeError):
-            pass  # it is dead already, which is all that was wanted
 
     return quietly
 
@@ -224,7 +223,10 @@ def _say_at_once(connection: Any, script: str) -> None:
 
 
 def _say_to_asyncpg(connection: Any, script: str) -> None:
-    connection.run_async(lambda driver: driver.execute(script))
+    def execute(driver: Any) -> Any:
+        return driver.execute(script)
+
+    connection.run_async(execute)
 
 
 def speaker(driver: str) -> Callable[[Any, str], None]:

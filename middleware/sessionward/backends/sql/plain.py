@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, ClassVar, Final, TypeVar
@@ -17,12 +18,12 @@ from sqlalchemy import URL, Engine
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.pool import Pool
-from sessionward.backends.sql.source import Source, from_engine, from_url, own_engine
+from sessionward.backends.sql.source import Source, own_engine, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
-from sessionward.errors import BackendUnavailable, ConfigurationError
+from sessionward.errors import BackendUnavailable
 from sessionward.session import Device, Ended, Session, user_key
 from sessionward.settings import Duration, seconds
 
@@ -174,9 +175,7 @@ class SQLBackend:
     blocking: ClassVar[bool] = True
 
     def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
-        if not isinstance(database, (str, URL, Engine)):
-            raise ConfigurationError(f"database: a URL or a plain Engine is needed, not {type(database).__name__}")
-        source = from_engine(database) if isinstance(database, Engine) else from_url(database, is_async=False)
+        source = source_of(database, is_async=False)
         self.pool_size = pool_size
         self._deadline = seconds(deadline)
         self._pool = PlainPool(source, size=pool_size, deadline=self._deadline)
@@ -247,8 +246,7 @@ class SQLBackend:
         """
         age, total, after = seconds(older_than), 0, questions.NOBODY
         while True:
-            batch = after
-            count, last = self._pool.ask(lambda wire: questions.purge(wire, age, batch, BATCH), self._deadline, writes=True)
+            count, last = self._pool.ask(partial(questions.purge, older_than=age, after=after, batch=BATCH), self._deadline, writes=True)
             total += count
             if last is None:
                 return total

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -51,7 +52,7 @@ class Limit(Protocol):
         ...
 
 
-class _Again(Exception):
+class _TryAgain(Exception):
     """The same question may succeed on another try; the cause says what became of this one."""
 
     def __init__(self, why: BackendUnavailable) -> None:
@@ -71,8 +72,8 @@ class Pool:
         for attempt in range(1, TRIES + 1):
             try:
                 return self._once(question, limit)
-            except _Again as again:
-                pause = random.uniform(*PAUSE)
+            except _TryAgain as again:
+                pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
                 if attempt == TRIES or limit.left() <= pause:
                     raise again.why from again.__cause__
                 limit.pause(pause)
@@ -120,11 +121,9 @@ class Pool:
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
         """Close at driver level: whatever transaction was open there, the server ends it."""
         self._language.kill(connection.driver_connection)
-        try:
+        with suppress(Exception):  # closing what is dead may fail in as many ways as there are drivers
             held.invalidate()
             held.close()
-        except Exception:  # closing what is dead may fail in as many ways as there are drivers
-            pass
 
     # --- failures
 
@@ -136,11 +135,13 @@ class Pool:
             return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.deadline:g} s")
         kind = self._kind(failure)
         if kind is Trouble.NO_TABLE:
-            return ConfigurationError("the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations")
+            return ConfigurationError(
+                "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"
+            )
         why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
         if kind is Trouble.GONE and self._own:
             self.engine.dispose()  # the others in the pool are as old: the next try connects anew
-        return _Again(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
+        return _TryAgain(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
 
     def _kind(self, failure: BaseException) -> Trouble:
         dbapi: Any = self.engine.dialect.dbapi

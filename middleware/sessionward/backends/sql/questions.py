@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from sessionward.backends.sql.wire import Wire
 from sessionward.errors import SessionEnded, SessionwardError, StaleLogin, UsageError
 from sessionward.session import Device, Ended, Session
+
+R = TypeVar("R")
 
 _COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
@@ -109,7 +111,7 @@ class SignIn:
 
 
 def login(wire: Wire, new: SignIn) -> Session:
-    users = sorted({new.user_id, *([new.replaces.user_id] if new.replaces else [])}, key=str.encode)
+    users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # the same order for everybody
 
     def body(wire: Wire) -> Session:
         locked = {user_id: _lock_user(wire, user_id) for user_id in users}
@@ -150,27 +152,27 @@ def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, 
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def _with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], Any]) -> Any:
+def _with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], R]) -> R:
     """A transaction that locks rows of users. A missing row is added before, in a transaction of its own.
 
     MariaDB's insert-ignore leaves a shared lock on a row that is there, and two that hold it wait for each other.
     """
     try:
         return wire.transact(body)
-    except _NoRow:
+    except _NoRowYet:
         for user_id in user_ids:
             wire.change("add_user", user=wire.dialect.user_in(user_id))
         return wire.transact(body)
 
 
-class _NoRow(SessionwardError):
+class _NoRowYet(SessionwardError):
     """A user has no row yet."""
 
 
 def _lock_user(wire: Wire, user_id: str) -> _User:
     row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
     if row is None:
-        raise _NoRow(user_id)
+        raise _NoRowYet(user_id)
     epoch, raised_at, now = row
     out = wire.dialect.time_out
     return int(epoch), None if raised_at is None else out(raised_at), out(now)
@@ -208,7 +210,8 @@ def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> bool:
 
 def _add(wire: Wire, new: SignIn, session: Session) -> None:
     dialect = wire.dialect
-    assert session.issued_at is not None and session.expires_at is not None
+    assert session.issued_at is not None
+    assert session.expires_at is not None
     wire.change(
         "add_session",
         id=dialect.id_in(_uuid(session)),
@@ -223,11 +226,11 @@ def _add(wire: Wire, new: SignIn, session: Session) -> None:
 
 
 def _session(wire: Wire, row: Sequence[Any]) -> Session:
-    id, user_id, issued_at, authenticated_at, expires_at, epoch = row
+    own, user_id, issued_at, authenticated_at, expires_at, epoch = row
     dialect = wire.dialect
     out = dialect.time_out
     return Session(
-        id=dialect.id_out(id),
+        id=dialect.id_out(own),
         user_id=dialect.user_out(user_id),
         issued_at=out(issued_at),
         authenticated_at=out(authenticated_at),

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE
@@ -60,7 +61,19 @@ class Source:
     language: Language
 
 
-def from_url(text: str | URL, *, is_async: bool) -> Source:
+def source_of(database: object, *, is_async: bool) -> Source:
+    """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour."""
+    if isinstance(database, (str, URL)):
+        return _from_url(database, is_async=is_async)
+    if is_async and isinstance(database, AsyncEngine):
+        return _from_engine(database.sync_engine)
+    if not is_async and isinstance(database, Engine):
+        return _from_engine(database)
+    kind = "an AsyncEngine" if is_async else "a plain Engine"
+    raise ConfigurationError(f"database: a URL or {kind} is needed, not {type(database).__name__}")
+
+
+def _from_url(text: str | URL, *, is_async: bool) -> Source:
     """Raises :class:`ConfigurationError` for what we do not speak, or whose driver is not installed."""
     accepted = _ASYNC if is_async else _PLAIN
     try:
@@ -80,13 +93,13 @@ def from_url(text: str | URL, *, is_async: bool) -> Source:
     module, extra = _EXTRAS.get(driver, ("sqlite3", ""))
     needed = [module] + (["greenlet"] if dialect.is_async else [])
     if any(find_spec(name) is None for name in needed):
-        raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}; install it with: pip install 'sessionward[{extra}]'")
-    paramstyle = dialect.default_paramstyle
+        raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}: pip install 'sessionward[{extra}]'")
+    paramstyle = dialect().paramstyle
     spoken = DIALECTS[url.get_backend_name()]
     return Source(url, None, Language.of(spoken, driver, paramstyle, STATEMENTS, own=True))
 
 
-def from_engine(engine: Engine) -> Source:
+def _from_engine(engine: Engine) -> Source:
     """The user's own Engine, which is never changed and never disposed."""
     dialect = engine.dialect
     spoken = DIALECTS.get(dialect.name)
@@ -94,8 +107,8 @@ def from_engine(engine: Engine) -> Source:
         raise ConfigurationError(f"database: an Engine for {dialect.name} is not spoken here; take one of {', '.join(sorted(DIALECTS))}")
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
         raise ConfigurationError(
-            f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward needs one that"
-            " nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
+            f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward"
+            " needs one that nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
         )
     return Source(engine.url, engine, Language.of(spoken, dialect.driver, dialect.paramstyle, STATEMENTS, own=False))
 
@@ -127,7 +140,7 @@ def own_engine(source: Source, *, pool_size: int, deadline: float, connect: Call
     if connect is not None:
         bounded = connect
 
-        def do_connect(dialect: Any, record: Any, args: Any, parameters: Any) -> Any:
+        def do_connect(dialect: Any, _record: Any, args: Any, parameters: Any) -> Any:
             return bounded(lambda: dialect.connect(*args, **parameters))
 
         event.listen(engine, "do_connect", do_connect)
@@ -145,7 +158,7 @@ def _greeting(name: str, deadline: float) -> list[str]:
 
 
 def _greet(engine: Engine, command: str) -> None:
-    def greet(connection: Any, record: Any) -> None:
+    def greet(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(command)
         cursor.close()

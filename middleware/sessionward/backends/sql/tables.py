@@ -5,7 +5,7 @@ Times are UTC. A session's token is nowhere: ``digest`` is its SHA-256.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Engine, Index, LargeBinary, MetaData, String, Table, Uuid, false, text
 from sqlalchemy.dialects import mysql, postgresql
@@ -22,7 +22,9 @@ _USER_ID: Final = (
 _TIME: Final = DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _ID: Final = Uuid().with_variant(mysql.CHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
 _DIGEST: Final = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
-_MYSQL: Final = {f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))}
+_MYSQL: Final[dict[str, Any]] = {
+    f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
+}
 
 users: Final = Table(
     "sessionward_users",
