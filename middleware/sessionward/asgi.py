@@ -8,13 +8,12 @@ from typing import Final, Unpack
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.credential import holds_own
-from sessionward.drive import PlainDriver, async_driver, ended, finish_async, start
-from sessionward.flow import Admission, Forward, end_others, guard, seal
+from sessionward.drive import PlainDriver, async_driver
+from sessionward.flow import Admission, end_others, guard, seal
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
 from sessionward.session import AnyBackend
 from sessionward.settings import Options
-from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
 from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard
 
@@ -48,7 +47,7 @@ class ASGIMiddleware:
         if kind == "http":
             if scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
                 visit = AsyncWard(self._door, scope).visit()
-                return await _send_response(await finish_async(self._door.driver, end_others(visit)), send)
+                return await _send_response(await self._door.driver(end_others(visit)), send)
         elif kind == "lifespan":
             return await self.app(scope, receive, self._closing(send))
         if self._guards:
@@ -79,37 +78,25 @@ class ASGIMiddleware:
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
         visit = ward.visit()
-        flow = guard(visit)
-        try:
-            step = await self._door.driver(flow, start(flow))
-            if not isinstance(step, Forward):
-                refusal = ended(step)
-                assert isinstance(refusal, Response)
-                return await self._refuse(refusal, scope, receive, send)
-            if step.without_credential:
-                scope = ASGIRequest(scope).stripped(self._cookie)
-            if visit.session is not None or self._signs_in:
-                scope[ASGI_KEY] = ward
+        admission = await self._door.driver(guard(visit))
+        if isinstance(admission, Response):
+            return await self._refuse(admission, scope, receive, send)
+        if admission is Admission.WITHOUT_CREDENTIAL:
+            scope = ASGIRequest(scope).stripped(self._cookie)
+        if visit.session is not None or self._signs_in:
+            scope[ASGI_KEY] = ward
 
-            def sealed(message: Message) -> Awaitable[None]:
-                if message["type"] in HEADS:
-                    ward.head_goes_out()
-                    if visit.cookie is not None or sets_cookie(message.get("headers", ()), self._cookie):
-                        return self._send_admitted(flow, message, send)
-                return send(message)
+        def sealed(message: Message) -> Awaitable[None]:
+            if message["type"] in HEADS:
+                ward.head_goes_out()
+                if visit.cookie is not None or sets_cookie(message.get("headers", ()), self._cookie):
+                    return self._send_sealed(visit, message, send)
+            return send(message)
 
-            await self.app(scope, receive, sealed)
-        finally:
-            flow.close()
-
-    async def _send_admitted(self, flow: Flow[Admission], message: Message, send: Send) -> None:
-        """Let the flow that admitted the request look at the head of its answer."""
-        step = await self._door.driver(flow, start(flow, _headers(message)))
-        await send({**message, "headers": ended(step)})
+        return await self.app(scope, receive, sealed)
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
-        """The same for a request that came without a credential and signed somebody in."""
-        headers = await finish_async(self._door.driver, seal(visit, _headers(message)))
+        headers = await self._door.driver(seal(visit, _headers(message)))
         await send({**message, "headers": headers})
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from itsdangerous import Signer
-from itsdangerous.signer import HMACAlgorithm, SigningAlgorithm
+from itsdangerous.encoding import base64_encode
 
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS: Final = 26
@@ -95,34 +95,23 @@ def _check(body: bytes) -> bytes:
 # --- signatures -------------------------------------------------------------------------------------------------------
 
 
-class _PreparedHMAC(SigningAlgorithm):
-    """itsdangerous' HMAC with the key schedule done once: the same bytes, without four SHA-256 blocks a request."""
-
-    def __init__(self, derived_key: bytes) -> None:
-        self._prepared = hmac.new(derived_key, digestmod="sha256")
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:  # noqa: ARG002 - the signature of the base class
-        mac = self._prepared.copy()
-        mac.update(value)
-        return mac.digest()
-
-
 class Signature:
     """Signs one purpose for one audience, and recognises what any of the secrets signed.
 
-    Byte for byte ``itsdangerous.Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256)``. Secrets
-    are newest first: the first signs, all verify. A value verifies only in the one spelling that signing it again
-    gives, so base64's other spellings of the last character are refused.
+    Byte for byte what ``itsdangerous.Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256)`` signs,
+    with each key derived and prepared once. Secrets are newest first: the first signs, all verify. A value verifies
+    only in the one spelling that signing it again gives, so base64's other spellings of the last character are refused.
     """
 
-    __slots__ = ("_signers",)
+    __slots__ = ("_prepared",)
 
     def __init__(self, secrets: Sequence[bytes], purpose: str, audience: str = "") -> None:
         salt = f"sessionward.{purpose}.v1:{audience}".encode()
-        self._signers = [_signer(secret, salt) for secret in secrets]
+        signers = [Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256) for secret in secrets]
+        self._prepared = [hmac.new(signer.derive_key(), digestmod="sha256") for signer in signers]
 
     def sign(self, value: bytes) -> bytes:
-        return self._signers[0].sign(value)
+        return _signed(self._prepared[0], value)
 
     def unsign(self, signed: bytes) -> bytes | None:
         """The value inside, or None when no secret of ours signed it for this purpose and audience."""
@@ -130,13 +119,14 @@ class Signature:
         return value if self.verifies(value, signed) else None
 
     def verifies(self, value: bytes, signed: bytes) -> bool:
-        return any(hmac.compare_digest(signer.sign(value), signed) for signer in self._signers)
+        """Whether ``signed`` is ``value`` as one of the secrets signs it."""
+        return any(hmac.compare_digest(_signed(prepared, value), signed) for prepared in self._prepared)
 
 
-def _signer(secret: bytes, salt: bytes) -> Signer:
-    standard = Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256, algorithm=HMACAlgorithm(hashlib.sha256))
-    prepared = _PreparedHMAC(standard.derive_key())
-    return Signer(secret, salt=salt, key_derivation="none", digest_method=hashlib.sha256, algorithm=prepared)
+def _signed(prepared: hmac.HMAC, value: bytes) -> bytes:
+    mac = prepared.copy()
+    mac.update(value)
+    return value + b"." + base64_encode(mac.digest())
 
 
 # --- carriers ---------------------------------------------------------------------------------------------------------
@@ -176,20 +166,20 @@ class Source(enum.Enum):
 
 def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tuple[Credential | Reading, Source]:
     """The credential of our own kind in a request, by the order and the rules of CONTRACT.md 2."""
-    header_token = header(b"x-session-token")
+    candidates = _parts(header(b"x-session-token"))
     authorization = header(b"authorization")
-    if header_token or authorization:
-        candidates = {*_parts(header_token), *_bearers(authorization)}
-        if len(candidates) > 1:
+    if authorization:
+        candidates += _bearers(authorization)
+    if candidates:
+        value = candidates[0]
+        if _differ(candidates):
             return Reading.AMBIGUOUS if any(map(is_token, candidates)) else Reading.AMBIGUOUS_FOREIGN, Source.HEADER
-        if candidates:
-            value = candidates.pop()
-            return Credential(value) if is_token(value) else Reading.FOREIGN, Source.HEADER
+        return Credential(value) if is_token(value) else Reading.FOREIGN, Source.HEADER
     values = cookie_values(header(b"cookie"), cookie_name)
     if not values:
         return Reading.NONE, Source.NOTHING
     first = values[0]
-    if len(values) > 1 and any(value != first for value in values):
+    if _differ(values):
         return Reading.AMBIGUOUS, Source.COOKIE
     token = first[:TOKEN_LENGTH]
     return Credential(token) if is_token(token) and signature.verifies(token, first) else Reading.DEAD, Source.COOKIE
@@ -215,18 +205,29 @@ def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
         return []
     found: list[bytes] = []
     for pair in cookie.split(b";"):
-        key, equals, value = pair.partition(b"=")
-        if equals and key.strip(BLANKS) == name:
-            found.append(value.strip(BLANKS))
+        if name in pair:
+            key, equals, value = pair.partition(b"=")
+            if equals and key.strip(BLANKS) == name:
+                found.append(value.strip(BLANKS))
     return found
+
+
+def _differ(values: Sequence[bytes]) -> bool:
+    """Whether there are several values; equal ones count as one."""
+    return len(values) > 1 and len(set(values)) > 1
 
 
 def _parts(field: bytes | None) -> list[bytes]:
     """The values of a field that some servers have joined by commas; empty ones count as absent."""
-    return [part for part in (part.strip(BLANKS) for part in field.split(b",")) if part] if field else []
+    if not field:
+        return []
+    if b"," not in field:
+        field = field.strip(BLANKS)
+        return [field] if field else []
+    return [part for part in (part.strip(BLANKS) for part in field.split(b",")) if part]
 
 
-def _bearers(authorization: bytes | None) -> list[bytes]:
+def _bearers(authorization: bytes) -> list[bytes]:
     """Bearer values of our form; where there is one, every other part of the field stands beside it as a rival."""
     parts = _parts(authorization)
     if not any(map(_is_own_bearer, parts)):

@@ -1,26 +1,24 @@
-"""Carries a flow on: the only file where sync and async meet.
+"""Carries a flow to its end: the only file where sync and async meet.
 
 Two loops, equal but for one ``await``. A backend is driven by the loop of its own colour; under ASGI a plain backend
-that waits is moved to a thread once for a whole stretch of questions, never once for each.
+that waits is moved to a thread once for a whole flow, never once for each question.
 
-The clock is here as well: one stretch has one deadline (P7). A backend that can be told how long it may take has
+The clock is here as well: one flow has one deadline (P7). A backend that can be told how long it may take has
 ``within(seconds)``, which gives a view of itself with that deadline.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from anyio import CapacityLimiter, fail_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin
-from sessionward.session import Question
 from sessionward.step import Flow, Step
 
 T = TypeVar("T")
@@ -28,39 +26,56 @@ Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("sessionward")
 
-THREADS = 10
+THREADS: Final = 10
 """At most so many threads for a plain backend that does not say its ``pool_size``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished(Generic[T]):
-    """A flow has returned."""
-
-    value: T
+# --- the two loops ----------------------------------------------------------------------------------------------------
 
 
-def start(flow: Flow[T], answer: object = None) -> Step[Any] | Finished[T]:
-    """The first step of a flow, or the next one after an answer."""
+def carry(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None = None) -> T:
+    """Have a flow's questions answered by a plain backend, and return what it returns.
+
+    ``step``: the question that it asks at present, if it has begun.
+    """
     try:
-        return flow.send(answer)
+        if step is None:
+            step = flow.send(None)
+        while True:
+            try:
+                answer = ask(step)
+            except Exception as failure:
+                step = flow.throw(_noted(step, failure))
+            else:
+                step = flow.send(answer)
     except StopIteration as end:
-        return Finished(end.value)
+        return cast("T", end.value)
 
 
-def _fail(flow: Flow[T], question: Question[Any], failure: Exception) -> Step[Any] | Finished[T]:
-    """The next step after a backend raised, at the line of the question."""
+async def carry_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
+    """Have a flow's questions answered by an async backend, and return what it returns."""
+    try:
+        step = flow.send(None)
+        while True:
+            try:
+                answer = await ask(step)
+            except Exception as failure:
+                step = flow.throw(_noted(step, failure))
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
+def _noted(step: Step[Any], failure: Exception) -> Exception:
+    """The failure, written to the log unless it is an answer. The log never shows what other people's errors quote."""
     if not isinstance(failure, (SessionEnded, StaleLogin)):
-        log.error("the backend did not answer %s: %s", type(question).__name__, _spoken(failure))
-    try:
-        return flow.throw(failure)
-    except StopIteration as end:
-        return Finished(end.value)
+        spoken = str(failure) if isinstance(failure, SessionwardError) else _kind_and_place(failure)
+        log.error("the backend did not answer %s: %s", type(step).__name__, spoken)
+    return failure
 
 
-def _spoken(failure: Exception) -> str:
-    """What may be logged: our own words in full, of other people's errors the kind and the place (they quote values)."""
-    if isinstance(failure, SessionwardError):
-        return str(failure)
+def _kind_and_place(failure: Exception) -> str:
     place = failure.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -68,69 +83,46 @@ def _spoken(failure: Exception) -> str:
     return f"{type(failure).__module__}.{type(failure).__qualname__}{where}"
 
 
+# --- the deadline -----------------------------------------------------------------------------------------------------
+
+
 class _Patience:
-    """The backend, for as long as this stretch of questions may still take."""
+    """A backend for as long as one flow may still wait for it; begins when it is made."""
 
-    __slots__ = ("_backend", "_ends", "_within", "deadline")
-
-    def __init__(self, backend: Any, deadline: float, ends: float) -> None:
+    def __init__(self, backend: Any, deadline: float) -> None:
         self._backend = backend
         self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
-        self._ends = ends
-        self.deadline = deadline
+        self._deadline = deadline
+        self._ends = monotonic() + deadline
 
-    def left(self) -> float:
+    def ask(self, step: Step[Any]) -> Any:
+        """Ask a plain backend."""
+        left = self._left()
+        if self._within is None or left > 0.95 * self._deadline:
+            return step.ask(self._backend)
+        return step.ask(self._within(left))
+
+    async def ask_async(self, step: Step[Any]) -> Any:
+        """Ask an async backend; one that keeps no deadline by itself is cancelled."""
+        if self._within is not None:
+            return await self.ask(step)
+        try:
+            with fail_after(self._left()):
+                return await step.ask(self._backend)
+        except TimeoutError as late:
+            kind = OutcomeUnknown if step.writes else BackendUnavailable
+            raise kind(f"the backend did not answer within {self._deadline:g} s") from late
+
+    def _left(self) -> float:
         left = self._ends - monotonic()
         if left <= 0:
-            raise BackendUnavailable(f"no time left of the {self.deadline:g} s that a request may wait for the backend")
+            raise BackendUnavailable(f"nothing is left of the {self._deadline:g} s that a request may wait for the backend")
         return left
 
-    def backend(self) -> Any:
-        left = self.left()
-        if self._within is None or left > 0.95 * self.deadline:
-            return self._backend
-        return self._within(left)
 
-
-# --- the two loops ----------------------------------------------------------------------------------------------------
-
-
-def carry(flow: Flow[T], step: Step[Any] | Finished[T], backend: Callable[[], Any]) -> Step[Any] | Finished[T]:
-    """Answer a flow's questions with a plain backend, until it passes the request on or ends."""
-    while isinstance(step, Question):
-        question: Question[Any] = step
-        try:
-            answer = question.ask(backend())
-        except Exception as failure:
-            step = _fail(flow, question, failure)
-        else:
-            step = start(flow, answer)
-    return step
-
-
-async def carry_async(flow: Flow[T], step: Step[Any] | Finished[T], patience: _Patience, bounds: bool) -> Step[Any] | Finished[T]:
-    """Answer a flow's questions with an async backend. ``bounds``: it keeps no deadline by itself."""
-    while isinstance(step, Question):
-        question: Question[Any] = step
-        try:
-            if bounds:
-                answer = await _bounded(question, patience)
-            else:
-                answer = await question.ask(patience.backend())
-        except Exception as failure:
-            step = _fail(flow, question, failure)
-        else:
-            step = start(flow, answer)
-    return step
-
-
-async def _bounded(question: Question[Any], patience: _Patience) -> Any:
-    try:
-        with fail_after(patience.left()):
-            return await question.ask(patience.backend())
-    except TimeoutError as late:
-        kind = OutcomeUnknown if question.writes else BackendUnavailable
-        raise kind(f"the backend did not answer within {patience.deadline:g} s") from late
+def _told(backend: Any, deadline: float) -> Any:
+    """The backend, told the door's deadline if it can be told one."""
+    return backend.within(deadline) if hasattr(backend, "within") else backend
 
 
 # --- the drivers of the doors -----------------------------------------------------------------------------------------
@@ -144,34 +136,37 @@ class PlainDriver:
         self._deadline = deadline
         self._blocks = blocks
 
-    def __call__(self, flow: Flow[T], step: Step[Any] | Finished[T]) -> Step[Any] | Finished[T]:
-        backend = self._backend
-        if not self._blocks:
-            return carry(flow, step, lambda: backend)
-        return carry(flow, step, _Patience(backend, self._deadline, monotonic() + self._deadline).backend)
+    def __call__(self, flow: Flow[T]) -> T:
+        return carry(flow, _Patience(self._backend, self._deadline).ask if self._blocks else self._ask)
+
+    def _ask(self, step: Step[Any]) -> Any:
+        return step.ask(self._backend)
 
 
 class AsyncDriver(Protocol):
-    """For the ASGI door: carries a flow on from a step."""
+    """For the ASGI door."""
 
-    def __call__(self, flow: Flow[T], step: Step[Any] | Finished[T], /) -> Awaitable[Step[Any] | Finished[T]]: ...
+    async def __call__(self, flow: Flow[T], /) -> T: ...
 
 
 def async_driver(backend: Any, deadline: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
     """The driver that suits a backend's colour."""
     if is_async:
         return _Awaited(backend, deadline)
-    return _Threaded(backend, deadline) if blocks else _InPlace(backend, deadline)
+    return _Threaded(backend, deadline) if blocks else _InPlace(backend)
 
 
 class _InPlace:
     """A plain backend that never waits."""
 
-    def __init__(self, backend: Any, deadline: float) -> None:
-        self._carry = PlainDriver(backend, deadline, blocks=False)
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | Finished[T], /) -> Step[Any] | Finished[T]:
-        return self._carry(flow, step)
+    async def __call__(self, flow: Flow[T], /) -> T:
+        return carry(flow, self._ask)
+
+    def _ask(self, step: Step[Any]) -> Any:
+        return step.ask(self._backend)
 
 
 class _Awaited:
@@ -180,11 +175,9 @@ class _Awaited:
     def __init__(self, backend: Any, deadline: float) -> None:
         self._backend = _told(backend, deadline)
         self._deadline = deadline
-        self._bounds = not hasattr(backend, "within")
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | Finished[T], /) -> Step[Any] | Finished[T]:
-        patience = _Patience(self._backend, self._deadline, monotonic() + self._deadline)
-        return await carry_async(flow, step, patience, self._bounds)
+    async def __call__(self, flow: Flow[T], /) -> T:
+        return await carry_async(flow, _Patience(self._backend, self._deadline).ask_async)
 
 
 class _Threaded:
@@ -195,14 +188,27 @@ class _Threaded:
         self._deadline = deadline
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | Finished[T], /) -> Step[Any] | Finished[T]:
-        if not isinstance(step, Question):
-            return step
-        patience = _Patience(self._backend, self._deadline, monotonic() + self._deadline)
+    async def __call__(self, flow: Flow[T], /) -> T:
         try:
-            return await self._threads.run(self._deadline, carry, flow, step, patience.backend)
-        except BackendUnavailable as busy:
-            return _fail(flow, step, busy)
+            step = flow.send(None)
+        except StopIteration as end:  # it has decided without the backend
+            return cast("T", end.value)
+        patience = _Patience(self._backend, self._deadline)
+        try:
+            return await self._threads.run(self._deadline, carry, flow, patience.ask, step)
+        except NoThreadFree as busy:
+            return carry(flow, _refusing(busy), step)
+
+
+def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
+    def refuse(_step: Step[Any]) -> Any:
+        raise failure
+
+    return refuse
+
+
+class NoThreadFree(BackendUnavailable):
+    """Every thread was busy for a whole deadline. The function has not been called."""
 
 
 class Threads:
@@ -215,13 +221,13 @@ class Threads:
     async def run(self, deadline: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call a function in a thread. Once it runs it is waited for to its end, come what may: it minds its own time.
 
-        Raises ``BackendUnavailable`` if no thread was free within ``deadline`` seconds.
+        Raises :class:`NoThreadFree` if no thread was free within ``deadline`` seconds.
         """
         try:
             with fail_after(deadline):
                 return await run_sync(function, *args, limiter=self._limiter())
         except TimeoutError as late:
-            raise BackendUnavailable(f"all {self._size} threads for the backend were busy for {deadline:g} s") from late
+            raise NoThreadFree(f"all {self._size} threads for the backend were busy for {deadline:g} s") from late
 
     def _limiter(self) -> CapacityLimiter:
         try:
@@ -230,34 +236,3 @@ class Threads:
             limiter = CapacityLimiter(self._size)
             self._limiters.set(limiter)
             return limiter
-
-
-def _told(backend: Any, deadline: float) -> Any:
-    """The backend, told the door's deadline if it can be told one."""
-    return backend.within(deadline) if hasattr(backend, "within") else backend
-
-
-# --- flows without an application in the middle -----------------------------------------------------------------------
-
-
-def finish(driver: PlainDriver, flow: Flow[T]) -> T:
-    """Carry a flow to its end."""
-    try:
-        return ended(driver(flow, start(flow)))
-    finally:
-        flow.close()
-
-
-async def finish_async(driver: AsyncDriver, flow: Flow[T]) -> T:
-    """Carry a flow to its end."""
-    try:
-        return ended(await driver(flow, start(flow)))
-    finally:
-        flow.close()
-
-
-def ended(step: Step[Any] | Finished[T]) -> T:
-    """What a flow has returned."""
-    if not isinstance(step, Finished):
-        raise TypeError(f"this flow asked for {type(step).__name__} where there is no application")
-    return step.value

@@ -2,46 +2,40 @@
 
 A flow decides and performs nothing. It asks its questions with ``yield from`` and goes on with the answer; what a
 backend raises arrives at the line of the question, so the meaning of every failure is written here once. The doors
-carry flows on (``drive.py``) and know nothing of their reasons.
+carry flows to their ends (``drive.py``) and know nothing of their reasons. No flow waits while the application works:
+what the one before it has found stands in the visit, for the one after it.
 
 =================  =====================================================================================
 ``end_others``     our route: request → credential → session → revocation → response
-``guard``          every other request with a credential: session → application → a look at its answer
-``seal``           the head of the application's answer: no cookie for a session that has ended meanwhile
+``guard``          every other request with a credential, before the application: session, or a refusal
+``seal``           the head of the application's answer, after it: no cookie for a session that has ended meanwhile
 ``login`` ...      what the application itself may ask for, through ``ward.py``
 =================  =====================================================================================
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
 from sessionward.origin import may_call
 from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.session import Begin, Device, End, EndAll, Ended, EndOthers, Find, Login, user_key
-from sessionward.step import Flow, Step
+from sessionward.step import Flow
 from sessionward.visit import MAX_SET_COOKIE, Policy, Visit
 
 MAX_USER_AGENT: Final = 512
 """Characters kept of a User-Agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward(Step[Headers]):
-    """Pass the request on to the application; the answer is the head of its response, once there is one to look at.
+class Admission(enum.Enum):
+    """How a request may reach the application."""
 
-    ``without_credential``: the application must not see what proved to be dead.
-    """
-
-    without_credential: bool
-
-
-Admission: TypeAlias = Response | Headers
-"""How a guarded request ends: with an answer of ours, or with the application's head, as it may go out."""
+    AS_IT_CAME = enum.auto()
+    WITHOUT_CREDENTIAL = enum.auto()  # what proved to be dead must not be seen
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -82,7 +76,7 @@ _WHY: Final = {
 # --- all other routes -------------------------------------------------------------------------------------------------
 
 
-def guard(visit: Visit) -> Flow[Admission]:
+def guard(visit: Visit) -> Flow[Response | Admission]:
     """A request with a credential of ours (CONTRACT.md 4): the application sees a live session, or none at all."""
     policy = visit.policy
     dead = False
@@ -104,8 +98,7 @@ def guard(visit: Visit) -> Flow[Admission]:
             dead = True
         if dead and policy.settings.dead == "reject":
             return _inactive(visit, source, "The session is unknown, expired or ended.")
-    head = yield from Forward(without_credential=dead)
-    return (yield from seal(visit, head))
+    return Admission.WITHOUT_CREDENTIAL if dead else Admission.AS_IT_CAME
 
 
 def seal(visit: Visit, head: Headers) -> Flow[Headers]:

@@ -17,18 +17,15 @@ Rules for every backend, tested by the contract class in ``tests/contract``:
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 from uuid import UUID
 
 from sessionward.credential import Carrier, Credential
 from sessionward.errors import ConfigurationError, UsageError
 from sessionward.step import Step
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,19 +213,8 @@ class Abilities:
 # --- the questions ----------------------------------------------------------------------------------------------------
 
 
-class Question(Step[T]):
-    """A step that a backend answers."""
-
-    __slots__ = ()
-    writes: ClassVar[bool] = True
-
-    @abstractmethod
-    def ask(self, backend: Any) -> Any:
-        """The answer, or something to await that gives it, by the backend's colour."""
-
-
 @dataclass(frozen=True, slots=True)
-class Find(Question[Session | None]):
+class Find(Step[Session | None]):
     credential: Credential
     writes: ClassVar[bool] = False
 
@@ -237,7 +223,7 @@ class Find(Question[Session | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class EndOthers(Question[int]):
+class EndOthers(Step[int]):
     session: Session
 
     def ask(self, backend: Any) -> Any:
@@ -245,7 +231,7 @@ class EndOthers(Question[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Begin(Question[int]):
+class Begin(Step[int]):
     user_id: str
     writes: ClassVar[bool] = False
 
@@ -254,7 +240,7 @@ class Begin(Question[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class End(Question[bool]):
+class End(Step[bool]):
     session: Session
 
     def ask(self, backend: Any) -> Any:
@@ -262,7 +248,7 @@ class End(Question[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class EndAll(Question[int]):
+class EndAll(Step[int]):
     user_id: str
 
     def ask(self, backend: Any) -> Any:
@@ -270,7 +256,7 @@ class EndAll(Question[int]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Login(Question[Session]):
+class Login(Step[Session]):
     user_id: str
     credential: Credential
     since: int | None

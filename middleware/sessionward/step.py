@@ -6,8 +6,9 @@ Find(credential)`` has the type of the answer under strict checking; a bare ``yi
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Generator
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -16,6 +17,13 @@ class Step(Generic[T]):
     """Yields itself once and returns what it is sent."""
 
     __slots__ = ()
+
+    writes: ClassVar[bool] = True
+    """Whether the answer may change something: then silence leaves its outcome unknown."""
+
+    @abstractmethod
+    def ask(self, backend: Any) -> Any:
+        """The answer of a backend, or something to await that gives it, by the backend's colour."""
 
     def __iter__(self) -> Generator[Step[Any], Any, T]:
         return cast("T", (yield self))

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sessionward import flow
-from sessionward.drive import AsyncDriver, PlainDriver, finish, finish_async
+from sessionward.drive import AsyncDriver, PlainDriver
 from sessionward.errors import UsageError
 from sessionward.request import ASGIRequest, Mapping, Request, WSGIRequest
 from sessionward.session import Session
@@ -139,7 +139,7 @@ class Ward(_Held):
         return self._carry(flow.end_all(self.visit(), user_id))
 
     def _carry(self, asked: Flow[T]) -> T:
-        return finish(self._door.driver, asked)
+        return self._door.driver(asked)
 
     def _policy(self) -> Policy:
         return self._door.policy
@@ -165,23 +165,23 @@ class AsyncWard(_Held):
     ) -> str:
         """Start a session for the user: :meth:`Ward.login`."""
         asked = flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent)
-        return await finish_async(self._door.driver, asked)
+        return await self._door.driver(asked)
 
     async def begin(self, user_id: UserID) -> str:
         """A ticket for ``login(since=...)``: :meth:`Ward.begin`."""
-        return await finish_async(self._door.driver, flow.begin(self.visit(), user_id))
+        return await self._door.driver(flow.begin(self.visit(), user_id))
 
     async def logout(self) -> None:
         """End the caller's session and clear the cookie: :meth:`Ward.logout`."""
-        await finish_async(self._door.driver, flow.logout(self.visit()))
+        await self._door.driver(flow.logout(self.visit()))
 
     async def end_others(self) -> int:
         """End the caller's other sessions: :meth:`Ward.end_others`."""
-        return await finish_async(self._door.driver, flow.end_my_others(self.visit()))
+        return await self._door.driver(flow.end_my_others(self.visit()))
 
     async def end_all(self, user_id: UserID) -> int:
         """End all sessions of a user: :meth:`Ward.end_all`."""
-        return await finish_async(self._door.driver, flow.end_all(self.visit(), user_id))
+        return await self._door.driver(flow.end_all(self.visit(), user_id))
 
     @property
     def blocking(self) -> Ward:
@@ -223,9 +223,9 @@ class _BlockingWard(Ward):
             raise UsageError("ward.blocking is for functions in another thread; on the event loop, await the verb of the ward itself")
         door = self._async_door
         if door.plain is not None:
-            return finish(door.plain, asked)
+            return door.plain(asked)
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(finish_async(door.driver, asked), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(door.driver(asked), self._loop).result()
 
 
 # --- for the application ----------------------------------------------------------------------------------------------

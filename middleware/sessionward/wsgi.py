@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.credential import holds_own
-from sessionward.drive import PlainDriver, ended, finish, start
+from sessionward.drive import PlainDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import Admission, Forward, end_others, guard, seal
+from sessionward.flow import Admission, end_others, guard, seal
 from sessionward.request import WSGIRequest
 from sessionward.response import Headers, Response
 from sessionward.session import Backend
 from sessionward.settings import Options
-from sessionward.step import Flow
 from sessionward.visit import Policy
 from sessionward.ward import WSGI_KEY, Door, Ward
 
@@ -58,7 +56,7 @@ class WSGIMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "DELETE" and WSGIRequest(environ).route() in self._policy.spellings:
             visit = Ward(self._door, environ).visit()
-            return _respond(finish(self._door.driver, end_others(visit)), start_response)
+            return _respond(self._door.driver(end_others(visit)), start_response)
         if self._guards and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
             or "HTTP_X_SESSION_TOKEN" in environ
@@ -68,64 +66,53 @@ class WSGIMiddleware:
         if not self._signs_in:
             return self.app(environ, start_response)
         environ[WSGI_KEY] = ward = _Answering(self._door, environ, start_response)
-        body = self.app(environ, ward.start)
+        body = self.app(environ, ward.start_response)
         return body if ward.has_left else ward.returned(body)
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit()
-        flow = guard(visit)
-        step = self._door.driver(flow, start(flow))
-        if not isinstance(step, Forward):
-            refusal = ended(step)
-            assert isinstance(refusal, Response)
-            return _respond(refusal, start_response)
-        if step.without_credential:
+        admission = self._door.driver(guard(visit))
+        if isinstance(admission, Response):
+            return _respond(admission, start_response)
+        if admission is Admission.WITHOUT_CREDENTIAL:
             WSGIRequest(environ).strip(self._policy.cookie_name)
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
         if visit.session is not None or self._signs_in:
             environ[WSGI_KEY] = ward
-        ward.flow = flow
-        try:
-            body = self.app(environ, ward.start)
-        except BaseException:
-            flow.close()
-            raise
-        return ward.returned(body)
+        return ward.returned(self.app(environ, ward.start_response))
 
 
 class _Answering(Ward):
     """A ward that stands between the application and ``start_response``.
 
-    A head that is about to set a cookie of ours waits until the application has returned, and is looked at then.
+    A head that is about to set a cookie of ours waits until the application has returned, and is looked at then: the
+    later the look, the less can happen between it and the browser.
     """
 
-    flow: Flow[Admission] | None = None
-    """What admitted the request, waiting for the head of the answer."""
     has_left: bool = False
-    """The head has been handed on as it was, and nothing is left to do."""
+    """A head has been handed on: another one, with ``exc_info``, does not wait any more."""
     _waiting: _Head | None = None
-    _holds: bool = True
 
     def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
         self._door = door
         self._mapping = environ
         self._started = monotonic()
-        self._start_response = start_response
+        self._server = start_response
 
-    def start(self, status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
+    def start_response(self, status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
         """``start_response``, as the application sees it."""
-        visit = self._visit
-        if visit is None:
-            self.head_is_out = self.has_left = True
-        else:
-            self.head_goes_out()
-            if visit.cookie is not None or (self.flow is not None and _sets_cookie(fields, visit.policy.cookie_name)):
-                return self._wait(_Head(self._sealed, self._start_response, status, fields, exc_info))
-            self._waiting = None
-            self.has_left = self.flow is None
-        return self._start_response(status, fields) if exc_info is None else self._start_response(status, fields, exc_info)
+        visit = self.head_goes_out()
+        if visit is not None and (visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name)):
+            head = _Head(self._sealed, self._server, status, fields, exc_info)
+            if self.has_left:
+                return head.send()
+            self._waiting = head
+            return head.write
+        self._waiting = None
+        self.has_left = True
+        return self._server(status, fields) if exc_info is None else self._server(status, fields, exc_info)
 
     def returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """What the server gets of the application's iterable: itself, once the head has been given (PEP 3333)."""
@@ -136,49 +123,29 @@ class _Answering(Ward):
         except BaseException:
             _close(body)
             raise
-        finally:
-            self._holds = False
-            self.close()
         return body
 
     def release(self) -> None:
         """Let a head that waits go out."""
         head, self._waiting = self._waiting, None
         if head is not None:
+            self.has_left = True
             head.send()
 
-    def close(self) -> None:
-        """The answer has ended."""
-        if self.flow is not None:
-            self.flow.close()
-
-    def _wait(self, head: _Head) -> Write:
-        self.has_left = False
-        if not self._holds:
-            return head.send()
-        self._waiting = head
-        return head.write
-
     def _sealed(self, headers: Headers) -> Headers:
-        """The head as it may go out, by the flow that admitted the request; by one of its own where there is none left."""
-        flow = self.flow
-        if flow is not None and inspect.getgeneratorstate(flow) == inspect.GEN_SUSPENDED:
-            sealed = ended(self._door.driver(flow, start(flow, headers)))
-            assert not isinstance(sealed, Response)  # it has passed the request on, so it looks at the head
-            return sealed
-        return finish(self._door.driver, seal(self.visit(), headers))
+        return self._door.driver(seal(self.visit(), headers))
 
 
 class _Head:
     """A response head that has not been sent."""
 
-    __slots__ = ("_exc_info", "_fields", "_seal", "_start_response", "_status", "_write")
+    __slots__ = ("_exc_info", "_fields", "_seal", "_server", "_status", "_write")
 
     def __init__(
         self, seal: Callable[[Headers], Headers], start_response: StartResponse, status: str, fields: Fields, exc_info: ExcInfo | None
     ) -> None:
         self._seal = seal
-        self._start_response = start_response
+        self._server = start_response
         self._status = status
         self._fields = fields
         self._exc_info = exc_info
@@ -191,9 +158,9 @@ class _Head:
             fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             exc_info, self._exc_info = self._exc_info, None  # its traceback refers to this frame
             self._write = (
-                self._start_response(self._status, fields)
+                self._server(self._status, fields)
                 if exc_info is None
-                else self._start_response(self._status, fields, exc_info)
+                else self._server(self._status, fields, exc_info)
             )
         return self._write
 
@@ -225,10 +192,7 @@ class _Body:
         return chunk
 
     def close(self) -> None:
-        try:
-            _close(self._body)
-        finally:
-            self._ward.close()
+        _close(self._body)
 
 
 def _close(body: object) -> None:
