@@ -123,9 +123,7 @@ def seal(visit: Visit, head: Headers) -> Flow[Headers]:
 # --- what the application asks for ------------------------------------------------------------------------------------
 
 
-def login(
-    visit: Visit, user_id: object, *, since: object, methods: Sequence[str], persistent: bool
-) -> Flow[str]:
+def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str], persistent: bool) -> Flow[str]:
     """Start a session, end the one that this browser had, and set the cookie; answers the token.
 
     Raises ``StaleLogin`` for a sign-in that began before the user's sessions were ended (P3).

@@ -107,9 +107,7 @@ class Ward(_Held):
         self._mapping = environ
         self._started = monotonic()
 
-    def login(
-        self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
-    ) -> str:
+    def login(self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
         """Start a session for the user, set its cookie, and end the session that this browser had.
 
         Returns the token, for clients that are not browsers. Call it after the credentials have been checked.

@@ -157,11 +157,7 @@ class _Head:
             headers = self._seal([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._fields])
             fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             exc_info, self._exc_info = self._exc_info, None  # its traceback refers to this frame
-            self._write = (
-                self._server(self._status, fields)
-                if exc_info is None
-                else self._server(self._status, fields, exc_info)
-            )
+            self._write = self._server(self._status, fields) if exc_info is None else self._server(self._status, fields, exc_info)
         return self._write
 
     def write(self, data: bytes, /) -> object:

@@ -1,0 +1,35 @@
+"""The command ``sessionward``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from sessionward import __version__
+from sessionward.cli.demo import demo
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; answers its exit code: 0 done, 1 it could not be done, 2 it was called wrongly."""
+    parser = argparse.ArgumentParser(prog="sessionward", description="Sign out my other devices, in front of any Python web application.")
+    parser.add_argument("--version", action="version", version=f"sessionward {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shown = commands.add_parser("demo", help="see it work: a small application, three devices, one button", description=demo.__doc__)
+    shown.add_argument("--once", action="store_true", help="end after the story, instead of serving the page until Ctrl-C")
+    shown.add_argument("--port", type=_port, default=0, help="serve on this port of 127.0.0.1 (default: any free one)")
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it tidies up
+    try:
+        demo(once=chosen.once, port=chosen.port)
+    except OSError as error:
+        print(f"sessionward: the demo cannot be served: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
