@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE
@@ -65,10 +64,9 @@ def source_of(database: object, *, is_async: bool) -> Source:
     """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour."""
     if isinstance(database, (str, URL)):
         return _from_url(database, is_async=is_async)
-    if is_async and isinstance(database, AsyncEngine):
-        return _from_engine(database.sync_engine)
-    if not is_async and isinstance(database, Engine):
-        return _from_engine(database)
+    engine: object = getattr(database, "sync_engine", None) if is_async else database
+    if isinstance(engine, Engine):
+        return _from_engine(engine)
     kind = "an AsyncEngine" if is_async else "a plain Engine"
     raise ConfigurationError(f"database: a URL or {kind} is needed, not {type(database).__name__}")
 
