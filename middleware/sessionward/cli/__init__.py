@@ -20,13 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown.add_argument("--once", action="store_true", help="end after the story, instead of serving the page until Ctrl-C")
     shown.add_argument("--port", type=_port, default=0, help="serve on this port of 127.0.0.1 (default: any free one)")
     chosen = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it tidies up
+    signal.signal(signal.SIGTERM, _leave)
     try:
         demo(once=chosen.once, port=chosen.port)
     except OSError as error:
         print(f"sessionward: the demo cannot be served: {error.strerror or error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)  # an exception, so that what was begun is tidied up
 
 
 def _port(text: str) -> int:

@@ -29,7 +29,7 @@ STATEMENTS: Final = {
     "epoch": "SELECT epoch FROM sessionward_users WHERE user_id = :user",
     "lock_user": "SELECT epoch, raised_at, {now} FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
-    "lock_own": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND {_LIVE}{{lock}}",
+    "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND {_LIVE}{{lock}}",
     "end_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
     "end_expired": "UPDATE sessionward_sessions SET ended_at = {now}, reason = 'expired'"
@@ -73,7 +73,7 @@ def end_others(wire: Wire, session: Session) -> Ended:
 
     def body(wire: Wire) -> Ended:
         before, _, _ = _lock_user(wire, session.user_id)
-        if wire.row("lock_own", id=wire.dialect.id_in(own), user=wire.dialect.user_in(session.user_id)) is None:
+        if not _is_live(wire, session):
             raise SessionEnded("the session that asked is no longer live")
         return _end(wire, session.user_id, before, keep=own, reason="others")
 
@@ -91,7 +91,9 @@ def end_all(wire: Wire, user_id: str) -> Ended:
 def end(wire: Wire, session: Session) -> bool:
     def body(wire: Wire) -> bool:
         _lock_user(wire, session.user_id)
-        return _end_one(wire, session, by=_uuid(session), reason="logout")
+        was_live = _is_live(wire, session)
+        _end_one(wire, session, by=_uuid(session), reason="logout")
+        return was_live
 
     return _with_users(wire, [session.user_id], body)
 
@@ -184,8 +186,7 @@ def _check_fresh(wire: Wire, new: SignIn, user: _User) -> None:
     if new.since is not None:
         stale = new.since != epoch
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
-        own = wire.dialect.id_in(_uuid(new.replaces))
-        stale = wire.row("lock_own", id=own, user=wire.dialect.user_in(new.user_id)) is None
+        stale = not _is_live(wire, new.replaces)
     else:
         stale = raised_at is not None and (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
     if stale:
@@ -202,10 +203,17 @@ def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> E
     return Ended(count, before + 1)
 
 
-def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> bool:
+def _is_live(wire: Wire, session: Session) -> bool:
+    """The second look at a session, by a locking read: it sees what was committed before the user's lock was got."""
+    dialect = wire.dialect
+    return wire.row("lock_live", id=dialect.id_in(_uuid(session)), user=dialect.user_in(session.user_id)) is not None
+
+
+def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
+    """End a session, also one that has expired: a clock set back must not bring it back (P6)."""
     dialect = wire.dialect
     own = dialect.id_in(_uuid(session))
-    return wire.change("end_one", id=own, user=dialect.user_in(session.user_id), by=dialect.id_in(by), reason=reason) > 0
+    wire.change("end_one", id=own, user=dialect.user_in(session.user_id), by=dialect.id_in(by), reason=reason)
 
 
 def _add(wire: Wire, new: SignIn, session: Session) -> None:
