@@ -16,6 +16,7 @@ what the one before it has found stands in the visit, for the one after it.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,6 +30,9 @@ from sessionward.visit import MAX_SET_COOKIE, Policy, Visit
 
 MAX_USER_AGENT: Final = 512
 """Characters kept of a User-Agent."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
 
 class Admission(enum.Enum):
@@ -138,7 +142,6 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
     cookie = policy.cookie(token, max_age=lifetime if persistent else None)
     if len(cookie.partition(b";")[0]) > MAX_SET_COOKIE:
         raise UsageError("the cookie would be longer than browsers keep; shorten cookie_name")
-    agent = (visit.request.header(b"user-agent") or b"").decode("utf-8", "replace")[:MAX_USER_AGENT]
     credential = Credential(token.encode())
     visit.session = yield from Login(
         user_id=user,
@@ -147,8 +150,8 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         age=visit.age,
         replaces=visit.session,
         expires_in=lifetime,
-        device=Device(ip_address=visit.request.client(), user_agent=agent or None),
-        methods=tuple(methods),
+        device=_device(visit),
+        methods=_methods(methods),
     )
     visit.credential = credential
     visit.cookie = cookie
@@ -204,6 +207,18 @@ def _read(visit: Visit) -> tuple[Credential | Reading, Source]:
     if policy.abilities.carriers:
         return read_carriers(header, policy.abilities.carriers)
     return read_own(header, policy.cookie_name, policy.cookie_signature)
+
+
+def _device(visit: Visit) -> Device:
+    agent = visit.request.header(b"user-agent")
+    shown = None if agent is None else _CONTROL.sub(" ", agent.decode("utf-8", "replace"))[:MAX_USER_AGENT]
+    return Device(ip_address=visit.request.client(), user_agent=shown or None)
+
+
+def _methods(methods: Sequence[str]) -> Sequence[str]:
+    if isinstance(methods, str) or not all(_METHOD.fullmatch(method) for method in methods):
+        raise UsageError("methods is a list of names such as 'password' or 'totp', of small letters, digits and underscores")
+    return tuple(methods)
 
 
 def _forget(visit: Visit) -> None:

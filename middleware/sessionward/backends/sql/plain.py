@@ -56,6 +56,7 @@ class PlainPool:
             _connecting.limit = limit
             return made.pool.ask(question, limit)
         finally:
+            _connecting.limit = None
             made.permits.put(permit)
 
     def engine(self) -> Engine:

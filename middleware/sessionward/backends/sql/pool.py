@@ -147,4 +147,7 @@ class Pool:
         dbapi: Any = self.engine.dialect.dbapi
         if not isinstance(failure, dbapi.Error):
             return Trouble.OTHER
-        return trouble(failure, self._language.dialect)
+        kind = trouble(failure, self._language.dialect)
+        if kind is Trouble.GONE and not isinstance(failure, (dbapi.OperationalError, dbapi.InterfaceError)):
+            return Trouble.OTHER  # the driver itself did not like what it was given
+        return kind

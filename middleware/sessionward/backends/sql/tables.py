@@ -73,6 +73,6 @@ def create(engine: Engine) -> None:
             metadata.create_all(engine)
         except DBAPIError as error:
             if attempt == 4:
-                raise BackendUnavailable(f"the tables could not be created: {type(error.orig).__name__}") from error
+                raise BackendUnavailable(f"the tables could not be created: {str(error.orig).partition(chr(10))[0]}") from error
         else:
             return
