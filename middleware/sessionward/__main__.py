@@ -1,0 +1,7 @@
+"""``python -m sessionward``: the command."""
+
+import sys
+
+from sessionward.cli import main
+
+sys.exit(main())
