@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -24,23 +25,22 @@ class LoopPool:
         self._source = source
         self._size = size
         self._deadline = deadline
-        self._made: dict[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[None]]] = {}
+        self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
     async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
-        pool = await self._here()
-        if not writes:
-            return await _ask(pool, question, deadline)
-        return await self._to_the_end(_ask(pool, question, deadline))
+        made = self._made.get(asyncio.get_running_loop()) or await self._make()
+        asked = _ask(made, question, deadline)
+        return await (self._to_the_end(asked) if writes else asked)
 
     async def with_engine(self, function: Callable[[Engine], R]) -> R:
-        pool = await self._here()
-        return await self._to_the_end(greenlet_spawn(function, pool.engine))
+        made = self._made.get(asyncio.get_running_loop()) or await self._make()
+        return await self._to_the_end(greenlet_spawn(function, made.pool.engine))
 
     async def close(self) -> None:
-        made = self._made.pop(asyncio.get_running_loop(), None)
+        made = self._made.get(asyncio.get_running_loop())
         if made is not None:
-            await made[1].aclose()
+            await made.closing.aclose()
 
     async def _to_the_end(self, work: Coroutine[Any, Any, R]) -> R:
         """Begun means finished: whoever is cancelled stops waiting, and the work goes on until its deadline."""
@@ -54,22 +54,19 @@ class LoopPool:
         if not task.cancelled():
             task.exception()  # looked at, so that an answer nobody waits for is not reported as lost
 
-    async def _here(self) -> Pool:
-        loop = asyncio.get_running_loop()
-        made = self._made.get(loop)
-        if made is not None:
-            return made[0]
+    async def _make(self) -> _Made:
         for other in [other for other in self._made if other.is_closed()]:
             del self._made[other]
         source = self._source
         if source.engine is not None:
-            pool = Pool(source.engine, source.language, own=False)
+            pool, permits = Pool(source.engine, source.language, own=False), None
         else:
-            pool = Pool(own_engine(source, pool_size=self._size, deadline=self._deadline, connect=None), source.language, own=True)
-        closing = self._until_the_loop_ends(pool)
-        self._made[loop] = pool, closing
-        await closing.__anext__()
-        return pool
+            engine = own_engine(source, pool_size=self._size, deadline=self._deadline, connect=None)
+            pool, permits = Pool(engine, source.language, own=True), asyncio.Semaphore(self._size)
+        made = _Made(pool, permits, self._until_the_loop_ends(pool))
+        self._made[asyncio.get_running_loop()] = made
+        await made.closing.__anext__()
+        return made
 
     async def _until_the_loop_ends(self, pool: Pool) -> AsyncGenerator[None]:
         """Waits at its ``yield`` until it is closed: by ``close()``, or by the loop, which ends its generators first."""
@@ -77,16 +74,31 @@ class LoopPool:
             yield
         finally:
             self._made.pop(asyncio.get_running_loop(), None)
-            if self._source.engine is None:
-                await greenlet_spawn(pool.engine.dispose)
+            await greenlet_spawn(pool.close)
 
 
-async def _ask(pool: Pool, question: Callable[[Wire], R], deadline: float) -> R:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """The pool of one loop. ``permits``: as many as it has connections; None for the user's Engine."""
+
+    pool: Pool
+    permits: asyncio.Semaphore | None
+    closing: AsyncGenerator[None]
+
+
+async def _ask(made: _Made, question: Callable[[Wire], R], deadline: float) -> R:
+    limit = _LoopLimit(deadline)
     try:
-        async with asyncio.timeout(deadline) as timeout:
-            return await greenlet_spawn(pool.ask, question, _LoopLimit(deadline, timeout))
-    except TimeoutError as late:
-        raise BackendUnavailable(f"no connection within {deadline:g} s") from late
+        if made.permits is None:
+            return await greenlet_spawn(made.pool.ask, question, limit)
+        async with made.permits:
+            return await greenlet_spawn(made.pool.ask, question, limit)
+    except asyncio.CancelledError:
+        if limit.finish():
+            raise BackendUnavailable(f"no connection within {deadline:g} s") from None
+        raise
+    finally:
+        limit.finish()
 
 
 class _LoopLimit:
@@ -95,35 +107,45 @@ class _LoopLimit:
     Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent.
     """
 
-    __slots__ = ("_ends", "_handle", "_in_time", "_timeout", "deadline")
+    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "deadline")
 
-    def __init__(self, deadline: float, timeout: asyncio.Timeout) -> None:
+    def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self._ends = asyncio.get_running_loop().time() + deadline
-        self._timeout = timeout
-        self._handle: asyncio.TimerHandle | None = None
-        self._in_time = True
+        self._loop = loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._ends = loop.time() + deadline
+        self._handle = loop.call_at(self._ends, self._expire)
+        self._kill: Callable[[], None] | None = None
+        self._expired = False
+        self._uncancel_to: int | None = None
 
     def left(self) -> float:
-        return max(0.0, self._ends - asyncio.get_running_loop().time())
+        return max(0.0, self._ends - self._loop.time())
 
     def connecting(self) -> None:
-        if not self._timeout.expired():
-            self._timeout.reschedule(self._ends)
+        if self._expired:
+            raise BackendUnavailable(f"no connection within {self.deadline:g} s")
 
     def connected(self, kill: Callable[[], None]) -> None:
-        if not self._timeout.expired():
-            self._timeout.reschedule(None)
-        self._handle = asyncio.get_running_loop().call_at(self._ends, self._expire, kill)
+        self._kill = kill
 
     def call_off(self) -> bool:
-        if self._handle is not None:
-            self._handle.cancel()
-        return self._in_time
+        self._kill = None
+        return not self._expired
 
     def pause(self, seconds: float) -> None:
         await_only(asyncio.sleep(seconds))
 
-    def _expire(self, kill: Callable[[], None]) -> None:
-        self._in_time = False
-        kill()
+    def finish(self) -> bool:
+        """The question is over. Whether it was this deadline, and nobody else, that cancelled it."""
+        self._handle.cancel()
+        before, self._uncancel_to = self._uncancel_to, None
+        return before is not None and self._task is not None and self._task.uncancel() <= before
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._kill is not None:
+            self._kill()
+        elif self._task is not None:
+            self._uncancel_to = self._task.cancelling()
+            self._task.cancel()

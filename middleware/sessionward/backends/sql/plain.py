@@ -66,8 +66,8 @@ class PlainPool:
         """Close what is idle. The next question opens again."""
         with self._lock:
             made, self._made = self._made, None
-        if made is not None and made.process == os.getpid() and made.permits is not None:
-            made.pool.engine.dispose()
+        if made is not None and made.process == os.getpid():
+            made.pool.close()
 
     def _here(self) -> _Made:
         made = self._made

@@ -6,6 +6,7 @@ Written once, plain. In async colour SQLAlchemy runs it in a greenlet, so that t
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -60,12 +61,17 @@ class _TryAgain(Exception):
 
 
 class Pool:
-    """Connections of one Engine, ours or the user's."""
+    """Connections of one Engine, ours or the user's.
+
+    Connections of ours are kept at hand between questions, last in first out, since a check-out of SQLAlchemy's pool
+    costs more than a lookup in SQLite. Whoever asks has a permit, so there are never more than the pool allows.
+    """
 
     def __init__(self, engine: Engine, language: Language, *, own: bool) -> None:
         self.engine = engine
         self._language = language
         self._own = own
+        self._at_hand: deque[PoolProxiedConnection] = deque()
 
     def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
         """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
@@ -79,24 +85,31 @@ class Pool:
                 limit.pause(pause)
         raise AssertionError  # the last try returns or raises
 
+    def close(self) -> None:
+        """Close what is idle. The user's Engine is left alone."""
+        if self._own:
+            while self._at_hand:
+                self._at_hand.pop().close()
+            self.engine.dispose()
+
     def _once(self, question: Callable[[Wire], R], limit: Limit) -> R:
         held = self._take(limit)
         connection = held.connection if isinstance(held, Connection) else held
-        wire = Wire(connection.dbapi_connection, self._language, max(1, int(limit.left() * 1000)))
+        wire = Wire(connection.dbapi_connection, self._language, limit.left)
         limit.connected(partial(self._language.kill, connection.driver_connection))
         try:
             answer = question(wire)
         except BaseException as failure:
             in_time = limit.call_off()
             if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
-                held.close()  # a decision of ours; its transaction has been rolled back
+                self._give_back(held)  # a decision of ours; its transaction has been rolled back
                 raise
             self._discard(held, connection)
             if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
                 raise
             raise self._meaning(failure, wire.phase, in_time, limit) from failure
         if limit.call_off():
-            held.close()
+            self._give_back(held)
         else:  # the deadline came when the answer was here already: it is true, but the connection is gone
             self._discard(held, connection)
         return answer
@@ -104,6 +117,8 @@ class Pool:
     # --- connections
 
     def _take(self, limit: Limit) -> PoolProxiedConnection | Connection:
+        if self._at_hand:
+            return self._at_hand.pop()
         limit.connecting()
         try:
             if self._own:
@@ -118,12 +133,24 @@ class Pool:
             text = (str(cause).splitlines() or [""])[0][:200]
             raise BackendUnavailable(f"no connection to {self._language.dialect.spoken}: {text}") from error
 
+    def _give_back(self, held: PoolProxiedConnection | Connection) -> None:
+        if isinstance(held, Connection):
+            held.close()
+        else:
+            self._at_hand.append(held)
+
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
         """Close at driver level: whatever transaction was open there, the server ends it."""
         self._language.kill(connection.driver_connection)
         with suppress(Exception):  # closing what is dead may fail in as many ways as there are drivers
             held.invalidate()
             held.close()
+
+    def _discard_all(self) -> None:
+        """The others are as old as one that was found dead: the next question connects anew."""
+        while self._at_hand:
+            held = self._at_hand.pop()
+            self._discard(held, held)
 
     # --- failures
 
@@ -139,8 +166,8 @@ class Pool:
                 "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"
             )
         why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
-        if kind is Trouble.GONE and self._own:
-            self.engine.dispose()  # the others in the pool are as old: the next try connects anew
+        if kind is Trouble.GONE:
+            self._discard_all()
         return _TryAgain(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
 
     def _kind(self, failure: BaseException) -> Trouble:

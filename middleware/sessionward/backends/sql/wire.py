@@ -43,15 +43,15 @@ class Language:
 
 
 class Wire:
-    """One connection, one question. ``milliseconds``: how long a statement of a transaction may wait for a lock."""
+    """One connection, one question. ``left``: seconds that it may still take."""
 
-    __slots__ = ("_connection", "_language", "dialect", "milliseconds", "phase")
+    __slots__ = ("_connection", "_language", "_left", "dialect", "phase")
 
-    def __init__(self, connection: Any, language: Language, milliseconds: int) -> None:
+    def __init__(self, connection: Any, language: Language, left: Callable[[], float]) -> None:
         self._connection = connection
         self._language = language
+        self._left = left
         self.dialect = language.dialect
-        self.milliseconds = milliseconds
         self.phase = Phase.READING
 
     def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
@@ -76,7 +76,7 @@ class Wire:
     def transact(self, body: Callable[[Wire], R]) -> R:
         """Run ``body`` in a transaction: all of it or nothing (P4)."""
         self.phase = Phase.WRITING
-        self._say(self._language.begin.format(ms=self.milliseconds))
+        self._say(self._language.begin.format(ms=max(1, int(self._left() * 1000))))
         try:
             result = body(self)
         except SessionwardError:  # a decision, not a failure: the connection stays good
