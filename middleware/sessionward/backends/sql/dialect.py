@@ -211,15 +211,19 @@ def killer(driver: str) -> Callable[[Any], None]:
 
 def _say_each(connection: Any, script: str) -> None:
     cursor = connection.cursor()
-    for command in script.split("; "):
-        cursor.execute(command)
-    cursor.close()
+    try:
+        for command in script.split("; "):
+            cursor.execute(command)
+    finally:
+        cursor.close()
 
 
 def _say_at_once(connection: Any, script: str) -> None:
     cursor = connection.cursor()
-    cursor.execute(script)  # without parameters: psycopg sends it whole
-    cursor.close()
+    try:
+        cursor.execute(script)  # without parameters: psycopg sends it whole
+    finally:
+        cursor.close()
 
 
 def _say_to_asyncpg(connection: Any, script: str) -> None:

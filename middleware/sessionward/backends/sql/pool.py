@@ -104,6 +104,7 @@ class Pool:
             if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
                 self._give_back(held)  # a decision of ours; its transaction has been rolled back
                 raise
+            wire.abandon()
             self._discard(held, connection)
             if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
                 raise

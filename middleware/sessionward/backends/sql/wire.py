@@ -7,6 +7,7 @@ by statements of our own, READ COMMITTED said explicitly.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -56,22 +57,16 @@ class Wire:
 
     def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
         """All rows of a statement."""
-        cursor = self._execute(name, values)
-        rows: Sequence[Sequence[Any]] = cursor.fetchall()
-        cursor.close()
-        return rows
+        return self._execute(name, values, _fetched)
 
     def row(self, name: str, **values: Any) -> Sequence[Any] | None:
         """The first row of a statement, or None."""
-        rows = self.rows(name, **values)
+        rows = self._execute(name, values, _fetched)
         return rows[0] if rows else None
 
     def change(self, name: str, **values: Any) -> int:
         """How many rows a statement has changed."""
-        cursor = self._execute(name, values)
-        count: int = cursor.rowcount
-        cursor.close()
-        return count
+        return self._execute(name, values, _counted)
 
     def transact(self, body: Callable[[Wire], R]) -> R:
         """Run ``body`` in a transaction: all of it or nothing (P4)."""
@@ -88,13 +83,37 @@ class Wire:
         self.phase = Phase.READING
         return result
 
+    def abandon(self) -> None:
+        """Undo what was begun, if that waits for nobody; what a server holds ends with the connection."""
+        if self.dialect is SQLITE and self.phase is not Phase.READING:
+            with suppress(Exception):
+                self._connection.rollback()
+
     def _say(self, script: str) -> None:
         self._language.say(self._connection, script)
 
-    def _execute(self, name: str, values: dict[str, Any]) -> Any:
+    def _execute(self, name: str, values: dict[str, Any], answer: Callable[[Any], R]) -> R:
         text, order = self._language.statements[name]
         if self.dialect is SQLITE:
             values["now"] = SQLITE.time_in(datetime.now(UTC))
         cursor = self._connection.cursor()
-        cursor.execute(text, tuple([values[parameter] for parameter in order]))
-        return cursor
+        try:
+            cursor.execute(text, tuple([values[parameter] for parameter in order]))
+            found = answer(cursor)
+        except BaseException:
+            # A traceback would keep the cursor, and a cursor an SQLite connection, with its lock, from closing.
+            with suppress(Exception):
+                cursor.close()
+            raise
+        cursor.close()
+        return found
+
+
+def _fetched(cursor: Any) -> Sequence[Sequence[Any]]:
+    rows: Sequence[Sequence[Any]] = cursor.fetchall()
+    return rows
+
+
+def _counted(cursor: Any) -> int:
+    count: int = cursor.rowcount
+    return count
