@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final, Unpack
+from typing import Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,14 +67,6 @@ class ASGIMiddleware:
 
         return await self.app(scope, receive, sealed)
 
-    def _may_be_ours(self, name: bytes, value: bytes) -> bool:
-        """Whether a field is worth a closer look. A cookie or a bearer of the application's own is not."""
-        if name == b"cookie":
-            return self._cookie in value
-        return name == b"x-session-token" or holds_own(name, value)
-
-    # --- all other routes
-
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
         visit = ward.visit()
@@ -89,15 +81,20 @@ class ASGIMiddleware:
         def sealed(message: Message) -> Awaitable[None]:
             if message["type"] in HEADS:
                 ward.head_goes_out()
-                if visit.cookie is not None or sets_cookie(message.get("headers", ()), self._cookie):
+                if visit.cookie is not None or sets_cookie(_headers(message), self._cookie):
                     return self._send_sealed(visit, message, send)
             return send(message)
 
         return await self.app(scope, receive, sealed)
 
+    def _may_be_ours(self, name: bytes, value: bytes) -> bool:
+        """Whether a field is worth a closer look. A cookie or a bearer of the application's own is not."""
+        if name == b"cookie":
+            return self._cookie in value
+        return name == b"x-session-token" or holds_own(name, value)
+
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
-        headers = await self._door.driver(seal(visit, _headers(message)))
-        await send({**message, "headers": headers})
+        await send({**message, "headers": await self._door.driver(seal(visit, _headers(message)))})
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -108,8 +105,6 @@ class ASGIMiddleware:
             await _send_response(response, send, "websocket.http.response")
         else:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
-
-    # --- the end
 
     def _closing(self, send: Send) -> Send:
         """The send of the lifespan: the backend closes when the application has."""
@@ -138,4 +133,8 @@ async def _send_response(response: Response, send: Send, prefix: str = "http.res
 
 
 def _headers(message: Message) -> Headers:
-    return [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+    """The fields of a head. An iterator, which ASGI allows, is put down as a list, since it is looked at twice."""
+    fields = message.get("headers") or ()
+    if not isinstance(fields, (list, tuple)):
+        message["headers"] = fields = list(fields)
+    return cast("Headers", fields)

@@ -156,7 +156,7 @@ class AsyncWard(_Held):
         self._mapping = scope
         self._started = monotonic()
         if door.plain is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop = _running_loop()
 
     async def login(
         self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
@@ -212,18 +212,23 @@ class _BlockingWard(Ward):
         return self._visit_of()
 
     def _carry(self, asked: Flow[T]) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if _running_loop() is not None:
             asked.close()
             raise UsageError("ward.blocking is for functions in another thread; on the event loop, await the verb of the ward itself")
         door = self._async_door
         if door.plain is not None:
             return door.plain(asked)
-        assert self._loop is not None
+        if self._loop is None:
+            asked.close()
+            raise UsageError("ward.blocking over an async backend needs a server that runs on asyncio")
         return asyncio.run_coroutine_threadsafe(door.driver(asked), self._loop).result()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # a plain thread, or another kind of loop
+        return None
 
 
 # --- for the application ----------------------------------------------------------------------------------------------
