@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.services import MARIADB, POSTGRESQL, fresh_database
+
+settings.register_profile("sessionward", deadline=None, database=None)  # no test hangs on how busy the machine is
+settings.load_profile("sessionward")
 
 
 @pytest.fixture(scope="session")

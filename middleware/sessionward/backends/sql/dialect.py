@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -26,6 +27,17 @@ class Trouble(Enum):
     OTHER = auto()
 
 
+class Patience(NamedTuple):
+    """A setting of a connection: how it is read, how it is set, and how many of its units are a second."""
+
+    read: str
+    set: str
+    second: int
+
+    def setting(self, seconds: float) -> str:
+        return self.set.format(max(1, math.ceil(seconds * self.second)))
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """The words of one database. ``now`` is its clock of the moment; ``:now`` stands for the host's (SQLite)."""
@@ -39,6 +51,8 @@ class Dialect:
     """Begins a transaction that reads what is committed; waits for a lock at most ``{ms}`` ms where it can say so."""
     own_begin: str
     """The same on a connection that is ours alone, whose settings nobody else sees."""
+    patience: Patience | None
+    """How a connection that was lent to us is told for how long it waits for a lock, where BEGIN cannot say it."""
     id_in: Callable[[UUID], Any]
     id_out: Callable[[Any], UUID]
     user_in: Callable[[str], Any]
@@ -92,6 +106,7 @@ SQLITE: Final = Dialect(
     add_user=f"INSERT OR IGNORE {_INSERT.format(false=0)}",
     begin="BEGIN IMMEDIATE",
     own_begin="PRAGMA busy_timeout = {ms}; BEGIN IMMEDIATE",
+    patience=Patience("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 1000),
     id_in=_hexadecimal,
     id_out=UUID,
     user_in=_same,
@@ -107,6 +122,7 @@ POSTGRESQL: Final = Dialect(
     add_user=f"INSERT {_INSERT.format(false='false')} ON CONFLICT DO NOTHING",
     begin=_BEGIN_POSTGRESQL,
     own_begin=_BEGIN_POSTGRESQL,
+    patience=None,
     id_in=_same,
     id_out=_same,
     user_in=_same,
@@ -122,6 +138,7 @@ MYSQL: Final = Dialect(
     add_user=f"INSERT IGNORE {_INSERT.format(false=0)}",
     begin=_BEGIN_MYSQL,
     own_begin=_BEGIN_MYSQL,
+    patience=Patience("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
     id_in=_hexadecimal,
     id_out=UUID,
     user_in=str.encode,

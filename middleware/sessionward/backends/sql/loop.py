@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from sessionward.backends.sql.pool import Pool
+from sessionward.backends.sql.pool import C, Pool
 from sessionward.backends.sql.source import Source, own_engine
 from sessionward.backends.sql.wire import Wire
 from sessionward.errors import BackendUnavailable
@@ -61,7 +61,7 @@ class LoopPool:
         if source.engine is not None:
             pool, permits = Pool(source.engine, source.language, own=False), None
         else:
-            engine = own_engine(source, pool_size=self._size, deadline=self._deadline, connect=None)
+            engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
             pool, permits = Pool(engine, source.language, own=True), asyncio.Semaphore(self._size)
         made = _Made(pool, permits, self._until_the_loop_ends(pool))
         self._made[asyncio.get_running_loop()] = made
@@ -122,9 +122,10 @@ class _LoopLimit:
     def left(self) -> float:
         return max(0.0, self._ends - self._loop.time())
 
-    def connecting(self) -> None:
+    def bounded(self, connect: Callable[[], C]) -> C:
         if self._expired:
             raise BackendUnavailable(f"no connection within {self.deadline:g} s")
+        return connect()
 
     def connected(self, kill: Callable[[], None]) -> None:
         self._kill = kill

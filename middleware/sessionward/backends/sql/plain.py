@@ -17,7 +17,7 @@ from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.pool import Pool
+from sessionward.backends.sql.pool import C, Pool
 from sessionward.backends.sql.source import Source, own_engine, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.watchdog import watchdog
@@ -53,10 +53,8 @@ class PlainPool:
         except Empty:
             raise BackendUnavailable(f"all {self._size} connections were in use for {deadline:g} s") from None
         try:
-            _connecting.limit = limit
             return made.pool.ask(question, limit)
         finally:
-            _connecting.limit = None
             made.permits.put(permit)
 
     def engine(self) -> Engine:
@@ -84,8 +82,7 @@ class PlainPool:
         source = self._source
         if source.engine is not None:
             return _Made(Pool(source.engine, source.language, own=False), None)
-        connect = None if source.language.dialect is SQLITE else _connect_in_time
-        engine = own_engine(source, pool_size=self._size, deadline=self._deadline, connect=connect)
+        engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
         permits: SimpleQueue[None] = SimpleQueue()
         for _ in range(self._size):
             permits.put(None)
@@ -119,9 +116,22 @@ class _PlainLimit:
     def left(self) -> float:
         return max(0.0, self._ends - monotonic())
 
-    def connecting(self) -> None:
-        if self.left() == 0:
-            raise BackendUnavailable(f"no connection within {self.deadline:g} s")
+    def bounded(self, connect: Callable[[], C]) -> C:
+        """In a thread of its own: neither all drivers nor pools can be told how long they may take."""
+        made: Future[C] = Future()
+
+        def run() -> None:
+            try:
+                made.set_result(connect())
+            except BaseException as failure:
+                made.set_exception(failure)
+
+        threading.Thread(target=run, name="sessionward connect", daemon=True).start()
+        try:
+            return made.result(self.left())
+        except TimeoutError:
+            made.add_done_callback(_close_late)
+            raise BackendUnavailable(f"no connection within {self.deadline:g} s") from None
 
     def connected(self, kill: Callable[[], None]) -> None:
         if self._watches:
@@ -132,28 +142,6 @@ class _PlainLimit:
 
     def pause(self, seconds: float) -> None:
         sleep(seconds)
-
-
-_connecting: Final = threading.local()
-
-
-def _connect_in_time(connect: Callable[[], Any]) -> Any:
-    """Connect in a thread of its own, since some drivers cannot be told how long they may take."""
-    limit: _PlainLimit | None = getattr(_connecting, "limit", None)
-    made: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            made.set_result(connect())
-        except BaseException as failure:
-            made.set_exception(failure)
-
-    threading.Thread(target=run, name="sessionward connect", daemon=True).start()
-    try:
-        return made.result(None if limit is None else limit.left())
-    except TimeoutError:
-        made.add_done_callback(_close_late)
-        raise BackendUnavailable("no connection within the deadline") from None
 
 
 def _close_late(made: Future[Any]) -> None:

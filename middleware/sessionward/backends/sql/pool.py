@@ -14,13 +14,14 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from sessionward.backends.sql.dialect import Trouble, code_of, is_definite, trouble
+from sessionward.backends.sql.dialect import SQLITE, Trouble, code_of, is_definite, trouble
 from sessionward.backends.sql.wire import Language, Phase, Wire
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")
+C = TypeVar("C", PoolProxiedConnection, Connection)
 
 TRIES: Final = 5
 PAUSE: Final = (0.001, 0.02)
@@ -36,8 +37,8 @@ class Limit(Protocol):
         """Seconds that are left, not below zero."""
         ...
 
-    def connecting(self) -> None:
-        """There is no connection yet: break off the waiting for one."""
+    def bounded(self, connect: Callable[[], C]) -> C:
+        """Wait for a connection no longer than there is time, and close one that comes late."""
         ...
 
     def connected(self, kill: Callable[[], None]) -> None:
@@ -120,11 +121,10 @@ class Pool:
     def _take(self, limit: Limit) -> PoolProxiedConnection | Connection:
         if self._at_hand:
             return self._at_hand.pop()
-        limit.connecting()
         try:
             if self._own:
-                return self.engine.raw_connection()
-            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                return limit.bounded(self.engine.raw_connection)
+            return limit.bounded(self._borrow) if self._may_wait() else self._borrow()
         except SessionwardError:
             raise
         except PoolTimeout as error:
@@ -133,6 +133,16 @@ class Pool:
             cause = getattr(error, "orig", None) or error
             text = (str(cause).splitlines() or [""])[0][:200]
             raise BackendUnavailable(f"no connection to {self._language.dialect.spoken}: {text}") from error
+
+    def _borrow(self) -> Connection:
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _may_wait(self) -> bool:
+        """Whether the user's Engine may wait, for a connection that is in use or for a server."""
+        pool = self.engine.pool
+        if isinstance(pool, QueuePool):
+            return pool.checkedin() == 0
+        return self._language.dialect is not SQLITE
 
     def _give_back(self, held: PoolProxiedConnection | Connection) -> None:
         if isinstance(held, Connection):

@@ -141,9 +141,7 @@ def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, 
     Answers how many, and the last id, after which the next batch begins; None when there are no more.
     """
     dialect = wire.dialect
-    now = wire.row("now")
-    assert now is not None
-    limit = dialect.time_in(dialect.time_out(now[0]) - timedelta(seconds=older_than))
+    limit = dialect.time_in(_now(wire) - timedelta(seconds=older_than))
     rows = wire.rows("dead_ids", after=dialect.id_in(after), limit=limit, batch=batch)
     if not rows:
         return 0, None
@@ -188,9 +186,21 @@ def _check_fresh(wire: Wire, new: SignIn, user: _User) -> None:
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
         stale = not _is_live(wire, new.replaces)
     else:
-        stale = raised_at is not None and (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
+        # The lock's own statement may have read the clock before it waited; only then is it worth another question.
+        stale = raised_at is not None and _is_older(new, raised_at, now) and _is_older(new, raised_at, _now(wire))
     if stale:
         raise StaleLogin("the user's sessions were ended after this sign-in began")
+
+
+def _is_older(new: SignIn, raised_at: datetime, now: datetime) -> bool:
+    """Whether the request is older than the raise: two durations, each by its own clock, never two clocks."""
+    return (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
+
+
+def _now(wire: Wire) -> datetime:
+    row = wire.row("now")
+    assert row is not None
+    return wire.dialect.time_out(row[0])
 
 
 def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> Ended:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
@@ -111,11 +110,8 @@ def _from_engine(engine: Engine) -> Source:
     return Source(engine.url, engine, Language.of(spoken, dialect.driver, dialect.paramstyle, STATEMENTS, own=False))
 
 
-def own_engine(source: Source, *, pool_size: int, deadline: float, connect: Callable[[Callable[[], Any]], Any] | None) -> Engine:
-    """An Engine of ours: autocommit, no overflow, nothing in its logs.
-
-    ``connect`` is handed the making of each connection, to bound it in time; None lets it happen as it does.
-    """
+def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
+    """An Engine of ours: autocommit, no overflow, nothing in its logs."""
     arguments: dict[str, Any] = {}
     name = source.url.get_backend_name()
     if source.language.dialect is SQLITE:
@@ -135,13 +131,6 @@ def own_engine(source: Source, *, pool_size: int, deadline: float, connect: Call
     )
     for command in _greeting(name, deadline):
         _greet(engine, command)
-    if connect is not None:
-        bounded = connect
-
-        def do_connect(dialect: Any, _record: Any, args: Any, parameters: Any) -> Any:
-            return bounded(lambda: dialect.connect(*args, **parameters))
-
-        event.listen(engine, "do_connect", do_connect)
     return engine
 
 

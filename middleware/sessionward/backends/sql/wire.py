@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from sessionward.backends.sql.dialect import SQLITE, Dialect, Statement, compiled, killer, speaker
+from sessionward.backends.sql.dialect import SQLITE, Dialect, Patience, Statement, compiled, killer, speaker
 from sessionward.errors import SessionwardError
 
 R = TypeVar("R")
@@ -33,6 +33,7 @@ class Language:
 
     dialect: Dialect
     begin: str
+    patience: Patience | None
     statements: Mapping[str, Statement]
     say: Callable[[Any, str], None]
     kill: Callable[[Any], None]
@@ -40,7 +41,8 @@ class Language:
     @classmethod
     def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> Language:
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
-        return cls(dialect, dialect.own_begin if own else dialect.begin, statements, speaker(driver), killer(driver))
+        begin, patience = (dialect.own_begin, None) if own else (dialect.begin, dialect.patience)
+        return cls(dialect, begin, patience, statements, speaker(driver), killer(driver))
 
 
 class Wire:
@@ -71,17 +73,37 @@ class Wire:
     def transact(self, body: Callable[[Wire], R]) -> R:
         """Run ``body`` in a transaction: all of it or nothing (P4)."""
         self.phase = Phase.WRITING
+        before = self._lend_patience()
         self._say(self._language.begin.format(ms=max(1, int(self._left() * 1000))))
         try:
             result = body(self)
         except SessionwardError:  # a decision, not a failure: the connection stays good
             self._say("ROLLBACK")
             self.phase = Phase.READING
+            self._say_quietly(before)
             raise
         self.phase = Phase.COMMITTING
         self._say("COMMIT")
         self.phase = Phase.READING
+        self._say_quietly(before)
         return result
+
+    def _lend_patience(self) -> str | None:
+        """Let a connection that was lent to us wait no longer than we may; answers what makes it as it was."""
+        patience = self._language.patience
+        if patience is None:
+            return None
+        cursor = self._connection.cursor()
+        cursor.execute(patience.read)
+        before = cursor.fetchall()[0][0]
+        cursor.close()
+        self._say(patience.setting(self._left()))
+        return patience.set.format(before)
+
+    def _say_quietly(self, command: str | None) -> None:
+        if command is not None:
+            with suppress(Exception):  # what was decided stands; a connection that cannot hear this is dead
+                self._say(command)
 
     def abandon(self) -> None:
         """Undo what was begun, if that waits for nobody; what a server holds ends with the connection."""
