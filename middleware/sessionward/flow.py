@@ -26,7 +26,7 @@ from sessionward.origin import may_call
 from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.session import Begin, Device, End, EndAll, Ended, EndOthers, Find, Login, user_key
 from sessionward.step import Flow
-from sessionward.visit import MAX_SET_COOKIE, Policy, Visit
+from sessionward.visit import Policy, Visit
 
 MAX_USER_AGENT: Final = 512
 """Characters kept of a User-Agent."""
@@ -137,12 +137,8 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
     _needs_head(visit, "login")
     policy = visit.policy
     epoch = visit.epochs.get(user) if since is None else _unsealed(policy, user, since)
-    token = new_token()
     lifetime = policy.settings.lifetime
-    cookie = policy.cookie(token, max_age=lifetime if persistent else None)
-    if len(cookie.partition(b";")[0]) > MAX_SET_COOKIE:
-        raise UsageError("the cookie would be longer than browsers keep; shorten cookie_name")
-    credential = Credential(token.encode())
+    credential = Credential(new_token().encode())  # the token itself stands in no frame that can raise
     visit.session = yield from Login(
         user_id=user,
         credential=credential,
@@ -154,8 +150,8 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         methods=_methods(methods),
     )
     visit.credential = credential
-    visit.cookie = cookie
-    return token
+    visit.cookie = policy.cookie(credential, max_age=lifetime if persistent else None)
+    return credential.reveal()
 
 
 def begin(visit: Visit, user_id: object) -> Flow[str]:
@@ -246,7 +242,7 @@ def _unsealed(policy: Policy, user: str, ticket: object) -> int:
     if not isinstance(ticket, str):
         raise UsageError(f"since is a ticket of begin(), a text, not {type(ticket).__name__}")
     epoch, _, signature = ticket.partition(".")
-    signed = f"{epoch}.{user}.{signature}".encode()
+    signed = f"{epoch}.{user}.{signature}".encode("utf-8", "replace")
     if not epoch.isdecimal() or policy.ticket_signature.unsign(signed) is None:
         raise StaleLogin("the ticket was not signed for this user; begin the sign-in anew")
     return int(epoch)

@@ -7,16 +7,13 @@ request is served. The flows of ``flow.py`` decide, a visit remembers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from sessionward.credential import Credential, Signature
 from sessionward.errors import ConfigurationError
 from sessionward.request import Request, spellings
 from sessionward.session import Abilities, Session
 from sessionward.settings import MAKE_SECRET, Settings, quoted
-
-MAX_SET_COOKIE: Final = 4096
-"""Bytes of name and value together that browsers keep (RFC 6265bis, 5.6)."""
 
 
 class Policy:
@@ -63,10 +60,10 @@ class Policy:
         self.spellings = spellings(settings.path)
         self.skip = tuple(quoted(prefix) for prefix in settings.skip)
 
-    def cookie(self, token: str, *, max_age: float | None) -> bytes:
-        """The Set-Cookie value that gives a browser this token; without ``max_age`` until the browser closes."""
+    def cookie(self, credential: Credential, *, max_age: float | None) -> bytes:
+        """The Set-Cookie value that gives it to a browser; without ``max_age`` until the browser closes."""
         age = b"" if max_age is None else f"; Max-Age={int(max_age)}".encode()
-        return self.cookie_name + b"=" + self.cookie_signature.sign(token.encode()) + age + self.cookie_attributes
+        return self.cookie_name + b"=" + self.cookie_signature.sign(credential.reveal().encode()) + age + self.cookie_attributes
 
     def clearing_cookie(self) -> bytes:
         return self.cookie_name + b"=; Max-Age=0" + self.cookie_attributes

@@ -81,7 +81,9 @@ class Pool:
                 return self._once(question, limit)
             except _TryAgain as again:
                 pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
-                if attempt == TRIES or limit.left() <= pause:
+                if limit.left() <= pause:
+                    raise BackendUnavailable(f"{again.why}; no other try within {limit.deadline:g} s") from again.__cause__
+                if attempt == TRIES:
                     raise again.why from again.__cause__
                 limit.pause(pause)
         raise AssertionError  # the last try returns or raises
