@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
-from anyio import CapacityLimiter, fail_after
+from anyio import CapacityLimiter, move_on_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
@@ -106,12 +106,10 @@ class _Patience:
         """Ask an async backend; one that keeps no deadline by itself is cancelled."""
         if self._within is not None:
             return await self.ask(step)
-        try:
-            with fail_after(self._left()):
-                return await step.ask(self._backend)
-        except TimeoutError as late:
-            kind = OutcomeUnknown if step.writes else BackendUnavailable
-            raise kind(f"the backend did not answer within {self._deadline:g} s") from late
+        with move_on_after(self._left()):
+            return await step.ask(self._backend)
+        kind = OutcomeUnknown if step.writes else BackendUnavailable
+        raise kind(f"the backend did not answer within {self._deadline:g} s")
 
     def _left(self) -> float:
         left = self._ends - monotonic()
@@ -219,15 +217,13 @@ class Threads:
         self._limiters: RunVar[CapacityLimiter] = RunVar("sessionward threads")
 
     async def run(self, deadline: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """Call a function in a thread. Once it runs it is waited for to its end, come what may: it minds its own time.
+        """Call a function in a thread. Once it runs it goes on to its end, whoever waits for it: it minds its own time.
 
         Raises :class:`NoThreadFree` if no thread was free within ``deadline`` seconds.
         """
-        try:
-            with fail_after(deadline):
-                return await run_sync(function, *args, limiter=self._limiter())
-        except TimeoutError as late:
-            raise NoThreadFree(f"all {self._size} threads for the backend were busy for {deadline:g} s") from late
+        with move_on_after(deadline):  # cuts short the wait for a thread only; the wait for a function is shielded
+            return await run_sync(function, *args, limiter=self._limiter())
+        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {deadline:g} s")
 
     def _limiter(self) -> CapacityLimiter:
         try:

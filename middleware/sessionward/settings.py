@@ -23,6 +23,8 @@ MIN_SECRET: Final = 32
 MAX_SECRETS: Final = 16
 MAX_DEADLINE: Final = 60.0
 """Seconds. Behind this the client has gone away."""
+MAX_LIFETIME: Final = 3650 * 86_400.0
+"""Seconds: ten years."""
 
 # A token of RFC 9110, 5.6.2. With its value it stays far below the 4096 bytes that browsers keep (RFC 6265bis, 5.6).
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
@@ -165,42 +167,50 @@ _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
 
 def _mistakes(s: Settings) -> Iterator[str]:
     """Everything that is wrong with these settings, in words that name the way out. Never shows a secret."""
-    wrong_kinds = [*_wrong_kinds(s)]
-    if wrong_kinds:
-        yield from wrong_kinds
-        return
-    yield from _secret_mistakes(s.secrets)
+    wrong: set[str] = set()
+    for field in fields(s):
+        kinds, needed = _KINDS.get(field.name, (None, ""))
+        if kinds and type(getattr(s, field.name)) not in kinds:
+            wrong.add(field.name)
+            yield f"{field.name}: {needed} is needed"
+    for names, check in _CHECKS:
+        if wrong.isdisjoint(names):
+            yield from check(s)
+
+
+_KINDS: Final = {
+    **dict.fromkeys(("path", "cookie_name", "samesite", "dead", "csrf", "audience"), ((str,), "a text")),
+    **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
+    "max_cookie": ((int,), "a number of bytes"),
+    "public_origin": ((str, type(None)), "a text or None"),
+}
+
+
+def _path_mistakes(s: Settings) -> Iterator[str]:
     if not _PATH.fullmatch(s.path):
         yield f"path: {s.path!r} is not a plain path such as '/auth/sessions'"
-    yield from _cookie_mistakes(s)
-    for name, allowed in _CHOICES.items():
+
+
+def _choice_mistakes(name: str, *allowed: str) -> Callable[[Settings], Iterator[str]]:
+    def check(s: Settings) -> Iterator[str]:
         if getattr(s, name) not in allowed:
             yield f"{name}: {getattr(s, name)!r} is not one of {', '.join(allowed)}"
-    yield from _skip_mistakes(s)
-    for origin in s.trusted_origins:
-        yield from _origin_mistakes("trusted_origins", origin)
-    if s.public_origin is not None:
-        yield from _origin_mistakes("public_origin", s.public_origin)
-    if s.max_cookie < 1:
-        yield "max_cookie: at least one byte is needed"
+
+    return check
+
+
+def _number_mistakes(s: Settings) -> Iterator[str]:
     if not s.lifetime >= 1:
         yield "lifetime: at least one second is needed"
+    elif s.lifetime > MAX_LIFETIME:
+        yield f"lifetime: at most {MAX_LIFETIME / 86_400:g} days are possible"
     if not 0 < s.deadline <= MAX_DEADLINE:
         yield f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed"
 
 
-_CHOICES: Final = {"samesite": ("lax", "strict", "none"), "dead": ("strip", "reject"), "csrf": ("standard", "strict")}
-
-
-def _wrong_kinds(s: Settings) -> Iterator[str]:
-    for name in ("path", "cookie_name", "samesite", "dead", "csrf", "audience"):
-        if not isinstance(getattr(s, name), str):
-            yield f"{name}: a text is needed"
-    for name in ("insecure", "remote_user", "debug"):
-        if not isinstance(getattr(s, name), bool):
-            yield f"{name}: True or False is needed"
-    if type(s.max_cookie) is not int:
-        yield "max_cookie: a number of bytes is needed"
+def _size_mistakes(s: Settings) -> Iterator[str]:
+    if s.max_cookie < 1:
+        yield "max_cookie: at least one byte is needed"
 
 
 def _skip_mistakes(s: Settings) -> Iterator[str]:
@@ -226,20 +236,54 @@ def _secret_mistakes(secrets: tuple[bytes, ...]) -> Iterator[str]:
 MAKE_SECRET: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
+def _secrets_mistakes(s: Settings) -> Iterator[str]:
+    yield from _secret_mistakes(s.secrets)
+
+
 def _cookie_mistakes(s: Settings) -> Iterator[str]:
     if s.cookie_name and not _COOKIE_NAME.fullmatch(s.cookie_name):
         yield f"cookie_name: {s.cookie_name!r} is not a cookie name"
-    if s.insecure is True and s.cookie_name.lower().startswith(("__host-", "__secure-")):
+    if s.insecure and s.cookie_name.lower().startswith(("__host-", "__secure-")):
         yield f"cookie_name: browsers refuse {s.cookie_name!r} without Secure; choose another name or leave out insecure"
-    if s.insecure is True and s.samesite == "none":
+
+
+def _samesite_mistakes(s: Settings) -> Iterator[str]:
+    if s.insecure and s.samesite == "none":
         yield "samesite: browsers refuse SameSite=None without Secure; choose lax or leave out insecure"
 
 
-def _origin_mistakes(name: str, origin: object) -> Iterator[str]:
-    if not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
+def _origins_mistakes(s: Settings) -> Iterator[str]:
+    for origin in s.trusted_origins:
+        yield from _origin_mistakes("trusted_origins", origin)
+
+
+def _public_mistakes(s: Settings) -> Iterator[str]:
+    if s.public_origin is not None:
+        yield from _origin_mistakes("public_origin", s.public_origin)
+
+
+def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
+    if not _ORIGIN.fullmatch(origin):
         yield f"{name}: {origin!r} is not an exact origin as browsers send it, such as 'https://app.example'"
     elif _DEFAULT_PORT.fullmatch(origin):
         yield f"{name}: browsers leave the default port out of {origin!r}"
+
+
+_CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]]]] = (
+    (("secrets",), _secrets_mistakes),
+    (("path",), _path_mistakes),
+    (("cookie_name", "insecure"), _cookie_mistakes),
+    (("samesite",), _choice_mistakes("samesite", "lax", "strict", "none")),
+    (("samesite", "insecure"), _samesite_mistakes),
+    (("dead",), _choice_mistakes("dead", "strip", "reject")),
+    (("csrf",), _choice_mistakes("csrf", "standard", "strict")),
+    (("skip", "path"), _skip_mistakes),
+    (("trusted_origins",), _origins_mistakes),
+    (("public_origin",), _public_mistakes),
+    (("max_cookie",), _size_mistakes),
+    (("lifetime", "deadline"), _number_mistakes),
+)
+"""What is checked, and the settings that must be of the right kind for it."""
 
 
 def quoted(prefix: str) -> bytes:

@@ -32,8 +32,8 @@ class Policy:
         "trusted",
     )
 
-    def __init__(self, backend: object, options: Mapping[str, Any]) -> None:
-        """Raises :class:`ConfigurationError` that names everything wrong with both."""
+    def __init__(self, backend: object, options: Mapping[str, Any], *, awaits: bool = True) -> None:
+        """Raises :class:`ConfigurationError` that names everything wrong with both. ``awaits``: the door can await."""
         mistakes: list[str] = []
         abilities = settings = None
         try:
@@ -44,7 +44,11 @@ class Policy:
             settings = Settings.of(options)
         except ConfigurationError as error:
             mistakes.extend(error.mistakes)
-        if abilities and not abilities.carriers and not options.get("secrets"):
+        if abilities and abilities.is_async and not awaits:
+            name = type(backend).__name__
+            twin = name.removeprefix("Async")
+            mistakes.append(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
+        if abilities and (abilities.signs_in or not abilities.carriers) and not options.get("secrets"):
             mistakes.append(f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}")
         if mistakes or abilities is None or settings is None:
             raise ConfigurationError(*mistakes)

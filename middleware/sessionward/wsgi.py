@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.credential import holds_own
 from sessionward.drive import PlainDriver
-from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, end_others, guard, seal
 from sessionward.request import WSGIRequest
 from sessionward.response import Headers, Response
@@ -42,12 +41,8 @@ class WSGIMiddleware:
 
     def __init__(self, app: WSGIApplication, backend: Backend, **settings: Unpack[Options]) -> None:
         self.app = app
-        self._policy = policy = Policy(backend, settings)
+        self._policy = policy = Policy(backend, settings, awaits=False)
         abilities = policy.abilities
-        if abilities.is_async:
-            name = type(backend).__name__
-            twin = name.removeprefix("Async")
-            raise ConfigurationError(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
         self._door = Door(policy, PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers

@@ -31,7 +31,8 @@ class LoopPool:
     async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
         made = self._made.get(asyncio.get_running_loop()) or await self._make()
         asked = _ask(made, question, deadline)
-        return await (self._to_the_end(asked) if writes else asked)
+        # A lent connection goes back by an await, which a cancelled task would not get through.
+        return await (self._to_the_end(asked) if writes or made.permits is None else asked)
 
     async def with_engine(self, function: Callable[[Engine], R]) -> R:
         made = self._made.get(asyncio.get_running_loop()) or await self._make()

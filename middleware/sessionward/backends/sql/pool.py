@@ -137,7 +137,13 @@ class Pool:
             raise BackendUnavailable(f"no connection to {self._language.dialect.spoken}: {text}") from error
 
     def _borrow(self) -> Connection:
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self.engine.connect()
+        try:
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
 
     def _may_wait(self) -> bool:
         """Whether the user's Engine may wait, for a connection that is in use or for a server."""
