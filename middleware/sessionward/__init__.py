@@ -16,7 +16,7 @@ from sessionward.errors import (
     UsageError,
 )
 from sessionward.session import AsyncBackend, AsyncSignsIn, Backend, Device, Ended, Session, SignsIn
-from sessionward.settings import Settings
+from sessionward.settings import Options, Settings
 from sessionward.ward import AsyncWard, Ward, of
 from sessionward.wsgi import WSGIMiddleware
 
@@ -35,6 +35,7 @@ __all__ = [
     "Device",
     "Ended",
     "NotSignedIn",
+    "Options",
     "OutcomeUnknown",
     "Session",
     "SessionEnded",

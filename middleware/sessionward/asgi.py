@@ -28,7 +28,7 @@ class ASGIMiddleware:
     """Answers ``DELETE /auth/sessions`` in front of an ASGI application and guards the rest.
 
     ``backend`` keeps the sessions; a plain one that waits is moved to threads. The keyword settings are those of
-    :class:`sessionward.Settings`; raises :class:`sessionward.ConfigurationError` that names everything wrong with them.
+    :class:`sessionward.Settings`, which says what each means; raises :class:`sessionward.ConfigurationError` that names everything wrong with them.
     """
 
     def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:
@@ -90,7 +90,7 @@ class ASGIMiddleware:
     def _may_be_ours(self, name: bytes, value: bytes) -> bool:
         """Whether a field is worth a closer look. A cookie or a bearer of the application's own is not."""
         if name == b"cookie":
-            return self._cookie in value
+            return value.find(self._cookie) >= 0
         return name == b"x-session-token" or holds_own(name, value)
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:

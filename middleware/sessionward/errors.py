@@ -11,7 +11,9 @@
     ├── SessionEnded            the caller's own session has ended meanwhile
     └── StaleLogin              a sign-in that began before the user's sessions were ended
 
-Mistakes of clients are responses, not exceptions.
+Mistakes of clients are responses, not exceptions. The doors answer by themselves; what the verbs of a ward raise inside
+the application is the application's to answer: 503 with ``Retry-After`` for :class:`BackendUnavailable`, 401 for
+:class:`StaleLogin`. A framework that is not told so makes 500 of both.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class ConfigurationError(SessionwardError):
 
 
 class BackendUnavailable(SessionwardError):
-    """The backend could not answer in time. Nothing is known about the session, nothing was changed."""
+    """The backend could not answer in time. Nothing is known about the session, nothing was changed; answer 503."""
 
 
 class OutcomeUnknown(BackendUnavailable):
@@ -57,5 +59,5 @@ class SessionEnded(SessionwardError):
 class StaleLogin(SessionwardError):
     """This sign-in began before the user's sessions were ended, so it may rest on an old password (P3).
 
-    Tell the person to sign in again; do not retry by yourself.
+    Answer 401 and let the person sign in again; do not retry by yourself.
     """

@@ -32,7 +32,7 @@ from sessionward.step import Step
 class Session:
     """A live session, as its backend saw it when it was asked.
 
-    ``id`` is public and never a credential. Times are aware datetimes in UTC by the backend's clock, or None where the
+    ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are aware datetimes in UTC by the backend's clock, or None where the
     backend does not keep them. ``epoch`` counts how often this user's other sessions have been ended (P3).
     ``credential`` is for backends whose rows have no other name than the secret itself.
     """
@@ -196,6 +196,8 @@ class Abilities:
     @classmethod
     def of(cls, backend: object) -> Abilities:
         """Raises :class:`ConfigurationError` for something that is not a backend, or has two colours."""
+        if backend is None or isinstance(backend, (str, bytes)):
+            raise ConfigurationError("backend: an object is needed, such as sessionward.backends.sql.SQLBackend('sqlite:///sessions.db')")
         if isinstance(backend, type):
             raise ConfigurationError(f"backend: {backend.__name__} is a class; pass an instance, {backend.__name__}(...)")
         methods = {name: method for name in _OPERATIONS if callable(method := getattr(backend, name, None))}

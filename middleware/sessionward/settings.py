@@ -65,8 +65,10 @@ class Settings:
     cookie_name: str = ""
     """Default ``__Host-session-ward``, which no other site can set; ``session-ward`` with ``insecure``."""
     samesite: str = "lax"
+    """``strict``: the cookie also stays behind when another site links here; ``none``: it goes into other sites' frames."""
     insecure: bool = False
-    """For development over plain http: the cookie goes without ``Secure``, so anyone on the way can read it."""
+    """For development over plain http: the cookie goes without ``Secure``, so anyone on the way can read it. Without this,
+    browsers silently drop the cookie of a page that came over plain http, localhost apart: nobody stays signed in."""
     dead: str = "strip"
     """What becomes of a request whose credential is dead: ``strip`` passes it on without, ``reject`` answers 401."""
     skip: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ class Settings:
     max_cookie: int = 16_384
     """Bytes of the joined Cookie field, beyond which our routes answer 431."""
     remote_user: bool = False
-    """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has."""
+    """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has. ASGI has no such thing."""
     lifetime: float = 14 * 86_400.0
     """Seconds that a session lives from its sign-in on."""
     deadline: float = 2.0
@@ -138,7 +140,7 @@ def _texts(value: object) -> tuple[str, ...]:
 def _keys(value: object) -> tuple[bytes, ...]:
     keys = tuple(item.encode() if isinstance(item, str) else item for item in _items(value) if isinstance(item, (str, bytes)))
     if len(keys) < len(_items(value)):
-        raise TypeError("a list of texts or bytes is needed, newest first")
+        raise TypeError("a list of texts or bytes is needed, newest first: secrets=[...]")
     return keys
 
 

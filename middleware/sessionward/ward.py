@@ -26,7 +26,7 @@ from sessionward.visit import Policy, Visit
 T = TypeVar("T")
 
 UserID: TypeAlias = str | int | UUID
-"""A user's id; an ``int`` or ``UUID`` is kept as its text."""
+"""A user's id; an ``int`` or ``UUID`` is kept, and comes back, as its text."""
 
 ASGI_KEY: Final = "sessionward"
 WSGI_KEY: Final = "sessionward.ward"
@@ -110,7 +110,8 @@ class Ward(_Held):
     def login(self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
         """Start a session for the user, set its cookie, and end the session that this browser had.
 
-        Returns the token, for clients that are not browsers. Call it after the credentials have been checked.
+        Returns the token, for clients that are not browsers. Call it after the credentials have been checked, with the
+        id from the user's row, not with what was typed: to a database ``ANN`` may be Ann, here it is somebody else.
         ``since``: the ticket of :meth:`begin`, for sign-ins over several requests. ``persistent=False``: the cookie
         goes when the browser closes. Raises ``StaleLogin`` if the user's sessions were ended after this sign-in began.
         """
@@ -127,13 +128,18 @@ class Ward(_Held):
     def end_others(self) -> int:
         """End the caller's other sessions, as the endpoint does; how many were live.
 
-        Raises ``NotSignedIn`` without a session, ``SessionEnded`` if the caller's own was ended at this moment.
-        To change a password: store the new one, commit, then call this.
+        To change a password: store the new one, commit, then call this. Raises ``NotSignedIn`` without a session, and
+        ``SessionEnded`` if another session of the user has just ended this one: that other one lives, and whose it is
+        nobody knows, so answer with ``end_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
         """
         return self._carry(flow.end_my_others(self.visit()))
 
     def end_all(self, user_id: UserID) -> int:
-        """End all sessions of a user, the caller's included; how many were live."""
+        """End all sessions of a user, the caller's included; how many were live.
+
+        A ``login()`` of this user in the same request is accepted afterwards: forgot password. Sign-ins of other
+        requests that are under way are not.
+        """
         return self._carry(flow.end_all(self.visit(), user_id))
 
     def _carry(self, asked: Flow[T]) -> T:
@@ -254,11 +260,13 @@ def of(request: Any) -> Any:
     """The ward of a request: of an ASGI scope, a WSGI environ, or any framework's request that carries one.
 
     Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncWard`. Flask, Django under WSGI, Pyramid,
-    Bottle, Falcon, CherryPy: a :class:`Ward`. Raises ``UsageError`` if no door stands around the application.
+    Bottle, Falcon, CherryPy: a :class:`Ward`. Of a bare scope or environ a type checker cannot know which; annotate it.
+    As a FastAPI dependency, wrap it: ``def ward(request: Request) -> AsyncWard: return sessionward.of(request)``.
+    Raises ``UsageError`` if no door stands around the application.
     """
     mappings = _mappings(request)
     if not mappings:
-        raise UsageError(f"a {type(request).__name__} carries neither an ASGI scope nor a WSGI environ")
+        raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
     for mapping in mappings:
         for key in (ASGI_KEY, WSGI_KEY):
             ward = mapping.get(key)

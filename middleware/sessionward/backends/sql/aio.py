@@ -43,7 +43,7 @@ class AsyncSQLBackend:
 
     As :class:`~sessionward.backends.sql.SQLBackend`, whose docstring says what is raised. ``database``: a URL
     (``sqlite+aiosqlite:///sessions.db``, ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``)
-    or an AsyncEngine of yours.
+    or an AsyncEngine of yours, which is never disposed.
 
     Each event loop has connections of its own; ``pool_size`` counts for one loop. A question that changes something
     runs to its end even if whoever asked is cancelled. On SQLite from a URL a whole question is one hop to a thread

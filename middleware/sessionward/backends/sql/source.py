@@ -81,6 +81,8 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
     if drivername is None:
         other, twin = (_PLAIN, "SQLBackend") if is_async else (_ASYNC, "AsyncSQLBackend")
         way_out = f"use {twin} for it, or " if url.drivername in other else ""
+        if not way_out and url.get_backend_name() in accepted:
+            way_out = f"write {url.get_backend_name()}://, or "
         raise ConfigurationError(f"database: {url.drivername}:// is not spoken here; {way_out}take one of {', '.join(sorted(accepted))}")
     url = url.set(drivername=drivername)
     if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database or "mode=memory" in url.database):
