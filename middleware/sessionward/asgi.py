@@ -28,7 +28,8 @@ class ASGIMiddleware:
     """Answers ``DELETE /auth/sessions`` in front of an ASGI application and guards the rest.
 
     ``backend`` keeps the sessions; a plain one that waits is moved to threads. The keyword settings are those of
-    :class:`sessionward.Settings`, which says what each means; raises :class:`sessionward.ConfigurationError` that names everything wrong with them.
+    :class:`sessionward.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that names
+    everything wrong with them.
     """
 
     def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:

@@ -32,8 +32,9 @@ from sessionward.step import Step
 class Session:
     """A live session, as its backend saw it when it was asked.
 
-    ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are aware datetimes in UTC by the backend's clock, or None where the
-    backend does not keep them. ``epoch`` counts how often this user's other sessions have been ended (P3).
+    ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are
+    aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``epoch`` counts how
+    often this user's other sessions have been ended (P3).
     ``credential`` is for backends whose rows have no other name than the secret itself.
     """
 

@@ -36,7 +36,8 @@ class WSGIMiddleware:
     """Answers ``DELETE /auth/sessions`` in front of a WSGI application and guards the rest.
 
     ``backend`` keeps the sessions and is plain, not async. The keyword settings are those of
-    :class:`sessionward.Settings`, which says what each means; raises :class:`sessionward.ConfigurationError` that names everything wrong with them.
+    :class:`sessionward.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that names
+    everything wrong with them.
     """
 
     def __init__(self, app: WSGIApplication, backend: Backend, **settings: Unpack[Options]) -> None:

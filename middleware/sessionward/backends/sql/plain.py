@@ -154,8 +154,10 @@ class SQLBackend:
 
     ``database``: a URL (``sqlite:///sessions.db``, ``postgresql://user@host/db``, ``mysql://...``) or an Engine of
     yours, which is never disposed. A URL has connections of its own and is faster; with an Engine, hold no connection
-    of it while you call a verb, or the two wait for each other once its pool is empty. ``pool_size``: connections of one process at most. ``deadline``: seconds or a
-    ``timedelta`` within which a question is answered or given up; a door tells its own.
+    of it while you call a verb, or the two wait for each other once its pool is empty.
+
+    ``pool_size``: connections of one process at most. ``deadline``: seconds or a ``timedelta`` within which a question
+    is answered or given up; a door tells its own.
 
     Nothing is opened before the first question. Raises ``ConfigurationError`` for a URL that it does not speak or
     whose driver is not installed. All questions raise ``BackendUnavailable`` when the database cannot answer in time,
