@@ -276,19 +276,21 @@ def trouble(error: BaseException, dialect: Dialect) -> Trouble:
             return Trouble.CONFLICT
         if state == "42P01":
             return Trouble.NO_TABLE
-        return Trouble.GONE if not state or state.startswith(_GONE_STATES) else Trouble.OTHER
+        return Trouble.GONE if state.startswith(_GONE_STATES) else Trouble.OTHER
     number = _mysql_code(error)
     if number in _CONFLICT_CODES:
         return Trouble.CONFLICT
     if number == 1146:
         return Trouble.NO_TABLE
-    return Trouble.OTHER if 1000 <= number < 2000 and number not in _GONE_CODES else Trouble.GONE
+    return Trouble.GONE if 2000 <= number < 3000 or number in _GONE_CODES else Trouble.OTHER
 
 
 def is_definite(error: BaseException, dialect: Dialect) -> bool:
     """Whether an error at COMMIT says for certain that nothing was committed: the server itself said no."""
     if dialect is SQLITE:
         return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; an I/O error leaves it open
+    if not (_sqlstate(error) if dialect is POSTGRESQL else _mysql_code(error)):
+        return False  # the driver speaks for itself
     return trouble(error, dialect) in (Trouble.CONFLICT, Trouble.OTHER)
 
 

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
@@ -107,11 +108,12 @@ class Pool:
             if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
                 self._give_back(held)  # a decision of ours; its transaction has been rolled back
                 raise
+            kind = self._kind(failure, connection.dbapi_connection)
             wire.abandon()
             self._discard(held, connection)
             if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
                 raise
-            raise self._meaning(failure, wire.phase, in_time, limit) from failure
+            raise self._meaning(failure, kind, wire.phase, in_time, limit) from failure
         if limit.call_off():
             self._give_back(held)
         else:  # the deadline came when the answer was here already: it is true, but the connection is gone
@@ -173,13 +175,12 @@ class Pool:
 
     # --- failures
 
-    def _meaning(self, failure: BaseException, phase: Phase, in_time: bool, limit: Limit) -> Exception:
+    def _meaning(self, failure: BaseException, kind: Trouble, phase: Phase, in_time: bool, limit: Limit) -> Exception:
         dialect = self._language.dialect
         if phase is Phase.COMMITTING and not (in_time and is_definite(failure, dialect)):
             return OutcomeUnknown(f"{dialect.spoken} fell silent while it committed: {code_of(failure, dialect)}")
         if not in_time:
             return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.deadline:g} s")
-        kind = self._kind(failure)
         if kind is Trouble.NO_TABLE:
             return ConfigurationError(
                 "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"
@@ -189,11 +190,10 @@ class Pool:
             self._discard_all()
         return _TryAgain(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
 
-    def _kind(self, failure: BaseException) -> Trouble:
-        dbapi: Any = self.engine.dialect.dbapi
-        if not isinstance(failure, dbapi.Error):
-            return Trouble.OTHER
+    def _kind(self, failure: BaseException, connection: DBAPIConnection | None) -> Trouble:
         kind = trouble(failure, self._language.dialect)
-        if kind is Trouble.GONE and not isinstance(failure, (dbapi.OperationalError, dbapi.InterfaceError)):
-            return Trouble.OTHER  # the driver itself did not like what it was given
+        if kind is Trouble.OTHER and isinstance(failure, Exception):
+            with suppress(Exception):  # asked of an error that may be nothing that it knows
+                if self.engine.dialect.is_disconnect(cast("Any", failure), cast("Any", connection), None):
+                    return Trouble.GONE
         return kind
