@@ -17,7 +17,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from sessionward.backends.sql.dialect import SQLITE, Trouble, code_of, is_definite, trouble
+from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.sql.driver import Trouble, code_of, is_definite, trouble
 from sessionward.backends.sql.wire import Language, Phase, Wire
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from sessionward.backends.sql.dialect import SQLITE, Dialect, Patience, Statement, compiled, killer, speaker
+from sessionward.backends.sql.dialect import SQLITE, Dialect, Patience, Statement, compiled
+from sessionward.backends.sql.driver import killer, speaker
 from sessionward.errors import SessionwardError
 
 R = TypeVar("R")

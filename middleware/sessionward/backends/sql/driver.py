@@ -1,0 +1,166 @@
+"""What differs between drivers: how to speak to one, how to break off, and what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, Final
+
+from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE, Dialect
+
+
+class Trouble(Enum):
+    """What an error of a driver means for us."""
+
+    CONFLICT = auto()  # a deadlock, a serialization failure, a busy file: the same again may succeed
+    GONE = auto()  # the connection is dead
+    NO_TABLE = auto()
+    OTHER = auto()
+
+
+def _shut_down(descriptor: int) -> None:
+    """End both directions of a socket that another thread is waiting on; the wait ends at once."""
+    with socket.socket(fileno=os.dup(descriptor)) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
+def _kill_psycopg(connection: Any) -> None:
+    if not connection.closed:
+        _shut_down(connection.pgconn.socket)
+
+
+def _kill_pymysql(connection: Any) -> None:
+    if connection.open:
+        _shut_down(connection._sock.fileno())  # it has no public name; the extra pins the major version
+
+
+def _kill_by_descriptor(connection: Any) -> None:
+    _shut_down(connection.fileno())
+
+
+async def _interrupt(connection: Any) -> None:
+    await connection.interrupt()
+
+
+_interrupts: set[asyncio.Task[None]] = set()
+
+
+def _kill_aiosqlite(connection: Any) -> None:
+    task = asyncio.ensure_future(_interrupt(connection))
+    _interrupts.add(task)
+    task.add_done_callback(_interrupts.discard)
+
+
+_KILLERS: Final[dict[str, Callable[[Any], None]]] = {
+    "pysqlite": lambda connection: connection.interrupt(),
+    "aiosqlite": _kill_aiosqlite,
+    "psycopg": _kill_psycopg,
+    "psycopg_async": _kill_psycopg,
+    "asyncpg": lambda connection: connection.terminate(),
+    "pymysql": _kill_pymysql,
+    "asyncmy": lambda connection: connection.close(),
+}
+
+
+def killer(driver: str) -> Callable[[Any], None]:
+    """How to make a driver's connection fail at once while somebody waits on it, from another thread or callback."""
+    kill = _KILLERS.get(driver, _kill_by_descriptor)
+
+    def quietly(connection: Any) -> None:
+        with suppress(OSError, AttributeError):  # it is dead already, which is all that was wanted
+            kill(connection)
+
+    return quietly
+
+
+def _say_each(connection: Any, script: str) -> None:
+    cursor = connection.cursor()
+    try:
+        for command in script.split("; "):
+            cursor.execute(command)
+    finally:
+        cursor.close()
+
+
+def _say_at_once(connection: Any, script: str) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(script)  # without parameters: psycopg sends it whole
+    finally:
+        cursor.close()
+
+
+def _say_to_asyncpg(connection: Any, script: str) -> None:
+    def execute(driver: Any) -> Any:
+        return driver.execute(script)
+
+    connection.run_async(execute)
+
+
+def speaker(driver: str) -> Callable[[Any, str], None]:
+    """How to send several commands, separated by ``; ``, in as few round trips as a driver can."""
+    return {"psycopg": _say_at_once, "psycopg_async": _say_at_once, "asyncpg": _say_to_asyncpg}.get(driver, _say_each)
+
+
+_CONFLICT_STATES: Final = frozenset({"40001", "40P01"})
+_CONFLICT_CODES: Final = frozenset({1213, 1205})
+_GONE_CODES: Final = frozenset({1053, 1927})  # server shutdown, connection killed
+_GONE_STATES: Final = ("08", "57P", "25P03")  # connection exceptions, operator intervention, idle in transaction
+
+
+def trouble(error: BaseException, dialect: Dialect) -> Trouble:
+    """What an error of a driver means for us, by its code; texts change with versions and languages."""
+    if dialect is SQLITE:
+        primary = _sqlite_code(error)
+        if primary in (5, 6):  # SQLITE_BUSY, SQLITE_LOCKED
+            return Trouble.CONFLICT
+        if primary == 1 and "no such table" in str(error):  # SQLite has no code of its own for it
+            return Trouble.NO_TABLE
+        return Trouble.OTHER
+    if dialect is POSTGRESQL:
+        state = _sqlstate(error)
+        if state in _CONFLICT_STATES:
+            return Trouble.CONFLICT
+        if state == "42P01":
+            return Trouble.NO_TABLE
+        return Trouble.GONE if state.startswith(_GONE_STATES) else Trouble.OTHER
+    number = _mysql_code(error)
+    if number in _CONFLICT_CODES:
+        return Trouble.CONFLICT
+    if number == 1146:
+        return Trouble.NO_TABLE
+    return Trouble.GONE if 2000 <= number < 3000 or number in _GONE_CODES else Trouble.OTHER
+
+
+def is_definite(error: BaseException, dialect: Dialect) -> bool:
+    """Whether an error at COMMIT says for certain that nothing was committed: the server itself said no."""
+    if dialect is SQLITE:
+        return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; an I/O error leaves it open
+    if not (_sqlstate(error) if dialect is POSTGRESQL else _mysql_code(error)):
+        return False  # the driver speaks for itself
+    return trouble(error, dialect) in (Trouble.CONFLICT, Trouble.OTHER)
+
+
+def code_of(error: BaseException, dialect: Dialect) -> str:
+    """An error by its code, for the log; its text may quote values."""
+    if dialect is SQLITE:
+        return f"{type(error).__name__} {getattr(error, 'sqlite_errorname', '')}".strip()
+    number = _sqlstate(error) if dialect is POSTGRESQL else str(_mysql_code(error) or "")
+    return f"{type(error).__name__} {number}".strip()
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
+
+
+def _mysql_code(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
