@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.plain import BATCH, PlainPool
+from sessionward.backends.sql.process import PlainPool
 from sessionward.backends.sql.source import Source, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Wire
@@ -127,7 +127,7 @@ class AsyncSQLBackend:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
         age, total, after = seconds(older_than), 0, questions.NOBODY
         while True:
-            batch = partial(questions.purge, older_than=age, after=after, batch=BATCH)
+            batch = partial(questions.purge, older_than=age, after=after, batch=questions.BATCH)
             count, last = await self._pool.ask(batch, self._deadline, writes=True)
             total += count
             if last is None:

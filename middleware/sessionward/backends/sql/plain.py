@@ -3,150 +3,20 @@
 from __future__ import annotations
 
 import copy
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
-from queue import Empty, SimpleQueue
-from time import monotonic, sleep
-from typing import Any, ClassVar, Final, TypeVar
+from typing import ClassVar
 
 from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import questions
-from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.pool import C, Pool
-from sessionward.backends.sql.source import Source, own_engine, source_of
+from sessionward.backends.sql.process import PlainPool
+from sessionward.backends.sql.source import source_of
 from sessionward.backends.sql.tables import create
-from sessionward.backends.sql.watchdog import watchdog
-from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
-from sessionward.errors import BackendUnavailable
 from sessionward.session import Device, Ended, Session, user_key
 from sessionward.settings import Duration, seconds
-
-R = TypeVar("R")
-
-BATCH: Final = 1000
-"""Rows that one transaction of ``purge`` deletes."""
-
-
-class PlainPool:
-    """Connections of one process; a forked child makes its own and leaves the parent's alone."""
-
-    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
-        self._source = source
-        self._size = size
-        self._deadline = deadline
-        self._lock = threading.Lock()
-        self._made: _Made | None = None
-
-    def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
-        made = self._here()
-        limit = _PlainLimit(deadline, watches=writes or self._source.language.dialect is not SQLITE)
-        if made.permits is None:
-            return made.pool.ask(question, limit)
-        try:
-            permit = made.permits.get(timeout=deadline)
-        except Empty:
-            raise BackendUnavailable(f"all {self._size} connections were in use for {deadline:g} s") from None
-        try:
-            return made.pool.ask(question, limit)
-        finally:
-            made.permits.put(permit)
-
-    def engine(self) -> Engine:
-        return self._here().pool.engine
-
-    def close(self) -> None:
-        """Close what is idle. The next question opens again."""
-        with self._lock:
-            made, self._made = self._made, None
-        if made is not None and made.process == os.getpid():
-            made.pool.close()
-
-    def _here(self) -> _Made:
-        made = self._made
-        if made is not None and made.process == os.getpid():
-            return made
-        with self._lock:
-            if self._made is None or self._made.process != os.getpid():
-                if self._made is not None:
-                    _of_parents.append(self._made)
-                self._made = self._make()
-            return self._made
-
-    def _make(self) -> _Made:
-        source = self._source
-        if source.engine is not None:
-            return _Made(Pool(source.engine, source.language, own=False), None)
-        engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
-        permits: SimpleQueue[None] = SimpleQueue()
-        for _ in range(self._size):
-            permits.put(None)
-        return _Made(Pool(engine, source.language, own=True), permits)
-
-
-class _Made:
-    """A pool and the process that made it. ``permits``: as many as it has connections; None for the user's Engine."""
-
-    def __init__(self, pool: Pool, permits: SimpleQueue[None] | None) -> None:
-        self.pool = pool
-        self.permits = permits
-        self.process = os.getpid()
-
-
-_of_parents: Final[list[_Made]] = []
-"""Connections inherited by a fork: kept, so that nobody closes them from here. They belong to the parent."""
-
-
-class _PlainLimit:
-    """A deadline kept by the watchdog. ``watches``: false for reads of SQLite, which nothing can make wait."""
-
-    __slots__ = ("_ends", "_key", "_watches", "deadline")
-
-    def __init__(self, deadline: float, *, watches: bool) -> None:
-        self.deadline = deadline
-        self._ends = monotonic() + deadline
-        self._watches = watches
-        self._key = 0
-
-    def left(self) -> float:
-        return max(0.0, self._ends - monotonic())
-
-    def bounded(self, connect: Callable[[], C]) -> C:
-        """In a thread of its own: neither all drivers nor pools can be told how long they may take."""
-        made: Future[C] = Future()
-
-        def run() -> None:
-            try:
-                made.set_result(connect())
-            except BaseException as failure:
-                made.set_exception(failure)
-
-        threading.Thread(target=run, name="sessionward connect", daemon=True).start()
-        try:
-            return made.result(self.left())
-        except TimeoutError:
-            made.add_done_callback(_close_late)
-            raise BackendUnavailable(f"no connection within {self.deadline:g} s") from None
-
-    def connected(self, kill: Callable[[], None]) -> None:
-        if self._watches:
-            self._key = watchdog().watch(self._ends, kill)
-
-    def call_off(self) -> bool:
-        return watchdog().call_off(self._key) if self._watches else True
-
-    def pause(self, seconds: float) -> None:
-        sleep(seconds)
-
-
-def _close_late(made: Future[Any]) -> None:
-    if made.exception() is None:
-        made.result().close()
 
 
 class SQLBackend:
@@ -238,7 +108,9 @@ class SQLBackend:
         """
         age, total, after = seconds(older_than), 0, questions.NOBODY
         while True:
-            count, last = self._pool.ask(partial(questions.purge, older_than=age, after=after, batch=BATCH), self._deadline, writes=True)
+            count, last = self._pool.ask(
+                partial(questions.purge, older_than=age, after=after, batch=questions.BATCH), self._deadline, writes=True
+            )
             total += count
             if last is None:
                 return total

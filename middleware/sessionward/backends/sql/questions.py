@@ -45,6 +45,9 @@ STATEMENTS: Final = {
     "now": "SELECT {now}",
 }
 
+BATCH: Final = 1000
+"""Rows that ``purge`` deletes at a time."""
+
 NOBODY: Final = UUID(int=0)
 """No session has this id."""
 
