@@ -108,9 +108,8 @@ class SQLBackend:
         """
         age, total, after = seconds(older_than), 0, questions.NOBODY
         while True:
-            count, last = self._pool.ask(
-                partial(questions.purge, older_than=age, after=after, batch=questions.BATCH), self._deadline, writes=True
-            )
+            batch = partial(questions.purge, older_than=age, after=after, batch=questions.BATCH)
+            count, last = self._pool.ask(batch, self._deadline, writes=True)
             total += count
             if last is None:
                 return total
