@@ -7,7 +7,7 @@ from typing import Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sessionward.credential import holds_own
+from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
 from sessionward.flow import Admission, end_others, guard, seal
 from sessionward.request import ASGIRequest
@@ -49,8 +49,8 @@ class ASGIMiddleware:
             if scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
                 visit = AsyncWard(self._door, scope).visit()
                 return await _send_response(await self._door.driver(end_others(visit)), send)
-        elif kind == "lifespan":
-            return await self.app(scope, receive, self._closing(send))
+        elif kind != "websocket":
+            return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         if self._guards:
             for name, value in scope["headers"]:
                 if name in _CREDENTIALS and self._may_be_ours(name, value):
@@ -75,7 +75,7 @@ class ASGIMiddleware:
         if isinstance(admission, Response):
             return await self._refuse(admission, scope, receive, send)
         if admission is Admission.WITHOUT_CREDENTIAL:
-            scope = ASGIRequest(scope).stripped(self._cookie)
+            scope = stripped_scope(scope, self._cookie)
         if visit.session is not None or self._signs_in:
             scope[ASGI_KEY] = ward
 

@@ -18,6 +18,8 @@ from typing import Final, NoReturn
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_encode
 
+from sessionward.request import Mapping, environ_key
+
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS: Final = 26
 """26 of 62 characters are 154 bits (ASVS 5.0 11.5.1 asks for 128)."""
@@ -145,10 +147,12 @@ class Carrier:
 
     @classmethod
     def cookie(cls, name: str) -> Carrier:
+        """A cookie of this name."""
         return cls(name.encode("ascii"), is_cookie=True)
 
     @classmethod
     def header(cls, name: str, *, scheme: str = "") -> Carrier:
+        """A header of this name; with ``scheme``, the value behind it: ``Authorization: Token ...``."""
         return cls(name.lower().encode("ascii"), is_cookie=False, scheme=scheme.lower().encode("ascii"))
 
 
@@ -262,3 +266,31 @@ def holds_own(name: bytes, value: bytes) -> bool:
     if name == b"x-session-token":
         return any(map(is_token, _parts(value)))
     return name == b"authorization" and any(map(_is_own_bearer, _parts(value)))
+
+
+def stripped_scope(scope: Mapping, cookie_name: bytes) -> Mapping:
+    """A copy of an ASGI scope without any credential of ours."""
+    fields: list[tuple[bytes, bytes]] = []
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            kept = without_cookie(value, cookie_name)
+            if kept:
+                fields.append((name, kept))
+        elif not holds_own(name, value):
+            fields.append((name, value))
+    return {**scope, "headers": fields}
+
+
+def strip_environ(environ: Mapping, cookie_name: bytes) -> None:
+    """Take every credential of ours out of a WSGI environ."""
+    for name in (b"x-session-token", b"authorization"):
+        value: str = environ.get(environ_key(name), "")
+        if holds_own(name, value.encode("latin-1", "replace")):
+            del environ[environ_key(name)]
+    cookie: str = environ.get("HTTP_COOKIE", "")
+    if cookie_name.decode("ascii") in cookie:
+        kept = without_cookie(cookie.encode("latin-1", "replace"), cookie_name).decode("latin-1")
+        if kept:
+            environ["HTTP_COOKIE"] = kept
+        else:
+            del environ["HTTP_COOKIE"]

@@ -68,10 +68,16 @@ async def carry_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, A
 
 
 def _noted(step: Step[Any], failure: Exception) -> Exception:
-    """The failure, written to the log unless it is an answer. The log never shows what other people's errors quote."""
-    if not isinstance(failure, (SessionEnded, StaleLogin)):
-        spoken = str(failure) if isinstance(failure, SessionwardError) else _kind_and_place(failure)
-        log.error("the backend did not answer %s: %s", type(step).__name__, spoken)
+    """What arrives at the line of the question, written to the log unless it is an answer.
+
+    Other people's errors arrive as ``BackendUnavailable`` that names their kind and place; their texts quote values.
+    """
+    if isinstance(failure, (SessionEnded, StaleLogin)):
+        return failure
+    if not isinstance(failure, SessionwardError):
+        failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
+        failure.__suppress_context__ = True
+    log.error("the backend did not answer %s: %s", type(step).__name__, failure)
     return failure
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
@@ -211,10 +211,12 @@ def _device(visit: Visit) -> Device:
     return Device(ip_address=visit.request.client(), user_agent=shown or None)
 
 
-def _methods(methods: Sequence[str]) -> Sequence[str]:
-    if isinstance(methods, str) or not all(_METHOD.fullmatch(method) for method in methods):
+def _methods(methods: object) -> Sequence[str]:
+    given = () if isinstance(methods, str) or not isinstance(methods, Sequence) else tuple(cast("Sequence[object]", methods))
+    names = tuple(method for method in given if isinstance(method, str) and _METHOD.fullmatch(method))
+    if len(names) < len(given) or (not given and methods not in ((), [])):
         raise UsageError("methods is a list of names such as 'password' or 'totp', of small letters, digits and underscores")
-    return tuple(methods)
+    return names
 
 
 def _forget(visit: Visit) -> None:

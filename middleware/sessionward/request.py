@@ -9,8 +9,6 @@ from collections.abc import MutableMapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from sessionward.credential import holds_own, without_cookie
-
 Mapping = MutableMapping[str, Any]
 
 
@@ -55,19 +53,6 @@ class ASGIRequest:
         peer = self._scope.get("client")
         return peer[0] if peer else None
 
-    def stripped(self, cookie_name: bytes) -> Mapping:
-        """A copy of the scope without any credential of ours."""
-        fields: list[tuple[bytes, bytes]] = []
-        for name, value in self._scope["headers"]:
-            if name == b"cookie":
-                value = without_cookie(value, cookie_name)
-                if not value:
-                    continue
-            elif holds_own(name, value):
-                continue
-            fields.append((name, value))
-        return {**self._scope, "headers": fields}
-
 
 class WSGIRequest:
     """A WSGI environ. Text there is bytes in latin-1 (PEP 3333)."""
@@ -78,7 +63,7 @@ class WSGIRequest:
         self._environ = environ
 
     def header(self, name: bytes, /) -> bytes | None:
-        value: str | None = self._environ.get(_key(name))
+        value: str | None = self._environ.get(environ_key(name))
         return None if value is None else value.encode("latin-1", "replace")
 
     def route(self) -> bytes:
@@ -93,17 +78,6 @@ class WSGIRequest:
     def client(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None
 
-    def strip(self, cookie_name: bytes) -> None:
-        """Take every credential of ours out of the environ."""
-        for name in (b"x-session-token", b"authorization"):
-            if holds_own(name, self.header(name) or b""):
-                del self._environ[_key(name)]
-        cookie = self.header(b"cookie")
-        if cookie and cookie_name in cookie:
-            self._environ["HTTP_COOKIE"] = kept = without_cookie(cookie, cookie_name).decode("latin-1")
-            if not kept:
-                del self._environ["HTTP_COOKIE"]
-
 
 def _below(path: bytes, mount: str) -> bytes:
     """``path`` without the mount point in front, if it stands there as a whole segment."""
@@ -117,7 +91,8 @@ def _below(path: bytes, mount: str) -> bytes:
 _KEYS: dict[bytes, str] = {}
 
 
-def _key(name: bytes) -> str:
+def environ_key(name: bytes) -> str:
+    """The key of a header in a WSGI environ."""
     key = _KEYS.get(name)
     if key is None:
         key = _KEYS[name] = "HTTP_" + name.decode("ascii").upper().replace("-", "_")

@@ -7,7 +7,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
-from sessionward.credential import holds_own
+from sessionward.credential import holds_own, strip_environ
 from sessionward.drive import PlainDriver
 from sessionward.flow import Admission, end_others, guard, seal
 from sessionward.request import WSGIRequest
@@ -72,7 +72,7 @@ class WSGIMiddleware:
         if isinstance(admission, Response):
             return _respond(admission, start_response)
         if admission is Admission.WITHOUT_CREDENTIAL:
-            WSGIRequest(environ).strip(self._policy.cookie_name)
+            strip_environ(environ, self._policy.cookie_name)
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
         if visit.session is not None or self._signs_in:

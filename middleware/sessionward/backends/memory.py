@@ -45,8 +45,9 @@ class MemoryBackend:
         self._users: dict[str, _User] = {}
 
     def find(self, credential: Credential, /) -> Session | None:
-        row = self._by_digest.get(credential.digest)
-        return row.session if row is not None and row.expires_at > self._clock() else None
+        with self._lock:
+            row = self._by_digest.get(credential.digest)
+            return row.session if row is not None and row.expires_at > self._clock() else None
 
     def end_others(self, session: Session, /) -> Ended:
         with self._lock:
@@ -97,8 +98,9 @@ class MemoryBackend:
             return session
 
     def begin(self, user_id: str, /) -> int:
-        user = self._users.get(user_id)
-        return user.epoch if user is not None else 0
+        with self._lock:
+            user = self._users.get(user_id)
+            return user.epoch if user is not None else 0
 
     def end(self, session: Session, /) -> bool:
         with self._lock:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.process import PlainPool
-from sessionward.backends.sql.source import Source, source_of
+from sessionward.backends.sql.source import Source, checked, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
@@ -54,8 +54,7 @@ class AsyncSQLBackend:
 
     def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
         source = source_of(database, is_async=True)
-        self.pool_size = pool_size
-        self._deadline = seconds(deadline)
+        self._deadline, self.pool_size = checked(deadline, pool_size)
         self._pool: _AsyncPool
         if source.engine is None and source.language.dialect is SQLITE:
             self._pool = _ThreadPool(source, size=pool_size, deadline=self._deadline)

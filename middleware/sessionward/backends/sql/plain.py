@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.process import PlainPool
-from sessionward.backends.sql.source import source_of
+from sessionward.backends.sql.source import checked, source_of
 from sessionward.backends.sql.tables import create
 from sessionward.credential import Credential
 from sessionward.session import Device, Ended, Session, user_key
@@ -38,8 +38,7 @@ class SQLBackend:
 
     def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
         source = source_of(database, is_async=False)
-        self.pool_size = pool_size
-        self._deadline = seconds(deadline)
+        self._deadline, self.pool_size = checked(deadline, pool_size)
         self._pool = PlainPool(source, size=pool_size, deadline=self._deadline)
 
     def within(self, deadline: float, /) -> SQLBackend:

@@ -15,6 +15,7 @@ from sessionward.backends.sql.dialect import DIALECTS, SQLITE
 from sessionward.backends.sql.questions import STATEMENTS
 from sessionward.backends.sql.wire import Language
 from sessionward.errors import ConfigurationError
+from sessionward.settings import MAX_DEADLINE, seconds
 
 _PLAIN: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -85,7 +86,7 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
             way_out = f"write {url.get_backend_name()}://, or "
         raise ConfigurationError(f"database: {url.drivername}:// is not spoken here; {way_out}take one of {', '.join(sorted(accepted))}")
     url = url.set(drivername=drivername)
-    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database or "mode=memory" in url.database):
+    if url.get_backend_name() == "sqlite" and _in_memory(url):
         raise ConfigurationError("database: an SQLite database in memory belongs to one connection; name a file, or use MemoryBackend()")
     dialect = url.get_dialect()
     driver: str = dialect.driver
@@ -96,6 +97,29 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
     paramstyle = dialect().paramstyle
     spoken = DIALECTS[url.get_backend_name()]
     return Source(url, None, Language.of(spoken, driver, paramstyle, STATEMENTS, own=True))
+
+
+def _in_memory(url: URL) -> bool:
+    name = url.database or ""
+    return not name or ":memory:" in name or "mode=memory" in name or url.query.get("mode") == "memory"
+
+
+def checked(deadline: object, pool_size: object) -> tuple[float, int]:
+    """The deadline in seconds and the size of the pool. Raises :class:`ConfigurationError` that names what is wrong."""
+    mistakes: list[str] = []
+    bound = 0.0
+    try:
+        bound = seconds(deadline)
+    except TypeError as error:
+        mistakes.append(f"deadline: {error}")
+    else:
+        if not 0 < bound <= MAX_DEADLINE:
+            mistakes.append(f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed")
+    if type(pool_size) is not int or pool_size < 1:
+        mistakes.append("pool_size: at least one connection is needed")
+    if mistakes or not isinstance(pool_size, int):
+        raise ConfigurationError(*mistakes)
+    return bound, pool_size
 
 
 def _from_engine(engine: Engine) -> Source:
@@ -141,8 +165,8 @@ def _greeting(name: str, deadline: float) -> list[str]:
     if name == "sqlite":
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
     if name in ("mysql", "mariadb"):
-        seconds = max(1, math.ceil(deadline))
-        return [f"SET SESSION innodb_lock_wait_timeout = {seconds} /*M! , SESSION idle_transaction_timeout = {seconds} */"]
+        whole = max(1, math.ceil(deadline))
+        return [f"SET SESSION innodb_lock_wait_timeout = {whole} /*M! , SESSION idle_transaction_timeout = {whole} */"]
     return []
 
 
