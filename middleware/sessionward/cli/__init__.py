@@ -12,7 +12,7 @@ from sessionward.cli.demo import demo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; answers its exit code: 0 done, 1 it could not be done, 2 it was called wrongly."""
+    """Run the command; answers its exit code: 0 done, 1 it could not be done, 2 it was called wrongly, 128 + the signal."""
     parser = argparse.ArgumentParser(prog="sessionward", description="Sign out my other devices, in front of any Python web application.")
     parser.add_argument("--version", action="version", version=f"sessionward {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"sessionward: the demo cannot be served: {error.strerror or error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -153,9 +153,9 @@ def _tell(port: int) -> None:
 
 
 def _serve(port: int, thread: threading.Thread) -> None:
-    print(_bold("Try it yourself:"), f"open http://{HOST}:{port}/ in two browsers (or in one and a private window of it).")
-    print("Ctrl-C ends the demo.", flush=True)
     try:
+        print(_bold("Try it yourself:"), f"open http://{HOST}:{port}/ in two browsers (or in one and a private window of it).")
+        print("Ctrl-C ends the demo.", flush=True)
         thread.join()
     except KeyboardInterrupt:
         print()
