@@ -121,7 +121,7 @@ MYSQL: Final = Dialect(
     spoken="MariaDB/MySQL",
     now="UTC_TIMESTAMP(6)",
     for_update=" FOR UPDATE",
-    add_user=f"INSERT IGNORE {_INSERT.format(false=0)}",
+    add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes a warning of it
     begin=_BEGIN_MYSQL,
     own_begin=_BEGIN_MYSQL,
     patience=Patience("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
