@@ -1,0 +1,54 @@
+"""``python -m tests.benchmarks``: measure, and print one table in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+
+from tests.benchmarks import end_others, guarded, passthrough, postgresql, sqlite
+from tests.benchmarks.measure import Effort, Result, Row, table
+
+TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
+    "passthrough": passthrough.measure,
+    "guarded": guarded.measure,
+    "sqlite": sqlite.measure,
+    "postgresql": postgresql.measure,
+    "end_others": end_others.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("topics", nargs="*", metavar="topic", help=f"what to measure, all by default: {', '.join(TOPICS)}")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds: to see that it runs, not to quote")
+    parser.add_argument("--check", action="store_true", help="end with status 1 if something is out of reach")
+    arguments = parser.parse_args()
+    unknown = [topic for topic in arguments.topics if topic not in TOPICS]
+    if unknown:
+        parser.error(f"no such topic: {', '.join(unknown)}")
+    effort = Effort.quick() if arguments.quick else Effort.full()
+    results: list[Result] = []
+    for topic in arguments.topics or TOPICS:
+        print(f"measuring {topic} ...", file=sys.stderr, flush=True)
+        results += TOPICS[topic](effort)
+    print(surroundings(), end="\n\n")
+    print("\n".join(table(results)))
+    return 1 if arguments.check and not all(result.reached for result in results if isinstance(result, Row)) else 0
+
+
+def surroundings() -> str:
+    """On what it was measured."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "psycopg", "asyncpg", "uvicorn", "starlette"))
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()},"
+        f" SQLite {sqlite3.sqlite_version}, {packages}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

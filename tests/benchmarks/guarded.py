@@ -1,0 +1,77 @@
+"""What a request with a live session pays: one reading, one digest, for a cookie one HMAC, one look into memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from uuid import uuid4
+
+from sessionward import ASGIMiddleware, Device, WSGIMiddleware
+from sessionward.backends.memory import MemoryBackend
+from sessionward.credential import Credential, Signature, new_token
+from tests.benchmarks.measure import Effort, Result, Rounds, Row, added, alternate, microseconds, typical
+from tests.benchmarks.requests import (
+    SECRET,
+    asgi_application,
+    asgi_requests,
+    with_cookie,
+    with_header,
+    wsgi_application,
+    wsgi_requests,
+)
+
+COOKIE = "__Host-session-ward"
+
+
+def signed(token: str) -> str:
+    """The cookie's value for a token."""
+    return Signature([SECRET.encode()], "cookie").sign(token.encode()).decode()
+
+
+def signed_in(backend: MemoryBackend, others: int = 1000) -> str:
+    """The token of one live session among others."""
+    token = ""
+    for _ in range(others):
+        token = new_token()
+        digest = Credential(token.encode()).digest
+        backend.login(
+            str(uuid4()), digest, since=None, age=lambda: 0.0, replaces=None, expires_in=3600.0, device=Device(), methods=("password",)
+        )
+    return token
+
+
+NAME = "guarded request, memory backend, in process"
+
+
+def measure(effort: Effort) -> Iterator[Result]:
+    backend = MemoryBackend()
+    token = signed_in(backend)
+    header, cookie = with_header(token), with_cookie(COOKIE, signed(token))
+    with asyncio.Runner() as runner:
+        door = ASGIMiddleware(asgi_application, backend, secrets=[SECRET])
+        rounds = alternate(
+            {
+                "bare": asgi_requests(asgi_application, header, runner.run),
+                "header": asgi_requests(door, header, runner.run),
+                "cookie": asgi_requests(door, cookie, runner.run),
+            },
+            effort,
+        )
+    yield _row("ASGI, header token", rounds, "header", 5e-6)
+    yield _row("ASGI, cookie", rounds, "cookie", 8e-6)
+    plain = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
+    rounds = alternate(
+        {
+            "bare": wsgi_requests(wsgi_application, header),
+            "header": wsgi_requests(plain, header),
+            "cookie": wsgi_requests(plain, cookie),
+        },
+        effort,
+    )
+    yield _row("WSGI, header token", rounds, "header", 4e-6)
+    yield _row("WSGI, cookie", rounds, "cookie", 7e-6)
+
+
+def _row(what: str, rounds: Rounds, ours: str, limit: float) -> Row:
+    bare = f"application alone {typical(rounds['bare'])}"
+    return Row(f"{NAME}: {what}", typical(rounds[ours]), bare, added(rounds, ours, "bare"), microseconds, limit)

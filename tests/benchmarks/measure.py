@@ -1,0 +1,155 @@
+"""How it is measured: everything that is compared runs in one process, in alternating rounds, and medians are told.
+
+A figure is computed within each round and its median is taken over the rounds, so that a machine that is busy for a
+while burdens both sides alike. The garbage collector runs as it does by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import TypeAlias
+
+Timed: TypeAlias = Callable[[int], float]
+"""Does its work so many times; the seconds that took."""
+
+Rounds: TypeAlias = Mapping[str, Sequence[float]]
+"""Seconds for one piece of work, by name and round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure. ``rounds``: of each side; ``seconds``: of one round of one side, about."""
+
+    rounds: int
+    seconds: float
+
+    @classmethod
+    def full(cls) -> Effort:
+        return cls(31, 0.1)
+
+    @classmethod
+    def quick(cls) -> Effort:
+        return cls(7, 0.03)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table. ``figures``: the ratio or what is added, one for each round; ``limit`` None: only stated."""
+
+    measured: str
+    ours: str
+    beside: str
+    figures: Sequence[float]
+    show: Callable[[float], str]
+    limit: float | None
+    at_least: bool = False
+
+    @property
+    def figure(self) -> float:
+        return median(self.figures)
+
+    @property
+    def reached(self) -> bool:
+        return self.limit is None or (self.figure >= self.limit if self.at_least else self.figure <= self.limit)
+
+    def cells(self) -> tuple[str, str, str, str, str]:
+        show = self.show
+        figure = f"{show(self.figure)} ({show(min(self.figures))} - {show(max(self.figures))})"
+        if self.limit is None:
+            return self.measured, self.ours, self.beside, figure, "stated"
+        reach = f"{'>=' if self.at_least else '<='} {show(self.limit)}"
+        return self.measured, self.ours, self.beside, figure, reach if self.reached else f"{reach}, **missed**"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What could not be measured here, and why."""
+
+    measured: str
+    why: str
+
+
+Result: TypeAlias = Row | LeftOut
+
+
+def alternate(sides: Mapping[str, Timed], effort: Effort) -> Rounds:
+    """Measure all sides in turn, round by round; every other round in the opposite order."""
+    numbers = {name: _number(work, effort.seconds) for name, work in sides.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(effort.rounds):
+        for name in sides if turn % 2 == 0 else reversed(list(sides)):
+            seconds[name].append(sides[name](numbers[name]) / numbers[name])
+    return seconds
+
+
+def _number(work: Timed, seconds: float) -> int:
+    """How often a piece of work fits into so many seconds. Warms up what there is to warm."""
+    number = 1
+    while (took := work(number)) < seconds / 4:
+        number = number * 2 if took <= 0 else max(number * 2, min(number * 20, int(number * seconds / took / 4)))
+    return max(1, int(number * seconds / took))
+
+
+def repeated(work: Callable[[], object]) -> Timed:
+    """A plain piece of work, timed."""
+
+    def timed(number: int) -> float:
+        began = perf_counter()
+        for _ in range(number):
+            work()
+        return perf_counter() - began
+
+    return timed
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def added(rounds: Rounds, ours: str, bare: str) -> list[float]:
+    """What ours takes beyond the bare one, in seconds, round by round."""
+    return [a - b for a, b in zip(rounds[ours], rounds[bare], strict=True)]
+
+
+def ratios(ours: Sequence[float], beside: Sequence[float]) -> list[float]:
+    """How many times as long ours takes, round by round."""
+    return [a / b for a, b in zip(ours, beside, strict=True)]
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:.2f} x"
+
+
+def microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.2f} us"
+
+
+def duration(seconds: float) -> str:
+    """In the unit that suits."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.{2 if seconds < 1e-4 else 0}f} us"
+    return f"{seconds * 1e3:.2f} ms"
+
+
+def typical(seconds: Sequence[float]) -> str:
+    return duration(median(seconds))
+
+
+def table(results: Sequence[Result]) -> Iterator[str]:
+    """The lines of one table in Markdown, and what was left out below it."""
+    rows = [("measured", "ours", "beside it", "ratio or added: median (min - max over rounds)", "reach")]
+    rows += [result.cells() for result in results if isinstance(result, Row)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        if number == 0:
+            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    missing = [result for result in results if isinstance(result, LeftOut)]
+    if missing:
+        yield ""
+        yield from (f"Left out: {result.measured}: {result.why}" for result in missing)

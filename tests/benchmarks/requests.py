@@ -1,0 +1,195 @@
+"""The requests and the applications that are measured: as a server makes them, and as small as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from time import perf_counter
+from typing import Any, Final, TypeAlias
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sessionward.wsgi import Environ, StartResponse, WSGIApplication
+from tests.benchmarks.measure import Timed
+
+SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
+
+Fields: TypeAlias = Sequence[tuple[str, str]]
+
+BATCH: Final = 20
+"""Requests that are made at a time."""
+
+FIELDS: Final[Fields] = (
+    ("host", "app.example"),
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("accept-language", "en-GB,en;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br"),
+    ("referer", "https://app.example/"),
+    ("connection", "keep-alive"),
+    ("cookie", "theme=dark"),
+)
+"""Eight fields of a browser, among them a cookie of the application."""
+
+
+def with_cookie(name: str, value: str) -> Fields:
+    """The same eight, with our cookie beside the application's."""
+    return [(key, f"{field}; {name}={value}" if key == "cookie" else field) for key, field in FIELDS]
+
+
+def with_header(token: str) -> Fields:
+    """The same eight, with a header token in place of one."""
+    return [("x-session-token", token) if key == "referer" else (key, field) for key, field in FIELDS]
+
+
+# --- ASGI -------------------------------------------------------------------------------------------------------------
+
+
+def scope_of(fields: Fields) -> Scope:
+    """As uvicorn makes it."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 50000),
+        "scheme": "https",
+        "method": "GET",
+        "root_path": "",
+        "path": "/account",
+        "raw_path": b"/account",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in fields],
+        "state": {},
+    }
+
+
+_START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain"), (b"content-length", b"2")]}
+_BODY: Message = {"type": "http.response.body", "body": b"ok"}
+
+
+async def asgi_application(scope: Scope, receive: Receive, send: Send) -> None:
+    await send(_START)
+    await send(_BODY)
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(message: Message) -> None:
+    return None
+
+
+def asgi_requests(application: ASGIApp, fields: Fields, run: Callable[[Any], float]) -> Timed:
+    """Serve so many requests one after another. Each has a scope of its own, as from a server; making it is not timed."""
+
+    async def serve(number: int) -> float:
+        seconds = 0.0
+        for size in _batches(number):
+            scopes = [scope_of(fields) for _ in range(size)]
+            began = perf_counter()
+            for scope in scopes:
+                await application(scope, _receive, _send)
+            seconds += perf_counter() - began
+        return seconds
+
+    return lambda number: run(serve(number))
+
+
+def _batches(number: int) -> Iterator[int]:
+    """Few at a time, since a server's next request is warm in the processor's cache as well."""
+    whole, rest = divmod(number, BATCH)
+    yield from repeat(BATCH, whole)
+    if rest:
+        yield rest
+
+
+def awaited(work: Callable[[], Any], run: Callable[[Any], float]) -> Timed:
+    """A piece of work that is awaited, timed."""
+
+    async def repeated(number: int) -> float:
+        began = perf_counter()
+        for _ in range(number):
+            await work()
+        return perf_counter() - began
+
+    return lambda number: run(repeated(number))
+
+
+def ask(application: ASGIApp, scope: Scope) -> int:
+    """The status that an application answers."""
+    heads: list[Message] = []
+
+    async def send(message: Message) -> None:
+        heads.append(message)
+
+    asyncio.run(_once(application, scope, send))
+    return int(heads[0]["status"])
+
+
+async def _once(application: ASGIApp, scope: Scope, send: Send) -> None:
+    await application(dict(scope), _receive, send)
+
+
+# --- WSGI -------------------------------------------------------------------------------------------------------------
+
+
+def environ_of(fields: Fields) -> Environ:
+    """As gunicorn makes it."""
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "SERVER_SOFTWARE": "gunicorn",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_METHOD": "GET",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "50000",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/account",
+        "RAW_URI": "/account",
+        "QUERY_STRING": "",
+        **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in fields},
+    }
+
+
+def wsgi_application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+    return [b"ok"]
+
+
+def _write(data: bytes, /) -> None: ...
+
+
+def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+    return _write
+
+
+def wsgi_requests(application: WSGIApplication, fields: Fields) -> Timed:
+    """The same; each body is read and closed, as a server does."""
+
+    def serve(number: int) -> float:
+        seconds = 0.0
+        for size in _batches(number):
+            environs = [environ_of(fields) for _ in range(size)]
+            began = perf_counter()
+            for environ in environs:
+                body = application(environ, _start_response)
+                for _ in body:
+                    pass
+                if hasattr(body, "close"):
+                    body.close()
+            seconds += perf_counter() - began
+        return seconds
+
+    return serve

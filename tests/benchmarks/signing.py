@@ -1,0 +1,33 @@
+"""Sessions to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sessionward import Device
+from sessionward.credential import Credential, new_token
+
+SIGN_IN: dict[str, Any] = {
+    "since": None,
+    "age": lambda: -1.0,  # younger than any raise
+    "replaces": None,
+    "expires_in": 86_400.0,
+    "device": Device(ip_address="127.0.0.1", user_agent="Mozilla/5.0"),
+    "methods": ("password",),
+}
+
+
+def signed_in(backend: Any, user: str = "ada", others: int = 500) -> str:
+    """The token of one live session, among sessions of others."""
+    for number in range(others):
+        backend.login(f"other {number}", Credential(new_token().encode()).digest, **SIGN_IN)
+    return tokens(backend, user, 1)[0]
+
+
+def tokens(backend: Any, user: str, number: int) -> Sequence[str]:
+    """The tokens of so many new sessions of a user."""
+    made = [new_token() for _ in range(number)]
+    for token in made:
+        backend.login(user, Credential(token.encode()).digest, **SIGN_IN)
+    return made

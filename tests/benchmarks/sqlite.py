@@ -1,0 +1,52 @@
+"""What a guarded request pays on SQLite, beside the one SELECT that it cannot do without."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+from sessionward import ASGIMiddleware, WSGIMiddleware
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from sessionward.credential import Credential
+from tests.benchmarks.measure import Effort, Result, Row, added, alternate, ratios, repeated, times, typical
+from tests.benchmarks.requests import SECRET, asgi_application, asgi_requests, with_header, wsgi_application, wsgi_requests
+from tests.benchmarks.signing import signed_in
+
+SELECT = "SELECT id, user_id, issued_at, authenticated_at, expires_at FROM sessionward_sessions WHERE digest = ? AND ended_at IS NULL"
+
+
+def measure(effort: Effort) -> Iterator[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sessions.db"
+        backend = SQLBackend(f"sqlite:///{path}")
+        backend.create_tables()
+        token = signed_in(backend)
+        digest = Credential(token.encode()).digest
+        fields = with_header(token)
+        door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection, asyncio.Runner() as runner:
+            awaited = AsyncSQLBackend(f"sqlite:///{path}")
+            async_door = ASGIMiddleware(asgi_application, awaited, secrets=[SECRET])
+            rounds = alternate(
+                {
+                    "select": repeated(lambda: connection.execute(SELECT, (digest,)).fetchone()),
+                    "bare": wsgi_requests(wsgi_application, fields),
+                    "door": wsgi_requests(door, fields),
+                    "async bare": asgi_requests(asgi_application, fields, runner.run),
+                    "async door": asgi_requests(async_door, fields, runner.run),
+                },
+                effort,
+            )
+            runner.run(awaited.close())
+        backend.close()
+    beside = f"one SELECT of the row by sqlite3 {typical(rounds['select'])}"
+    for name, ours, bare, limit in (("WSGI", "door", "bare", 6.0), ("ASGI, one hop to a thread", "async door", "async bare", None)):
+        more = added(rounds, ours, bare)
+        yield Row(
+            f"guarded request on SQLite, time added: {name}", typical([median(more)]), beside, ratios(more, rounds["select"]), times, limit
+        )

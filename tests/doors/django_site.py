@@ -1,0 +1,75 @@
+"""A site of Django, with views of both colours; settings are given once for the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django  # type: ignore[import-untyped]
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
+from django.core.handlers.asgi import ASGIRequest  # type: ignore[import-untyped]
+from django.core.handlers.wsgi import WSGIRequest  # type: ignore[import-untyped]
+from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.urls import path  # type: ignore[import-untyped]
+
+import sessionward
+
+__all__ = ["ASGIRequest", "WSGIRequest", "get_asgi_application", "get_wsgi_application", "urlpatterns"]
+
+if not settings.configured:
+    settings.configure(
+        ALLOWED_HOSTS=["*"],
+        DATABASES={},
+        MIDDLEWARE=[],
+        ROOT_URLCONF=__name__,
+        SECRET_KEY="of-tests-only",
+        USE_TZ=True,
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
+
+
+def _me(session: sessionward.Session | None) -> HttpResponse:
+    return HttpResponse("nobody" if session is None else session.user_id)
+
+
+def ward_of(request: HttpRequest) -> Any:
+    """The plain verbs, whichever server runs this."""
+    ward = sessionward.of(request)
+    return ward.blocking if isinstance(ward, sessionward.AsyncWard) else ward
+
+
+def login(request: HttpRequest, user: str) -> HttpResponse:
+    return HttpResponse(ward_of(request).login(user))
+
+
+def logout(request: HttpRequest) -> HttpResponse:
+    ward_of(request).logout()
+    return HttpResponse()
+
+
+def me(request: HttpRequest) -> HttpResponse:
+    return _me(ward_of(request).session)
+
+
+def end_others(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(ward_of(request).end_others()))
+
+
+async def async_login(request: HttpRequest, user: str) -> HttpResponse:
+    return HttpResponse(await sessionward.of(request).login(user))
+
+
+async def async_me(request: HttpRequest) -> HttpResponse:
+    return _me(sessionward.of(request).session)
+
+
+urlpatterns = [
+    path("login/<user>", login),
+    path("logout", logout),
+    path("me", me),
+    path("end_others", end_others),
+    path("async/login/<user>", async_login),
+    path("async/me", async_me),
+]

@@ -1,0 +1,160 @@
+"""What the tests of the core share: secrets, tokens, requests made of their fields, and flows stepped by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from uuid import UUID
+
+from hypothesis import settings
+
+from sessionward import Carrier, Credential, Device, Session
+from sessionward.backends.memory import MemoryBackend
+from sessionward.credential import Signature
+from sessionward.request import ASGIRequest, Request, WSGIRequest
+from sessionward.step import Flow, Step
+from sessionward.visit import Policy, Visit
+
+T = TypeVar("T")
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is not a failure
+settings.load_profile("no clock")
+
+SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
+OLD_SECRET = "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"
+
+NAME = b"__Host-session-ward"
+TOKEN = b"MP2YWEMeM8MxjkGKpH4dqOQ4Q40gOAkE"
+RIVAL = b"Zz9Yy8Xx7Ww6Vv5Uu4Tt3Ss2Rr4ME6hv"
+UNCHECKED = b"MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj"
+"""Of the right length and alphabet, but its check fails."""
+
+SIGNATURE = Signature([SECRET.encode()], "cookie")
+SIGNED = SIGNATURE.sign(TOKEN)
+SIGNED_RIVAL = SIGNATURE.sign(RIVAL)
+PAIR = NAME + b"=" + SIGNED
+
+Field: TypeAlias = tuple[bytes, bytes]
+Door: TypeAlias = Literal["asgi", "wsgi"]
+DOORS: Sequence[Door] = ("asgi", "wsgi")
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SESSION = Session(id=UUID(int=1), user_id="ada", issued_at=NOON, epoch=4)
+
+
+def environ_of(*fields: Field, **more: object) -> dict[str, Any]:
+    """A WSGI environ with these fields, joined as servers join them."""
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/work", "SCRIPT_NAME": "", **more}
+    for name, value in fields:
+        key = "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+        glue = "; " if name == b"cookie" else ","
+        text = value.decode("latin-1")
+        environ[key] = environ[key] + glue + text if key in environ else text
+    return environ
+
+
+def scope_of(*fields: Field, **more: object) -> dict[str, Any]:
+    """An ASGI scope with these fields, each for itself."""
+    return {"type": "http", "method": "GET", "path": "/work", "headers": list(fields), **more}
+
+
+def request_of(*fields: Field, door: Door = "asgi") -> Request:
+    """A request with these fields, as one of the doors sees it."""
+    return ASGIRequest(scope_of(*fields)) if door == "asgi" else WSGIRequest(environ_of(*fields))
+
+
+# --- backends that are only looked at ---------------------------------------------------------------------------------
+
+
+class FindsAndEnds:
+    """A backend with the two operations that are required, which nobody asks."""
+
+    def find(self, credential: Credential, /) -> Session | None:
+        raise NotImplementedError
+
+    def end_others(self, session: Session, /) -> int:
+        raise NotImplementedError
+
+
+class OverCarriers(FindsAndEnds):
+    """The same over an application's own cookie and header."""
+
+    carriers: ClassVar[Sequence[Carrier]] = (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))
+
+
+class AsyncFindsAndEnds:
+    """The async colour of :class:`FindsAndEnds`."""
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        raise NotImplementedError
+
+    async def end_others(self, session: Session, /) -> int:
+        raise NotImplementedError
+
+
+def policy_of(backend: object | None = None, **options: object) -> Policy:
+    """What a door would work out of these settings."""
+    return Policy(MemoryBackend() if backend is None else backend, {"secrets": [SECRET], **options})
+
+
+def visit_of(*fields: Field, policy: Policy | None = None, **scope: object) -> Visit:
+    """A request on its way, 0.25 s old."""
+    return Visit(policy or policy_of(), ASGIRequest(scope_of(*fields, **scope)), lambda: 0.25)
+
+
+def signed_in(*fields: Field, policy: Policy | None = None, session: Session = SESSION) -> Visit:
+    """The visit of a request whose credential has proved to be live."""
+    visit = visit_of(*fields, policy=policy)
+    visit.session, visit.credential = session, Credential(TOKEN)
+    return visit
+
+
+# --- flows, stepped by hand -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Played(Generic[T]):
+    """How a flow went: what it asked, and how it ended."""
+
+    asked: list[Step[Any]] = field(default_factory=list)
+    returned: list[T] = field(default_factory=list)
+    raised: BaseException | None = None
+
+    @property
+    def value(self) -> T:
+        """What it returned; an error is raised again."""
+        if self.raised is not None:
+            raise self.raised
+        return self.returned[0]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The questions by name, in order."""
+        return [type(step).__name__ for step in self.asked]
+
+
+def play(flow: Flow[T], *answers: object) -> Played[T]:
+    """Step a flow by hand: the next question gets the next answer, and an exception is thrown at its line."""
+    rest = list(answers)
+    return answered(flow, lambda _: rest.pop(0))
+
+
+def answered(flow: Flow[T], answer: Callable[[Step[Any]], object]) -> Played[T]:
+    """The same with the answer made from the question."""
+    played = Played[T]()
+    try:
+        step = flow.send(None)
+        while True:
+            played.asked.append(step)
+            given = answer(step)
+            step = flow.throw(given) if isinstance(given, Exception) else flow.send(given)
+    except StopIteration as end:
+        played.returned.append(end.value)
+    except Exception as failure:
+        played.raised = failure
+    return played
+
+
+NOWHERE = Device()
