@@ -57,10 +57,14 @@ class Limit(Protocol):
 
 
 class _TryAgain(Exception):
-    """The same question may succeed on another try; the cause says what became of this one."""
+    """The same question may succeed on another try; the cause says what became of this one.
 
-    def __init__(self, why: BackendUnavailable) -> None:
+    A dead connection does not count: after a restart of the server all of a pool are dead, and the next one may live.
+    """
+
+    def __init__(self, why: BackendUnavailable, *, counts: bool) -> None:
         self.why = why
+        self.counts = counts
 
 
 class Pool:
@@ -78,17 +82,18 @@ class Pool:
 
     def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
         """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
-        for attempt in range(1, TRIES + 1):
+        tries = 1
+        while True:
             try:
                 return self._once(question, limit)
             except _TryAgain as again:
                 pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
                 if limit.left() <= pause:
                     raise BackendUnavailable(f"{again.why}; no other try within {limit.deadline:g} s") from again.__cause__
-                if attempt == TRIES:
+                tries += again.counts
+                if tries > TRIES:
                     raise again.why from again.__cause__
                 limit.pause(pause)
-        raise AssertionError  # the last try returns or raises
 
     def close(self) -> None:
         """Close what is idle. The user's Engine is left alone."""
@@ -130,7 +135,7 @@ class Pool:
             if self._own:
                 return limit.bounded(self.engine.raw_connection)
             return limit.bounded(self._borrow) if self._may_wait() else self._borrow()
-        except SessionwardError:
+        except (SessionwardError, _TryAgain):
             raise
         except PoolTimeout as error:
             raise BackendUnavailable("all connections of the pool are in use") from error
@@ -143,9 +148,12 @@ class Pool:
         connection = self.engine.connect()
         try:
             return connection.execution_options(isolation_level="AUTOCOMMIT")
-        except BaseException:
+        except BaseException as failure:
+            kind = self._kind(failure, connection.connection.dbapi_connection)
             connection.invalidate()
             connection.close()
+            if kind is Trouble.GONE:
+                raise _TryAgain(BackendUnavailable("the connection was dead"), counts=False) from failure
             raise
 
     def _may_wait(self) -> bool:
@@ -189,7 +197,7 @@ class Pool:
         why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
         if kind is Trouble.GONE:
             self._discard_all()
-        return _TryAgain(why) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
+        return _TryAgain(why, counts=kind is Trouble.CONFLICT) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
 
     def _kind(self, failure: BaseException, connection: DBAPIConnection | None) -> Trouble:
         kind = trouble(failure, self._language.dialect)

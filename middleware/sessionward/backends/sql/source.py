@@ -76,7 +76,7 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
     accepted = _ASYNC if is_async else _PLAIN
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigurationError("database: this is not a database URL; write for example sqlite:///sessions.db") from None
     drivername = accepted.get(url.drivername)
     if drivername is None:

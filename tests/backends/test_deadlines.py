@@ -1,0 +1,180 @@
+"""What waits is given up within the deadline, and leaves nothing locked (P7, P8)."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from sessionward import BackendUnavailable, OutcomeUnknown, Session
+from sessionward.backends.sql import SQLBackend
+from sessionward.credential import Credential, new_token
+from tests.backends.conftest import Place
+from tests.contract.bridge import PATIENCE, together
+from tests.contract.sql_world import KINDS, SESSIONS, Kind, SQLWorld
+from tests.contract.world import Client
+
+DEADLINE = 0.3
+SLACK = 1.5
+"""Seconds that a busy machine may add. What is not bounded at all takes 5 s and more."""
+
+@contextmanager
+def opened(place: Place, kind: Kind, **options: Any) -> Iterator[SQLWorld]:
+    world = SQLWorld(kind, place(kind.database), **{"deadline": DEADLINE, **options})
+    try:
+        world.sessions.create_tables()
+        world.clean()
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def world(request: pytest.FixtureRequest, place: Place) -> Iterator[SQLWorld]:
+    with opened(place, request.param) as world:
+        yield world
+
+
+def assert_given_up(*calls: Callable[[], Any]) -> None:
+    """All of them, asked at once."""
+    began = time.monotonic()
+    answers = together(*calls)
+    assert time.monotonic() - began < DEADLINE + SLACK
+    assert all(isinstance(answer, BackendUnavailable) and not isinstance(answer, OutcomeUnknown) for answer in answers), answers
+
+
+def test_p7_a_call_that_waits_for_a_lock_is_given_up_and_leaves_nothing(world: SQLWorld) -> None:
+    own, other = world.sign_in(), world.sign_in()
+    before = world.everything()
+    with world.hold():
+        assert_given_up(
+            lambda: world.sessions.end_others(own.session),
+            lambda: world.sessions.end_all("ann"),
+            lambda: world.sessions.end(own.session),
+            lambda: world.login(since=0, replaces=own),
+        )
+    _until_free(world)
+    assert world.everything() == before
+    assert world.sessions.end_others(own.session) == 1
+    assert world.lives(own, other) == [True, False]
+
+
+def test_p7_reads_wait_for_no_lock(world: SQLWorld) -> None:
+    own = world.sign_in()
+    with world.hold():
+        assert world.lives(own) == [True]
+        assert world.sessions.begin("ann") == 0
+        assert len(world.sessions.list("ann")) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.database != "sqlite"], ids=str)
+def test_p8_the_lock_of_an_abandoned_call_does_not_outlive_its_deadline(place: Place, kind: Kind) -> None:
+    with opened(place, kind) as world:
+        own, other = world.sign_in(), world.sign_in()
+        with world.safe.connect() as connection, connection.begin():
+            connection.execute(select(SESSIONS).where(SESSIONS.c.id == world.id(other.session)).with_for_update())
+            assert_given_up(lambda: world.sessions.end_others(own.session))
+            _until_free(world)
+        assert world.sessions.end_others(own.session) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_p7_when_all_connections_are_in_use_a_call_is_given_up(place: Place, kind: Kind) -> None:
+    options: dict[str, Any] = {"engine_options": {"pool_size": 1, "max_overflow": 0}} if kind.over_engine else {"pool_size": 1}
+    with opened(place, kind, **options) as world:
+        own, bob = world.sign_in("ann"), world.sign_in("bob")
+        with world.hold("ann"):
+            waits = Thread(target=_swallow, args=(lambda: _within(world, 5 * DEADLINE).end_others(own.session),))
+            waits.start()
+            _until(lambda: _in_use(world, bob))
+            assert_given_up(lambda: world.sessions.end_all("bob"), lambda: world.sessions.find(bob.credential))
+        waits.join(PATIENCE)
+        assert world.lives(own, bob) == [True, True]
+
+
+def test_p7_more_callers_than_connections_are_all_served(place: Place) -> None:
+    with opened(place, KINDS[0], pool_size=2, deadline=10.0) as world:
+        clients = [world.sign_in(f"user {number}") for number in range(12)]
+        answers = together(*(partial(world.sessions.end_others, own.session) for own in clients))
+        assert answers == [0] * 12
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.database != "sqlite"], ids=str)
+def test_p7_a_server_that_takes_connections_and_says_nothing_is_given_up(kind: Kind) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        scheme = "postgresql" if kind.database == "postgresql" else "mysql"
+        world = SQLWorld(kind, f"{scheme}://nobody@127.0.0.1:{port}/nothing", deadline=DEADLINE)
+        try:
+            assert_given_up(lambda: world.sessions.find(Credential(new_token().encode())), lambda: world.sessions.end_all("ann"))
+        finally:
+            silent.close()  # which ends what still waits there
+            world.close()
+
+
+@pytest.mark.parametrize("deadline", [0.25, timedelta(milliseconds=250)], ids=["seconds", "a timedelta"])
+def test_the_deadline_is_seconds_or_a_timedelta(place: Place, deadline: float | timedelta) -> None:
+    with opened(place, KINDS[0], deadline=deadline) as world:
+        own = world.sign_in()
+        with world.hold(), pytest.raises(BackendUnavailable, match=r"within 0\.25 s"):
+            world.sessions.end_others(own.session)
+
+
+def test_within_gives_the_same_backend_another_deadline(place: Place) -> None:
+    with opened(place, KINDS[0], deadline=PATIENCE) as world:
+        own = world.sign_in()
+        with world.hold():
+            assert_given_up(lambda: world.backend.within(DEADLINE).end_others(own.session))
+        assert isinstance(world.backend, SQLBackend)
+        assert world.backend.end_others(own.session) == 0
+
+
+def _until_free(world: SQLWorld) -> None:
+    """A server notices a moment later that nobody waits for its answer any more."""
+    ends = time.monotonic() + SLACK
+    while world.is_locked():
+        assert time.monotonic() < ends, "the user is locked by a call that was given up"
+        time.sleep(0.02)
+
+
+def _within(world: SQLWorld, deadline: float) -> Any:
+    patient = world.backend.within(deadline)
+    return patient if not world.kind.is_async else _Run(world, patient)
+
+
+class _Run:
+    def __init__(self, world: SQLWorld, backend: Any) -> None:
+        self._world = world
+        self._backend = backend
+
+    def end_others(self, session: Session) -> Any:
+        return self._world.run(self._backend.end_others(session))
+
+
+def _in_use(world: SQLWorld, bob: Client) -> bool:
+    """Whether nothing is left for a question that takes no lock."""
+    try:
+        _found = world.sessions.find(bob.credential)
+    except BackendUnavailable:
+        return True
+    return False
+
+
+def _swallow(call: Callable[[], Any]) -> None:
+    with suppress(BackendUnavailable):
+        call()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

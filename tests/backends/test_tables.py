@@ -1,0 +1,186 @@
+"""The two tables: as the design names them, as ``metadata`` tells them, and created by whoever comes first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from sessionward import ConfigurationError
+from sessionward.backends.sql import SQLBackend, metadata
+from sessionward.credential import Credential, new_token
+from tests.backends.conftest import Place
+from tests.contract.bridge import PATIENCE, together
+from tests.contract.sql_world import KINDS, PSYCOPG, PYMYSQL, SQLITE, Kind, SQLWorld, safe_engine
+from tests.contract.world import SignsInWorld
+
+SESSIONS = [
+    "id",
+    "user_id",
+    "digest",
+    "issued_at",
+    "authenticated_at",
+    "expires_at",
+    "last_seen_at",
+    "ended_at",
+    "ended_by",
+    "reason",
+    "methods",
+    "ip_address",
+    "user_agent",
+    "link",
+]
+USERS = ["user_id", "epoch", "raised_at", "closed"]
+NULLABLE = {"ended_at", "ended_by", "reason", "ip_address", "user_agent", "link", "raised_at"}
+
+
+@pytest.fixture(params=[SQLITE, PSYCOPG, PYMYSQL], ids=["SQLite", "PostgreSQL", "MariaDB"])
+def empty(request: pytest.FixtureRequest, place: Place) -> Iterator[tuple[str, Engine]]:
+    """A database without tables: its URL, and an Engine of the test's own."""
+    url = place(request.param.database)
+    engine = safe_engine(url)
+    metadata.drop_all(engine)
+    yield url, engine
+    metadata.drop_all(engine)
+    engine.dispose()
+
+
+def create_tables(url: str) -> None:
+    backend = SQLBackend(url, deadline=10.0)
+    try:
+        backend.create_tables()
+    finally:
+        backend.close()
+
+
+def test_create_tables_may_be_repeated_and_keeps_what_is_there(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    backend = SQLBackend(url)
+    backend.create_tables()
+    assert backend.end_all("ann") == 0
+    backend.create_tables()
+    create_tables(url)
+    assert backend.begin("ann") == 1
+    backend.close()
+    assert sorted(inspect(engine).get_table_names()) == ["sessionward_sessions", "sessionward_users"]
+
+
+def test_create_tables_adds_what_is_missing(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    create_tables(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE sessionward_users"))
+    create_tables(url)
+    assert sorted(inspect(engine).get_table_names()) == ["sessionward_sessions", "sessionward_users"]
+
+
+def test_create_tables_may_be_called_by_six_threads_at_once(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    assert together(*(lambda: create_tables(url) for _ in range(6))) == [None] * 6
+    assert _differences(engine) == []
+
+
+SIX_PROCESSES = """
+import os, sys
+from sessionward.backends.sql import SQLBackend
+ready, go = os.pipe()
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(ready, 1)
+        backend = SQLBackend(sys.argv[1], deadline=10.0)
+        backend.create_tables()
+        backend.close()
+        os._exit(0)
+    children.append(child)
+os.close(go)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def test_create_tables_may_be_called_by_six_processes_at_once(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    done = subprocess.run([sys.executable, "-c", SIX_PROCESSES, url], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.stdout, done.stderr) == ("[0, 0, 0, 0, 0, 0]\n", "")
+    assert _differences(engine) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
+def test_create_tables_in_async_colour_makes_the_same(place: Place, kind: Kind) -> None:
+    world = SQLWorld(kind, place(kind.database))
+    try:
+        metadata.drop_all(world.safe)
+        assert together(world.sessions.create_tables, world.sessions.create_tables) == [None, None]
+        assert _differences(world.safe) == []
+    finally:
+        world.close()
+
+
+def test_metadata_is_what_stands_in_the_database(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    create_tables(url)
+    assert _differences(engine) == []
+
+
+def test_the_columns_are_those_of_the_design(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    create_tables(url)
+    inspector = inspect(engine)
+    columns = {table: inspector.get_columns(table) for table in ("sessionward_sessions", "sessionward_users")}
+    assert [column["name"] for column in columns["sessionward_sessions"]] == SESSIONS
+    assert [column["name"] for column in columns["sessionward_users"]] == USERS
+    assert {column["name"] for table in columns.values() for column in table if column["nullable"]} == NULLABLE
+    assert inspector.get_pk_constraint("sessionward_sessions")["constrained_columns"] == ["id"]
+    assert inspector.get_pk_constraint("sessionward_users")["constrained_columns"] == ["user_id"]
+
+
+def test_a_digest_stands_for_one_session_only(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    create_tables(url)
+    inspector = inspect(engine)
+    unique: list[object] = [index["column_names"] for index in inspector.get_indexes("sessionward_sessions") if index["unique"]]
+    unique += [constraint["column_names"] for constraint in inspector.get_unique_constraints("sessionward_sessions")]
+    assert ["digest"] in unique
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_without_tables_every_question_says_create_tables(kind: Kind, place: Place) -> None:
+    url = place(kind.database)
+    engine = safe_engine(url)
+    metadata.drop_all(engine)
+    engine.dispose()
+    world = SQLWorld(kind, url)
+    try:
+        for question in _questions(world):
+            with pytest.raises(ConfigurationError, match=r"create_tables\(\)"):
+                question()
+        world.sessions.create_tables()
+        assert world.lives(world.sign_in()) == [True]
+    finally:
+        world.close()
+
+
+def _questions(world: SignsInWorld) -> list[Any]:
+    credential = Credential(new_token().encode())
+    return [
+        lambda: world.sessions.find(credential),
+        lambda: world.sessions.begin("ann"),
+        lambda: world.sessions.list("ann"),
+        lambda: world.sessions.end_all("ann"),
+        lambda: world.login("ann"),
+        lambda: world.sessions.purge(0.0),
+    ]
+
+
+def _differences(engine: Engine) -> Any:
+    """What Alembic would change; it may see tables of others, but not ours in another form."""
+    with engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)

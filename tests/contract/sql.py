@@ -1,0 +1,212 @@
+"""The contract of backends over SQL: what stays in the tables, and what a database that fails half-way leaves behind."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from sessionward import BackendUnavailable, SessionEnded
+from sessionward.credential import Credential, new_token
+from tests.contract.bridge import PATIENCE
+from tests.contract.signs_in import SignsInContract
+from tests.contract.sql_world import SESSIONS, SQLWorld
+
+
+class SQLContract(SignsInContract):
+    """Subclass it with a ``kind``; the fixture is in ``tests/backends/conftest.py``."""
+
+    # --- what stays
+
+    def test_rows_of_ended_sessions_stay_with_time_reason_and_author(self, world: SQLWorld) -> None:
+        expired, out, replaced, other, own = world.sign_in(lasts=60.0), *(world.sign_in() for _ in range(4))
+        world.pass_time(61)
+        renewed = world.login(replaces=replaced)
+        world.sessions.end(out.session)
+        world.sessions.end_others(own.session)
+        world.sessions.end_all("ann")
+        rows = {row["id"]: row for row in world.rows()}
+        kept = {client: rows[world.id(client.session)] for client in (expired, out, replaced, other, renewed, own)}
+        assert [row["reason"] for row in kept.values()] == ["expired", "logout", "replaced", "others", "others", "all"]
+        authors = [None, out, renewed, own, own, None]
+        assert [row["ended_by"] for row in kept.values()] == [None if author is None else world.id(author.session) for author in authors]
+        assert all(_just_now(row["ended_at"]) for row in kept.values())
+        assert len(rows) == len(kept)
+
+    def test_a_row_keeps_what_the_login_brought(self, world: SQLWorld) -> None:
+        client = world.sign_in(lasts=7200.0)
+        row = world.row(client.session)
+        assert row["user_id"] == world.key("ann")
+        assert row["digest"] == client.credential.digest
+        assert (row["methods"], row["ip_address"], row["user_agent"]) == ("password totp", "192.0.2.7", "a browser")
+        assert row["issued_at"] == row["authenticated_at"] == row["last_seen_at"] == row["expires_at"] - timedelta(seconds=7200)
+        assert _just_now(row["issued_at"])
+        assert [row["ended_at"], row["ended_by"], row["reason"], row["link"]] == [None] * 4
+
+    def test_the_token_is_nowhere(self, world: SQLWorld) -> None:
+        client = world.sign_in()
+        assert client.credential.reveal() not in str(world.everything())
+
+    def test_begin_for_a_user_never_seen_writes_nothing(self, world: SQLWorld) -> None:
+        assert world.sessions.begin("nobody") == 0
+        assert world.sessions.find(Credential(new_token().encode())) is None
+        assert list(world.sessions.list("nobody")) == []
+        assert world.everything() == ([], [])
+
+    def test_p3_the_raise_is_noted_by_the_clock_of_the_database(self, world: SQLWorld) -> None:
+        world.sessions.end_all("ann")
+        ((user,), _) = world.everything()
+        assert (user["user_id"], user["epoch"], bool(user["closed"])) == (world.key("ann"), 1, False)
+        assert _just_now(user["raised_at"])
+
+    def test_p8_end_others_touches_no_other_row(self, world: SQLWorld) -> None:
+        own, out, bob = world.sign_in(), world.sign_in(), world.sign_in("bob")
+        world.sessions.end(out.session)
+        world.sign_in()
+        before = [world.row(client.session) for client in (own, out, bob)]
+        world.sessions.end_others(own.session)
+        assert [world.row(client.session) for client in (own, out, bob)] == before
+
+    def test_a_session_whose_row_says_that_it_ended_is_not_found(self, world: SQLWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        with world.safe.begin() as connection:
+            row = world.row(other.session)
+            connection.execute(update(SESSIONS).where(SESSIONS.c.id == row["id"]).values(ended_at=row["issued_at"]))
+        assert world.lives(own, other) == [True, False]
+        assert world.sessions.end_others(own.session) == 0
+
+    # --- a backend that fails half-way
+
+    @pytest.mark.parametrize("point", ["marking the live ones", "marking the expired ones", "raising the epoch"])
+    @pytest.mark.parametrize("everybody", [False, True], ids=["end_others", "end_all"])
+    def test_p4_an_end_that_fails_changes_nothing_and_a_repeat_completes_it(self, world: SQLWorld, point: str, everybody: bool) -> None:
+        own, *others, _short = world.sign_in(), world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
+        world.pass_time(61)
+        before = world.everything()
+
+        def question() -> int:
+            count: int = world.sessions.end_all("ann") if everybody else world.sessions.end_others(own.session)
+            return count
+
+        with world.failing(point), pytest.raises(BackendUnavailable):
+            question()
+        assert world.everything() == before
+        assert not world.is_locked()
+        assert question() == 2 + everybody
+        assert world.lives(own, *others) == [not everybody, False, False]
+
+    @pytest.mark.parametrize("point", ["marking the live ones", "adding the session"])
+    def test_p4_a_login_that_fails_leaves_the_session_that_it_replaces(self, world: SQLWorld, point: str) -> None:
+        own = world.sign_in()
+        before = world.everything()
+        with world.failing(point), pytest.raises(BackendUnavailable):
+            world.login(replaces=own)
+        assert world.everything() == before
+        assert not world.is_locked()
+        assert world.lives(world.login(replaces=own), own) == [True, False]
+
+    def test_p4_a_logout_that_fails_leaves_the_session(self, world: SQLWorld) -> None:
+        own = world.sign_in()
+        with world.failing("marking the live ones"), pytest.raises(BackendUnavailable):
+            world.sessions.end(own.session)
+        assert world.lives(own) == [True]
+        assert world.sessions.end(own.session)
+
+    def test_p7_a_failure_tells_nothing_of_what_was_asked(self, world: SQLWorld) -> None:
+        own, _ = world.sign_in(), world.sign_in()
+        with world.failing("marking the live ones"), pytest.raises(BackendUnavailable) as caught:
+            world.sessions.end_others(own.session)
+        shown = f"{caught.value} {caught.value!r}"
+        assert not [word for word in ("UPDATE", "sessionward_sessions", "refused", str(own.session.id), "ann") if word in shown]
+
+    # --- what is decided under the lock
+
+    def test_p2_a_call_that_waited_for_the_lock_sees_that_its_session_has_ended(self, world: SQLWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        with world.hold() as connection:
+            asked = _Later(lambda: world.sessions.end_others(own.session))
+            _until(world.somebody_waits)
+            ended = update(SESSIONS).where(SESSIONS.c.id == world.id(own.session)).values(ended_at=datetime.now(UTC).replace(tzinfo=None))
+            connection.execute(ended)
+            connection.execute(text("COMMIT")) if world.kind.database == "sqlite" else connection.commit()
+        assert isinstance(asked.answer(), SessionEnded)
+        assert world.lives(own, other) == [False, True]
+
+    def test_p3_the_age_of_a_login_is_asked_under_the_lock(self, world: SQLWorld) -> None:
+        world.sessions.end_all("ann")
+        world.pass_time(10)
+        locked: list[bool] = []
+
+        def age() -> float:
+            locked.append(world.is_locked())
+            return 1.0
+
+        assert world.lives(world.login(age=age)) == [True]
+        assert locked == [True]
+
+    def test_p8_no_question_leaves_a_lock_behind(self, world: SQLWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        locked = []
+        for question in (
+            lambda: world.sessions.find(own.credential),
+            lambda: world.sessions.end_others(own.session),
+            lambda: _raises(SessionEnded, lambda: world.sessions.end_others(other.session)),
+            lambda: world.login(replaces=own),
+            lambda: world.sessions.end(own.session),
+            lambda: world.sessions.end_all("ann"),
+            lambda: world.sessions.begin("ann"),
+            lambda: world.sessions.list("ann"),
+            lambda: world.sessions.purge(0.0),
+        ):
+            question()
+            locked.append(world.is_locked())
+        assert locked == [False] * 9
+
+    def test_p8_a_user_whose_row_is_locked_holds_up_nobody_else(self, world: SQLWorld) -> None:
+        ann, bob, other = world.sign_in("ann"), world.sign_in("bob"), world.sign_in("bob")
+        with world.hold("ann"):
+            assert world.lives(ann, bob, other) == [True, True, True]
+            if world.kind.database != "sqlite":  # which has one lock for all that is written
+                assert world.sessions.end_others(bob.session) == 1
+                assert world.lives(bob, other, world.sign_in("bob")) == [True, False, True]
+
+
+class _Later:
+    """A call in a thread, and what became of it."""
+
+    def __init__(self, call: Any) -> None:
+        self._answers: list[Any] = []
+        self._thread = Thread(target=self._run, args=(call,))
+        self._thread.start()
+
+    def _run(self, call: Any) -> None:
+        try:
+            self._answers.append(call())
+        except Exception as error:
+            self._answers.append(error)
+
+    def answer(self) -> Any:
+        self._thread.join(PATIENCE)
+        return self._answers[0]
+
+
+def _until(condition: Any) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.12)  # MariaDB renews what it tells of transactions after 0.1 s without a look
+
+
+def _raises(kind: type[Exception], call: Any) -> None:
+    with pytest.raises(kind):
+        call()
+
+
+def _just_now(time: datetime) -> bool:
+    """Whether a time of a row is that of the last two minutes, or a moment ahead."""
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return timedelta(seconds=-60) < datetime.now(UTC) - aware < timedelta(seconds=120)
