@@ -1,0 +1,941 @@
+"""The world of the flows, enumerated: every request shape times every answer of every question, failures included.
+
+Each test asserts one claim over all of it. What is random elsewhere is counted here.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessionward import (
+    BackendUnavailable,
+    Credential,
+    Device,
+    Ended,
+    NotSignedIn,
+    OutcomeUnknown,
+    Session,
+    SessionEnded,
+    StaleLogin,
+    UsageError,
+)
+from sessionward.credential import is_token
+from sessionward.flow import MAX_USER_AGENT, Admission, begin, end_all, end_my_others, end_others, guard, login, logout, seal
+from sessionward.response import Headers, Response
+from sessionward.session import Begin, End, EndAll, EndOthers, Find, Login, user_key
+from sessionward.step import Step
+from sessionward.visit import Policy, Visit
+from tests.support.core import (
+    NAME,
+    PAIR,
+    RIVAL,
+    SESSION,
+    SIGNED,
+    SIGNED_RIVAL,
+    TOKEN,
+    UNCHECKED,
+    Field,
+    FindsAndEnds,
+    OverCarriers,
+    Played,
+    answered,
+    play,
+    policy_of,
+    signed_in,
+    visit_of,
+)
+
+CANARY = "canary-of-a-driver"
+
+# --- what a client may send -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The credentials of a request, and what they amount to by the contract."""
+
+    name: str
+    fields: tuple[Field, ...]
+    reads: str
+    """``nothing``, ``ours``, ``dead``, ``foreign``, ``ambiguous``, ``ambiguous foreign``"""
+    carrier: str
+    """``nothing``, ``header``, ``cookie``"""
+    long: bool = False
+
+
+def cookie(*values: bytes, padding: int = 0) -> Field:
+    pairs = [NAME + b"=" + value for value in values]
+    return (b"cookie", b"; ".join([*pairs, b"p=" + b"x" * padding] if padding else pairs))
+
+
+def token(value: bytes) -> Field:
+    return (b"x-session-token", value)
+
+
+def bearer(value: bytes) -> Field:
+    return (b"authorization", b"Bearer " + value)
+
+
+SHAPES = (
+    Shape("no credential", (), "nothing", "nothing"),
+    Shape("cookies of the application", ((b"cookie", b"a=1; session=x"),), "nothing", "nothing"),
+    Shape("bearer of the application", (bearer(b"eyJ.x.y"),), "nothing", "nothing"),
+    Shape("token", (token(TOKEN),), "ours", "header"),
+    Shape("bearer", (bearer(TOKEN),), "ours", "header"),
+    Shape("cookie", (cookie(SIGNED),), "ours", "cookie"),
+    Shape("same cookie twice", (cookie(SIGNED, SIGNED),), "ours", "cookie"),
+    Shape("token over another cookie", (token(TOKEN), cookie(SIGNED_RIVAL)), "ours", "header"),
+    Shape("token over two other cookies", (token(TOKEN), cookie(SIGNED, SIGNED_RIVAL)), "ours", "header"),
+    Shape("forged cookie", (cookie(SIGNED[:-1]),), "dead", "cookie"),
+    Shape("empty cookie", (cookie(b""),), "dead", "cookie"),
+    Shape("foreign token", (token(b"guest"),), "foreign", "header"),
+    Shape("token whose check fails over a cookie", (token(UNCHECKED), cookie(SIGNED)), "foreign", "header"),
+    Shape("two tokens", (token(TOKEN), token(RIVAL)), "ambiguous", "header"),
+    Shape("token and another bearer", (token(TOKEN), bearer(RIVAL), cookie(SIGNED)), "ambiguous", "header"),
+    Shape("two foreign tokens", (token(b"a"), token(b"b"), cookie(SIGNED)), "ambiguous foreign", "header"),
+    Shape("two cookies", (cookie(SIGNED, SIGNED_RIVAL),), "ambiguous", "cookie"),
+    Shape("two forged cookies", (cookie(b"a", b"b"),), "ambiguous", "cookie"),
+    Shape("long cookie", (cookie(SIGNED, padding=16_384),), "ours", "cookie", long=True),
+    Shape("long cookie in two fields", (cookie(SIGNED, padding=8_192), (b"cookie", b"q=" + b"x" * 8_192)), "ours", "cookie", long=True),
+    Shape("long cookie beside a token", (token(TOKEN), (b"cookie", b"x" * 16_385)), "ours", "header", long=True),
+    Shape("long cookie beside two tokens", (token(TOKEN), token(RIVAL), (b"cookie", b"x" * 16_385)), "ambiguous", "header", long=True),
+    Shape("cookie as long as is allowed", (cookie(SIGNED, padding=16_384 - len(PAIR) - 4),), "ours", "cookie"),
+)
+
+CROSS = ((b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example"))
+SITES: Mapping[str, tuple[tuple[Field, ...], bool, bool]] = {
+    # fields, may call, may call by the strict rule
+    "not a browser": ((), True, False),
+    "a script that says so": (((b"x-requested-with", b"curl"),), True, True),
+    "own page": (((b"sec-fetch-site", b"same-origin"), (b"origin", b"https://app.example")), True, True),
+    "page of another site": (CROSS, False, False),
+    "sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://x.app.example")), False, False),
+    "trusted sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://spa.example")), True, True),
+}
+
+FAILURES: Mapping[str, Exception] = {
+    "unavailable": BackendUnavailable(CANARY),
+    "unknown": OutcomeUnknown(CANARY),
+    "of another kind": RuntimeError(CANARY),
+    "late": TimeoutError(CANARY),
+    "refused": ConnectionRefusedError(CANARY),
+    "stale": StaleLogin(CANARY),
+}
+FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionEnded(CANARY), **FAILURES}
+COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an epoch": Ended(2, 5), "ended": SessionEnded(CANARY), **FAILURES}
+
+
+# --- our route --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of our route, and how it went."""
+
+    shape: Shape
+    site: str
+    strict: bool
+    debug: bool
+    find: str
+    count: str
+    visit: Visit
+    played: Played[Response]
+
+    @property
+    def response(self) -> Response:
+        return self.played.value
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error: dict[str, Any] = json.loads(self.response.body).get("error", {})
+        return error
+
+    @property
+    def may_call(self) -> bool:
+        _, standard, strict = SITES[self.site]
+        return strict if self.strict else standard
+
+    def __str__(self) -> str:
+        return f"{self.shape.name}, {self.site}, strict={self.strict}, find {self.find}, end {self.count}: {self.response.status}"
+
+
+@cache
+def policies() -> Mapping[tuple[str, bool, bool], Policy]:
+    return {
+        (dead, strict, debug): policy_of(
+            dead=dead,
+            csrf="strict" if strict else "standard",
+            debug=debug,
+            trusted_origins=["https://spa.example"],
+            public_origin="https://app.example",
+            skip=["/static/"],
+        )
+        for dead, strict, debug in product(("strip", "reject"), (False, True), (False, True))
+    }
+
+
+@cache
+def calls() -> Sequence[Call]:
+    return [*_calls()]
+
+
+def _calls() -> Iterator[Call]:
+    for (dead, strict, debug), policy in policies().items():
+        for shape, site, find, count in product(SHAPES, SITES, FINDS, COUNTS):
+            if (find != "found" and count != "0") or (dead == "reject" and debug):
+                continue  # the second question is not asked; and these two do not meet
+            visit = visit_of(*shape.fields, *SITES[site][0], policy=policy, path="/auth/sessions", method="DELETE")
+            answers: Mapping[type[Step[Any]], object] = {Find: FINDS[find], EndOthers: COUNTS[count]}
+            played = answered(end_others(visit), lambda step, answers=answers: answers[type(step)])  # type: ignore[misc]
+            yield Call(shape, site, strict, debug, find, count, visit, played)
+
+
+def expected_status(call: Call) -> int:
+    """Statuses in the order of the contract's table."""
+    if call.shape.long:
+        return 431
+    if call.shape.reads.startswith("ambiguous"):
+        return 400
+    if call.shape.carrier == "cookie" and not call.may_call:
+        return 403
+    if call.shape.reads != "ours" or call.find in ("none", "ended"):
+        return 401
+    if call.find in FAILURES:
+        return 503
+    return {"ended": 401}.get(call.count, 503 if call.count in FAILURES else 200)
+
+
+def test_the_world_is_as_large_as_it_should_be() -> None:
+    assert len(calls()) == len(SHAPES) * len(SITES) * (len(FINDS) - 1 + len(COUNTS)) * 6
+
+
+def test_no_exception_leaves_our_route() -> None:
+    assert [call.played.raised for call in calls() if call.played.raised is not None] == []
+
+
+def test_every_call_is_answered_by_the_order_of_the_table() -> None:
+    for call in calls():
+        assert call.response.status == expected_status(call), call
+
+
+def test_only_a_known_live_client_ends_sessions() -> None:
+    for call in calls():
+        if EndOthers.__name__ in call.played.kinds:
+            assert call.played.kinds == ["Find", "EndOthers"], call
+            assert call.find == "found", call
+            assert call.shape.reads == "ours", call
+
+
+def test_p8_exactly_the_session_that_was_found_asks_and_nothing_else_is_asked() -> None:
+    for call in calls():
+        for step in call.played.asked:
+            assert step == Find(Credential(TOKEN)) or (isinstance(step, EndOthers) and step.session is SESSION), call
+
+
+def test_nothing_is_asked_before_every_refusal_that_needs_no_answer() -> None:
+    for call in calls():
+        if call.response.status in (431, 400, 403) or call.shape.reads != "ours":
+            assert call.played.asked == [], call
+
+
+def test_p7_no_success_after_a_failure_and_no_401_for_one() -> None:
+    for call in calls():
+        failed = "Find" in call.played.kinds and call.find in FAILURES
+        failed = failed or ("EndOthers" in call.played.kinds and call.count in FAILURES)
+        assert failed == (call.response.status == 503), call
+
+
+def test_an_unknown_outcome_is_told_as_such() -> None:
+    for call in calls():
+        if call.response.status == 503:
+            unknown = "unknown" in (call.find, call.count) if call.find == "found" else call.find == "unknown"
+            assert call.error["id"] == ("outcome_unknown" if unknown else "backend_unavailable"), call
+            retry = dict(call.response.headers)[b"retry-after"]
+            assert 1 <= int(retry) <= 5, call
+        else:
+            assert b"retry-after" not in dict(call.response.headers), call
+
+
+def test_p5_the_count_is_the_backends() -> None:
+    seen = set[str]()
+    for call in calls():
+        if call.response.status == 200:
+            assert json.loads(call.response.body) == {"count": int(COUNTS[call.count])}, call  # type: ignore[call-overload]
+            seen.add(call.count)
+    assert seen == {"0", "3", "2 and an epoch"}
+
+
+def test_no_answer_of_our_route_sets_or_clears_a_cookie() -> None:
+    for call in calls():
+        assert b"set-cookie" not in dict(call.response.headers), call
+        assert call.visit.cookie is None, call
+        assert call.visit.session is None, call
+
+
+def test_all_401s_are_alike_apart_from_the_request_and_the_challenge_of_their_carrier() -> None:
+    seen: dict[tuple[str, str], set[str]] = {}
+    for call in calls():
+        if call.response.status == 401 and not call.debug:
+            error = {key: value for key, value in call.error.items() if key != "request"}
+            headers = sorted((name, value) for name, value in call.response.headers if name != b"content-length")
+            kind = (call.shape.carrier, "trusted" if call.site == "trusted sibling" else "")
+            seen.setdefault(kind, set()).add(repr((error, headers)))
+    assert len(seen) == 6
+    assert all(len(answers) == 1 for answers in seen.values()), seen
+
+
+def test_only_a_token_in_a_header_is_called_invalid() -> None:
+    for call in calls():
+        if call.response.status == 401:
+            expected = b'Bearer error="invalid_token"' if call.shape.carrier == "header" else b"Bearer"
+            assert dict(call.response.headers)[b"www-authenticate"] == expected, call
+        else:
+            assert b"www-authenticate" not in dict(call.response.headers), call
+
+
+def test_no_answer_shows_a_credential_or_the_words_of_a_driver() -> None:
+    secrets = [CANARY.encode(), TOKEN, RIVAL, SIGNED, Credential(TOKEN).digest.hex().encode(), b"guest"]
+    for call in calls():
+        shown = call.response.body + b"".join(value for _, value in call.response.headers)
+        assert not any(secret in shown for secret in secrets), call
+
+
+def test_reasons_are_shown_only_while_debugging() -> None:
+    for call in calls():
+        assert ("debug" in call.error) == (call.debug and call.response.status in (401, 503)), call
+
+
+def test_trusted_origins_may_read_every_answer_and_no_other_page_may() -> None:
+    for call in calls():
+        headers = dict(call.response.headers)
+        assert (headers.get(b"access-control-allow-origin") == b"https://spa.example") == (call.site == "trusted sibling"), call
+        assert (b"access-control-allow-credentials" in headers) == (call.site == "trusted sibling"), call
+
+
+# --- all other routes -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """One request for a route of the application, and how it went."""
+
+    shape: Shape
+    site: str
+    dead: str
+    skipped: bool
+    find: str
+    visit: Visit
+    played: Played[Response | Admission]
+
+    @property
+    def status(self) -> int | None:
+        """Of our own answer, if it was one."""
+        result = self.played.value
+        return int(result.status) if isinstance(result, Response) else None
+
+    def __str__(self) -> str:
+        return f"{self.shape.name}, {self.site}, dead={self.dead}, skipped={self.skipped}, find {self.find}: {self.played}"
+
+
+@cache
+def guarded() -> Sequence[Guarded]:
+    return [*_guarded()]
+
+
+def _guarded() -> Iterator[Guarded]:
+    for dead, strict in product(("strip", "reject"), (False, True)):
+        policy = policies()[dead, strict, False]
+        for shape, site, skipped, method, find in product(SHAPES, SITES, (False, True), ("GET", "POST"), FINDS):
+            path = "/static/app.css" if skipped else "/work"
+            visit = visit_of(*shape.fields, *SITES[site][0], policy=policy, path=path, method=method)
+            yield Guarded(shape, site, dead, skipped, find, visit, play(guard(visit), FINDS[find]))
+
+
+def test_no_exception_leaves_the_guard() -> None:
+    assert [case.played.raised for case in guarded() if case.played.raised is not None] == []
+
+
+def test_only_a_credential_that_may_be_live_costs_a_question_and_a_skipped_path_none() -> None:
+    for case in guarded():
+        asks = case.shape.reads == "ours" and not case.skipped
+        assert case.played.asked == ([Find(Credential(TOKEN))] if asks else []), case
+
+
+def test_a_session_is_attached_exactly_when_it_was_found() -> None:
+    for case in guarded():
+        found = bool(case.played.asked) and case.find == "found"
+        assert case.visit.session is (SESSION if found else None), case
+        assert case.visit.credential == (Credential(TOKEN) if found else None), case
+        assert case.visit.cookie is None, case
+
+
+def test_a_dead_credential_never_reaches_the_application() -> None:
+    for case in guarded():
+        dead = case.shape.reads == "dead" or (bool(case.played.asked) and case.find == "none")
+        if dead and not case.skipped:
+            if case.dead == "reject":
+                assert case.status == 401, case
+            else:
+                assert case.played.value is Admission.WITHOUT_CREDENTIAL, case
+
+
+def test_a_skipped_path_passes_without_our_credential() -> None:
+    for case in guarded():
+        if case.skipped:
+            assert case.played.value is Admission.WITHOUT_CREDENTIAL, case
+            assert case.visit.session is None, case
+
+
+def test_p7_a_failure_is_503_and_passes_nobody() -> None:
+    for case in guarded():
+        failed = bool(case.played.asked) and (case.find in FAILURES or case.find == "ended")
+        assert failed == (case.status == 503), case
+
+
+def test_ambiguous_credentials_of_ours_are_refused_on_every_route_and_foreign_ones_never() -> None:
+    for case in guarded():
+        if not case.skipped:
+            assert (case.status == 400) == (case.shape.reads == "ambiguous"), case
+
+
+def test_a_request_passes_as_it_came_only_with_a_live_session_or_without_a_credential_of_ours() -> None:
+    for case in guarded():
+        as_it_came = case.played.value is Admission.AS_IT_CAME
+        live = case.shape.reads == "ours" and case.find == "found"
+        nothing = case.shape.reads in ("nothing", "foreign", "ambiguous foreign")
+        assert as_it_came == ((live or nothing) and not case.skipped), case
+
+
+def test_the_cross_site_rule_and_the_limit_of_the_cookie_are_for_our_route_only() -> None:
+    assert {case.status for case in guarded()} == {None, 400, 401, 503}
+    for case in guarded():
+        assert (case.status == 401) <= (case.dead == "reject"), case
+
+
+def test_a_question_of_the_guard_finds_and_never_writes() -> None:
+    assert {step.writes for case in guarded() for step in case.played.asked} == {False}
+
+
+# --- the head of the application's answer -----------------------------------------------------------------------------
+
+PLAIN: Headers = (
+    (b"content-type", b"text/html"),
+    (b"Cache-Control", b"public, max-age=60"),
+    (b"Expires", b"x"),
+    (b"CDN-Cache-Control", b"y"),
+)
+OTHERS: Headers = (
+    (b"set-cookie", b"theme=dark"),
+    (b"Set-Cookie", NAME + b"x=1"),
+    (b"set-cookie", b"x" + NAME + b"=1"),
+    (b"set-cookie", b"a=" + NAME + b"=1"),
+    (b"x-set-cookie", NAME + b"=1"),
+    (b"set-cookie", NAME.lower() + b"=1"),
+)
+HEADS: Mapping[str, tuple[Headers, bool]] = {
+    # the head, and whether it sets our cookie
+    "nothing": ((), False),
+    "plain": (PLAIN, False),
+    "cookies of its own": ((*PLAIN, *OTHERS), False),
+    "our cookie": ((*PLAIN, (b"set-cookie", PAIR + b"; Path=/")), True),
+    "our cookie and others, in any case": ((*OTHERS, (b"SET-COOKIE", PAIR), *PLAIN, (b"Set-Cookie", b" " + NAME + b" = x")), True),
+    "our cookie cleared": (((b"Set-Cookie", NAME + b"=; Max-Age=0"),), True),
+}
+FRESH = NAME + b"=fresh; Path=/"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The head of an answer on its way out, and how it went."""
+
+    head: Headers
+    sets_ours: bool
+    known: bool
+    ours: bool
+    find: str
+    played: Played[Headers]
+
+    @property
+    def goes_out(self) -> list[tuple[bytes, bytes]]:
+        """Cookies of our name in the head that goes out."""
+        return [(n, v) for n, v in self.played.value if n.lower() == b"set-cookie" and v.split(b"=")[0].strip() == NAME]
+
+    @property
+    def rest(self) -> list[tuple[bytes, bytes]]:
+        """What the application wrote that is not a cookie of our name."""
+        return [(n, v) for n, v in self.head if not (n.lower() == b"set-cookie" and v.split(b"=")[0].strip() == NAME)]
+
+    def __str__(self) -> str:
+        return f"{self.head}, known={self.known}, ours={self.ours}, find {self.find}: {self.played}"
+
+
+@cache
+def sealed() -> Sequence[Sealed]:
+    cases: list[Sealed] = []
+    for (head, sets_ours), known, ours, find in product(HEADS.values(), (False, True), (False, True), FINDS):
+        visit = signed_in() if known else visit_of()
+        visit.cookie = FRESH if ours else None
+        cases.append(Sealed(head, sets_ours, known, ours, find, play(seal(visit, head), FINDS[find])))
+    return cases
+
+
+def test_no_failure_costs_the_application_its_answer() -> None:
+    assert [case.played.raised for case in sealed() if case.played.raised is not None] == []
+
+
+def test_p9_the_second_look_is_taken_only_if_a_cookie_of_ours_goes_out() -> None:
+    for case in sealed():
+        looks = (case.ours or case.sets_ours) and case.known
+        assert case.played.asked == ([Find(Credential(TOKEN))] if looks else []), case
+
+
+def test_a_head_without_a_cookie_of_ours_is_handed_on_as_it_is() -> None:
+    for case in sealed():
+        if not case.ours and not case.sets_ours:
+            assert case.played.value is case.head, case
+
+
+def test_p9_no_cookie_of_ours_goes_out_for_a_session_that_ended_or_a_backend_that_is_silent() -> None:
+    for case in sealed():
+        if case.played.asked and case.find != "found":
+            assert case.goes_out == [], case
+            assert list(case.played.value) == case.rest, case
+
+
+def test_a_live_session_has_its_cookie_once_and_no_cache_keeps_it() -> None:
+    for case in sealed():
+        if case.ours and (not case.known or case.find == "found"):
+            assert case.goes_out == [(b"set-cookie", FRESH)], case
+            caching = [(n, v) for n, v in case.played.value if n.lower() in (b"cache-control", b"expires", b"cdn-cache-control")]
+            assert caching == [(b"cache-control", b"no-store")], case
+            assert [h for h in case.rest if h not in PLAIN[1:]] == [h for h in case.played.value if h in case.rest], case
+
+
+def test_a_cookie_that_the_application_sets_itself_passes_while_its_session_lives() -> None:
+    for case in sealed():
+        if case.sets_ours and not case.ours and (not case.known or case.find == "found"):
+            assert case.played.value == case.head, case
+
+
+# --- what the application asks for ------------------------------------------------------------------------------------
+
+BOB = Session(id=UUID(int=2), user_id="bob", epoch=1)
+MINTED = Session(id=UUID(int=3), user_id="ada", epoch=4)
+FORM: dict[str, Any] = {"methods": ("password",), "persistent": True, "since": None}
+
+
+def remembered(visit: Visit) -> tuple[object, ...]:
+    return (visit.session, visit.credential, visit.cookie, dict(visit.epochs))
+
+
+VISITS: Mapping[str, Callable[[], Visit]] = {
+    "nobody": visit_of,
+    "ada": signed_in,
+    "bob": lambda: signed_in(session=BOB),
+}
+who_calls = pytest.mark.parametrize("caller", VISITS)
+all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionEnded(CANARY)], ids=[*FAILURES, "ended"])
+
+
+@who_calls
+@pytest.mark.parametrize("persistent", [False, True])
+def test_login_starts_a_session_in_place_of_the_one_before_and_sets_its_cookie(caller: str, persistent: bool) -> None:
+    visit = VISITS[caller]()
+    before = visit.session
+    played = play(login(visit, "ada", since=None, methods=["totp", "password"], persistent=persistent), MINTED)
+    secret = played.value.encode()
+    (asked,) = played.asked
+    assert isinstance(asked, Login)
+    assert asked.replaces is before
+    assert (asked.user_id, asked.credential, asked.since, asked.expires_in) == ("ada", Credential(secret), None, 14 * 86_400.0)
+    assert (asked.age(), asked.methods) == (0.25, ("totp", "password"))
+    assert is_token(secret)
+    assert visit.session is MINTED
+    assert visit.credential == Credential(secret)
+    pair, *attributes = (visit.cookie or b"").split(b"; ")
+    assert pair == NAME + b"=" + visit.policy.cookie_signature.sign(secret)
+    assert attributes == [*([b"Max-Age=1209600"] if persistent else []), b"Path=/", b"Secure", b"HttpOnly", b"SameSite=Lax"]
+
+
+def test_login_tells_the_backend_the_device() -> None:
+    visit = visit_of((b"user-agent", b"\xffFirefox " + b"x" * 600), client=("192.0.2.7", 1234))
+    asked = play(login(visit, "ada", **FORM), MINTED).asked[0]
+    assert isinstance(asked, Login)
+    assert asked.device == Device(ip_address="192.0.2.7", user_agent=("\ufffdFirefox " + "x" * 600)[:MAX_USER_AGENT])
+
+
+@pytest.mark.parametrize("fields", [[], [(b"user-agent", b"")]], ids=["no header", "an empty one"])
+def test_login_of_a_device_that_says_nothing(fields: list[Field]) -> None:
+    asked = play(login(visit_of(*fields), "ada", **FORM), MINTED).asked[0]
+    assert isinstance(asked, Login)
+    assert asked.device == Device(ip_address=None, user_agent=None)
+
+
+def test_control_characters_of_a_device_are_kept_from_the_backend() -> None:
+    asked = play(login(visit_of((b"user-agent", b"a\x00b\nc\x1b[31m\x7f\xc2\x85d")), "ada", **FORM), MINTED).asked[0]
+    assert isinstance(asked, Login)
+    assert asked.device.user_agent == "a b c [31m  d"
+
+
+@pytest.mark.parametrize(
+    "methods",
+    ["password", ["Password"], ["pass word"], [""], ["x" * 33], ["a\n"], ["é"], [1], [None], 5],
+    ids=["a text", "upper case", "blank", "empty", "33 letters", "line feed", "not ASCII", "a number in it", "None in it", "a number"],
+)
+def test_wrong_methods_are_a_mistake_and_ask_nothing(methods: Any) -> None:
+    played = play(login(visit_of(), "ada", since=None, methods=methods, persistent=True))
+    assert type(played.raised) is UsageError
+    assert played.asked == []
+
+
+@pytest.mark.parametrize("methods", [[], ["totp", "lookup_secret", "x" * 32], ("oidc2",)], ids=["none", "several", "a tuple"])
+def test_methods_reach_the_backend_in_their_order(methods: Sequence[str]) -> None:
+    asked = play(login(visit_of(), "ada", since=None, methods=methods, persistent=True), MINTED).asked[0]
+    assert isinstance(asked, Login)
+    assert asked.methods == tuple(methods)
+
+
+@who_calls
+@all_failures
+def test_a_login_that_failed_changes_nothing_and_sets_no_cookie(caller: str, failure: Exception) -> None:
+    visit = VISITS[caller]()
+    before = remembered(visit)
+    played = play(login(visit, "ada", **FORM), failure)
+    assert played.raised is failure
+    assert remembered(visit) == before
+
+
+def test_a_failed_login_shows_no_token_in_a_traceback_with_locals() -> None:
+    seen: list[str] = []
+
+    def unknown(step: Step[Any]) -> Exception:
+        assert isinstance(step, Login)
+        seen.append(step.credential.reveal())
+        return OutcomeUnknown("it fell silent")
+
+    failure = answered(login(visit_of(), "ada", **FORM), unknown).raised
+    assert failure is not None
+    text = "".join(traceback.TracebackException.from_exception(failure, capture_locals=True).format())
+    assert "in login" in text
+    assert seen[0] not in text
+
+
+@who_calls
+def test_logout_ends_exactly_the_callers_session_and_clears_the_cookie(caller: str) -> None:
+    visit = VISITS[caller]()
+    before = visit.session
+    played = play(logout(visit), True)
+    assert played.value is None
+    assert played.asked == ([] if before is None else [End(before)])
+    assert (visit.session, visit.credential) == (None, None)
+    assert visit.cookie == NAME + b"=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+@all_failures
+def test_p7_a_logout_that_failed_clears_no_cookie(failure: Exception) -> None:
+    visit = signed_in()
+    before = remembered(visit)
+    assert play(logout(visit), failure).raised is failure
+    assert remembered(visit) == before
+
+
+def test_logout_twice_is_logout_once() -> None:
+    visit = signed_in()
+    assert play(logout(visit), True).kinds == ["End"]
+    once = remembered(visit)
+    assert play(logout(visit)).kinds == []
+    assert remembered(visit) == once
+
+
+@pytest.mark.parametrize("count", [0, 3, Ended(2, 5)], ids=["none", "three", "two and an epoch"])
+def test_end_others_of_the_application_asks_for_exactly_the_caller(count: int) -> None:
+    visit = signed_in()
+    played = play(end_my_others(visit), count)
+    assert played.asked == [EndOthers(SESSION)]
+    assert played.value == int(count)
+    assert type(played.value) is int
+    assert remembered(visit) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, Ended) else {})
+
+
+def test_end_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
+    played = play(end_my_others(visit_of()))
+    assert isinstance(played.raised, NotSignedIn)
+    assert played.asked == []
+
+
+@all_failures
+@pytest.mark.parametrize("verb", [end_my_others, lambda visit: end_all(visit, "ada"), lambda visit: begin(visit, "ada")])
+def test_no_success_after_a_failure(verb: Callable[[Visit], Any], failure: Exception) -> None:
+    visit = signed_in()
+    before = remembered(visit)
+    played: Played[Any] = play(verb(visit), failure)
+    assert played.raised is failure
+    assert remembered(visit) == before
+
+
+@who_calls
+@pytest.mark.parametrize("count", [0, 3, Ended(2, 5)], ids=["none", "three", "two and an epoch"])
+def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, count: int) -> None:
+    visit = VISITS[caller]()
+    visit.cookie = FRESH
+    session = visit.session
+    played = play(end_all(visit, "ada"), count)
+    assert played.asked == [EndAll("ada")]
+    assert played.value == int(count)
+    assert type(played.value) is int
+    assert visit.session is (None if caller == "ada" else session)
+    assert (visit.credential is None) == (caller != "bob")
+    assert visit.cookie == (None if caller == "ada" else FRESH)
+    assert visit.epochs == ({"ada": 5} if isinstance(count, Ended) else {})
+
+
+# --- P3: sign-ins that began before an end ----------------------------------------------------------------------------
+
+
+def since_of(visit: Visit, user: object, ticket: object = None) -> int | None:
+    asked = play(login(visit, user, **{**FORM, "since": ticket}), MINTED).asked[0]
+    assert isinstance(asked, Login)
+    return asked.since
+
+
+def test_p3_the_epoch_that_this_request_set_is_the_ticket_of_its_login() -> None:
+    visit = signed_in()
+    play(end_my_others(visit), Ended(2, 5))
+    assert since_of(visit, "ada") == 5
+    play(end_all(visit, "ada"), Ended(1, 6))
+    assert since_of(visit, "ada") == 6
+    assert since_of(visit, "bob") is None
+
+
+def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
+    visit = visit_of()
+    play(end_all(visit, 7), Ended(0, 3))
+    assert since_of(visit, "7") == 3
+    assert since_of(visit, "07") is None
+
+
+def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_the_requests_own() -> None:
+    played = play(begin(visit_of(), "ada"), 41)
+    assert played.asked == [Begin("ada")]
+    assert since_of(visit_of(), "ada", played.value) == 41
+    visit = visit_of()
+    play(end_all(visit, "ada"), Ended(0, 99))
+    assert since_of(visit, "ada", played.value) == 41
+
+
+def test_a_ticket_does_not_show_whose_it_is() -> None:
+    assert "ada" not in play(begin(visit_of(), "ada"), 41).value
+
+
+def tickets() -> Mapping[str, str]:
+    good = play(begin(visit_of(), "ada"), 41).value
+    dotted = play(begin(visit_of(), "1.ada"), 4).value
+    other = policy_of(audience="shop")
+    return {
+        "empty": "",
+        "no signature": "41",
+        "of another user": play(begin(visit_of(), "bob"), 41).value,
+        "of the user in other case": play(begin(visit_of(), "Ada"), 41).value,
+        "of a user whose id swallows the epoch": dotted,
+        "its dot moved": "4." + good.removeprefix("41."),
+        "raised": good.replace("41", "42"),
+        "zero in front": "0" + good,
+        "in digits of another script": good.replace("41", "\u0664\u0661"),
+        "negative": "-" + good,
+        "truncated": good[:-1],
+        "longer": good + "A",
+        "padded": good + "=",
+        "with a blank": good + " ",
+        "of another audience": play(begin(visit_of(policy=other), "ada"), 41).value,
+        "a cookie": "41." + SIGNED.decode().rpartition(".")[2],
+        "a lone surrogate": "41.\ud800",
+        "a NUL": "41.\x00",
+        "very long": "9" * 10_000 + ".x",
+    }
+
+
+@pytest.mark.parametrize("ticket", tickets().values(), ids=tickets())
+def test_p3_what_was_not_signed_for_this_user_is_stale_and_asks_nothing(ticket: str) -> None:
+    visit = signed_in()
+    before = remembered(visit)
+    played = play(login(visit, "ada", **{**FORM, "since": ticket}))
+    assert isinstance(played.raised, StaleLogin)
+    assert played.asked == []
+    assert remembered(visit) == before
+
+
+@given(st.text())
+def test_p3_no_other_text_is_a_ticket(text: str) -> None:
+    assert isinstance(play(login(visit_of(), "ada", **{**FORM, "since": text})).raised, StaleLogin)
+
+
+@given(st.text(min_size=1, max_size=60), st.integers(min_value=0, max_value=2**63))
+def test_p3_every_ticket_comes_back_as_its_epoch(user: str, epoch: int) -> None:
+    try:
+        user_key(user)
+    except UsageError:
+        assert isinstance(play(begin(visit_of(), user)).raised, UsageError)
+    else:
+        assert since_of(visit_of(), user, play(begin(visit_of(), user), epoch).value) == epoch
+
+
+@pytest.mark.parametrize("ticket", [41, b"41.x", ["41.x"], True], ids=repr)
+def test_a_ticket_of_another_kind_is_a_mistake(ticket: object) -> None:
+    played = play(login(visit_of(), "ada", **{**FORM, "since": ticket}))
+    assert type(played.raised) is UsageError
+    assert played.asked == []
+
+
+def test_tickets_outlive_a_rotation_of_secrets() -> None:
+    old = policy_of(secrets=["Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
+    both = policy_of(secrets=["k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test", "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
+    ticket = play(begin(visit_of(policy=old), "ada"), 41).value
+    assert since_of(visit_of(policy=both), "ada", ticket) == 41
+
+
+# --- wrong calls ------------------------------------------------------------------------------------------------------
+
+VERBS: Mapping[str, Callable[[Visit], Any]] = {
+    "login": lambda visit: login(visit, "ada", **FORM),
+    "logout": logout,
+    "begin": lambda visit: begin(visit, "ada"),
+    "end_all": lambda visit: end_all(visit, "ada"),
+    "end_others": end_my_others,
+}
+OF_USERS: Mapping[str, Callable[[Visit, object], Any]] = {
+    "login": lambda visit, user: login(visit, user, **FORM),
+    "begin": begin,
+    "end_all": end_all,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_is(verb: str) -> None:
+    visit = signed_in()
+    visit.head_is_out = True
+    before = remembered(visit)
+    played: Played[Any] = play(VERBS[verb](visit), Ended(0, 1))
+    if verb in ("login", "logout"):
+        assert type(played.raised) is UsageError
+        assert "already out" in str(played.raised)
+        assert played.asked == []
+        assert remembered(visit) == before
+    else:
+        assert played.raised is None
+
+
+@pytest.mark.parametrize("backend", [FindsAndEnds(), OverCarriers()], ids=["two operations", "carriers of its own"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_a_backend_cannot_do_is_a_mistake_and_asks_nothing(verb: str, backend: object) -> None:
+    visit = signed_in(policy=policy_of(backend))
+    played: Played[Any] = play(VERBS[verb](visit), 1)
+    if verb == "end_others":
+        assert played.value == 1
+    else:
+        assert type(played.raised) is UsageError
+        assert played.asked == []
+
+
+WRONG_USERS: Mapping[str, object] = {
+    "empty": "",
+    "256 bytes": "x" * 256,
+    "256 bytes of UTF-8": "é" * 128,
+    "a line feed": "a\nb",
+    "NUL": "a\x00",
+    "DEL": "a\x7f",
+    "a control character of Latin-1": "a\x85",
+    "a lone surrogate": "\ud800",
+    "bytes": b"ada",
+    "None": None,
+    "a truth": True,
+    "a float": 1.0,
+    "a list": ["ada"],
+}
+
+
+@pytest.mark.parametrize("verb", OF_USERS)
+@pytest.mark.parametrize("user", WRONG_USERS.values(), ids=WRONG_USERS)
+def test_a_wrong_user_id_is_a_mistake_and_asks_nothing(user: object, verb: str) -> None:
+    played: Played[Any] = play(OF_USERS[verb](visit_of(), user))
+    assert type(played.raised) is UsageError
+    assert played.asked == []
+
+
+@pytest.mark.parametrize(
+    ("user", "key"),
+    [
+        ("ada", "ada"),
+        ("Ada ", "Ada "),
+        ("x" * 255, "x" * 255),
+        ("é\u00a0\u2028", "é\u00a0\u2028"),
+        (7, "7"),
+        (-7, "-7"),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+    ],
+    ids=["a text", "case and blanks are kept", "255 bytes", "not printable, but no control", "int", "negative", "UUID"],
+)
+def test_a_user_id_is_kept_as_its_text(user: object, key: str) -> None:
+    assert user_key(user) == key
+    asked = play(end_all(visit_of(), user), 0).asked
+    assert asked == [EndAll(key)]
+
+
+# --- an application's own carriers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "asked"),
+    [
+        pytest.param([(b"cookie", b"sid=plain")], 200, ["Find", "EndOthers"], id="its cookie"),
+        pytest.param([(b"x-key", b"Key plain")], 200, ["Find", "EndOthers"], id="its header"),
+        pytest.param([(b"cookie", b"sid=a; sid=b")], 400, [], id="its cookie twice"),
+        pytest.param([(b"cookie", b"sid=plain"), *CROSS], 403, [], id="its cookie from another site"),
+        pytest.param([(b"x-key", b"Key plain"), *CROSS], 200, ["Find", "EndOthers"], id="its header from another site"),
+        pytest.param([(b"x-session-token", TOKEN), cookie(SIGNED)], 401, [], id="credentials of our own form"),
+        pytest.param([], 401, [], id="nothing"),
+    ],
+)
+def test_a_backend_with_carriers_of_its_own_is_asked_about_those(fields: list[Field], status: int, asked: list[str]) -> None:
+    visit = visit_of(*fields, policy=policy_of(OverCarriers()))
+    played = play(end_others(visit), SESSION, 1)
+    assert played.value.status == status
+    assert played.kinds == asked
+
+
+def test_the_plain_value_is_what_such_a_backend_is_asked_with() -> None:
+    visit = visit_of((b"cookie", b"sid=plain"), policy=policy_of(OverCarriers()))
+    assert play(end_others(visit), None).asked == [Find(Credential(b"plain"))]
+
+
+# --- a story ----------------------------------------------------------------------------------------------------------
+
+
+def test_change_password_then_end_the_others_then_sign_in_anew_in_one_request() -> None:
+    visit = visit_of((b"x-session-token", TOKEN), path="/password")
+    assert play(guard(visit), SESSION).value is Admission.AS_IT_CAME
+    assert play(end_my_others(visit), Ended(3, 5)).value == 3
+    renewed = play(login(visit, "ada", **FORM), MINTED)
+    (asked,) = renewed.asked
+    assert isinstance(asked, Login)
+    assert (asked.since, asked.replaces) == (5, SESSION)
+    head = play(seal(visit, PLAIN), MINTED)
+    assert head.asked == [Find(Credential(renewed.value.encode()))]
+    assert (b"set-cookie", visit.cookie) in head.value
+
+
+def test_a_session_ended_by_another_while_the_application_worked_is_not_brought_back() -> None:
+    visit = visit_of(cookie(SIGNED))
+    play(guard(visit), SESSION)
+    play(login(visit, "ada", **FORM), MINTED)
+    assert list(play(seal(visit, PLAIN), None).value) == list(PLAIN)

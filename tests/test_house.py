@@ -1,0 +1,209 @@
+"""A file imports only from what stands above it in this list; what stands in LEAVES nobody imports but the command and the tests."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import sessionward
+
+STOREYS: Sequence[frozenset[str]] = tuple(
+    frozenset(storey.split())
+    for storey in (
+        "errors",  # what a caller can catch
+        "step",  # a question that a flow may ask
+        "settings",  # the configuration
+        "request",  # 1 the few parts of a request that are looked at
+        "credential",  # 2 what can sign someone in
+        "origin",  # may this page call us?
+        "session",  # 3 a session and whose it is
+        "response",  # 4 what the client is told
+        "visit",  # what is known of one request
+        "flow",  # the path in reading order
+        "drive",  # carries a flow on
+        "ward",  # what the application holds
+        "asgi wsgi",  # the doors
+        "backends cli __main__",  # the leaves
+    )
+)
+LEAVES = frozenset({"backends"})
+COMMAND = frozenset({"cli", "__main__"})
+
+THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "credential": frozenset({"itsdangerous"}),
+    "drive": frozenset({"anyio"}),
+    "asgi": frozenset({"starlette"}),
+    "backends": frozenset({"sqlalchemy", "anyio"}),
+}
+"""Who leans on what. Drivers are imported by SQLAlchemy, by their names."""
+
+HOUSE = Path(sessionward.__file__).parent
+FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
+ABOVE_DRIVE = [f"{name}.py" for storey in STOREYS[:10] for name in sorted(storey)]
+
+
+@cache
+def tree_of(file: str) -> ast.Module:
+    return ast.parse(FILES[file].read_text(encoding="utf-8"))
+
+
+def room_of(file: str) -> str:
+    """The part of the house that a file belongs to."""
+    return file.partition("/")[0].removesuffix(".py")
+
+
+def storey_of(room: str) -> int:
+    return next(number for number, storey in enumerate(STOREYS) if room in storey)
+
+
+def imports_of(file: str) -> Iterator[str]:
+    """All that a file imports, wherever it stands, by its full name."""
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide what stands above"
+            assert node.module is not None
+            if node.module == "sessionward":
+                yield from (f"sessionward.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def rooms_imported_by(file: str) -> set[str]:
+    named = {name.split(".")[1] for name in imports_of(file) if name.startswith("sessionward.")}
+    return {name if any(name in storey for storey in STOREYS) else "__init__" for name in named}
+
+
+files = pytest.mark.parametrize("file", [file for file in FILES if file != "__init__.py"])
+every_file = pytest.mark.parametrize("file", FILES)
+
+
+# --- the import rule --------------------------------------------------------------------------------------------------
+
+
+def test_every_file_has_its_place_in_the_list() -> None:
+    assert {room_of(file) for file in FILES} - {"__init__"} == {room for storey in STOREYS for room in storey}
+
+
+@files
+def test_a_file_imports_only_from_what_stands_above_it(file: str) -> None:
+    own = room_of(file)
+    for room in rooms_imported_by(file) - {own}:
+        if own in COMMAND:
+            continue
+        assert room != "__init__", "the public names are for users"
+        assert storey_of(room) < storey_of(own), f"{own} imports {room}, which does not stand above it"
+
+
+@every_file
+def test_nobody_imports_a_leaf_but_the_command_and_the_leaf_itself(file: str) -> None:
+    own = room_of(file)
+    for leaf in LEAVES | {"cli"}:
+        if own != leaf and own not in COMMAND:
+            assert leaf not in rooms_imported_by(file)
+
+
+def test_backends_do_not_import_each_other() -> None:
+    for file in FILES:
+        parts = file.split("/")
+        if parts[0] == "backends" and len(parts) > 1:
+            own = f"sessionward.backends.{parts[1].removesuffix('.py')}"
+            named = [f"{name}." for name in imports_of(file) if name.startswith("sessionward.backends.")]
+            assert [name for name in named if not name.startswith(f"{own}.")] == []
+
+
+# --- no loop, no thread, no clock -------------------------------------------------------------------------------------
+
+LOOPS = {"asyncio", "anyio", "trio", "selectors", "sched"}
+THREADS = {"threading", "_thread", "multiprocessing", "concurrent", "queue", "subprocess", "signal"}
+SOCKETS = {"socket", "select", "ssl", "http.client", "urllib.request", "sqlite3", "sqlalchemy", "starlette"}
+CLOCKS = {"time"}
+FILES_AND_LOGS = {"os", "io", "tempfile", "pathlib", "logging"}
+WAITING = LOOPS | THREADS | SOCKETS | CLOCKS | FILES_AND_LOGS
+
+
+def test_the_core_is_what_stands_above_drive() -> None:
+    assert storey_of("drive") == 10
+    assert all(file in FILES for file in ABOVE_DRIVE)
+
+
+@pytest.mark.parametrize("file", ABOVE_DRIVE)
+def test_above_drive_there_is_no_event_loop_no_thread_no_socket_and_no_clock(file: str) -> None:
+    for name in imports_of(file):
+        assert name not in WAITING, f"{file} imports {name}"
+        assert name.partition(".")[0] not in WAITING, f"{file} imports {name}"
+    for node in ast.walk(tree_of(file)):
+        assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)) or in_a_protocol(file, node)
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            assert called not in {"now", "utcnow", "today", "open", "print", "sleep"}, f"{file} calls {called}()"
+
+
+def in_a_protocol(file: str, node: ast.AST) -> bool:
+    """The colour of a backend may be described above ``drive``."""
+    classes = [found for found in ast.walk(tree_of(file)) if isinstance(found, ast.ClassDef)]
+    return any(node in ast.walk(found) for found in classes if any("Protocol" in ast.unparse(base) for base in found.bases))
+
+
+def test_no_flow_yields_but_by_way_of_its_question() -> None:
+    """A bare ``yield`` has type Any."""
+    for file in ("flow.py", "session.py", "visit.py", "response.py"):
+        assert not any(isinstance(node, ast.Yield) for node in ast.walk(tree_of(file)))
+    assert sum(isinstance(node, ast.Yield) for node in ast.walk(tree_of("step.py"))) == 1
+
+
+# --- what we lean on --------------------------------------------------------------------------------------------------
+
+
+@every_file
+def test_a_file_imports_no_third_party_but_those_it_may_lean_on(file: str) -> None:
+    names = {name.partition(".")[0] for name in imports_of(file)} - {"sessionward"}
+    assert names - set(sys.stdlib_module_names) <= THIRD_PARTY.get(room_of(file), frozenset())
+
+
+@every_file
+def test_nothing_here_unpickles_evaluates_or_loads_a_second_copy(file: str) -> None:
+    for name in imports_of(file):
+        assert name.partition(".")[0] not in {"pickle", "marshal", "shelve", "yaml", "middleware"}
+    called = {node.func.id for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert called.isdisjoint({"eval", "exec", "__import__", "compile"})
+
+
+@every_file
+def test_no_file_reads_the_url_that_a_client_can_poison(file: str) -> None:
+    attributes = {node.attr for node in ast.walk(tree_of(file)) if isinstance(node, ast.Attribute)}
+    assert attributes.isdisjoint({"base_url", "url_for"})
+    constants = [node.value for node in ast.walk(tree_of(file)) if isinstance(node, ast.Constant)]
+    named = [str(value).lower() for value in constants if isinstance(value, (str, bytes)) and len(value.split()) == 1]
+    assert not any("forwarded" in name for name in named)
+
+
+# --- what stands on the door ------------------------------------------------------------------------------------------
+
+
+@every_file
+def test_every_module_says_in_one_sentence_what_is_in_it(file: str) -> None:
+    said = ast.get_docstring(tree_of(file))
+    assert said is not None
+    first = said.splitlines()[0]
+    assert first.endswith((".", "?")), first
+    assert 15 < len(first) <= 137
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "/" not in file])
+def test_every_public_class_and_function_of_the_core_says_what_it_is(file: str) -> None:
+    for node in tree_of(file).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+            overload = any("overload" in ast.unparse(decorator) for decorator in node.decorator_list)
+            step = isinstance(node, ast.ClassDef) and any(ast.unparse(base).startswith("Step[") for base in node.bases)
+            assert overload or step or ast.get_docstring(node), f"{file}: {node.name} has no docstring"
+
+
+def test_the_package_is_typed_for_its_users() -> None:
+    assert (HOUSE / "py.typed").is_file()

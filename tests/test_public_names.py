@@ -1,0 +1,151 @@
+"""What users may name: exactly that, with a docstring, and with the types that their checkers see."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+import sessionward
+from sessionward.settings import Options, Settings
+
+ROOT = Path(__file__).parents[1]
+
+DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
+APPLICATION = {"of", "Ward", "AsyncWard"}
+BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SignsIn", "AsyncSignsIn", "Session", "Credential", "Carrier", "Device", "Ended"}
+ERRORS = {
+    "SessionwardError": Exception,
+    "ConfigurationError": sessionward.SessionwardError,
+    "BackendUnavailable": sessionward.SessionwardError,
+    "OutcomeUnknown": sessionward.BackendUnavailable,
+    "UsageError": sessionward.SessionwardError,
+    "NotSignedIn": sessionward.UsageError,
+    "SessionEnded": sessionward.SessionwardError,
+    "StaleLogin": sessionward.SessionwardError,
+}
+
+SETTINGS = {
+    "secrets",
+    "path",
+    "cookie_name",
+    "samesite",
+    "insecure",
+    "dead",
+    "skip",
+    "csrf",
+    "trusted_origins",
+    "public_origin",
+    "audience",
+    "max_cookie",
+    "remote_user",
+    "lifetime",
+    "deadline",
+    "debug",
+}
+
+BACKENDS = ["backends.memory:MemoryBackend", "backends.sql:SQLBackend", "backends.sql:AsyncSQLBackend"]
+
+
+def test_the_public_names_are_exactly_these_in_order() -> None:
+    assert set(sessionward.__all__) == DOORS | APPLICATION | BACKEND_AUTHORS | ERRORS.keys() | {"Settings", "Options"}
+    assert list(sessionward.__all__) == sorted(sessionward.__all__)
+    assert len(set(sessionward.__all__)) == len(sessionward.__all__)
+
+
+@pytest.mark.parametrize("name", sessionward.__all__)
+def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+    public = getattr(sessionward, name)
+    assert inspect.getdoc(public)
+    assert public.__doc__, "a docstring of its own"
+
+
+TWINS = {"AsyncBackend": "Backend", "AsyncSignsIn": "SignsIn"}
+"""A twin is described by the other."""
+
+
+@pytest.mark.parametrize("name", [name for name in sessionward.__all__ if inspect.isclass(getattr(sessionward, name))])
+def test_every_public_method_says_what_it_does(name: str) -> None:
+    described = getattr(sessionward, TWINS.get(name, name))
+    for member, function in inspect.getmembers(described, lambda found: inspect.isfunction(found) or inspect.ismethod(found)):
+        if not member.startswith("_"):
+            assert inspect.getdoc(function), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_of_this_stage_is_where_it_should_be(name: str) -> None:
+    module, _, cls = name.partition(":")
+    assert getattr(importlib.import_module(f"sessionward.{module}"), cls).__doc__
+
+
+@pytest.mark.parametrize(("name", "base"), ERRORS.items(), ids=ERRORS)
+def test_errors_form_the_tree_of_the_design(name: str, base: type[Exception]) -> None:
+    assert getattr(sessionward, name).__bases__ == (base,)
+
+
+def test_both_doors_and_the_settings_take_the_same_names() -> None:
+    assert set(get_type_hints(Options)) == {field.name for field in fields(Settings)} == SETTINGS
+
+
+def test_both_doors_have_the_same_shape() -> None:
+    asgi, wsgi = (inspect.signature(door) for door in (sessionward.ASGIMiddleware, sessionward.WSGIMiddleware))
+    shape = [(parameter.name, parameter.kind) for parameter in asgi.parameters.values()]
+    assert shape == [(parameter.name, parameter.kind) for parameter in wsgi.parameters.values()]
+    assert [name for name, _ in shape] == ["app", "backend", "settings"]
+
+
+def test_servers_see_an_async_function_in_the_asgi_door() -> None:
+    assert inspect.iscoroutinefunction(sessionward.ASGIMiddleware.__call__)
+    assert not inspect.iscoroutinefunction(sessionward.WSGIMiddleware.__call__)
+
+
+def verbs(ward: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
+    return {
+        name: [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+        for name, function in inspect.getmembers(ward, inspect.isfunction)
+        if name in {"login", "begin", "logout", "end_others", "end_all"}
+    }
+
+
+def test_both_wards_have_the_same_verbs() -> None:
+    assert verbs(sessionward.Ward) == verbs(sessionward.AsyncWard)
+    assert len(verbs(sessionward.Ward)) == 5
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert sessionward.__version__ == version("sessionward")
+
+
+def test_importing_the_package_loads_no_database_and_no_framework() -> None:
+    heavy = "sqlalchemy django flask fastapi webob psycopg pymysql asyncmy asyncpg aiosqlite sqlite3 redis"
+    program = f"import sys, sessionward; print(*[name for name in {heavy.split()!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def test_users_type_checkers_see_what_they_should() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "tests/typing_examples.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.stdout, checked.stderr, checked.returncode) == ("", "", 0)
+
+
+def test_the_examples_of_types_also_run() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.typing_examples"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("all is as declared\n", "", 0)

@@ -1,0 +1,384 @@
+"""Wrong settings are told at once, all of them, in words that name the way out and show no secret."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from sessionward import ASGIMiddleware, Carrier, ConfigurationError, Credential, Session, Settings, WSGIMiddleware
+from sessionward.backends.memory import MemoryBackend
+from sessionward.session import Abilities
+from sessionward.visit import Policy
+from tests.support.core import (
+    OLD_SECRET,
+    SECRET,
+    TOKEN,
+    AsyncFindsAndEnds,
+    FindsAndEnds,
+    OverCarriers,
+    policy_of,
+)
+
+
+async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    raise NotImplementedError
+
+
+def wsgi_app(environ: Any, start_response: Any) -> Any:
+    raise NotImplementedError
+
+
+def mistakes(**options: object) -> list[str]:
+    """What :class:`Settings` says about these."""
+    try:
+        Settings.of({"secrets": [SECRET], **options})
+    except ConfigurationError as error:
+        return list(error.mistakes)
+    return []
+
+
+# --- defaults ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_default_is_the_one_of_the_contract() -> None:
+    settings = Settings.of({})
+    assert {name: getattr(settings, name) for name in Settings.__dataclass_fields__} == {
+        "secrets": (),
+        "path": "/auth/sessions",
+        "cookie_name": "__Host-session-ward",
+        "samesite": "lax",
+        "insecure": False,
+        "dead": "strip",
+        "skip": (),
+        "csrf": "standard",
+        "trusted_origins": (),
+        "public_origin": None,
+        "audience": "",
+        "max_cookie": 16_384,
+        "remote_user": False,
+        "lifetime": 14 * 24 * 60 * 60.0,
+        "deadline": 2.0,
+        "debug": False,
+    }
+
+
+def test_over_plain_http_the_cookie_has_another_name() -> None:
+    assert Settings.of({"insecure": True}).cookie_name == "session-ward"
+    assert Settings.of({"insecure": True, "cookie_name": "mine"}).cookie_name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "attributes"),
+    [
+        ({}, b"; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        ({"samesite": "Strict"}, b"; Path=/; Secure; HttpOnly; SameSite=Strict"),
+        ({"samesite": "NONE"}, b"; Path=/; Secure; HttpOnly; SameSite=None"),
+        ({"insecure": True}, b"; Path=/; HttpOnly; SameSite=Lax"),
+    ],
+    ids=["default", "strict", "none", "plain http"],
+)
+def test_the_attributes_of_the_cookie(options: dict[str, Any], attributes: bytes) -> None:
+    assert policy_of(**options).cookie_attributes == attributes
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings.of({}).debug = True  # type: ignore[misc]
+
+
+# --- as a user writes them --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "kept"),
+    [
+        ("lifetime", timedelta(days=2), 172_800.0),
+        ("lifetime", 60, 60.0),
+        ("lifetime", 1, 1.0),
+        ("deadline", timedelta(milliseconds=250), 0.25),
+        ("deadline", 60, 60.0),
+        ("deadline", 0.001, 0.001),
+        ("secrets", [SECRET, OLD_SECRET.encode()], (SECRET.encode(), OLD_SECRET.encode())),
+        ("secrets", (SECRET,), (SECRET.encode(),)),
+        ("secrets", ["ključ-žaba-čaša-đak-šuma-32"], ("ključ-žaba-čaša-đak-šuma-32".encode(),)),
+        ("skip", ["/static/", "/health"], ("/static/", "/health")),
+        ("trusted_origins", ["https://a.example:8443", "http://[::1]"], ("https://a.example:8443", "http://[::1]")),
+        ("public_origin", "https://app.example", "https://app.example"),
+        ("samesite", "Strict", "strict"),
+        ("path", "/me/devices", "/me/devices"),
+        ("cookie_name", "__Secure-x", "__Secure-x"),
+        ("max_cookie", 1, 1),
+    ],
+)
+def test_a_setting_is_kept_in_its_normal_form(name: str, written: object, kept: object) -> None:
+    value = getattr(Settings.of({name: written}), name)
+    assert value == kept
+    assert type(value) is type(kept)
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+WRONG: Mapping[str, tuple[dict[str, object], str]] = {
+    "secret of 31 bytes": ({"secrets": ["x9" * 15 + "x"]}, "secrets: number 1 has 31 bytes"),
+    "empty secret": ({"secrets": [SECRET, ""]}, "secrets: number 2 has 0 bytes"),
+    "secret of one letter": ({"secrets": ["a" * 40]}, "placeholder"),
+    "secret of seven letters": ({"secrets": ["abcdefg" * 6]}, "placeholder"),
+    "secret twice": ({"secrets": [SECRET, SECRET.encode()]}, "listed twice"),
+    "17 secrets": ({"secrets": [f"{n:02}{SECRET}" for n in range(17)]}, "at most 16"),
+    "secret not in a list": ({"secrets": SECRET}, "secrets: a list"),
+    "bytes not in a list": ({"secrets": SECRET.encode()}, "secrets: a list"),
+    "secrets in a set": ({"secrets": {SECRET}}, "secrets: a list"),
+    "secret is a number": ({"secrets": [12345678]}, "secrets: a list"),
+    "secrets is None": ({"secrets": None}, "secrets: a list"),
+    "path without a slash": ({"path": "auth/sessions"}, "path: 'auth/sessions'"),
+    "path ends in a slash": ({"path": "/auth/"}, "path: '/auth/'"),
+    "path is a slash": ({"path": "/"}, "path: '/'"),
+    "path is empty": ({"path": ""}, "path: ''"),
+    "path with a doubled slash": ({"path": "//auth"}, "path: '//auth'"),
+    "path with a parameter": ({"path": "/auth/{id}"}, "path: "),
+    "path with a line feed": ({"path": "/auth\n"}, "path: "),
+    "path with a query": ({"path": "/auth?x"}, "path: "),
+    "path is bytes": ({"path": b"/auth"}, "path: a text"),
+    "cookie name with a blank": ({"cookie_name": "my cookie"}, "cookie_name: 'my cookie'"),
+    "cookie name with a semicolon": ({"cookie_name": "a;b"}, "cookie_name: "),
+    "cookie name with an equals sign": ({"cookie_name": "a=b"}, "cookie_name: "),
+    "cookie name outside ASCII": ({"cookie_name": "é"}, "cookie_name: "),
+    "cookie name with a line feed": ({"cookie_name": "a\n"}, "cookie_name: "),
+    "cookie name too long": ({"cookie_name": "a" * 257}, "cookie_name: "),
+    "cookie name is a number": ({"cookie_name": 5}, "cookie_name: a text"),
+    "__Host- over plain http": ({"insecure": True, "cookie_name": "__Host-x"}, "browsers refuse '__Host-x' without Secure"),
+    "__secure- over plain http": ({"insecure": True, "cookie_name": "__secure-x"}, "browsers refuse '__secure-x' without Secure"),
+    "SameSite=None over plain http": ({"insecure": True, "samesite": "none"}, "browsers refuse SameSite=None"),
+    "samesite is a word": ({"samesite": "loose"}, "samesite: 'loose' is not one of lax, strict, none"),
+    "samesite is None": ({"samesite": None}, "samesite: a text"),
+    "insecure is a text": ({"insecure": "no"}, "insecure: True or False"),
+    "insecure is a number": ({"insecure": 1}, "insecure: True or False"),
+    "dead is a word": ({"dead": "ignore"}, "dead: 'ignore' is not one of strip, reject"),
+    "dead is None": ({"dead": None}, "dead: a text"),
+    "csrf is a word": ({"csrf": "off"}, "csrf: 'off' is not one of standard, strict"),
+    "csrf is False": ({"csrf": False}, "csrf: a text"),
+    "skip is a text": ({"skip": "/static/"}, "skip: a list of texts"),
+    "skip holds bytes": ({"skip": [b"/static/"]}, "skip: a list of texts"),
+    "skip holds a slash": ({"skip": ["/"]}, "skip: '/' is not a path prefix"),
+    "skip holds nothing": ({"skip": [""]}, "skip: '' is not a path prefix"),
+    "skip holds a pattern": ({"skip": ["*.css"]}, "skip: '*.css' is not a path prefix"),
+    "skip holds our path": ({"skip": ["/static/", "/auth"]}, "skip: '/auth' contains the path '/auth/sessions' itself"),
+    "skip holds exactly our path": ({"skip": ["/auth/sessions"]}, "skip: '/auth/sessions' contains"),
+    "trusted_origins is a text": ({"trusted_origins": "https://a.example"}, "trusted_origins: a list of texts"),
+    "trusted origin with a slash": ({"trusted_origins": ["https://a.example/"]}, "trusted_origins: 'https://a.example/'"),
+    "trusted origin without a scheme": ({"trusted_origins": ["a.example"]}, "trusted_origins: 'a.example'"),
+    "trusted origin is a pattern": ({"trusted_origins": ["https://*.example"]}, "trusted_origins: 'https://*.example'"),
+    "trusted origin is null": ({"trusted_origins": ["null"]}, "trusted_origins: 'null'"),
+    "trusted origin is a star": ({"trusted_origins": ["*"]}, "trusted_origins: '*'"),
+    "trusted origin in upper case": ({"trusted_origins": ["https://A.example"]}, "trusted_origins: 'https://A.example'"),
+    "trusted origin with userinfo": ({"trusted_origins": ["https://u@a.example"]}, "trusted_origins: "),
+    "trusted origin with a line feed": ({"trusted_origins": ["https://a.example\n"]}, "trusted_origins: "),
+    "trusted origin with the default port": ({"trusted_origins": ["https://a.example:443"]}, "default port"),
+    "public origin with the default port": ({"public_origin": "http://a.example:80"}, "default port"),
+    "public origin with a path": ({"public_origin": "https://a.example/app"}, "public_origin: 'https://a.example/app'"),
+    "public origin is empty": ({"public_origin": ""}, "public_origin: ''"),
+    "public origin is bytes": ({"public_origin": b"https://a.example"}, "public_origin: "),
+    "audience is None": ({"audience": None}, "audience: a text"),
+    "max_cookie is zero": ({"max_cookie": 0}, "max_cookie: at least one byte"),
+    "max_cookie is a truth": ({"max_cookie": True}, "max_cookie: a number"),
+    "max_cookie is a text": ({"max_cookie": "16k"}, "max_cookie: a number"),
+    "max_cookie is a float": ({"max_cookie": 1e4}, "max_cookie: a number"),
+    "remote_user is a text": ({"remote_user": "yes"}, "remote_user: True or False"),
+    "debug is a text": ({"debug": "0"}, "debug: True or False"),
+    "lifetime under a second": ({"lifetime": 0.5}, "lifetime: at least one second"),
+    "lifetime is negative": ({"lifetime": timedelta(days=-1)}, "lifetime: at least one second"),
+    "lifetime is not a number": ({"lifetime": math.nan}, "lifetime: "),
+    "lifetime is endless": ({"lifetime": math.inf}, "lifetime: "),
+    "lifetime goes beyond the calendar": ({"lifetime": timedelta.max}, "lifetime: "),
+    "lifetime is a text": ({"lifetime": "14d"}, "lifetime: seconds or a timedelta"),
+    "lifetime is a truth": ({"lifetime": True}, "lifetime: seconds or a timedelta"),
+    "deadline is zero": ({"deadline": 0}, "deadline: more than 0"),
+    "deadline is negative": ({"deadline": -1}, "deadline: more than 0"),
+    "deadline over a minute": ({"deadline": 60.1}, "deadline: more than 0 and at most 60"),
+    "deadline is endless": ({"deadline": math.inf}, "deadline: "),
+    "deadline is not a number": ({"deadline": math.nan}, "deadline: "),
+    "deadline is None": ({"deadline": None}, "deadline: seconds or a timedelta"),
+    "unknown": ({"timeout": 1}, "timeout: there is no such setting"),
+    "unknown, but near": ({"cookiename": "x"}, "cookiename: there is no such setting; did you mean cookie_name?"),
+    "singular": ({"secret": SECRET}, "secret: there is no such setting; did you mean secrets?"),
+    "of another spelling": ({"same_site": "lax"}, "same_site: there is no such setting; did you mean samesite?"),
+}
+
+
+@pytest.mark.parametrize(("options", "told"), WRONG.values(), ids=WRONG)
+def test_a_wrong_setting_is_told(options: dict[str, object], told: str) -> None:
+    found = mistakes(**options)
+    assert len(found) == 1
+    assert told in found[0]
+
+
+def test_a_list_with_several_wrong_members_tells_each() -> None:
+    assert len(mistakes(trusted_origins=["a", "https://ok.example", "b"], skip=["c", "d"], secrets=["e", "f"])) == 6
+
+
+@pytest.mark.parametrize("insecure", [True, False])
+@pytest.mark.parametrize("door", [ASGIMiddleware, WSGIMiddleware])
+def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
+    with pytest.raises(ConfigurationError) as told:
+        door(
+            wsgi_app,
+            FindsAndEnds,
+            secrets=["short"],
+            path="x",
+            insecure=insecure,
+            samesite="sometimes",
+            dead="alive",
+            csrf="off",
+            skip=["y"],
+            trusted_origins=["z"],
+            public_origin="w",
+            max_cookie=0,
+            lifetime=0,
+            deadline="soon",
+            colour="blue",
+        )
+    names = ["backend", "secrets", "path", "samesite", "dead", "csrf", "skip", "trusted_origins", "public_origin", "max_cookie"]
+    names += ["lifetime", "deadline", "colour"]
+    assert sorted(mistake.partition(":")[0] for mistake in told.value.mistakes) == sorted(names)
+    assert str(told.value).startswith("several settings are wrong:\n  - ")
+    assert str(told.value).count("\n  - ") == len(names)
+
+
+def test_a_setting_of_a_wrong_kind_hides_no_other_mistake() -> None:
+    found = mistakes(path=5, debug="no", max_cookie="x", secrets=["short"], dead="alive", trusted_origins=["z"], lifetime=0)
+    assert sorted(m.partition(":")[0] for m in found) == ["dead", "debug", "lifetime", "max_cookie", "path", "secrets", "trusted_origins"]
+
+
+def test_one_mistake_alone_stands_without_a_list() -> None:
+    with pytest.raises(ConfigurationError) as told:
+        Settings.of({"dead": "alive"})
+    assert str(told.value) == told.value.mistakes[0]
+
+
+@pytest.mark.parametrize("options", [options for options, _ in WRONG.values()], ids=WRONG)
+def test_no_message_shows_a_secret(options: dict[str, object]) -> None:
+    found = " ".join(mistakes(**options))
+    secrets = options.get("secrets", options.get("secret", ()))
+    listed = [secrets] if isinstance(secrets, (str, bytes)) else list(secrets or ())  # type: ignore[call-overload]
+    for secret in listed:
+        text = secret.decode() if isinstance(secret, bytes) else str(secret)
+        assert not text or text not in found
+    assert SECRET not in found
+
+
+# --- the backend ------------------------------------------------------------------------------------------------------
+
+
+class Mixed(FindsAndEnds):
+    """One method of the other colour."""
+
+    async def begin(self, user_id: str, /) -> int:
+        raise NotImplementedError
+
+
+class FindsOnly:
+    def find(self, credential: Credential, /) -> Session | None:
+        raise NotImplementedError
+
+
+class NotCallable(FindsAndEnds):
+    end_others: ClassVar[Any] = None
+
+
+class CarriersAndLogin(OverCarriers):
+    """Reads credentials of the application's own, but also starts sessions of ours."""
+
+    def login(self, user_id: str, digest: bytes, /, **how: object) -> Session:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        pytest.param(MemoryBackend, "backend: MemoryBackend is a class; pass an instance, MemoryBackend(...)", id="a class"),
+        pytest.param(FindsOnly(), "backend: FindsOnly has no end_others", id="one operation is missing"),
+        pytest.param(NotCallable(), "backend: NotCallable has no end_others", id="one operation is not a function"),
+        pytest.param("sqlite:///x.db", "backend: an object is needed", id="a text"),
+        pytest.param(None, "backend: an object is needed", id="None"),
+        pytest.param(object(), "backend: object has no find and no end_others", id="anything"),
+        pytest.param(Mixed(), "backend: Mixed mixes colours: only begin are async", id="two colours"),
+    ],
+)
+@pytest.mark.parametrize("door", [ASGIMiddleware, WSGIMiddleware])
+def test_what_is_not_a_backend_is_told(backend: object, told: str, door: Any) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        door(wsgi_app, backend, secrets=[SECRET])
+    (mistake,) = error.value.mistakes
+    assert told in mistake
+
+
+def test_an_async_backend_is_refused_by_the_wsgi_door_which_names_its_twin() -> None:
+    with pytest.raises(ConfigurationError, match=r"AsyncFindsAndEnds is async.*use its plain twin, FindsAndEnds"):
+        WSGIMiddleware(wsgi_app, AsyncFindsAndEnds(), secrets=[SECRET])  # type: ignore[arg-type]
+
+
+def test_an_async_backend_in_the_wsgi_door_is_told_beside_the_other_mistakes() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        WSGIMiddleware(wsgi_app, AsyncFindsAndEnds(), secrets=["short"])  # type: ignore[arg-type]
+    assert sorted(mistake.partition(":")[0] for mistake in error.value.mistakes) == ["backend", "secrets"]
+
+
+@pytest.mark.parametrize("options", [{}, {"secrets": []}, {"secrets": ()}], ids=["not given", "empty list", "empty tuple"])
+@pytest.mark.parametrize("backend", [MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()], ids=["signs in", "plain", "async"])
+def test_a_door_with_cookies_of_ours_does_not_start_without_secrets(backend: object, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"secrets: .*token_urlsafe"):
+        Policy(backend, options)
+
+
+def test_a_backend_with_carriers_of_its_own_needs_no_secrets() -> None:
+    assert Policy(OverCarriers(), {}).settings.secrets == ()
+
+
+def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_needs_them() -> None:
+    with pytest.raises(ConfigurationError, match="secrets"):
+        Policy(CarriersAndLogin(), {})
+
+
+def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
+    memory, plain, other = (Abilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
+    assert memory == Abilities(frozenset({"find", "end_others", "login", "begin", "end", "end_all"}), False, False, ())
+    assert plain == Abilities(frozenset({"find", "end_others"}), False, True, ())
+    assert other == Abilities(frozenset({"find", "end_others"}), True, True, ())
+    assert memory.signs_in
+    assert not plain.signs_in
+    assert Abilities.of(OverCarriers()).carriers == (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))
+
+
+# --- what a door works out --------------------------------------------------------------------------------------------
+
+
+def test_a_policy_signs_with_the_newest_secret_and_verifies_with_all() -> None:
+    policy, before = policy_of(secrets=[SECRET, OLD_SECRET]), policy_of(secrets=[OLD_SECRET])
+    assert policy.cookie_signature.sign(TOKEN) == policy_of(secrets=[SECRET]).cookie_signature.sign(TOKEN)
+    assert policy.cookie_signature.unsign(before.cookie_signature.sign(TOKEN)) == TOKEN
+
+
+def test_cookies_of_one_audience_are_none_of_another() -> None:
+    shop, forum = policy_of(audience="shop"), policy_of(audience="forum")
+    assert shop.cookie_signature.unsign(forum.cookie_signature.sign(TOKEN)) is None
+    assert shop.ticket_signature.unsign(shop.cookie_signature.sign(TOKEN)) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "written"),
+    [("/static/", b"/static/"), ("/my files/", b"/my%20files/"), ("/é", b"/%C3%A9"), ("/a%20b", b"/a%20b")],
+    ids=["plain", "blank", "outside ASCII", "already encoded"],
+)
+def test_prefixes_to_skip_are_compared_as_they_stand_in_a_request_line(prefix: str, written: bytes) -> None:
+    assert policy_of(skip=[prefix]).skip == (written,)
+
+
+def test_construction_touches_neither_application_nor_backend() -> None:
+    """Both would raise if they were called."""
+    assert ASGIMiddleware(asgi_app, AsyncFindsAndEnds(), secrets=[SECRET]).app is asgi_app
+    assert WSGIMiddleware(wsgi_app, FindsAndEnds(), secrets=[SECRET]).app is wsgi_app

@@ -1,0 +1,232 @@
+"""What users' type checkers infer: checked by mypy in strict mode, and run as a module too.
+
+The comments that ignore an error are claims as well: without the error they are errors themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, assert_type
+from uuid import UUID
+
+from fastapi import Depends, FastAPI
+from fastapi import Request as FastAPIRequest
+from flask import Flask
+from flask import request as flask_request
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+import sessionward
+from sessionward import (
+    AsyncBackend,
+    AsyncSignsIn,
+    AsyncWard,
+    Backend,
+    Carrier,
+    Credential,
+    Device,
+    Session,
+    SignsIn,
+    Ward,
+)
+from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+
+SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
+
+# --- a ward, by the request it belongs to -----------------------------------------------------------------------------
+
+
+async def starlette_verbs(request: Request) -> PlainTextResponse:
+    ward = sessionward.of(request)
+    assert_type(ward, AsyncWard)
+    assert_type(ward.session, Session | None)
+    token = await ward.login("ada", methods=["password", "totp"], persistent=False)
+    assert_type(token, str)
+    ticket = await ward.begin(UUID(int=7))
+    assert_type(ticket, str)
+    await ward.login(7, since=await ward.begin(7))
+    assert_type(await ward.end_others(), int)
+    assert_type(await ward.end_all("ada"), int)
+    assert_type(await ward.logout(), None)
+    if ward.session is not None:
+        assert_type(ward.session.id, UUID | str)
+        assert_type(ward.session.user_id, str)
+        assert_type(ward.session.issued_at, datetime | None)
+    return PlainTextResponse(token)
+
+
+def blocking_verbs(request: FastAPIRequest) -> str:
+    ward = sessionward.of(request).blocking
+    assert_type(ward, Ward)
+    assert_type(ward.login("ada"), str)
+    assert_type(ward.end_others(), int)
+    return ward.begin("ada")
+
+
+def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
+    assert_type(sessionward.of(connection), AsyncWard)
+    assert_type(sessionward.of(socket), AsyncWard)
+
+
+def flask_verbs() -> str:
+    ward = sessionward.of(flask_request)
+    assert_type(ward, Ward)
+    token = ward.login("ada", since=ward.begin("ada"))
+    assert_type(token, str)
+    assert_type(ward.end_others(), int)
+    return token
+
+
+def bare(scope: dict[str, Any], environ: dict[str, Any]) -> None:
+    """Nothing tells a scope from an environ, so the user says which."""
+    assert_type(sessionward.of(scope), Any)
+    asynchronous: AsyncWard = sessionward.of(scope)
+    plain: Ward = sessionward.of(environ)
+    assert_type(asynchronous.session, Session | None)
+    assert_type(plain.session, Session | None)
+
+
+async def wrong_calls(request: Request) -> None:
+    ward = sessionward.of(request)
+    await ward.login(1.5)  # type: ignore[arg-type]
+    await ward.login(None)  # type: ignore[arg-type]
+    await ward.login("ada", "password")  # type: ignore[call-arg]
+    await ward.login("ada", since=4)  # type: ignore[arg-type]
+    ward.end_others() + 1  # type: ignore[operator]
+
+
+# --- doors ------------------------------------------------------------------------------------------------------------
+
+starlette = Starlette(routes=[Route("/", starlette_verbs, methods=["POST"])])
+starlette.add_middleware(sessionward.ASGIMiddleware, backend=MemoryBackend(), secrets=[SECRET])
+
+listed = Starlette(middleware=[Middleware(sessionward.ASGIMiddleware, backend=MemoryBackend(), secrets=[SECRET], dead="reject")])
+
+fastapi = FastAPI()
+fastapi.add_middleware(
+    sessionward.ASGIMiddleware,
+    backend=AsyncSQLBackend("sqlite+aiosqlite:///sessions.db"),
+    secrets=[SECRET, SECRET.encode()[::-1]],
+    lifetime=timedelta(days=1),
+    deadline=1,
+    skip=("/static/",),
+)
+
+
+async def current(request: FastAPIRequest) -> AsyncWard:
+    return sessionward.of(request)
+
+
+@fastapi.post("/sign-in")
+async def sign_in(ward: Annotated[AsyncWard, Depends(current)]) -> str:
+    return await ward.login("ada")
+
+
+around = sessionward.ASGIMiddleware(FastAPI(), backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET], csrf="strict")
+
+flask = Flask(__name__)
+flask.wsgi_app = sessionward.WSGIMiddleware(flask.wsgi_app, backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET])  # type: ignore[method-assign]
+
+
+def wrong_doors() -> None:
+    sessionward.WSGIMiddleware(flask.wsgi_app, backend=OwnAsync(), secrets=[SECRET])  # type: ignore[arg-type]
+    sessionward.ASGIMiddleware(starlette, backend=object(), secrets=[SECRET])  # type: ignore[arg-type]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), colour="blue")  # type: ignore[call-arg]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), dead="alive")  # type: ignore[arg-type]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), secrets=[1])  # type: ignore[list-item]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), lifetime="14d")  # type: ignore[arg-type]
+
+
+# --- a user's own backends --------------------------------------------------------------------------------------------
+
+
+class Own:
+    """The two operations, over the application's own cookie."""
+
+    carriers: ClassVar[Sequence[Carrier]] = (Carrier.cookie("sid"), Carrier.header("Authorization", scheme="Token"))
+
+    def find(self, credential: Credential) -> Session | None:
+        return Session(id=credential.digest.hex(), user_id="ada", credential=credential)
+
+    def end_others(self, session: Session) -> int:
+        return 0
+
+
+class OwnAsync:
+    """The same in the other colour, with names of its own for what it is given."""
+
+    async def find(self, secret: Credential) -> Session | None:
+        return None
+
+    async def end_others(self, mine: Session) -> int:
+        return 0
+
+
+class OwnSigningIn(Own):
+    """Owns its sessions."""
+
+    blocking: ClassVar[bool] = False
+
+    def login(
+        self,
+        user_id: str,
+        digest: bytes,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
+        expires_in: float,
+        device: Device,
+        methods: Sequence[str],
+    ) -> Session:
+        return Session(id="1", user_id=user_id)
+
+    def begin(self, user_id: str) -> int:
+        return 0
+
+    def end(self, session: Session) -> bool:
+        return True
+
+    def end_all(self, user_id: str) -> int:
+        return 0
+
+
+class Half:
+    """Cannot end the others."""
+
+    def find(self, credential: Credential) -> Session | None:
+        return None
+
+
+plain: Backend = Own()
+asynchronous: AsyncBackend = OwnAsync()
+signing_in: SignsIn = OwnSigningIn()
+kept: Sequence[SignsIn] = [MemoryBackend(), SQLBackend("sqlite:///sessions.db")]
+kept_async: AsyncSignsIn = AsyncSQLBackend("sqlite+aiosqlite:///sessions.db")
+half: Backend = Half()  # type: ignore[assignment]
+other_colour: Backend = OwnAsync()  # type: ignore[assignment]
+
+own_door = sessionward.ASGIMiddleware(Starlette(), backend=Own())
+own_async_door = sessionward.ASGIMiddleware(Starlette(), backend=OwnAsync(), secrets=[SECRET])
+own_wsgi_door = sessionward.WSGIMiddleware(Flask(__name__), backend=OwnSigningIn(), secrets=[SECRET])
+
+
+def main() -> None:
+    with TestClient(starlette, base_url="https://app.example") as client:
+        assert len(client.post("/").text) == 32
+    credential = Credential(b"x")
+    assert plain.find(credential) == Session(id=credential.digest.hex(), user_id="ada")
+    assert asyncio.run(asynchronous.find(credential)) is None
+    print("all is as declared")
+
+
+if __name__ == "__main__":
+    main()
