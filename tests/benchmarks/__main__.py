@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
-from tests.benchmarks import end_others, guarded, passthrough, postgresql, sqlite
+from tests.benchmarks import end_others, guarded, passthrough, postgresql, served, sqlite
 from tests.benchmarks.measure import Effort, Result, Row, table
 
 TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
     "passthrough": passthrough.measure,
     "guarded": guarded.measure,
+    "served": served.measure,
     "sqlite": sqlite.measure,
     "postgresql": postgresql.measure,
     "end_others": end_others.measure,

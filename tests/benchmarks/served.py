@@ -1,0 +1,73 @@
+"""Requests a second under uvicorn (httptools), behind the door and without it, by wrk on the other core."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.guarded import COOKIE, signed
+from tests.benchmarks.measure import Effort, LeftOut, Result, Row, ratios, times
+from tests.support.servers import served
+
+NAME = "under uvicorn (httptools) and wrk, requests a second"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def measure(effort: Effort) -> Iterator[Result]:
+    if shutil.which("wrk") is None:
+        yield LeftOut(NAME, "wrk is not installed")
+        return
+    rounds, seconds = (7, 3) if effort.rounds > 10 else (3, 1)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        ports = {name: stack.enter_context(served(_command(name), log=Path(folder) / name, cwd=ROOT)).port for name in ("bare", "guarded")}
+        token = _sign_in(ports["guarded"])
+        cookie = f"Cookie: {COOKIE}={signed(token)}"
+        sides = {
+            "bare": (ports["bare"], []),
+            "no credential": (ports["guarded"], []),
+            "a live session, cookie": (ports["guarded"], ["-H", cookie]),
+            "a live session, header token": (ports["guarded"], ["-H", f"X-Session-Token: {token}"]),
+        }
+        found: dict[str, list[float]] = {name: [] for name in sides}
+        for turn in range(rounds):
+            for name, (port, fields) in list(sides.items())[:: 1 if turn % 2 == 0 else -1]:
+                found[name].append(_wrk(port, seconds, fields))
+    for name, limit in (("no credential", 0.97), ("a live session, cookie", 0.88), ("a live session, header token", 0.88)):
+        beside = f"the bare Starlette route {median(found['bare']):,.0f}/s"
+        yield Row(
+            f"{NAME}: {name}", f"{median(found[name]):,.0f}/s", beside, ratios(found[name], found["bare"]), times, limit, at_least=True
+        )
+
+
+def _command(name: str) -> Callable[[int], Sequence[str]]:
+    uvicorn = [*_pinned(0), sys.executable, "-m", "uvicorn", f"tests.benchmarks.served_app:{name}", "--http", "httptools"]
+    return lambda port: [*uvicorn, "--port", str(port), "--no-access-log", "--log-level", "warning"]
+
+
+def _pinned(core: int) -> Sequence[str]:
+    return ["taskset", "-c", str(core)] if shutil.which("taskset") else []
+
+
+def _sign_in(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/sign-in")
+    token = connection.getresponse().read().decode()
+    connection.close()
+    return token
+
+
+def _wrk(port: int, seconds: int, fields: Sequence[str]) -> float:
+    command = [*_pinned(1), "wrk", "-t1", "-c16", f"-d{seconds}s", *fields, f"http://127.0.0.1:{port}/"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert found is not None
+    assert "Non-2xx" not in said
+    return float(found[1])
