@@ -1,0 +1,190 @@
+"""Both doors around a small application, called in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+from wsgiref.util import setup_testing_defaults
+
+import sessionward
+from sessionward.wsgi import StartResponse
+
+SECRET: Final = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
+PATH: Final = "/auth/sessions"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. ``cookie``, ``token`` and ``bearer``: what signs it in."""
+
+    method: str = "GET"
+    path: str = "/"
+    cookie: str = ""
+    token: str = ""
+    bearer: str = ""
+    origin: str = ""
+
+    def fields(self) -> list[tuple[str, str]]:
+        signing = [("cookie", self.cookie), ("x-session-token", self.token), ("authorization", self.bearer and f"Bearer {self.bearer}")]
+        return [(name, value) for name, value in [("host", "app.example"), ("origin", self.origin), *signing] if value]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``seconds``: how long it took."""
+
+    status: int
+    fields: Sequence[tuple[str, str]]
+    body: str
+    seconds: float
+
+    def field(self, name: str) -> str | None:
+        return next((value for key, value in self.fields if key.lower() == name), None)
+
+    @property
+    def error(self) -> str:
+        return str(json.loads(self.body)["error"]["id"])
+
+
+class Door(ABC):
+    """``/login/<user>`` signs in and shows the token; all else shows who is signed in."""
+
+    def __init__(self) -> None:
+        self.reached = 0
+        """How many requests have come to the application."""
+        self.failures: list[str] = []
+        """What the application was told when a verb failed, with all that led to it."""
+
+    def __call__(self, call: Call) -> Answer:
+        return self.at_once([call])[0]
+
+    @abstractmethod
+    def at_once(self, calls: Sequence[Call]) -> list[Answer]: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def sign_in(self, user: str) -> str:
+        """A browser that is signed in now: its cookie."""
+        answer = self(Call(path=f"/login/{user}"))
+        cookie = answer.field("set-cookie")
+        assert cookie is not None, answer
+        return cookie.partition(";")[0]
+
+
+class WSGIDoor(Door):
+    def __init__(self, backend: Any, *, deadline: float, debug: bool = False) -> None:
+        super().__init__()
+        self._backend = backend
+        self._app = sessionward.WSGIMiddleware(self._application, backend, secrets=[SECRET], deadline=deadline, debug=debug)
+
+    def at_once(self, calls: Sequence[Call]) -> list[Answer]:
+        with ThreadPoolExecutor(len(calls)) as threads:
+            return list(threads.map(self._call, calls))
+
+    def close(self) -> None:
+        if hasattr(self._backend, "close"):
+            self._backend.close()
+
+    def _application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        self.reached += 1
+        path: str = environ["PATH_INFO"]
+        try:
+            ward = sessionward.of(environ)
+            text = ward.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(ward.session)
+        except Exception:
+            self.failures.append(traceback.format_exc())
+            start_response("503 Service Unavailable", [("content-type", "text/plain")])
+            return [b"the application says so"]
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [text.encode()]
+
+    def _call(self, call: Call) -> Answer:
+        environ: dict[str, Any] = {"REQUEST_METHOD": call.method, "PATH_INFO": call.path}
+        setup_testing_defaults(environ)
+        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.fields()}
+        head: list[Any] = []
+
+        def start_response(status: str, fields: list[tuple[str, str]], exc_info: object = None, /) -> Callable[[bytes], object]:
+            head[:] = [int(status[:3]), fields]
+            return lambda _data: None
+
+        started = monotonic()
+        body = b"".join(self._app(environ, start_response))
+        return Answer(head[0], head[1], body.decode(), monotonic() - started)
+
+
+class ASGIDoor(Door):
+    """``ending``: what else must be awaited at the end."""
+
+    def __init__(
+        self, make: Callable[[], Any], *, deadline: float, debug: bool = False, ending: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._backend = make()
+        self._ending = ending
+        self._app = sessionward.ASGIMiddleware(self._application, self._backend, secrets=[SECRET], deadline=deadline, debug=debug)
+
+    def at_once(self, calls: Sequence[Call]) -> list[Answer]:
+        async def gathered() -> list[Answer]:
+            return list(await asyncio.gather(*map(self._call, calls)))
+
+        return self._runner.run(gathered())
+
+    def close(self) -> None:
+        self._runner.run(self._close())
+        self._runner.close()
+
+    async def _close(self) -> None:
+        closed = self._backend.close() if hasattr(self._backend, "close") else None
+        if closed is not None:
+            await closed
+        if self._ending is not None:
+            await self._ending()
+
+    async def _application(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        self.reached += 1
+        path: str = scope["path"]
+        status = 200
+        try:
+            ward = sessionward.of(scope)
+            text = await ward.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(ward.session)
+        except Exception:
+            self.failures.append(traceback.format_exc())
+            status, text = 503, "the application says so"
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+    async def _call(self, call: Call) -> Answer:
+        scope = {
+            "type": "http",
+            "method": call.method,
+            "path": call.path,
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in call.fields()],
+        }
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        started = monotonic()
+        await self._app(scope, receive, send)
+        fields = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+        body: bytes = b"".join(message.get("body", b"") for message in sent[1:])
+        return Answer(sent[0]["status"], fields, body.decode(), monotonic() - started)
+
+
+def _who(session: sessionward.Session | None) -> str:
+    return "anonymous" if session is None else f"signed in: {session.user_id}"

@@ -1,0 +1,113 @@
+"""A sign-in that checks the old password while its owner changes it and ends the other sessions (P3)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, sleep
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, select, update
+
+from sessionward import Session, StaleLogin
+from sessionward.credential import new_token
+from tests.torture.crew import Crew, Meet
+from tests.torture.places import Place
+from tests.torture.tables import engine_of, stock
+
+HASHING: Final = 0.004
+"""Seconds that it takes at most to check a password; drawn anew each time, as is the owner's delay."""
+OLD, NEW = 1, 2
+
+passwords: Final = Table(
+    "torture_passwords", MetaData(), Column("name", String(64), primary_key=True), Column("version", Integer, nullable=False)
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """``alive``: trials in which a session that rests on the old password is live after all is done."""
+
+    trials: int
+    minted: int = 0
+    refused: int = 0
+    alive: int = 0
+    wrong: int = 0
+    """Counts of the owner that do not fit."""
+
+
+def late_logins(crew: Crew, place: Place, *, trials: int, ticket: bool) -> Outcome:
+    """One intruder who knows the old password, against one owner."""
+    engine = engine_of(place.url)
+    try:
+        names = [f"late {uuid4()}" for _ in range(trials)]
+        tokens = [new_token() for _ in names]
+        made = stock(engine, {name: [token] for name, token in zip(names, tokens, strict=True)})
+        passwords.metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(passwords.insert(), [{"name": name, "version": OLD} for name in names])
+        own = [made[token] for token in tokens]
+        intruded = [new_token() for _ in names]
+        answers = crew.run(_take_part, [(place, names, own, ticket), (place, names, intruded, ticket)])
+        return _judged(place, intruded, *answers)
+    finally:
+        engine.dispose()
+
+
+def _take_part(meet: Meet, place: Place, names: list[str], part: Sequence[Session | str], ticket: bool) -> list[int | str]:
+    """The owner has sessions, the intruder tokens of sessions to come."""
+    engine, caller = engine_of(place.url), place.open()
+    answers: list[int | str] = []
+    try:
+        caller.list("nobody")  # connects, as does the next line
+        _version(engine, "nobody")
+        for name, one in zip(names, part, strict=True):
+            meet(HASHING if isinstance(one, Session) else 0)
+            if isinstance(one, Session):
+                with engine.connect() as connection:
+                    connection.execute(update(passwords).where(passwords.c.name == name).values(version=NEW))
+                answers.append(int(caller.end_others(one)))
+                continue
+            started = monotonic()
+            since = caller.begin(name) if ticket else None
+            version = _version(engine, name)
+            sleep(random.uniform(0, HASHING))
+            if version != OLD:
+                answers.append("new password")
+                continue
+            try:
+                caller.login(name, one, since=since, age=partial(_since, started), replaces=None)
+                answers.append("minted")
+            except StaleLogin:
+                answers.append("refused")
+        return answers
+    finally:
+        caller.close()
+        engine.dispose()
+
+
+def _since(started: float) -> float:
+    return monotonic() - started
+
+
+def _version(engine: Engine, name: str) -> int | None:
+    with engine.connect() as connection:
+        return connection.execute(select(passwords.c.version).where(passwords.c.name == name)).scalar()
+
+
+def _judged(place: Place, intruded: list[str], owner: list[int | str], intruder: list[int | str]) -> Outcome:
+    outcome = Outcome(len(intruded))
+    caller = place.of("").open()
+    try:
+        for token, count, answer in zip(intruded, owner, intruder, strict=True):
+            minted, alive = answer == "minted", caller.find(token) is not None
+            outcome.minted += minted
+            outcome.refused += answer == "refused"
+            outcome.alive += alive
+            outcome.wrong += count != int(minted and not alive)
+        return outcome
+    finally:
+        caller.close()

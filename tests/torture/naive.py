@@ -1,0 +1,157 @@
+"""What one would write first, over the same tables: canaries that every harness here must catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from time import sleep
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, Executable, insert, select, update
+from sqlalchemy.exc import OperationalError
+
+from sessionward import Device, Ended, Session, SessionEnded, StaleLogin
+from sessionward.backends.sql import SQLBackend
+from tests.torture.tables import key, row_id, sessions, users
+
+THINKING: Final = 0.002
+"""Seconds between a check and the act that rests on it: what a framework does meanwhile."""
+
+
+class Naive(SQLBackend):
+    """Ours, but for what a variant overrides."""
+
+    def __init__(self, url: str, engine: Engine, *, deadline: float) -> None:
+        super().__init__(url, pool_size=2, deadline=deadline)
+        self.engine = engine
+
+    def close(self) -> None:
+        super().close()
+        self.engine.dispose()
+
+    def this(self, session: Session) -> Any:
+        return sessions.c.id == row_id(self.engine, session)
+
+    def others(self, session: Session) -> Any:
+        of_user = sessions.c.user_id == key(self.engine, session.user_id)
+        return of_user & sessions.c.ended_at.is_(None) & ~self.this(session)
+
+    def change(self, connection: Connection, statement: Executable) -> int:
+        """Once more after a deadlock: a single statement has then done nothing."""
+        for attempt in range(20):
+            try:
+                return connection.execute(statement).rowcount
+            except OperationalError:
+                if attempt == 19:
+                    raise
+        raise AssertionError
+
+    def check(self, connection: Connection, session: Session) -> None:
+        if not self.is_live(connection, session):
+            raise SessionEnded
+        sleep(THINKING)
+
+    def is_live(self, connection: Connection, session: Session) -> bool:
+        this = select(sessions.c.id).where(self.this(session), sessions.c.ended_at.is_(None))
+        return connection.execute(this).first() is not None
+
+    def raised(self, connection: Connection, user_id: str) -> int:
+        this = users.c.user_id == key(self.engine, user_id)
+        self.change(connection, update(users).where(this).values(epoch=users.c.epoch + 1, raised_at=datetime.now(UTC)))
+        epoch: int = connection.execute(select(users.c.epoch).where(this)).scalar_one()
+        return epoch
+
+
+class CheckThenUpdate(Naive):
+    """Look whether the caller is live, then end all others with one UPDATE."""
+
+    def end_others(self, session: Session, /) -> Ended:
+        with self.engine.connect() as connection:
+            self.check(connection, session)
+            count = self.change(connection, update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC)))
+            return Ended(count, self.raised(connection, session.user_id))
+
+
+class FindThenDelete(Naive):
+    """List the others, then end them one by one."""
+
+    def end_others(self, session: Session, /) -> Ended:
+        with self.engine.connect() as connection:
+            self.check(connection, session)
+            found = connection.execute(select(sessions.c.id).where(self.others(session))).scalars().all()
+            for one in found:
+                self.change(connection, update(sessions).where(sessions.c.id == one).values(ended_at=datetime.now(UTC)))
+            return Ended(len(found), self.raised(connection, session.user_id))
+
+
+class LocksWithoutLooking(Naive):
+    """Lock the user, then end all others: that the caller was live was seen before the lock was got."""
+
+    def end_others(self, session: Session, /) -> Ended:
+        with self.engine.connect() as connection:
+            self.check(connection, session)
+        level = "SERIALIZABLE" if self.engine.dialect.name == "sqlite" else "READ COMMITTED"
+        with self.engine.execution_options(isolation_level=level).begin() as connection:
+            epoch = self.raised(connection, session.user_id)  # locks the row; on SQLite, the file
+            count: int = connection.execute(update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC))).rowcount
+            return Ended(count, epoch)
+
+
+class LocksOnlyItself(Naive):
+    """``end_others`` and ``end_all`` are ours; signing in and out takes no lock and rests on what was read before."""
+
+    def login(
+        self,
+        user_id: str,
+        digest: bytes,
+        /,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
+        expires_in: float,
+        device: Device,
+        methods: Sequence[str],
+    ) -> Session:
+        epoch = self.begin(user_id)
+        with self.engine.connect() as connection:
+            if self.is_stale(connection, user_id, epoch, since=since, age=age, replaces=replaces):
+                raise StaleLogin
+            sleep(THINKING)
+            if replaces is not None:
+                self.change(connection, update(sessions).where(self.this(replaces)).values(ended_at=datetime.now(UTC)))
+            now = datetime.now(UTC)
+            session = Session(id=uuid4(), user_id=user_id, epoch=epoch)
+            names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id)}
+            times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
+            self.change(connection, insert(sessions).values(**names, **times, digest=digest, methods="password"))
+        return session
+
+    def is_stale(
+        self, connection: Connection, user_id: str, epoch: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+    ) -> bool:
+        if since is not None:
+            return since != epoch
+        if replaces is not None and replaces.user_id == user_id:
+            return not self.is_live(connection, replaces)
+        return epoch > 0 and age() > 60
+
+    def end(self, session: Session, /) -> bool:
+        with self.engine.connect() as connection:
+            this = update(sessions).where(self.this(session), sessions.c.ended_at.is_(None))
+            return self.change(connection, this.values(ended_at=datetime.now(UTC))) > 0
+
+
+class InsertsUnchecked(LocksOnlyItself):
+    """Signs in whoever knew the password when it was looked at."""
+
+    def is_stale(
+        self, connection: Connection, user_id: str, epoch: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+    ) -> bool:
+        return False
+
+
+VARIANTS: Final[Mapping[str, type[Naive]]] = {
+    variant.__name__: variant for variant in (CheckThenUpdate, FindThenDelete, LocksWithoutLooking, LocksOnlyItself, InsertsUnchecked)
+}

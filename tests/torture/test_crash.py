@@ -1,0 +1,154 @@
+"""P4: whatever stops a process or a disk in the middle, either all of it has happened or nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, event
+
+from sessionward import BackendUnavailable, Credential, Session
+from sessionward.backends.sql import SQLBackend
+from sessionward.credential import new_token
+from tests.support.services import missing
+from tests.torture.conftest import Databases
+from tests.torture.crash import PATIENCE, ask_and_die, died, end_each_and_die
+from tests.torture.places import Caller, Place, async_places, plain_place
+from tests.torture.tables import engine_of, epoch_of, live_ids, stock
+from tests.torture.whole import all_or_nothing
+
+DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
+
+def _crash_everywhere(place: Place, verb: str) -> list[bool]:
+    """Die before and after each statement in turn; whether the verb's work was done then."""
+    engine = engine_of(place.url)
+    judge = place.open(deadline=PATIENCE)
+    done: list[bool] = []
+    try:
+        for number in range(100):
+            at, moment = number // 2 + 1, ("before", "after")[number % 2]
+            user, token = f"crash {uuid4()}", new_token()
+            made = list(stock(engine, {user: [new_token() for _ in range(4)]}).values())
+            if not died(ask_and_die, place, verb, made[0], token, at, moment):
+                return done
+            done.append(all_or_nothing(judge, engine, verb, made, token))
+            _repeat(judge, engine, verb, made, token, done=done[-1])
+        raise AssertionError("it never comes to an end")
+    finally:
+        judge.close()
+        engine.dispose()
+
+
+def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token: str, *, done: bool) -> None:
+    """Nobody holds a lock any more, and the same again completes what was not done."""
+    own = made[0]
+    if verb == "end_others":
+        assert judge.end_others(own) == (0 if done else 3)
+    elif verb == "end_all":
+        assert judge.end_all(own.user_id) == (0 if done else 4)
+    else:
+        again = new_token()
+        judge.login(own.user_id, again if done else token, since=None, age=lambda: 0.0, replaces=None if done else own)
+        assert judge.find(token) is not None
+        assert own.id not in live_ids(engine, own.user_id)
+
+
+@pytest.mark.parametrize("verb", ["end_others", "login", "end_all"])
+@pytest.mark.parametrize("database", DATABASES)
+def test_p4_a_process_killed_at_any_statement_leaves_all_or_nothing_and_no_lock(databases: Databases, database: str, verb: str) -> None:
+    places = [plain_place(databases, database)]
+    if verb == "end_others":
+        places += async_places(databases, database)
+    for place in places:
+        done = _crash_everywhere(place, verb)
+        assert len(done) >= 10, f"{place.spoken}: only {len(done)} moments"
+        assert done == [False] * (len(done) - 1) + [True], f"{place.spoken}: only the last statement may do it"
+
+
+def test_canary_ending_one_by_one_leaves_a_half_when_killed(databases: Databases) -> None:
+    place = plain_place(databases, "sqlite")
+    engine = engine_of(place.url)
+    user = f"crash {uuid4()}"
+    _, *others = stock(engine, {user: [new_token() for _ in range(5)]}).values()
+    assert died(end_each_and_die, place, others)
+    assert len(live_ids(engine, user)) == 3
+    engine.dispose()
+
+
+# --- a full disk ------------------------------------------------------------------------------------------------------
+
+MANY: Final = 1500
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        missing("a small disk", mounted.stderr.strip())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            return filler
+
+
+def _journal(engine: Engine, mode: str) -> None:
+    def choose(connection: object, _record: object) -> None:
+        connection.execute(f"PRAGMA journal_mode = {mode}")  # type: ignore[attr-defined]
+
+    event.listen(engine, "connect", choose)
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"], ids=["write-ahead log", "rollback journal"])
+def test_p4_a_full_disk_leaves_every_row_as_it_was(tmp_path: Path, journal: str) -> None:
+    with _small_disk(tmp_path / "disk") as disk:
+        engine = create_engine(f"sqlite:///{disk}/sessions.db")
+        _journal(engine, journal)
+        backend = SQLBackend(engine, deadline=PATIENCE)
+        backend.create_tables()
+        tokens = [new_token() for _ in range(MANY)]
+        own, *others = stock(engine, {"ann": tokens}).values()
+        engine.dispose()  # the log is folded in, and will have to grow again
+        credential = Credential(tokens[0].encode())
+        assert backend.find(credential) == backend.find(credential)
+        filler = _fill(disk)
+        with pytest.raises(BackendUnavailable):
+            backend.end_others(own)
+        assert backend.find(credential) is not None
+        filler.unlink()
+        assert len(live_ids(engine, "ann")) == MANY
+        assert epoch_of(engine, "ann") == 0
+        assert backend.end_others(own) == len(others)
+        engine.dispose()
+
+
+def test_p4_a_database_file_that_may_not_grow_leaves_every_row_as_it_was(sqlite_url: str) -> None:
+    limits = ["PRAGMA max_page_count = 1"]  # SQLite takes the size that the file has
+    engine = create_engine(sqlite_url)
+    backend = SQLBackend(engine, deadline=PATIENCE)
+    backend.create_tables()
+    own, *others = stock(engine, {"ann": [new_token() for _ in range(MANY)]}).values()
+    engine.dispose()
+    event.listen(engine, "connect", lambda connection, _record: [connection.execute(limit) for limit in limits])
+    with pytest.raises(BackendUnavailable):
+        backend.end_others(own)
+    assert len(live_ids(engine, "ann")) == MANY
+    limits.clear()
+    engine.dispose()
+    assert backend.end_others(own) == len(others)
+    engine.dispose()

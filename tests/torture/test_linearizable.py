@@ -1,0 +1,94 @@
+"""P10: login, check, logout, end others and end all of one user happen in some one order that explains every answer."""
+
+from __future__ import annotations
+
+from time import sleep
+from typing import Final
+
+import pytest
+
+from sessionward import Ended, Session, SessionEnded
+from sessionward.backends.memory import MemoryBackend
+from tests.torture.conftest import Databases
+from tests.torture.crew import Crew
+from tests.torture.history import GONE, STALE, Event, is_linearizable
+from tests.torture.linearize import in_processes, in_threads
+from tests.torture.places import async_places, plain_place
+
+HISTORIES: Final = 60
+IN_MEMORY: Final = 3000
+"""Histories in memory: they take no time, and what goes wrong there goes wrong for a microsecond."""
+DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
+CANARIES: Final = ["CheckThenUpdate", "FindThenDelete", "LocksWithoutLooking", "LocksOnlyItself"]
+CAUGHT: Final = 0.3
+"""The share of a naive variant's histories that must be caught at least; it is 0.6 to 0.8."""
+
+
+def test_p10_histories_in_memory_are_linearizable() -> None:
+    verdict = in_threads(MemoryBackend(), IN_MEMORY)
+    assert verdict.unexplained == 0, verdict.example
+    assert verdict.refused
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_p10_histories_on_a_database_are_linearizable_in_both_colours(databases: Databases, crew: Crew, database: str) -> None:
+    for place in [plain_place(databases, database), *async_places(databases, database)]:
+        verdict = in_processes(crew, place, HISTORIES)
+        assert verdict.unexplained == 0, f"{place.spoken}\n{verdict.example}"
+        assert verdict.overlapping
+        assert verdict.refused
+
+
+@pytest.mark.parametrize("variant", CANARIES)
+@pytest.mark.parametrize("database", DATABASES)
+def test_canary_histories_of_a_naive_variant_are_caught(databases: Databases, crew: Crew, database: str, variant: str) -> None:
+    verdict = in_processes(crew, plain_place(databases, database).of(variant), HISTORIES // 2)
+    assert verdict.unexplained >= HISTORIES // 2 * CAUGHT, verdict
+
+
+class _ForgetfulMemory(MemoryBackend):
+    """Looks, thinks, and then acts on what it saw."""
+
+    def end_others(self, session: Session, /) -> Ended:
+        if not any(one.id == session.id for one in self.list(session.user_id)):
+            raise SessionEnded
+        others = [one for one in self.list(session.user_id) if one.id != session.id]
+        sleep(0.0001)
+        for one in others:
+            self.end(one)
+        return Ended(len(others), self.begin(session.user_id) + 1)
+
+
+def test_canary_histories_of_a_naive_memory_are_caught() -> None:
+    assert in_threads(_ForgetfulMemory(), HISTORIES).unexplained > HISTORIES / 2
+
+
+OWNER: Final = {"one": "ann", "two": "ann", "new": "ann"}
+BOTH: Final = frozenset({"one", "two"})
+
+
+def _history(*parts: list[Event]) -> bool:
+    return is_linearizable(parts, OWNER, BOTH)
+
+
+def _event(kind: str, name: str, answer: object, start: int, end: int, **more: object) -> Event:
+    return Event(kind, name, "ann", answer, start=start, end=end, **more)  # type: ignore[arg-type]
+
+
+def test_the_search_finds_the_order_in_which_overlapping_answers_make_sense() -> None:
+    assert _history([_event("others", "one", (1, 1), 0, 9)], [_event("others", "two", GONE, 1, 8)])
+    assert _history([_event("others", "one", (1, 1), 0, 9)], [_event("find", "two", 0, 1, 8)], [_event("find", "two", None, 2, 7)])
+
+
+def test_the_search_refuses_two_winners_a_wrong_count_and_an_answer_from_before() -> None:
+    assert not _history([_event("others", "one", (1, 1), 0, 9)], [_event("others", "two", (1, 1), 1, 8)])
+    assert not _history([_event("others", "one", (2, 1), 0, 9)])
+    assert not _history([_event("others", "one", (1, 1), 0, 1)], [_event("find", "two", 0, 2, 3)])
+
+
+def test_the_search_refuses_a_late_login_that_was_let_in_and_a_fresh_one_that_was_refused() -> None:
+    ended = [_event("others", "one", (1, 1), 0, 1)]
+    assert not _history(ended, [_event("login", "new", 1, 2, 3, since=0)])
+    assert _history(ended, [_event("login", "new", STALE, 2, 3, since=0)])
+    assert not _history(ended, [_event("login", "new", STALE, 2, 3, since=1)])
+    assert not _history(ended, [_event("login", "new", 1, 2, 3, replaces="two")])
