@@ -46,8 +46,8 @@ class ASGIMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            if scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings:
-                visit = AsyncWard(self._door, scope).visit()
+            if scope["method"] == "DELETE" and (request := ASGIRequest(scope)).route() in self._policy.spellings:
+                visit = AsyncWard(self._door, scope).visit(request)
                 return await _send_response(await self._door.driver(end_others(visit)), send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
@@ -70,7 +70,7 @@ class ASGIMiddleware:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
-        visit = ward.visit()
+        visit = ward.visit(ASGIRequest(scope))
         admission = await self._door.driver(guard(visit))
         if isinstance(admission, Response):
             return await self._refuse(admission, scope, receive, send)

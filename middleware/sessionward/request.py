@@ -1,15 +1,20 @@
 """The few parts of a request that are looked at, from an ASGI scope or a WSGI environ.
 
 Both kinds answer alike: header values as bytes, the path as the server received it. Nothing here reads a body.
+
+What is kept while the application works holds no scope and no environ: those hold our ward, and a circle of them would
+be left to the garbage collector, one for each request.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
 Mapping = MutableMapping[str, Any]
+Fields = Sequence[tuple[bytes, bytes]]
+Peer = Sequence[Any] | None
 
 
 class Request(Protocol):
@@ -29,29 +34,35 @@ class Request(Protocol):
 
 
 class ASGIRequest:
-    """An ASGI scope. Header names are lower case there (ASGI 3, HTTP connection scope)."""
+    """The parts of an ASGI scope. Header names are lower case there (ASGI 3, HTTP connection scope)."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_headers", "_path", "_peer", "_raw", "_root")
 
     def __init__(self, scope: Mapping) -> None:
-        self._scope = scope
+        self._headers: Fields = scope["headers"]
+        self._peer: Peer = scope.get("client")
+        self._raw: bytes | None = scope.get("raw_path")
+        self._path: str = scope.get("path", "")
+        self._root: str = scope.get("root_path", "")
 
     def header(self, name: bytes, /) -> bytes | None:
-        value = None
-        for key, field in self._scope["headers"]:
-            if key == name:
-                value = field if value is None else value + (b"; " if name == b"cookie" else b",") + field
-        return value
+        return joined(self._headers, name)
 
     def route(self) -> bytes:
-        scope = self._scope
-        raw: bytes | None = scope.get("raw_path")
-        path = raw.partition(b"?")[0] if raw else scope["path"].encode("utf-8", "replace")
-        return _below(path, scope.get("root_path", ""))
+        raw = self._raw
+        return _below(raw.partition(b"?")[0] if raw else self._path.encode("utf-8", "replace"), self._root)
 
     def client(self) -> str | None:
-        peer = self._scope.get("client")
-        return peer[0] if peer else None
+        return self._peer[0] if self._peer else None
+
+
+def joined(fields: Fields, name: bytes) -> bytes | None:
+    """The value of a header among the fields of an ASGI scope."""
+    value = None
+    for key, field in fields:
+        if key == name:
+            value = field if value is None else value + (b"; " if name == b"cookie" else b",") + field
+    return value
 
 
 class WSGIRequest:
@@ -77,6 +88,25 @@ class WSGIRequest:
 
     def client(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None
+
+
+class Sender:
+    """Who sent a request: all that is needed of it once the application has it."""
+
+    __slots__ = ("_agent", "_client")
+
+    def __init__(self, client: str | None, agent: bytes | None) -> None:
+        self._client = client
+        self._agent = agent
+
+    def header(self, name: bytes, /) -> bytes | None:
+        return self._agent if name == b"user-agent" else None
+
+    def route(self) -> bytes:
+        return b""
+
+    def client(self) -> str | None:
+        return self._client
 
 
 def _below(path: bytes, mount: str) -> bytes:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
@@ -18,7 +19,7 @@ from uuid import UUID
 from sessionward import flow
 from sessionward.drive import AsyncDriver, PlainDriver
 from sessionward.errors import UsageError
-from sessionward.request import ASGIRequest, Mapping, Request, WSGIRequest
+from sessionward.request import Fields, Mapping, Peer, Request, Sender, joined
 from sessionward.session import Session
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
@@ -59,7 +60,6 @@ class _Held:
     head_is_out: bool = False
     """Too late for a cookie."""
     _visit: Visit | None = None
-    _mapping: Mapping
     _started: float
 
     @property
@@ -70,10 +70,10 @@ class _Held:
     def __repr__(self) -> str:
         return f"<{type(self).__name__.strip('_')}: {self.session!r}>"
 
-    def visit(self) -> Visit:
+    def visit(self, request: Request | None = None) -> Visit:
         """For the door and the verbs: the visit of this request, made now if nobody has needed it yet."""
         if self._visit is None:
-            self._visit = Visit(self._policy(), self._request(), self._age)
+            self._visit = Visit(self._policy(), request or self.sender(), partial(_since, self._started))
             self._visit.head_is_out = self.head_is_out
         return self._visit
 
@@ -89,10 +89,11 @@ class _Held:
     def _policy(self) -> Policy: ...
 
     @abstractmethod
-    def _request(self) -> Request: ...
+    def sender(self) -> Sender: ...
 
-    def _age(self) -> float:
-        return monotonic() - self._started
+
+def _since(started: float) -> float:
+    return monotonic() - started
 
 
 class Ward(_Held):
@@ -104,7 +105,8 @@ class Ward(_Held):
 
     def __init__(self, door: Door, environ: Mapping) -> None:
         self._door = door
-        self._mapping = environ
+        self._peer: str | None = environ.get("REMOTE_ADDR")
+        self._agent: str | None = environ.get("HTTP_USER_AGENT")
         self._started = monotonic()
 
     def login(self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
@@ -148,8 +150,8 @@ class Ward(_Held):
     def _policy(self) -> Policy:
         return self._door.policy
 
-    def _request(self) -> Request:
-        return WSGIRequest(self._mapping)
+    def sender(self) -> Sender:
+        return Sender(self._peer, None if self._agent is None else self._agent.encode("latin-1", "replace"))
 
 
 class AsyncWard(_Held):
@@ -159,7 +161,8 @@ class AsyncWard(_Held):
 
     def __init__(self, door: AsyncDoor, scope: Mapping) -> None:
         self._door = door
-        self._mapping = scope
+        self._peer: Peer = scope.get("client")
+        self._headers: Fields = scope["headers"]
         self._started = monotonic()
         if door.plain is None:
             self._loop = _running_loop()
@@ -198,8 +201,8 @@ class AsyncWard(_Held):
     def _policy(self) -> Policy:
         return self._door.policy
 
-    def _request(self) -> Request:
-        return ASGIRequest(self._mapping)
+    def sender(self) -> Sender:
+        return Sender(self._peer[0] if self._peer else None, joined(self._headers, b"user-agent"))
 
 
 class _BlockingWard(Ward):
@@ -214,7 +217,7 @@ class _BlockingWard(Ward):
     def session(self) -> Session | None:
         return self._visit_of().session
 
-    def visit(self) -> Visit:
+    def visit(self, request: Request | None = None) -> Visit:  # noqa: ARG002 - the async ward has it
         return self._visit_of()
 
     def _carry(self, asked: Flow[T]) -> T:

@@ -50,8 +50,8 @@ class WSGIMiddleware:
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "DELETE" and WSGIRequest(environ).route() in self._policy.spellings:
-            visit = Ward(self._door, environ).visit()
+        if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._policy.spellings:
+            visit = Ward(self._door, environ).visit(request)
             return _respond(self._door.driver(end_others(visit)), start_response)
         if self._guards and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
@@ -67,10 +67,11 @@ class WSGIMiddleware:
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ward = _Answering(self._door, environ, start_response)
-        visit = ward.visit()
+        visit = ward.visit(WSGIRequest(environ))
         admission = self._door.driver(guard(visit))
         if isinstance(admission, Response):
             return _respond(admission, start_response)
+        visit.request = ward.sender()  # the environ itself is not kept
         if admission is Admission.WITHOUT_CREDENTIAL:
             strip_environ(environ, self._policy.cookie_name)
         if visit.session is not None and self._policy.settings.remote_user:
@@ -93,7 +94,8 @@ class _Answering(Ward):
 
     def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
         self._door = door
-        self._mapping = environ
+        self._peer = environ.get("REMOTE_ADDR")
+        self._agent = environ.get("HTTP_USER_AGENT")
         self._started = monotonic()
         self._server = start_response
 

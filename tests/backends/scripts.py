@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.contract.bridge import PATIENCE
 
-SIGNING_IN: Final = '''
+SIGNING_IN: Final = """
 import asyncio, logging, os, sys, threading, warnings
 from sessionward import Credential, Device, SessionEnded
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
@@ -17,7 +17,7 @@ logging.getLogger("asyncio").setLevel(logging.ERROR)  # development mode tells o
 url = sys.argv[1]
 credential = Credential(b"a key")
 LOGIN = dict(since=None, age=lambda: 0.0, replaces=None, expires_in=600.0, device=Device(), methods=())
-'''
+"""
 """What the programs share. Their first argument is a URL."""
 
 

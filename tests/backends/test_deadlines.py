@@ -26,6 +26,7 @@ DEADLINE = 0.3
 SLACK = 1.5
 """Seconds that a busy machine may add. What is not bounded at all takes 5 s and more."""
 
+
 @contextmanager
 def opened(place: Place, kind: Kind, **options: Any) -> Iterator[SQLWorld]:
     world = SQLWorld(kind, place(kind.database), **{"deadline": DEADLINE, **options})

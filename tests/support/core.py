@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from hypothesis import settings
-
 from sessionward import Carrier, Credential, Device, Session
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import Signature
@@ -18,9 +16,6 @@ from sessionward.step import Flow, Step
 from sessionward.visit import Policy, Visit
 
 T = TypeVar("T")
-
-settings.register_profile("no clock", deadline=None)  # a busy machine is not a failure
-settings.load_profile("no clock")
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 OLD_SECRET = "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"

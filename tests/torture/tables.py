@@ -37,7 +37,6 @@ def _is_mysql(engine: Engine) -> bool:
     return engine.dialect.name in ("mysql", "mariadb")
 
 
-
 def key(engine: Engine, user: str) -> Any:
     """A user's id as it is compared in the tables."""
     return user.encode() if _is_mysql(engine) else user

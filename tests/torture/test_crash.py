@@ -24,6 +24,7 @@ from tests.torture.whole import all_or_nothing
 
 DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
 
+
 def _crash_everywhere(place: Place, verb: str) -> list[bool]:
     """Die before and after each statement in turn; whether the verb's work was done then."""
     engine = engine_of(place.url)
