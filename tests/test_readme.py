@@ -43,7 +43,8 @@ def test_every_setting_is_in_the_table() -> None:
 
 
 def test_every_verb_is_in_the_table() -> None:
-    verbs = {name for name, value in vars(sessionward.Ward).items() if callable(value) and not name.startswith("_")}
+    methods = {name: value for name, value in vars(sessionward.Ward).items() if callable(value) and not name.startswith("_")}
+    verbs = {name for name, value in methods.items() if not (value.__doc__ or "").startswith("For the door")}
     assert {verb for verb in verbs if f"`ward.{verb}(" not in README} == set()
 
 

@@ -151,6 +151,7 @@ class Ward(_Held):
         return self._door.policy
 
     def sender(self) -> Sender:
+        """For the door: all that is kept of the request while the application works."""
         return Sender(self._peer, None if self._agent is None else self._agent.encode("latin-1", "replace"))
 
 
@@ -202,6 +203,7 @@ class AsyncWard(_Held):
         return self._door.policy
 
     def sender(self) -> Sender:
+        """For the door: all that is kept of the request while the application works."""
         return Sender(self._peer[0] if self._peer else None, joined(self._headers, b"user-agent"))
 
 
