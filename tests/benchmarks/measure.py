@@ -28,11 +28,11 @@ class Effort:
 
     @classmethod
     def full(cls) -> Effort:
-        return cls(31, 0.1)
+        return cls(101, 0.02)
 
     @classmethod
     def quick(cls) -> Effort:
-        return cls(7, 0.03)
+        return cls(15, 0.005)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from sessionward import ASGIMiddleware, Credential, Session, WSGIMiddleware
+from starlette.types import ASGIApp
+
+from sessionward import ASGIMiddleware, Backend, Credential, Session, WSGIMiddleware
 from sessionward.backends.memory import MemoryBackend
-from tests.benchmarks.measure import Effort, Result, Rounds, Row, added, alternate, microseconds, typical
+from sessionward.session import AnyBackend
+from sessionward.wsgi import WSGIApplication
+from tests.benchmarks.measure import Effort, Result, Rounds, Row, Timed, added, alternate, microseconds, typical
 from tests.benchmarks.requests import (
     FIELDS,
     SECRET,
+    Fields,
     asgi_application,
     asgi_requests,
+    with_own_cookies,
     wsgi_application,
     wsgi_requests,
 )
+
+T = TypeVar("T")
 
 
 class OnlyEnds:
@@ -29,32 +38,48 @@ class OnlyEnds:
 
 
 NAME = "pass-through in process, 8 headers, no credential"
+ENDS = "a backend that only ends sessions"
+SIGNS_IN = "one that signs users in"
+COOKIED = "the same with cookies of the application among the 8"
 
 
 def measure(effort: Effort) -> Iterator[Result]:
     with asyncio.Runner() as runner:
-        rounds = alternate(
-            {
-                "bare": asgi_requests(asgi_application, FIELDS, runner.run),
-                "ends": asgi_requests(ASGIMiddleware(asgi_application, OnlyEnds(), secrets=[SECRET]), FIELDS, runner.run),
-                "signs in": asgi_requests(ASGIMiddleware(asgi_application, MemoryBackend(), secrets=[SECRET]), FIELDS, runner.run),
-            },
-            effort,
-        )
-    yield _row("ASGI", rounds, "ends", 0.4e-6)
-    yield _row("ASGI, the backend signs users in", rounds, "signs in", 0.7e-6)
-    rounds = alternate(
-        {
-            "bare": wsgi_requests(wsgi_application, FIELDS),
-            "ends": wsgi_requests(WSGIMiddleware(wsgi_application, OnlyEnds(), secrets=[SECRET]), FIELDS),
-            "signs in": wsgi_requests(WSGIMiddleware(wsgi_application, MemoryBackend(), secrets=[SECRET]), FIELDS),
-        },
-        effort,
-    )
-    yield _row("WSGI", rounds, "ends", 0.12e-6)
-    yield _row("WSGI, the backend signs users in", rounds, "signs in", 0.3e-6)
+
+        def asgi(application: ASGIApp, fields: Fields) -> Timed:
+            return asgi_requests(application, fields, runner.run)
+
+        def door(backend: AnyBackend) -> ASGIApp:
+            return ASGIMiddleware(asgi_application, backend, secrets=[SECRET])
+
+        rounds = alternate(_sides(asgi, asgi_application, door(OnlyEnds()), door(MemoryBackend())), effort)
+    yield from _rows("ASGI", rounds, ends=0.4e-6, signs_in=0.7e-6)
+
+    def plain_door(backend: Backend) -> WSGIApplication:
+        return WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
+
+    rounds = alternate(_sides(wsgi_requests, wsgi_application, plain_door(OnlyEnds()), plain_door(MemoryBackend())), effort)
+    yield from _rows("WSGI", rounds, ends=0.12e-6, signs_in=0.3e-6)
 
 
-def _row(door: str, rounds: Rounds, ours: str, limit: float) -> Row:
+def _sides(requests: Callable[[T, Fields], Timed], bare: T, ends: T, signs_in: T) -> dict[str, Timed]:
+    cookied = with_own_cookies()
+    return {
+        "bare": requests(bare, FIELDS),
+        "ends": requests(ends, FIELDS),
+        "ends, cookied": requests(ends, cookied),
+        "signs in": requests(signs_in, FIELDS),
+        "signs in, cookied": requests(signs_in, cookied),
+    }
+
+
+def _rows(door: str, rounds: Rounds, *, ends: float, signs_in: float) -> Iterator[Row]:
+    yield _row(f"{NAME}: {door}, {ENDS}", rounds, "ends", ends)
+    yield _row(f"{COOKIED}", rounds, "ends, cookied", None)
+    yield _row(f"{NAME}: {door}, {SIGNS_IN}", rounds, "signs in", signs_in)
+    yield _row(f"{COOKIED}", rounds, "signs in, cookied", None)
+
+
+def _row(measured: str, rounds: Rounds, ours: str, limit: float | None) -> Row:
     bare = f"application alone {typical(rounds['bare'])}"
-    return Row(f"{NAME}: {door}", typical(rounds[ours]), bare, added(rounds, ours, "bare"), microseconds, limit)
+    return Row(measured, typical(rounds[ours]), bare, added(rounds, ours, "bare"), microseconds, limit)

@@ -29,19 +29,28 @@ FIELDS: Final[Fields] = (
     ("accept-encoding", "gzip, deflate, br"),
     ("referer", "https://app.example/"),
     ("connection", "keep-alive"),
-    ("cookie", "theme=dark"),
+    ("upgrade-insecure-requests", "1"),
 )
-"""Eight fields of a browser, among them a cookie of the application."""
+"""Eight fields of a browser that has no cookie yet."""
+
+
+def with_own_cookies() -> Fields:
+    """The same, with cookies of the application in place of one."""
+    return _in_place("upgrade-insecure-requests", ("cookie", "theme=dark; csrftoken=Zr4Xw0bM2nQ8uT6yL1sK9pVaHc3jEdGf"))
 
 
 def with_cookie(name: str, value: str) -> Fields:
-    """The same eight, with our cookie beside the application's."""
-    return [(key, f"{field}; {name}={value}" if key == "cookie" else field) for key, field in FIELDS]
+    """The same, with our cookie and one of the application in place of one."""
+    return _in_place("upgrade-insecure-requests", ("cookie", f"theme=dark; {name}={value}"))
 
 
 def with_header(token: str) -> Fields:
-    """The same eight, with a header token in place of one."""
-    return [("x-session-token", token) if key == "referer" else (key, field) for key, field in FIELDS]
+    """The same, with a header token in place of one."""
+    return _in_place("upgrade-insecure-requests", ("x-session-token", token))
+
+
+def _in_place(name: str, other: tuple[str, str]) -> Fields:
+    return [other if field[0] == name else field for field in FIELDS]
 
 
 # --- ASGI -------------------------------------------------------------------------------------------------------------
