@@ -40,8 +40,9 @@ class ASGIMiddleware:
         driver = async_driver(backend, deadline, is_async=abilities.is_async, blocks=abilities.blocks)
         self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
-        self._guards = not abilities.carriers
         self._cookie = policy.cookie_name
+        # What a field must hold to be worth a closer look; a cookie or a bearer of the application's own does not.
+        self._needles = {} if abilities.carriers else {b"cookie": policy.cookie_name, b"x-session-token": b"", b"authorization": b""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -51,10 +52,10 @@ class ASGIMiddleware:
                 return await _send_response(await self._door.driver(end_others(visit)), send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
-        if self._guards:
-            for name, value in scope["headers"]:
-                if name in _CREDENTIALS and self._may_be_ours(name, value):
-                    return await self._guarded(scope, receive, send)
+        needles = self._needles
+        for name, value in scope["headers"]:
+            if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
+                return await self._guarded(scope, receive, send)
         if not self._signs_in:
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
@@ -88,12 +89,6 @@ class ASGIMiddleware:
 
         return await self.app(scope, receive, sealed)
 
-    def _may_be_ours(self, name: bytes, value: bytes) -> bool:
-        """Whether a field is worth a closer look. A cookie or a bearer of the application's own is not."""
-        if name == b"cookie":
-            return value.find(self._cookie) >= 0
-        return name == b"x-session-token" or holds_own(name, value)
-
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
         await send({**message, "headers": await self._door.driver(seal(visit, _headers(message)))})
 
@@ -116,9 +111,6 @@ class ASGIMiddleware:
             await send(message)
 
         return closing
-
-
-_CREDENTIALS: Final = frozenset({b"cookie", b"authorization", b"x-session-token"})
 
 
 async def _close(backend: AnyBackend) -> None:
