@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -35,6 +35,7 @@ def opened(place: Place, kind: Kind, **options: Any) -> Iterator[SQLWorld]:
         world.clean()
         yield world
     finally:
+        _until(lambda: "sessionward connect" not in {thread.name for thread in threading.enumerate()})  # they give up later
         world.close()
 
 
@@ -93,7 +94,7 @@ def test_p7_when_all_connections_are_in_use_a_call_is_given_up(place: Place, kin
     with opened(place, kind, **options) as world:
         own, bob = world.sign_in("ann"), world.sign_in("bob")
         with world.hold("ann"):
-            waits = Thread(target=_swallow, args=(lambda: _within(world, 5 * DEADLINE).end_others(own.session),))
+            waits = threading.Thread(target=_swallow, args=(lambda: _within(world, 5 * DEADLINE).end_others(own.session),))
             waits.start()
             _until(lambda: _in_use(world, bob))
             assert_given_up(lambda: world.sessions.end_all("bob"), lambda: world.sessions.find(bob.credential))

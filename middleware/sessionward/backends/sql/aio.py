@@ -9,13 +9,12 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL
 
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.process import PlainPool
 from sessionward.backends.sql.source import Source, checked, source_of
-from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
 from sessionward.drive import Threads
@@ -33,7 +32,7 @@ class _AsyncPool(Protocol):
 
     async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R: ...
 
-    async def with_engine(self, function: Callable[[Engine], R]) -> R: ...
+    async def create_tables(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -71,7 +70,7 @@ class AsyncSQLBackend:
 
     async def create_tables(self) -> None:
         """Create what is missing of the two tables and their index. Safe to repeat, and in several workers at once."""
-        await self._pool.with_engine(create)
+        await self._pool.create_tables()
 
     async def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
@@ -153,8 +152,8 @@ class _ThreadPool:
 
         return await self._threads.run(deadline, ask)
 
-    async def with_engine(self, function: Callable[[Engine], R]) -> R:
-        return await self._threads.run(60.0, lambda: function(self._plain.engine()))
+    async def create_tables(self) -> None:
+        await self._threads.run(60.0, self._plain.create_tables)
 
     async def close(self) -> None:
         await self._threads.run(60.0, self._plain.close)

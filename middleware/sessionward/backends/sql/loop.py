@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from sessionward.backends.sql.pool import C, Pool
-from sessionward.backends.sql.source import Source, own_engine
+from sessionward.backends.sql.source import Source, create_tables, own_engine
 from sessionward.backends.sql.wire import Wire
 from sessionward.errors import BackendUnavailable
 
@@ -34,9 +34,8 @@ class LoopPool:
         # A lent connection goes back by an await, which a cancelled task would not get through.
         return await (self._to_the_end(asked) if writes or made.permits is None else asked)
 
-    async def with_engine(self, function: Callable[[Engine], R]) -> R:
-        made = self._made.get(asyncio.get_running_loop()) or await self._make()
-        return await self._to_the_end(greenlet_spawn(function, made.pool.engine))
+    async def create_tables(self) -> None:
+        await self._to_the_end(greenlet_spawn(partial(create_tables, self._source, deadline=self._deadline)))
 
     async def close(self) -> None:
         made = self._made.get(asyncio.get_running_loop())

@@ -13,7 +13,6 @@ from sqlalchemy import URL, Engine
 from sessionward.backends.sql import questions
 from sessionward.backends.sql.process import PlainPool
 from sessionward.backends.sql.source import checked, source_of
-from sessionward.backends.sql.tables import create
 from sessionward.credential import Credential
 from sessionward.session import Device, Ended, Session, user_key
 from sessionward.settings import Duration, seconds
@@ -49,7 +48,7 @@ class SQLBackend:
 
     def create_tables(self) -> None:
         """Create what is missing of the two tables and their index. Safe to repeat, and in several workers at once."""
-        create(self._pool.engine())
+        self._pool.create_tables()
 
     def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest

@@ -67,11 +67,19 @@ class _TryAgain(Exception):
         self.counts = counts
 
 
+def put_away(held: PoolProxiedConnection | Connection) -> None:
+    """Close a connection of ours for good, or give one of the user's back."""
+    if not isinstance(held, Connection):
+        held.invalidate()
+    held.close()
+
+
 class Pool:
     """Connections of one Engine, ours or the user's.
 
     Connections of ours are kept at hand between questions, last in first out, since a check-out of SQLAlchemy's pool
-    costs more than a lookup in SQLite. Whoever asks has a permit, so there are never more than the pool allows.
+    costs more than a lookup in SQLite. Whoever asks has a permit, so there are never more than the pool allows; none
+    ever rests in SQLAlchemy's pool, so our Engine needs no dispose(), for which somebody may be waiting in vain.
     """
 
     def __init__(self, engine: Engine, language: Language, *, own: bool) -> None:
@@ -79,6 +87,7 @@ class Pool:
         self._language = language
         self._own = own
         self._at_hand: deque[PoolProxiedConnection] = deque()
+        self._closed = False
 
     def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
         """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
@@ -96,11 +105,11 @@ class Pool:
                 limit.pause(pause)
 
     def close(self) -> None:
-        """Close what is idle. The user's Engine is left alone."""
+        """Close what is idle, and from now on whatever is given back. The user's Engine is left alone."""
         if self._own:
-            while self._at_hand:
-                self._at_hand.pop().close()
-            self.engine.dispose()
+            self._closed = True
+            while (held := self._pop()) is not None:
+                put_away(held)
 
     def _once(self, question: Callable[[Wire], R], limit: Limit) -> R:
         held = self._take(limit)
@@ -129,8 +138,9 @@ class Pool:
     # --- connections
 
     def _take(self, limit: Limit) -> PoolProxiedConnection | Connection:
-        if self._at_hand:
-            return self._at_hand.pop()
+        at_hand = self._pop()
+        if at_hand is not None:
+            return at_hand
         try:
             if self._own:
                 return limit.bounded(self.engine.raw_connection)
@@ -168,6 +178,14 @@ class Pool:
             held.close()
         else:
             self._at_hand.append(held)
+            if self._closed and (late := self._pop()) is not None:
+                put_away(late)
+
+    def _pop(self) -> PoolProxiedConnection | None:
+        try:
+            return self._at_hand.pop()  # looking first would be too early where there are threads
+        except IndexError:
+            return None
 
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
         """Close at driver level: whatever transaction was open there, the server ends it."""
@@ -178,8 +196,7 @@ class Pool:
 
     def _discard_all(self) -> None:
         """The others are as old as one that was found dead: the next question connects anew."""
-        while self._at_hand:
-            held = self._at_hand.pop()
+        while (held := self._pop()) is not None:
             self._discard(held, held)
 
     # --- failures

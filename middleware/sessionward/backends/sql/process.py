@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Engine
-
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.pool import C, Pool
-from sessionward.backends.sql.source import Source, own_engine
+from sessionward.backends.sql.pool import C, Pool, put_away
+from sessionward.backends.sql.source import Source, create_tables, own_engine
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.backends.sql.wire import Wire
 from sessionward.errors import BackendUnavailable
@@ -37,17 +35,15 @@ class PlainPool:
         limit = _PlainLimit(deadline, watches=writes or self._source.language.dialect is not SQLITE)
         if made.permits is None:
             return made.pool.ask(question, limit)
-        try:
-            permit = made.permits.get(timeout=deadline)
-        except Empty:
-            raise BackendUnavailable(f"all {self._size} connections were in use for {deadline:g} s") from None
+        if not made.permits.take(deadline):
+            raise BackendUnavailable(f"all {self._size} connections were in use for {deadline:g} s")
         try:
             return made.pool.ask(question, limit)
         finally:
-            made.permits.put(permit)
+            made.permits.give()
 
-    def engine(self) -> Engine:
-        return self._here().pool.engine
+    def create_tables(self) -> None:
+        create_tables(self._source, deadline=self._deadline)
 
     def close(self) -> None:
         """Close what is idle. The next question opens again."""
@@ -72,16 +68,47 @@ class PlainPool:
         if source.engine is not None:
             return _Made(Pool(source.engine, source.language, own=False), None)
         engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
-        permits: SimpleQueue[None] = SimpleQueue()
-        for _ in range(self._size):
-            permits.put(None)
-        return _Made(Pool(engine, source.language, own=True), permits)
+        return _Made(Pool(engine, source.language, own=True), _Permits(self._size))
+
+
+class _Permits:
+    """So many may work at once, first come, first served: those of the standard library let the quick starve others."""
+
+    def __init__(self, number: int) -> None:
+        self._lock = threading.Lock()
+        self._free = number
+        self._waiting: deque[threading.Lock] = deque()
+
+    def take(self, seconds: float) -> bool:
+        """Wait for a permit, so long at most; whether there was one."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.append(gate)
+        if gate.acquire(timeout=seconds):
+            return True
+        with self._lock:
+            if gate in self._waiting:
+                self._waiting.remove(gate)
+                return False
+            return True  # it was handed over at the last moment
+
+    def give(self) -> None:
+        """Hand the permit to whoever has waited longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 class _Made:
     """A pool and the process that made it. ``permits``: as many as it has connections; None for the user's Engine."""
 
-    def __init__(self, pool: Pool, permits: SimpleQueue[None] | None) -> None:
+    def __init__(self, pool: Pool, permits: _Permits | None) -> None:
         self.pool = pool
         self.permits = permits
         self.process = os.getpid()
@@ -135,4 +162,4 @@ class _PlainLimit:
 
 def _close_late(made: Future[Any]) -> None:
     if made.exception() is None:
-        made.result().close()
+        put_away(made.result())

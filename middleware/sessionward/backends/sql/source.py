@@ -13,6 +13,7 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE
 from sessionward.backends.sql.questions import STATEMENTS
+from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Language
 from sessionward.errors import ConfigurationError
 from sessionward.settings import MAX_DEADLINE, seconds
@@ -158,6 +159,18 @@ def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
     for command in _greeting(name, deadline):
         _greet(engine, command)
     return engine
+
+
+def create_tables(source: Source, *, deadline: float) -> None:
+    """Create what is missing, over the user's Engine, or over one of ours that is made for it and gone afterwards."""
+    if source.engine is not None:
+        create(source.engine)
+        return
+    engine = own_engine(source, pool_size=1, deadline=deadline)
+    try:
+        create(engine)
+    finally:
+        engine.dispose()
 
 
 def _greeting(name: str, deadline: float) -> list[str]:
