@@ -142,6 +142,15 @@ def test_the_columns_are_those_of_the_design(empty: tuple[str, Engine]) -> None:
     assert inspector.get_pk_constraint("sessionward_users")["constrained_columns"] == ["user_id"]
 
 
+def test_user_ids_are_kept_byte_for_byte(empty: tuple[str, Engine]) -> None:
+    url, engine = empty
+    create_tables(url)
+    for table in "sessionward_users", "sessionward_sessions":
+        (kept,) = [column["type"] for column in inspect(engine).get_columns(table) if column["name"] == "user_id"]
+        said = {"sqlite": "VARCHAR(255)", "postgresql": 'VARCHAR(255) COLLATE "C"', "mysql": "VARBINARY(255)"}[engine.dialect.name]
+        assert kept.compile(engine.dialect) == said
+
+
 def test_a_digest_stands_for_one_session_only(empty: tuple[str, Engine]) -> None:
     url, engine = empty
     create_tables(url)
