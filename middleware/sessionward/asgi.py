@@ -73,9 +73,9 @@ class ASGIMiddleware:
         ward = AsyncWard(self._door, scope)
         visit = ward.visit(ASGIRequest(scope))
         admission = await self._door.driver(guard(visit))
-        if isinstance(admission, Response):
-            return await self._refuse(admission, scope, receive, send)
-        if admission is Admission.WITHOUT_CREDENTIAL:
+        if admission is not _AS_IT_CAME:
+            if isinstance(admission, Response):
+                return await self._refuse(admission, scope, receive, send)
             scope = stripped_scope(scope, self._cookie)
         if visit.session is not None or self._signs_in:
             scope[ASGI_KEY] = ward
@@ -111,6 +111,9 @@ class ASGIMiddleware:
             await send(message)
 
         return closing
+
+
+_AS_IT_CAME: Final = Admission.AS_IT_CAME
 
 
 async def _close(backend: AnyBackend) -> None:

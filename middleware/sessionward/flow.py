@@ -83,26 +83,27 @@ _WHY: Final = {
 def guard(visit: Visit) -> Flow[Response | Admission]:
     """A request with a credential of ours (CONTRACT.md 4): the application sees a live session, or none at all."""
     policy = visit.policy
-    dead = False
     if policy.skip and visit.request.route().startswith(policy.skip):
-        dead = True  # costs no question, so it must open no door
-    else:
-        reading, source = _read(visit)
-        if reading is Reading.AMBIGUOUS:
-            return _refused(visit, Problem.AMBIGUOUS)
-        if isinstance(reading, Credential):
-            try:
-                session = yield from Find(reading)
-            except Exception as failure:
-                return _unavailable(visit, failure)
-            if session is not None:
-                visit.session, visit.credential = session, reading
-            dead = session is None
-        elif reading is Reading.DEAD:
-            dead = True
-        if dead and policy.settings.dead == "reject":
-            return _inactive(visit, source, "The session is unknown, expired or ended.")
-    return Admission.WITHOUT_CREDENTIAL if dead else Admission.AS_IT_CAME
+        return Admission.WITHOUT_CREDENTIAL  # costs no question, so it must open no door
+    reading, source = _read(visit)
+    if isinstance(reading, Credential):
+        try:
+            session = yield from Find(reading)
+        except Exception as failure:
+            return _unavailable(visit, failure)
+        if session is not None:
+            visit.session, visit.credential = session, reading
+            return _AS_IT_CAME
+    elif reading is Reading.AMBIGUOUS:
+        return _refused(visit, Problem.AMBIGUOUS)
+    elif reading is not Reading.DEAD:
+        return _AS_IT_CAME  # nothing of ours, or nothing that could be
+    if policy.settings.dead == "reject":
+        return _inactive(visit, source, "The session is unknown, expired or ended.")
+    return Admission.WITHOUT_CREDENTIAL
+
+
+_AS_IT_CAME: Final = Admission.AS_IT_CAME
 
 
 def seal(visit: Visit, head: Headers) -> Flow[Headers]:

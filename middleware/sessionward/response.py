@@ -136,22 +136,21 @@ _CACHING: Final = frozenset({b"cache-control", b"expires", b"surrogate-control",
 
 def sets_cookie(headers: Headers, name: bytes) -> bool:
     """Whether a response head sets the cookie ``name``."""
-    return any(_is_set_cookie(key) and _cookie_name(value) == name for key, value in headers)
+    for key, value in headers:  # noqa: SIM110 - at each response; any() takes twice as long
+        if len(key) == 10 and key.lower() == b"set-cookie" and _cookie_name(value) == name:
+            return True
+    return False
 
 
 def without_set_cookie(headers: Headers, name: bytes) -> Headers:
     """A response head without the fields that set the cookie ``name``."""
-    return [(key, value) for key, value in headers if not (_is_set_cookie(key) and _cookie_name(value) == name)]
+    return [(key, value) for key, value in headers if not (key.lower() == b"set-cookie" and _cookie_name(value) == name)]
 
 
 def with_set_cookie(headers: Headers, cookie: bytes) -> Headers:
     """A response head that also sets ``cookie``, and that no cache keeps."""
     kept = [(key, value) for key, value in headers if key.lower() not in _CACHING]
     return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
-
-
-def _is_set_cookie(key: bytes) -> bool:
-    return len(key) == 10 and key.lower() == b"set-cookie"
 
 
 def _cookie_name(set_cookie: bytes) -> bytes:

@@ -216,7 +216,7 @@ class Abilities:
 # --- the questions ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=True, unsafe_hash=True)  # not frozen: it is made for each request, and freezing costs half of it
 class Find(Step[Session | None]):
     credential: Credential
     writes: ClassVar[bool] = False

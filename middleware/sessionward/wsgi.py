@@ -69,16 +69,19 @@ class WSGIMiddleware:
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit(WSGIRequest(environ))
         admission = self._door.driver(guard(visit))
-        if isinstance(admission, Response):
-            return _respond(admission, start_response)
-        visit.request = ward.sender()  # the environ itself is not kept
-        if admission is Admission.WITHOUT_CREDENTIAL:
+        if admission is not _AS_IT_CAME:
+            if isinstance(admission, Response):
+                return _respond(admission, start_response)
             strip_environ(environ, self._policy.cookie_name)
+        visit.request = ward.sender()  # the environ itself is not kept
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
         if visit.session is not None or self._signs_in:
             environ[WSGI_KEY] = ward
         return ward.returned(self.app(environ, ward.start_response))
+
+
+_AS_IT_CAME = Admission.AS_IT_CAME
 
 
 class _Answering(Ward):
@@ -101,14 +104,18 @@ class _Answering(Ward):
 
     def start_response(self, status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
         """``start_response``, as the application sees it."""
-        visit = self.head_goes_out()
-        if visit is not None and (visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name)):
-            head = _Head(self._sealed, self._server, status, fields, exc_info)
-            if self.has_left:
-                return head.send()
-            self._waiting = head
-            return head.write
-        self._waiting = None
+        visit = self._visit
+        if visit is None:
+            self.head_is_out = True
+        else:
+            self.head_goes_out()
+            self._waiting = None
+            if visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name):
+                head = _Head(self._sealed, self._server, status, fields, exc_info)
+                if self.has_left:
+                    return head.send()
+                self._waiting = head
+                return head.write
         self.has_left = True
         return self._server(status, fields) if exc_info is None else self._server(status, fields, exc_info)
 
@@ -196,8 +203,10 @@ def _close(body: object) -> None:
 
 
 def _sets_cookie(fields: Fields, name: bytes) -> bool:
-    text = name.decode("ascii")
-    return any(len(key) == 10 and key.lower() == "set-cookie" and text in value for key, value in fields)
+    for key, value in fields:  # noqa: SIM110 - at each response; any() takes twice as long
+        if len(key) == 10 and key.lower() == "set-cookie" and name.decode("ascii") in value:
+            return True
+    return False
 
 
 def _respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:

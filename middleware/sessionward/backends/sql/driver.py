@@ -59,7 +59,6 @@ _KILLERS: Final[dict[str, Callable[[Any], None]]] = {
     "pysqlite": lambda connection: connection.interrupt(),
     "aiosqlite": _kill_aiosqlite,
     "psycopg": _kill_psycopg,
-    "psycopg_async": _kill_psycopg,
     "asyncpg": lambda connection: connection.terminate(),
     "pymysql": _kill_pymysql,
     "asyncmy": lambda connection: connection.close(),
@@ -103,7 +102,7 @@ def _say_to_asyncpg(connection: Any, script: str) -> None:
 
 def speaker(driver: str) -> Callable[[Any, str], None]:
     """How to send several commands, separated by ``; ``, in as few round trips as a driver can."""
-    return {"psycopg": _say_at_once, "psycopg_async": _say_at_once, "asyncpg": _say_to_asyncpg}.get(driver, _say_each)
+    return {"psycopg": _say_at_once, "asyncpg": _say_to_asyncpg}.get(driver, _say_each)
 
 
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01"})

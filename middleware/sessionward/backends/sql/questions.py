@@ -20,16 +20,20 @@ R = TypeVar("R")
 
 _COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
+# For a row that is found by its unique key. On tables that have not been analyzed yet, PostgreSQL would otherwise take the
+# index of live sessions, which `ended_at IS NULL` makes applicable, and walk through all of them.
+_STILL_LIVE: Final = "CASE WHEN {s}ended_at IS NULL THEN {s}expires_at END > {now}"
 _JOINED: Final = "sessionward_sessions s JOIN sessionward_users u ON u.user_id = s.user_id"
 
 STATEMENTS: Final = {
-    "find": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.digest = :digest AND s.ended_at IS NULL AND s.expires_at > {{now}}",
+    "find": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.digest = :digest AND {_STILL_LIVE.format(s='s.', now='{now}')}",
     "list": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.user_id = :user AND s.ended_at IS NULL AND s.expires_at > {{now}}"
     " ORDER BY s.issued_at DESC, s.id",
     "epoch": "SELECT epoch FROM sessionward_users WHERE user_id = :user",
     "lock_user": "SELECT epoch, raised_at, {now} FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
-    "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND {_LIVE}{{lock}}",
+    "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
+    f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
     "end_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
     "end_expired": "UPDATE sessionward_sessions SET ended_at = {now}, reason = 'expired'"

@@ -44,7 +44,6 @@ _ASYNC: Final = {
 }
 _EXTRAS: Final = {
     "psycopg": ("psycopg", "postgresql"),
-    "psycopg_async": ("psycopg", "postgresql"),
     "asyncpg": ("asyncpg", "asyncpg"),
     "pymysql": ("pymysql", "mysql"),
     "asyncmy": ("asyncmy", "mysql-async"),
