@@ -104,7 +104,7 @@ class _Patience:
     def ask(self, step: Step[Any]) -> Any:
         """Ask a plain backend."""
         left = self._left()
-        if self._within is None or left > 0.95 * self._deadline:
+        if self._within is None or left > 0.999 * self._deadline:
             return step.ask(self._backend)
         return step.ask(self._within(left))
 

@@ -62,7 +62,7 @@ def end_others(visit: Visit) -> Flow[Response]:
         session = yield from Find(reading)
         if session is None:
             return _inactive(visit, source, "The credential is well formed, but its session is unknown, expired or ended.")
-        count = yield from EndOthers(session)
+        count = int((yield from EndOthers(session)))
     except SessionEnded:  # somebody was faster, and ended ours
         return _inactive(visit, source, "The session was ended by another call at this moment.")
     except Exception as failure:
@@ -245,8 +245,9 @@ def _unsealed(policy: Policy, user: str, ticket: object) -> int:
     if not isinstance(ticket, str):
         raise UsageError(f"since is a ticket of begin(), a text, not {type(ticket).__name__}")
     epoch, _, signature = ticket.partition(".")
-    signed = f"{epoch}.{user}.{signature}".encode("utf-8", "replace")
-    if not epoch.isdecimal() or policy.ticket_signature.unsign(signed) is None:
+    value = f"{epoch}.{user}".encode("utf-8", "replace")
+    # Signed again and compared, never cut apart: a user's id may have dots in it as well.
+    if not epoch.isdecimal() or not policy.ticket_signature.verifies(value, value + b"." + signature.encode("utf-8", "replace")):
         raise StaleLogin("the ticket was not signed for this user; begin the sign-in anew")
     return int(epoch)
 

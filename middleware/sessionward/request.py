@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 Mapping = MutableMapping[str, Any]
 Fields = Sequence[tuple[bytes, bytes]]
@@ -81,10 +81,14 @@ class WSGIRequest:
         environ = self._environ
         raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         mount: str = environ.get("SCRIPT_NAME", "")
-        if raw.startswith("/"):
-            return _below(raw.partition("?")[0].encode("latin-1", "replace"), mount.encode("latin-1", "replace").decode("utf-8", "replace"))
-        path: str = environ.get("PATH_INFO", "")
-        return path.encode("latin-1", "replace")
+        inside: str = environ.get("PATH_INFO", "")
+        path = inside.encode("latin-1", "replace")
+        if not raw.startswith("/"):
+            return path
+        shown = raw.partition("?")[0].encode("latin-1", "replace")
+        if unquote_to_bytes(shown) == path:  # a proxy took the mount point off before the server saw it
+            return shown
+        return _below(shown, mount.encode("latin-1", "replace").decode("utf-8", "replace"))
 
     def client(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None
@@ -111,6 +115,7 @@ class Sender:
 
 def _below(path: bytes, mount: str) -> bytes:
     """``path`` without the mount point in front, if it stands there as a whole segment."""
+    mount = mount.rstrip("/")
     if mount:
         for prefix in (mount.encode(), quote(mount).encode()):
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b""):

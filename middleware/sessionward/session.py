@@ -20,7 +20,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias
 from uuid import UUID
 
 from sessionward.credential import Carrier, Credential
@@ -45,6 +45,10 @@ class Session:
     expires_at: datetime | None = None
     epoch: int | None = None
     credential: Credential | None = field(default=None, repr=False, compare=False)
+
+
+CLOCK_RATE: Final = 1.001
+"""How much faster a backend's clock may run than ours while it is being set right (P3 a); adjtime(3) slews by 500 ppm."""
 
 
 class Ended(int):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class Options(TypedDict, total=False):
 class Settings:
     """What the user has decided. Every default is the safe choice."""
 
-    secrets: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
     path: str = "/auth/sessions"
     """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
@@ -102,7 +102,7 @@ class Settings:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
         """From keywords as a user writes them: durations, lists, secrets as text. Tells all that is wrong at once."""
-        known = {field.name for field in fields(cls)}
+        known = {setting.name for setting in fields(cls)}
         mistakes: list[str] = []
         values: dict[str, Any] = {}
         for name, value in options.items():
@@ -170,11 +170,10 @@ _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
 def _mistakes(s: Settings) -> Iterator[str]:
     """Everything that is wrong with these settings, in words that name the way out. Never shows a secret."""
     wrong: set[str] = set()
-    for field in fields(s):
-        kinds, needed = _KINDS.get(field.name, (None, ""))
-        if kinds and type(getattr(s, field.name)) not in kinds:
-            wrong.add(field.name)
-            yield f"{field.name}: {needed} is needed"
+    for name, (kinds, needed) in _KINDS.items():
+        if type(getattr(s, name)) not in kinds:
+            wrong.add(name)
+            yield f"{name}: {needed} is needed"
     for names, check in _CHECKS:
         if wrong.isdisjoint(names):
             yield from check(s)

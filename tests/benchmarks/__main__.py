@@ -9,8 +9,13 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from pathlib import Path
 
-from tests.benchmarks import end_others, guarded, passthrough, postgresql, served, sqlite
+import psycopg
+
+from tests.benchmarks import end_others, guarded, passthrough, served, sqlite
+from tests.benchmarks import postgresql as on_postgresql
+from tests.benchmarks.databases import postgresql
 from tests.benchmarks.measure import Effort, Result, Row, table
 
 TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
@@ -18,7 +23,7 @@ TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
     "guarded": guarded.measure,
     "served": served.measure,
     "sqlite": sqlite.measure,
-    "postgresql": postgresql.measure,
+    "postgresql": on_postgresql.measure,
     "end_others": end_others.measure,
 }
 
@@ -46,9 +51,25 @@ def surroundings() -> str:
     """On what it was measured."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "psycopg", "asyncpg", "uvicorn", "starlette"))
     return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()},"
-        f" SQLite {sqlite3.sqlite_version}, {packages}."
+        f"{_processor()}, {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()},"
+        f" SQLite {sqlite3.sqlite_version}, PostgreSQL {_postgresql()}; {packages}."
     )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _postgresql() -> str:
+    with postgresql() as urls:
+        if not urls:
+            return "not there"
+        with psycopg.connect(urls[0]) as connection:
+            return str(connection.info.parameter_status("server_version"))
 
 
 if __name__ == "__main__":

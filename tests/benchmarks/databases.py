@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread
 
 import pytest
 from sqlalchemy import make_url
@@ -14,50 +14,63 @@ from tests.support.services import POSTGRESQL, fresh_database
 
 
 @contextmanager
-def postgresql() -> Iterator[str | None]:
-    """The URL of a fresh database, or None where no server answers."""
+def postgresql(number: int = 1) -> Iterator[list[str]]:
+    """The URLs of so many fresh databases; none where no server answers."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(fresh_database(POSTGRESQL))
+            urls = [stack.enter_context(fresh_database(POSTGRESQL)) for _ in range(number)]
         except (pytest.skip.Exception, pytest.fail.Exception):
-            yield None
-            return
-        yield url
+            urls = []
+        yield urls
 
 
 @contextmanager
 def counting_relay(url: str) -> Iterator[tuple[str, Callable[[], int]]]:
-    """The URL of a relay to the same database, and how many bursts of bytes its clients have sent so far."""
+    """The URL of a relay to the same database, and how often its clients have sent something so far.
+
+    Whoever waits for each answer before it sends again, as a driver does, has made so many round trips.
+    """
     target = make_url(url)
-    bursts, ports, loops = [0], [0], []
-    ready, over = threading.Event(), asyncio.Event()
+    bursts = [0]
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads: list[Thread] = []
 
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(target.host, target.port)
-        await asyncio.gather(_copy(reader, back, bursts), _copy(there, writer, None))
+    def copy(source: socket.socket, to: socket.socket, sent: list[int]) -> None:
+        while data := _received(source):
+            sent[0] += 1
+            to.sendall(data)
+        for end in (source, to):
+            _shut_down(end)
 
-    async def serve() -> None:
-        server = await asyncio.start_server(relay, "127.0.0.1", 0)
-        ports[0] = server.sockets[0].getsockname()[1]
-        loops.append(asyncio.get_running_loop())
-        ready.set()
-        await over.wait()
-        server.close()
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:  # the relay is over
+                return
+            server = socket.create_connection((target.host or "127.0.0.1", target.port or 5432))
+            for arguments in ((client, server, bursts), (server, client, [0])):
+                threads.append(Thread(target=copy, args=arguments, daemon=True))
+                threads[-1].start()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
+    accepting = Thread(target=serve, daemon=True)
+    accepting.start()
     try:
-        yield target.set(host="127.0.0.1", port=ports[0]).render_as_string(hide_password=False), lambda: bursts[0]
+        yield target.set(host="127.0.0.1", port=listener.getsockname()[1]).render_as_string(hide_password=False), lambda: bursts[0]
     finally:
-        loops[0].call_soon_threadsafe(over.set)
-        thread.join()
+        _shut_down(listener)
+        listener.close()
+        for thread in [accepting, *threads]:
+            thread.join(5)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bursts: list[int] | None) -> None:
-    while data := await reader.read(65_536):
-        if bursts is not None:
-            bursts[0] += 1
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+def _received(source: socket.socket) -> bytes:
+    try:
+        return source.recv(65_536)
+    except OSError:
+        return b""
+
+
+def _shut_down(end: socket.socket) -> None:
+    with suppress(OSError):  # the other side may have been quicker
+        end.shutdown(socket.SHUT_RDWR)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from statistics import median
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
 from sessionward.backends.sql import SQLBackend
 from sessionward.credential import Credential
 from tests.benchmarks.databases import postgresql
-from tests.benchmarks.measure import Effort, LeftOut, Result, Row, duration, ratios, times, typical
+from tests.benchmarks.measure import Effort, LeftOut, Result, Row, ratios, times, trials, typical
 from tests.benchmarks.signing import tokens
+
+Connection: TypeAlias = psycopg.Connection[Any]
 
 SESSIONS: Final = 10
 MANY: Final = 10_000
@@ -25,119 +26,110 @@ FILL: Final = (
     b" SELECT gen_random_uuid(), %s || (i %% %s)::text, sha256(gen_random_uuid()::text::bytea), now(), now(),"
     b" now() + interval '1 day', now(), CASE WHEN %s THEN now() END FROM generate_series(1, %s) AS i"
 )
+NAME: Final = "end_others on PostgreSQL"
 
 
 def measure(effort: Effort) -> Iterator[Result]:
-    with postgresql() as url:
-        if url is None:
-            yield LeftOut("end_others on PostgreSQL", "no PostgreSQL answers")
+    quick = effort.rounds < Effort.full().rounds
+    with postgresql(2) as urls:
+        if not urls:
+            yield LeftOut(NAME, "no PostgreSQL answers")
             return
-        backend = SQLBackend(url, deadline=30)
-        backend.create_tables()
-        with psycopg.connect(url, autocommit=True) as connection:
-            rounds = max(20, effort.rounds)
-            yield from _beside_the_naive_way(backend, connection, rounds)
-            yield from _many_sessions(backend, connection, max(5, effort.rounds // 3))
-            yield from _old_rows(backend, connection, rounds)
-            yield from _growth(backend, connection, rounds)
-        backend.close()
+        with psycopg.connect(urls[0], autocommit=True) as one, psycopg.connect(urls[1], autocommit=True) as other:
+            backends = [SQLBackend(url, deadline=30) for url in urls]
+            for backend in backends:
+                backend.create_tables()
+            rounds, each = (3, 10) if quick else (15, 20)
+            yield _beside_the_naive_way(backends[0], one, rounds, each)
+            yield _old_rows(backends[0], one, rounds, each)
+            yield _many_sessions(backends[0], one, 3 if quick else 15)
+            yield _growth(backends, [one, other], 100_000 if quick else 1_000_000, rounds, each)
+            for backend in backends:
+                backend.close()
 
 
-def _beside_the_naive_way(backend: SQLBackend, connection: psycopg.Connection[Any], rounds: int) -> Iterator[Result]:
-    ours: list[float] = []
-    naive: list[float] = []
-    for _ in range(rounds):
-        ours.append(_timed(_ours(backend), backend, "ours"))
-        naive.append(_timed(_naive(connection), backend, "naive"))
-    beside = f"naive find, then UPDATE {typical(naive)}"
-    yield Row(f"end_others on PostgreSQL, {SESSIONS} live sessions", typical(ours), beside, [_p50(ours, naive)], times, 2.5)
+def _beside_the_naive_way(backend: SQLBackend, connection: Connection, rounds: int, each: int) -> Row:
+    """Ten sessions, one of which ends the others: find and end, as the endpoint does."""
 
-
-def _many_sessions(backend: SQLBackend, connection: psycopg.Connection[Any], rounds: int) -> Iterator[Result]:
-    ours: list[float] = []
-    bare: list[float] = []
-    for _ in range(rounds):
-        _fill(connection, "many ", 1, MANY)
-        ours.append(_timed(_ours(backend), backend, "many 0", 1))
-        connection.execute(CLEAR, ("many 0",))
-        _fill(connection, "many ", 1, MANY)
-        token = tokens(backend, "many 0", 1)[0]
-        row = connection.execute(FIND, (Credential(token.encode()).digest,)).fetchone()
+    def naive(token: bytes) -> int:
+        row = connection.execute(FIND, (Credential(token).digest,)).fetchone()
         assert row is not None
-        began = perf_counter()
-        connection.execute(END, ("many 0", row[0]))
-        bare.append(perf_counter() - began)
-        connection.execute(CLEAR, ("many 0",))
-    yield Row(
-        f"end_others, a user with {MANY:,} sessions",
-        typical(ours),
-        f"a bare UPDATE of the same rows {typical(bare)}",
-        ratios(ours, bare),
-        times,
-        1.5,
-    )
+        return connection.execute(END, (row[1], row[0])).rowcount
+
+    found = trials({"ours": _signed_in_anew(backend, "ada", _ours(backend)), "naive": _signed_in_anew(backend, "bob", naive)}, rounds, each)
+    beside = f"a naive find, then UPDATE {typical(found['naive'])}"
+    return Row(f"{NAME}, {SESSIONS} live sessions, p50", typical(found["ours"]), beside, ratios(found["ours"], found["naive"]), times, 2.5)
 
 
-def _old_rows(backend: SQLBackend, connection: psycopg.Connection[Any], rounds: int) -> Iterator[Result]:
+def _old_rows(backend: SQLBackend, connection: Connection, rounds: int, each: int) -> Row:
     _fill(connection, "old ", 1, MANY, ended=True)
     connection.execute(b"VACUUM ANALYZE sessionward_sessions")
-    without: list[float] = []
-    beside: list[float] = []
-    for _ in range(rounds):
-        without.append(_timed(_ours(backend), backend, "new"))
-        beside.append(_timed(_ours(backend), backend, "old 0"))
-    yield Row(
-        f"end_others, {MANY:,} ended rows of old", typical(beside), f"without them {typical(without)}", [_p50(beside, without)], times, 1.3
+    ours = _ours(backend)
+    found = trials({"without": _signed_in_anew(backend, "new 0", ours), "with": _signed_in_anew(backend, "old 0", ours)}, rounds, each)
+    beside = f"without them {typical(found['without'])}"
+    return Row(
+        f"{NAME}, {MANY:,} ended rows of old, p50", typical(found["with"]), beside, ratios(found["with"], found["without"]), times, 1.3
     )
 
 
-def _growth(backend: SQLBackend, connection: psycopg.Connection[Any], rounds: int) -> Iterator[Result]:
-    connection.execute(b"TRUNCATE sessionward_sessions")
-    seconds: list[list[float]] = []
-    for rows in (10_000, 1_000_000):
-        present = connection.execute(b"SELECT count(*) FROM sessionward_sessions").fetchone()
-        assert present is not None
-        _fill(connection, "crowd ", rows // SESSIONS, rows - int(present[0]))
+def _many_sessions(backend: SQLBackend, connection: Connection, rounds: int) -> Row:
+    """Ten thousand sessions of one user, new ones each time; what is left is cleared away, and that is not timed."""
+
+    def fresh(end: Callable[[bytes], int]) -> Callable[[], float]:
+        def trial() -> float:
+            connection.execute(CLEAR, ("many 0",))
+            _fill(connection, "many ", 1, MANY)
+            connection.execute(b"VACUUM ANALYZE sessionward_sessions")
+            return _timed(end, tokens(backend, "many 0", 1)[0], MANY)
+
+        return trial
+
+    def bare(token: bytes) -> int:
+        row = connection.execute(b"SELECT id FROM sessionward_sessions WHERE digest = %s", (Credential(token).digest,)).fetchone()
+        assert row is not None
+        return connection.execute(END, ("many 0", row[0])).rowcount
+
+    found = trials({"ours": fresh(_ours(backend)), "bare": fresh(bare)}, rounds, 1)
+    beside = f"a bare UPDATE of the same rows {typical(found['bare'])}"
+    return Row(f"{NAME}, a user with {MANY:,} sessions", typical(found["ours"]), beside, ratios(found["ours"], found["bare"]), times, 1.5)
+
+
+def _growth(backends: list[SQLBackend], connections: list[Connection], large: int, rounds: int, each: int) -> Row:
+    """Two databases at once, a small one and a large one, so that both are measured at the same time."""
+    for connection, rows in zip(connections, (10_000, large), strict=True):
+        connection.execute(b"TRUNCATE sessionward_sessions")
+        _fill(connection, "crowd ", rows // SESSIONS, rows)
         connection.execute(b"VACUUM ANALYZE sessionward_sessions")
         connection.execute(b"CHECKPOINT")
-        _timed(_ours(backend), backend, "warm")
-        seconds.append([_timed(_ours(backend), backend, "crowd 1", SESSIONS) for _ in range(rounds * 2)])
-    small, large = seconds
-    yield Row("end_others, 1,000,000 rows in the table", typical(large), f"10,000 rows {typical(small)}", [_p50(large, small)], times, 1.3)
+    small, big = (_signed_in_anew(backend, "ada", _ours(backend)) for backend in backends)
+    found = trials({"small": small, "large": big}, rounds, each)
+    beside = f"with 10,000 rows {typical(found['small'])}"
+    return Row(
+        f"{NAME}, {large:,} rows in the table, p50", typical(found["large"]), beside, ratios(found["large"], found["small"]), times, 1.3
+    )
 
 
-def _p50(ours: list[float], beside: list[float]) -> float:
-    return median(ours) / median(beside)
-
-
-def _fill(connection: psycopg.Connection[Any], prefix: str, users: int, rows: int, *, ended: bool = False) -> None:
+def _fill(connection: Connection, prefix: str, users: int, rows: int, *, ended: bool = False) -> None:
     connection.execute(FILL, (prefix, users, ended, rows))
 
 
-def _timed(end: Callable[[str, bytes], int], backend: SQLBackend, user: str, sessions: int = SESSIONS) -> float:
-    """Seconds for ending the other sessions of a user, all newly signed in; signing in is not timed."""
-    digest = tokens(backend, user, sessions)[0].encode()
+def _signed_in_anew(backend: SQLBackend, user: str, end: Callable[[bytes], int]) -> Callable[[], float]:
+    """A trial: sign in, which is not timed, and end all sessions but the last."""
+    return lambda: _timed(end, tokens(backend, user, SESSIONS)[-1], SESSIONS - 1)
+
+
+def _timed(end: Callable[[bytes], int], token: str, at_least: int) -> float:
     began = perf_counter()
-    count = end(user, digest)
+    count = end(token.encode())
     took = perf_counter() - began
-    if count < sessions - 1:
-        raise AssertionError(f"{count} sessions were ended, which is not what was to be measured: {duration(took)}")
+    assert count >= at_least
     return took
 
 
-def _ours(backend: SQLBackend) -> Callable[[str, bytes], int]:
-    def end(_user: str, token: bytes) -> int:
+def _ours(backend: SQLBackend) -> Callable[[bytes], int]:
+    def end(token: bytes) -> int:
         session = backend.find(Credential(token))
         assert session is not None
         return int(backend.end_others(session))
-
-    return end
-
-
-def _naive(connection: psycopg.Connection[Any]) -> Callable[[str, bytes], int]:
-    def end(user: str, token: bytes) -> int:
-        row = connection.execute(FIND, (Credential(token).digest,)).fetchone()
-        assert row is not None
-        return connection.execute(END, (user, row[0])).rowcount
 
     return end

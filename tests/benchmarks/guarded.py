@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from uuid import uuid4
 
-from sessionward import ASGIMiddleware, Device, WSGIMiddleware
+from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential, Signature, new_token
+from sessionward.credential import Signature
 from tests.benchmarks.measure import Effort, Result, Rounds, Row, added, alternate, microseconds, typical
 from tests.benchmarks.requests import (
     SECRET,
@@ -19,6 +18,7 @@ from tests.benchmarks.requests import (
     wsgi_application,
     wsgi_requests,
 )
+from tests.benchmarks.signing import signed_in
 
 COOKIE = "__Host-session-ward"
 
@@ -26,18 +26,6 @@ COOKIE = "__Host-session-ward"
 def signed(token: str) -> str:
     """The cookie's value for a token."""
     return Signature([SECRET.encode()], "cookie").sign(token.encode()).decode()
-
-
-def signed_in(backend: MemoryBackend, others: int = 1000) -> str:
-    """The token of one live session among others."""
-    token = ""
-    for _ in range(others):
-        token = new_token()
-        digest = Credential(token.encode()).digest
-        backend.login(
-            str(uuid4()), digest, since=None, age=lambda: 0.0, replaces=None, expires_in=3600.0, device=Device(), methods=("password",)
-        )
-    return token
 
 
 NAME = "guarded request, memory backend, in process"

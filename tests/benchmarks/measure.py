@@ -93,6 +93,22 @@ def _number(work: Timed, seconds: float) -> int:
     return max(1, int(number * seconds / took))
 
 
+def trials(sides: Mapping[str, Callable[[], float]], rounds: int, each: int) -> Rounds:
+    """For work that must be prepared anew each time: a side prepares, works, and answers the seconds of the work alone.
+
+    All sides in turn, ``each`` times in a round; the figure of a round is the p50.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        found: dict[str, list[float]] = {name: [] for name in sides}
+        for turn in range(each):
+            for name in sides if turn % 2 == 0 else reversed(list(sides)):
+                found[name].append(sides[name]())
+        for name, figures in found.items():
+            seconds[name].append(median(figures))
+    return seconds
+
+
 def repeated(work: Callable[[], object]) -> Timed:
     """A plain piece of work, timed."""
 
@@ -126,7 +142,7 @@ def times(ratio: float) -> str:
 
 
 def microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.2f} us"
+    return f"{seconds * 1e6:.{3 if abs(seconds) < 1e-6 else 2}f} us"
 
 
 def duration(seconds: float) -> str:

@@ -14,34 +14,36 @@ from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential import Credential
 from tests.benchmarks.databases import counting_relay, postgresql
-from tests.benchmarks.measure import Effort, LeftOut, Result, Row, added, alternate, ratios, repeated, times, typical
+from tests.benchmarks.measure import Effort, LeftOut, Result, Row, Timed, added, alternate, ratios, repeated, times, typical
 from tests.benchmarks.requests import SECRET, asgi_application, asgi_requests, awaited, with_header, wsgi_application, wsgi_requests
-from tests.benchmarks.signing import signed_in
+from tests.benchmarks.signing import select_of_the_row, signed_in
 
-SELECT = "SELECT id, user_id, issued_at, authenticated_at, expires_at FROM sessionward_sessions WHERE digest = {} AND ended_at IS NULL"
 NAME = "guarded request on PostgreSQL, time added"
+TRIPS = "guarded request on PostgreSQL, round trips"
 
 
 def measure(effort: Effort) -> Iterator[Result]:
-    with postgresql() as url:
-        if url is None:
+    with postgresql() as urls:
+        if not urls:
             yield LeftOut(NAME, "no PostgreSQL answers")
             return
-        backend = SQLBackend(url)
+        backend = SQLBackend(urls[0])
         backend.create_tables()
         token = signed_in(backend)
-        yield from _plain(url, token, backend, effort)
-        yield from _async(url, token, effort)
+        with psycopg.connect(urls[0], autocommit=True) as connection:
+            connection.execute(b"ANALYZE")
+        yield from _plain(urls[0], token, backend, effort)
+        yield from _async(urls[0], token, effort)
         backend.close()
 
 
 def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterator[Result]:
-    digest, fields = Credential(token.encode()).digest, with_header(token)
+    digest, fields, select = Credential(token.encode()).digest, with_header(token), select_of_the_row("%s").encode()
     door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     with psycopg.connect(url, autocommit=True) as connection:
         rounds = alternate(
             {
-                "select": repeated(lambda: connection.execute(SELECT.format("%s").encode(), (digest,)).fetchone()),
+                "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
                 "bare": wsgi_requests(wsgi_application, fields),
                 "door": wsgi_requests(door, fields),
             },
@@ -53,41 +55,54 @@ def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterato
     with counting_relay(url) as (relayed, bursts):
         through = SQLBackend(relayed, pool_size=1)
         serve = wsgi_requests(WSGIMiddleware(wsgi_application, through, secrets=[SECRET]), fields)
-        serve(10)  # connected, and prepared
-        before = bursts()
-        serve(100)
-        trips = (bursts() - before) / 100
+        yield _trips("WSGI, psycopg", serve, bursts)
         through.close()
-    yield Row("guarded request on PostgreSQL, round trips: WSGI, psycopg", f"{trips:g}", "through a relay that counts", [trips], str, 1.0)
 
 
 def _async(url: str, token: str, effort: Effort) -> Iterator[Result]:
     digest, fields = Credential(token.encode()).digest, with_header(token)
+    of_asyncpg, of_psycopg = select_of_the_row("$1"), select_of_the_row("%s").encode()
     with asyncio.Runner() as runner:
         one: Any = runner.run(asyncpg.connect(url))
         other = runner.run(psycopg.AsyncConnection.connect(url, autocommit=True))
 
         async def select() -> object:
-            cursor = await other.execute(SELECT.format("%s").encode(), (digest,))
+            cursor = await other.execute(of_psycopg, (digest,))
             return await cursor.fetchone()
 
-        native = AsyncSQLBackend(url.replace("postgresql://", "postgresql+asyncpg://", 1))
-        second = AsyncSQLBackend(url)
+        def guarded(backend: AsyncSQLBackend) -> Timed:
+            return asgi_requests(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, runner.run)
+
+        backends = {driver: AsyncSQLBackend(_by(driver, url)) for driver in ("psycopg", "asyncpg")}
         rounds = alternate(
             {
-                "asyncpg": awaited(lambda: one.fetchrow(SELECT.format("$1"), digest), runner.run),
+                "asyncpg": awaited(lambda: one.fetchrow(of_asyncpg, digest), runner.run),
                 "psycopg": awaited(select, runner.run),
                 "bare": asgi_requests(asgi_application, fields, runner.run),
-                "asyncpg door": asgi_requests(ASGIMiddleware(asgi_application, native, secrets=[SECRET]), fields, runner.run),
-                "psycopg door": asgi_requests(ASGIMiddleware(asgi_application, second, secrets=[SECRET]), fields, runner.run),
+                **{f"{driver} door": guarded(backend) for driver, backend in backends.items()},
             },
             effort,
         )
-        for backend in (native, second):
+        for driver, backend in backends.items():
+            more = added(rounds, f"{driver} door", "bare")
+            beside = f"one SELECT of the row by {driver} {typical(rounds[driver])}"
+            yield Row(f"{NAME}: ASGI, {driver}", typical([median(more)]), beside, ratios(more, rounds[driver]), times, 1.5)
             runner.run(backend.close())
+            with counting_relay(url) as (relayed, bursts):
+                through = AsyncSQLBackend(_by(driver, relayed), pool_size=1)
+                yield _trips(f"ASGI, {driver}", guarded(through), bursts)
+                runner.run(through.close())
         runner.run(one.close())
         runner.run(other.close())
-    for driver in ("psycopg", "asyncpg"):
-        more = added(rounds, f"{driver} door", "bare")
-        beside = f"one SELECT of the row by {driver} {typical(rounds[driver])}"
-        yield Row(f"{NAME}: ASGI, {driver}", typical([median(more)]), beside, ratios(more, rounds[driver]), times, 1.5)
+
+
+def _by(driver: str, url: str) -> str:
+    return url.replace("postgresql://", f"postgresql+{driver}://", 1)
+
+
+def _trips(what: str, serve: Timed, bursts: Any) -> Row:
+    serve(20)  # connected, and prepared
+    before = bursts()
+    serve(100)
+    trips = (bursts() - before) / 100
+    return Row(f"{TRIPS}: {what}", f"{trips:g}", "through a relay that counts", [trips], lambda number: f"{number:g}", 1.0)

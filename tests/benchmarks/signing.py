@@ -18,6 +18,14 @@ SIGN_IN: dict[str, Any] = {
 }
 
 
+def select_of_the_row(placeholder: str) -> str:
+    """What whoever keeps sessions in a table asks in any case, and all that the bare drivers are asked here."""
+    return (
+        "SELECT id, user_id, issued_at, authenticated_at, expires_at FROM sessionward_sessions"
+        f" WHERE digest = {placeholder} AND ended_at IS NULL"
+    )
+
+
 def signed_in(backend: Any, user: str = "ada", others: int = 500) -> str:
     """The token of one live session, among sessions of others."""
     for number in range(others):

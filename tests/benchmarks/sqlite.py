@@ -15,9 +15,7 @@ from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential import Credential
 from tests.benchmarks.measure import Effort, Result, Row, added, alternate, ratios, repeated, times, typical
 from tests.benchmarks.requests import SECRET, asgi_application, asgi_requests, with_header, wsgi_application, wsgi_requests
-from tests.benchmarks.signing import signed_in
-
-SELECT = "SELECT id, user_id, issued_at, authenticated_at, expires_at FROM sessionward_sessions WHERE digest = ? AND ended_at IS NULL"
+from tests.benchmarks.signing import select_of_the_row, signed_in
 
 
 def measure(effort: Effort) -> Iterator[Result]:
@@ -27,14 +25,14 @@ def measure(effort: Effort) -> Iterator[Result]:
         backend.create_tables()
         token = signed_in(backend)
         digest = Credential(token.encode()).digest
-        fields = with_header(token)
+        fields, select = with_header(token), select_of_the_row("?")
         door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
         with closing(sqlite3.connect(path, isolation_level=None)) as connection, asyncio.Runner() as runner:
             awaited = AsyncSQLBackend(f"sqlite:///{path}")
             async_door = ASGIMiddleware(asgi_application, awaited, secrets=[SECRET])
             rounds = alternate(
                 {
-                    "select": repeated(lambda: connection.execute(SELECT, (digest,)).fetchone()),
+                    "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
                     "bare": wsgi_requests(wsgi_application, fields),
                     "door": wsgi_requests(door, fields),
                     "async bare": asgi_requests(asgi_application, fields, runner.run),

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from sessionward.credential import Credential
 from sessionward.errors import SessionEnded, StaleLogin
-from sessionward.session import Device, Ended, Session, user_key
+from sessionward.session import CLOCK_RATE, Device, Ended, Session, user_key
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class MemoryBackend:
             elif replaces is not None and replaces.user_id == user_id:
                 stale = before is None or before.expires_at <= now
             else:
-                stale = user.raised_at is not None and now - user.raised_at <= age()
+                stale = user.raised_at is not None and now - user.raised_at <= age() * CLOCK_RATE
             if stale:
                 raise StaleLogin("the user's sessions were ended after this sign-in began")
             if before is not None:

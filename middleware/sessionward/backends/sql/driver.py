@@ -70,7 +70,7 @@ def killer(driver: str) -> Callable[[Any], None]:
     kill = _KILLERS.get(driver, _kill_by_descriptor)
 
     def quietly(connection: Any) -> None:
-        with suppress(OSError, AttributeError):  # it is dead already, which is all that was wanted
+        with suppress(Exception):  # it is dead already, which is all that was wanted
             kill(connection)
 
     return quietly

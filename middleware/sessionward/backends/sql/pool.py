@@ -17,7 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.sql.dialect import MYSQL, SQLITE
 from sessionward.backends.sql.driver import Trouble, code_of, is_definite, trouble
 from sessionward.backends.sql.wire import Language, Phase, Wire
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
@@ -45,6 +45,10 @@ class Limit(Protocol):
 
     def connected(self, kill: Callable[[], None]) -> None:
         """From now on, break off by killing the connection."""
+        ...
+
+    def give_back(self, close: Callable[[], None], kill: Callable[[], None]) -> None:
+        """Give a lent connection back, which may take a word with its server, in the time that is left."""
         ...
 
     def call_off(self) -> bool:
@@ -88,6 +92,8 @@ class Pool:
         self._own = own
         self._at_hand: deque[PoolProxiedConnection] = deque()
         self._closed = False
+        # Whether lending and giving back a connection of the user's Engine may take a word with its server.
+        self._talks = language.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
 
     def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
         """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
@@ -115,13 +121,14 @@ class Pool:
         held = self._take(limit)
         connection = held.connection if isinstance(held, Connection) else held
         wire = Wire(connection.dbapi_connection, self._language, limit.left)
-        limit.connected(partial(self._language.kill, connection.driver_connection))
+        kill = partial(self._language.kill, connection.driver_connection)
         try:
+            limit.connected(kill)
             answer = question(wire)
         except BaseException as failure:
             in_time = limit.call_off()
             if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
-                self._give_back(held)  # a decision of ours; its transaction has been rolled back
+                self._give_back(held, limit, kill)  # a decision of ours; its transaction has been rolled back
                 raise
             kind = self._kind(failure, connection.dbapi_connection)
             wire.abandon()
@@ -130,7 +137,7 @@ class Pool:
                 raise
             raise self._meaning(failure, kind, wire.phase, in_time, limit) from failure
         if limit.call_off():
-            self._give_back(held)
+            self._give_back(held, limit, kill)
         else:  # the deadline came when the answer was here already: it is true, but the connection is gone
             self._discard(held, connection)
         return answer
@@ -169,13 +176,14 @@ class Pool:
     def _may_wait(self) -> bool:
         """Whether the user's Engine may wait, for a connection that is in use or for a server."""
         pool = self.engine.pool
-        if isinstance(pool, QueuePool):
-            return pool.checkedin() == 0
-        return self._language.dialect is not SQLITE
+        if isinstance(pool, QueuePool) and (pool.checkedin() == 0 or self._talks):
+            return True
+        return not isinstance(pool, QueuePool) and self._language.dialect is not SQLITE
 
-    def _give_back(self, held: PoolProxiedConnection | Connection) -> None:
+    def _give_back(self, held: PoolProxiedConnection | Connection, limit: Limit, kill: Callable[[], None]) -> None:
         if isinstance(held, Connection):
-            held.close()
+            with suppress(Exception):  # whatever becomes of the connection, the answer stands
+                limit.give_back(held.close, kill) if self._talks else held.close()
         else:
             self._at_hand.append(held)
             if self._closed and (late := self._pop()) is not None:

@@ -7,8 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.pool import C, Pool, put_away
@@ -20,6 +22,17 @@ from sessionward.errors import BackendUnavailable
 R = TypeVar("R")
 
 
+_pools: Final[WeakSet[PlainPool]] = WeakSet()
+
+
+def _renew() -> None:
+    for pool in list(_pools):
+        pool.renew_lock()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
 class PlainPool:
     """Connections of one process; a forked child makes its own and leaves the parent's alone."""
 
@@ -29,6 +42,11 @@ class PlainPool:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._made: _Made | None = None
+        _pools.add(self)
+
+    def renew_lock(self) -> None:
+        """In a forked child: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
         made = self._here()
@@ -152,6 +170,18 @@ class _PlainLimit:
     def connected(self, kill: Callable[[], None]) -> None:
         if self._watches:
             self._key = watchdog().watch(self._ends, kill)
+
+    def give_back(self, close: Callable[[], None], kill: Callable[[], None]) -> None:  # noqa: ARG002 - a thread waits for it
+        given: Future[None] = Future()
+
+        def run() -> None:
+            with suppress(Exception):
+                close()
+            given.set_result(None)
+
+        threading.Thread(target=run, name="sessionward give back", daemon=True).start()
+        with suppress(TimeoutError):
+            given.result(self.left())
 
     def call_off(self) -> bool:
         return watchdog().call_off(self._key) if self._watches else True

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from sessionward.backends.sql.wire import Wire
 from sessionward.errors import SessionEnded, SessionwardError, StaleLogin, UsageError
-from sessionward.session import Device, Ended, Session
+from sessionward.session import CLOCK_RATE, Device, Ended, Session
 
 R = TypeVar("R")
 
@@ -54,9 +54,6 @@ BATCH: Final = 1000
 
 NOBODY: Final = UUID(int=0)
 """No session has this id."""
-
-CLOCK_RATE: Final = 1.001
-"""How much faster the database's clock may run than ours while it is being set right; adjtime(3) slews by 500 ppm."""
 
 _User = tuple[int, datetime | None, datetime]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Condition, Thread
 from time import monotonic
 from typing import Final, TypeAlias
@@ -30,9 +31,10 @@ class Watchdog:
         with self._changed:
             self._next += 1
             self._entries[self._next] = (at, call)
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="sessionward watchdog", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = Thread(target=self._run, name="sessionward watchdog", daemon=True)
+                thread.start()
+                self._thread = thread
             elif at < self._wakes_at:
                 self._changed.notify()
             return self._next
@@ -49,7 +51,8 @@ class Watchdog:
                 for key, (at, call) in list(self._entries.items()):
                     if at <= now:
                         del self._entries[key]
-                        call()  # under the lock: nobody can have called it off and gone on meanwhile
+                        with suppress(Exception):  # one that fails must not end the watch over all others
+                            call()  # under the lock: nobody can have called it off and gone on meanwhile
                 self._wakes_at = min((at for at, _ in self._entries.values()), default=float("inf"))
                 wait = None if self._wakes_at == float("inf") else self._wakes_at - monotonic()
                 if wait is None or wait > 0:
