@@ -86,11 +86,15 @@ def alternate(sides: Mapping[str, Timed], effort: Effort) -> Rounds:
 
 
 def _number(work: Timed, seconds: float) -> int:
-    """How often a piece of work fits into so many seconds. Warms up what there is to warm."""
-    number = 1
-    while (took := work(number)) < seconds / 4:
-        number = number * 2 if took <= 0 else max(number * 2, min(number * 20, int(number * seconds / took / 4)))
-    return max(1, int(number * seconds / took))
+    """How often a piece of work, with all that it needs and that is not timed, fits into so many seconds. Warms up."""
+    number, took = 1, 0.0
+    while True:
+        began = perf_counter()
+        work(number)
+        took = perf_counter() - began
+        if took >= seconds / 4:
+            return max(1, int(number * seconds / took))
+        number = max(number * 2, min(number * 20, int(number * seconds / took / 4)))
 
 
 def trials(sides: Mapping[str, Callable[[], float]], rounds: int, each: int) -> Rounds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from tests.benchmarks.requests import (
     Fields,
     asgi_application,
     asgi_requests,
+    event_loop,
     with_own_cookies,
     wsgi_application,
     wsgi_requests,
@@ -44,10 +44,10 @@ COOKIED = "the same with cookies of the application among the 8"
 
 
 def measure(effort: Effort) -> Iterator[Result]:
-    with asyncio.Runner() as runner:
+    with event_loop() as run:
 
         def asgi(application: ASGIApp, fields: Fields) -> Timed:
-            return asgi_requests(application, fields, runner.run)
+            return asgi_requests(application, fields, run)
 
         def door(backend: AnyBackend) -> ASGIApp:
             return ASGIMiddleware(asgi_application, backend, secrets=[SECRET])

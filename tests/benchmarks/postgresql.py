@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
@@ -15,7 +14,17 @@ from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential import Credential
 from tests.benchmarks.databases import counting_relay, postgresql
 from tests.benchmarks.measure import Effort, LeftOut, Result, Row, Timed, added, alternate, ratios, repeated, times, typical
-from tests.benchmarks.requests import SECRET, asgi_application, asgi_requests, awaited, with_header, wsgi_application, wsgi_requests
+from tests.benchmarks.requests import (
+    SECRET,
+    asgi_application,
+    asgi_requests,
+    awaited,
+    event_loop,
+    signed_in_application,
+    with_header,
+    wsgi_application,
+    wsgi_requests,
+)
 from tests.benchmarks.signing import select_of_the_row, signed_in
 
 NAME = "guarded request on PostgreSQL, time added"
@@ -39,6 +48,7 @@ def measure(effort: Effort) -> Iterator[Result]:
 
 def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterator[Result]:
     digest, fields, select = Credential(token.encode()).digest, with_header(token), select_of_the_row("%s").encode()
+    wsgi_requests(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
     door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     with psycopg.connect(url, autocommit=True) as connection:
         rounds = alternate(
@@ -62,23 +72,23 @@ def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterato
 def _async(url: str, token: str, effort: Effort) -> Iterator[Result]:
     digest, fields = Credential(token.encode()).digest, with_header(token)
     of_asyncpg, of_psycopg = select_of_the_row("$1"), select_of_the_row("%s").encode()
-    with asyncio.Runner() as runner:
-        one: Any = runner.run(asyncpg.connect(url))
-        other = runner.run(psycopg.AsyncConnection.connect(url, autocommit=True))
+    with event_loop() as run:
+        one: Any = run(asyncpg.connect(url))
+        other = run(psycopg.AsyncConnection.connect(url, autocommit=True))
 
         async def select() -> object:
             cursor = await other.execute(of_psycopg, (digest,))
             return await cursor.fetchone()
 
         def guarded(backend: AsyncSQLBackend) -> Timed:
-            return asgi_requests(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, runner.run)
+            return asgi_requests(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, run)
 
         backends = {driver: AsyncSQLBackend(_by(driver, url)) for driver in ("psycopg", "asyncpg")}
         rounds = alternate(
             {
-                "asyncpg": awaited(lambda: one.fetchrow(of_asyncpg, digest), runner.run),
-                "psycopg": awaited(select, runner.run),
-                "bare": asgi_requests(asgi_application, fields, runner.run),
+                "asyncpg": awaited(lambda: one.fetchrow(of_asyncpg, digest), run),
+                "psycopg": awaited(select, run),
+                "bare": asgi_requests(asgi_application, fields, run),
                 **{f"{driver} door": guarded(backend) for driver, backend in backends.items()},
             },
             effort,
@@ -87,13 +97,13 @@ def _async(url: str, token: str, effort: Effort) -> Iterator[Result]:
             more = added(rounds, f"{driver} door", "bare")
             beside = f"one SELECT of the row by {driver} {typical(rounds[driver])}"
             yield Row(f"{NAME}: ASGI, {driver}", typical([median(more)]), beside, ratios(more, rounds[driver]), times, 1.5)
-            runner.run(backend.close())
+            run(backend.close())
             with counting_relay(url) as (relayed, bursts):
                 through = AsyncSQLBackend(_by(driver, relayed), pool_size=1)
                 yield _trips(f"ASGI, {driver}", guarded(through), bursts)
-                runner.run(through.close())
-        runner.run(one.close())
-        runner.run(other.close())
+                run(through.close())
+        run(one.close())
+        run(other.close())
 
 
 def _by(driver: str, url: str) -> str:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import repeat
+from threading import Thread
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import sessionward
 from sessionward.wsgi import Environ, StartResponse, WSGIApplication
 from tests.benchmarks.measure import Timed
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
+
+Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Has a coroutine run by a loop, and waits for what it returns."""
 
 BATCH: Final = 20
 """Requests that are made at a time."""
@@ -51,6 +57,20 @@ def with_header(token: str) -> Fields:
 
 def _in_place(name: str, other: tuple[str, str]) -> Fields:
     return [other if field[0] == name else field for field in FIELDS]
+
+
+@contextmanager
+def event_loop() -> Iterator[Run]:
+    """A loop that runs all the while, as under a server: anyio gives up its threads with the task that a loop was started for."""
+    loop, over = asyncio.new_event_loop(), asyncio.Event()
+    thread = Thread(target=loop.run_until_complete, args=(over.wait(),))
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result()
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
 
 
 # --- ASGI -------------------------------------------------------------------------------------------------------------
@@ -92,7 +112,7 @@ async def _send(message: Message) -> None:
     return None
 
 
-def asgi_requests(application: ASGIApp, fields: Fields, run: Callable[[Any], float]) -> Timed:
+def asgi_requests(application: ASGIApp, fields: Fields, run: Run) -> Timed:
     """Serve so many requests one after another. Each has a scope of its own, as from a server; making it is not timed."""
 
     async def serve(number: int) -> float:
@@ -116,7 +136,7 @@ def _batches(number: int) -> Iterator[int]:
         yield rest
 
 
-def awaited(work: Callable[[], Any], run: Callable[[Any], float]) -> Timed:
+def awaited(work: Callable[[], Any], run: Run) -> Timed:
     """A piece of work that is awaited, timed."""
 
     async def repeated(number: int) -> float:
@@ -126,21 +146,6 @@ def awaited(work: Callable[[], Any], run: Callable[[Any], float]) -> Timed:
         return perf_counter() - began
 
     return lambda number: run(repeated(number))
-
-
-def ask(application: ASGIApp, scope: Scope) -> int:
-    """The status that an application answers."""
-    heads: list[Message] = []
-
-    async def send(message: Message) -> None:
-        heads.append(message)
-
-    asyncio.run(_once(application, scope, send))
-    return int(heads[0]["status"])
-
-
-async def _once(application: ASGIApp, scope: Scope, send: Send) -> None:
-    await application(dict(scope), _receive, send)
 
 
 # --- WSGI -------------------------------------------------------------------------------------------------------------
@@ -175,6 +180,12 @@ def environ_of(fields: Fields) -> Environ:
 def wsgi_application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
+
+
+def signed_in_application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """For a look before measuring: what is measured must be a live session."""
+    assert sessionward.of(environ).session is not None
+    return wsgi_application(environ, start_response)
 
 
 def _write(data: bytes, /) -> None: ...

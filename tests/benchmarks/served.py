@@ -25,7 +25,7 @@ def measure(effort: Effort) -> Iterator[Result]:
     if shutil.which("wrk") is None:
         yield LeftOut(NAME, "wrk is not installed")
         return
-    rounds, seconds = (7, 3) if effort.rounds > 10 else (3, 1)
+    rounds, seconds = (25, 1) if effort.rounds >= Effort.full().rounds else (5, 1)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         ports = {name: stack.enter_context(served(_command(name), log=Path(folder) / name, cwd=ROOT)).port for name in ("bare", "guarded")}
         token = _sign_in(ports["guarded"])

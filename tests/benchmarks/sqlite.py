@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +13,16 @@ from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential import Credential
 from tests.benchmarks.measure import Effort, Result, Row, added, alternate, ratios, repeated, times, typical
-from tests.benchmarks.requests import SECRET, asgi_application, asgi_requests, with_header, wsgi_application, wsgi_requests
+from tests.benchmarks.requests import (
+    SECRET,
+    asgi_application,
+    asgi_requests,
+    event_loop,
+    signed_in_application,
+    with_header,
+    wsgi_application,
+    wsgi_requests,
+)
 from tests.benchmarks.signing import select_of_the_row, signed_in
 
 
@@ -26,8 +34,9 @@ def measure(effort: Effort) -> Iterator[Result]:
         token = signed_in(backend)
         digest = Credential(token.encode()).digest
         fields, select = with_header(token), select_of_the_row("?")
+        wsgi_requests(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
         door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection, asyncio.Runner() as runner:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection, event_loop() as run:
             awaited = AsyncSQLBackend(f"sqlite:///{path}")
             async_door = ASGIMiddleware(asgi_application, awaited, secrets=[SECRET])
             rounds = alternate(
@@ -35,12 +44,12 @@ def measure(effort: Effort) -> Iterator[Result]:
                     "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
                     "bare": wsgi_requests(wsgi_application, fields),
                     "door": wsgi_requests(door, fields),
-                    "async bare": asgi_requests(asgi_application, fields, runner.run),
-                    "async door": asgi_requests(async_door, fields, runner.run),
+                    "async bare": asgi_requests(asgi_application, fields, run),
+                    "async door": asgi_requests(async_door, fields, run),
                 },
                 effort,
             )
-            runner.run(awaited.close())
+            run(awaited.close())
         backend.close()
     beside = f"one SELECT of the row by sqlite3 {typical(rounds['select'])}"
     for name, ours, bare, limit in (("WSGI", "door", "bare", 6.0), ("ASGI, one hop to a thread", "async door", "async bare", None)):
