@@ -34,6 +34,10 @@ class Effort:
     def quick(cls) -> Effort:
         return cls(15, 0.005)
 
+    def longer(self) -> Effort:
+        """For work that waits for others: whom the scheduler puts on which core takes some milliseconds to settle."""
+        return Effort(max(5, self.rounds // 5), self.seconds * 10)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -113,14 +117,21 @@ def trials(sides: Mapping[str, Callable[[], float]], rounds: int, each: int) -> 
     return seconds
 
 
+def p50(seconds: Sequence[float]) -> float:
+    """For work that waits for others: the sum as it would be if each piece had taken as long as the middle one."""
+    return median(seconds) * len(seconds)
+
+
 def repeated(work: Callable[[], object]) -> Timed:
-    """A plain piece of work, timed."""
+    """A plain piece of work that waits for others, timed."""
 
     def timed(number: int) -> float:
-        began = perf_counter()
+        seconds: list[float] = []
         for _ in range(number):
+            began = perf_counter()
             work()
-        return perf_counter() - began
+            seconds.append(perf_counter() - began)
+        return p50(seconds)
 
     return timed
 

@@ -17,13 +17,13 @@ from tests.benchmarks.measure import Effort, LeftOut, Result, Row, Timed, added,
 from tests.benchmarks.requests import (
     SECRET,
     asgi_application,
-    asgi_requests,
+    asgi_requests_that_wait,
     awaited,
     event_loop,
     signed_in_application,
     with_header,
     wsgi_application,
-    wsgi_requests,
+    wsgi_requests_that_wait,
 )
 from tests.benchmarks.signing import select_of_the_row, signed_in
 
@@ -48,23 +48,23 @@ def measure(effort: Effort) -> Iterator[Result]:
 
 def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterator[Result]:
     digest, fields, select = Credential(token.encode()).digest, with_header(token), select_of_the_row("%s").encode()
-    wsgi_requests(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
+    wsgi_requests_that_wait(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
     door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     with psycopg.connect(url, autocommit=True) as connection:
         rounds = alternate(
             {
                 "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
-                "bare": wsgi_requests(wsgi_application, fields),
-                "door": wsgi_requests(door, fields),
+                "bare": wsgi_requests_that_wait(wsgi_application, fields),
+                "door": wsgi_requests_that_wait(door, fields),
             },
-            effort,
+            effort.longer(),
         )
     more = added(rounds, "door", "bare")
     beside = f"one SELECT of the row by psycopg {typical(rounds['select'])}"
     yield Row(f"{NAME}: WSGI, psycopg", typical([median(more)]), beside, ratios(more, rounds["select"]), times, 1.5)
     with counting_relay(url) as (relayed, bursts):
         through = SQLBackend(relayed, pool_size=1)
-        serve = wsgi_requests(WSGIMiddleware(wsgi_application, through, secrets=[SECRET]), fields)
+        serve = wsgi_requests_that_wait(WSGIMiddleware(wsgi_application, through, secrets=[SECRET]), fields)
         yield _trips("WSGI, psycopg", serve, bursts)
         through.close()
 
@@ -81,17 +81,17 @@ def _async(url: str, token: str, effort: Effort) -> Iterator[Result]:
             return await cursor.fetchone()
 
         def guarded(backend: AsyncSQLBackend) -> Timed:
-            return asgi_requests(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, run)
+            return asgi_requests_that_wait(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, run)
 
         backends = {driver: AsyncSQLBackend(_by(driver, url)) for driver in ("psycopg", "asyncpg")}
         rounds = alternate(
             {
                 "asyncpg": awaited(lambda: one.fetchrow(of_asyncpg, digest), run),
                 "psycopg": awaited(select, run),
-                "bare": asgi_requests(asgi_application, fields, run),
+                "bare": asgi_requests_that_wait(asgi_application, fields, run),
                 **{f"{driver} door": guarded(backend) for driver, backend in backends.items()},
             },
-            effort,
+            effort.longer(),
         )
         for driver, backend in backends.items():
             more = added(rounds, f"{driver} door", "bare")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from threading import Thread
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sessionward
 from sessionward.wsgi import Environ, StartResponse, WSGIApplication
-from tests.benchmarks.measure import Timed
+from tests.benchmarks.measure import Timed, p50
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 
@@ -125,7 +125,22 @@ def asgi_requests(application: ASGIApp, fields: Fields, run: Run) -> Timed:
             seconds += perf_counter() - began
         return seconds
 
-    return lambda number: run(serve(number))
+    return lambda number: float(run(serve(number)))
+
+
+def asgi_requests_that_wait(application: ASGIApp, fields: Fields, run: Run) -> Timed:
+    """The same for requests that wait for others: one at a time, by their p50."""
+
+    async def serve(number: int) -> float:
+        seconds: list[float] = []
+        for _ in range(number):
+            scope = scope_of(fields)
+            began = perf_counter()
+            await application(scope, _receive, _send)
+            seconds.append(perf_counter() - began)
+        return p50(seconds)
+
+    return lambda number: float(run(serve(number)))
 
 
 def _batches(number: int) -> Iterator[int]:
@@ -136,16 +151,18 @@ def _batches(number: int) -> Iterator[int]:
         yield rest
 
 
-def awaited(work: Callable[[], Any], run: Run) -> Timed:
-    """A piece of work that is awaited, timed."""
+def awaited(work: Callable[[], Awaitable[object]], run: Run) -> Timed:
+    """A piece of work that waits for others in async colour, timed."""
 
-    async def repeated(number: int) -> float:
-        began = perf_counter()
+    async def timed(number: int) -> float:
+        seconds: list[float] = []
         for _ in range(number):
+            began = perf_counter()
             await work()
-        return perf_counter() - began
+            seconds.append(perf_counter() - began)
+        return p50(seconds)
 
-    return lambda number: run(repeated(number))
+    return lambda number: float(run(timed(number)))
 
 
 # --- WSGI -------------------------------------------------------------------------------------------------------------
@@ -196,7 +213,7 @@ def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any =
 
 
 def wsgi_requests(application: WSGIApplication, fields: Fields) -> Timed:
-    """The same; each body is read and closed, as a server does."""
+    """The same as under ASGI; each body is read and closed, as a server does."""
 
     def serve(number: int) -> float:
         seconds = 0.0
@@ -204,12 +221,32 @@ def wsgi_requests(application: WSGIApplication, fields: Fields) -> Timed:
             environs = [environ_of(fields) for _ in range(size)]
             began = perf_counter()
             for environ in environs:
-                body = application(environ, _start_response)
-                for _ in body:
-                    pass
-                if hasattr(body, "close"):
-                    body.close()
+                _serve(application, environ)
             seconds += perf_counter() - began
         return seconds
 
     return serve
+
+
+def wsgi_requests_that_wait(application: WSGIApplication, fields: Fields) -> Timed:
+    """The same for requests that wait for others: one at a time, by their p50."""
+
+    def serve(number: int) -> float:
+        seconds: list[float] = []
+        for _ in range(number):
+            environ = environ_of(fields)
+            began = perf_counter()
+            _serve(application, environ)
+            seconds.append(perf_counter() - began)
+        return p50(seconds)
+
+    return serve
+
+
+def _serve(application: WSGIApplication, environ: Environ) -> None:
+    body = application(environ, _start_response)
+    for _ in body:
+        pass
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()

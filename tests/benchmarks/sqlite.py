@@ -16,12 +16,12 @@ from tests.benchmarks.measure import Effort, Result, Row, added, alternate, rati
 from tests.benchmarks.requests import (
     SECRET,
     asgi_application,
-    asgi_requests,
+    asgi_requests_that_wait,
     event_loop,
     signed_in_application,
     with_header,
     wsgi_application,
-    wsgi_requests,
+    wsgi_requests_that_wait,
 )
 from tests.benchmarks.signing import select_of_the_row, signed_in
 
@@ -34,7 +34,7 @@ def measure(effort: Effort) -> Iterator[Result]:
         token = signed_in(backend)
         digest = Credential(token.encode()).digest
         fields, select = with_header(token), select_of_the_row("?")
-        wsgi_requests(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
+        wsgi_requests_that_wait(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
         door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
         with closing(sqlite3.connect(path, isolation_level=None)) as connection, event_loop() as run:
             awaited = AsyncSQLBackend(f"sqlite:///{path}")
@@ -42,12 +42,12 @@ def measure(effort: Effort) -> Iterator[Result]:
             rounds = alternate(
                 {
                     "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
-                    "bare": wsgi_requests(wsgi_application, fields),
-                    "door": wsgi_requests(door, fields),
-                    "async bare": asgi_requests(asgi_application, fields, run),
-                    "async door": asgi_requests(async_door, fields, run),
+                    "bare": wsgi_requests_that_wait(wsgi_application, fields),
+                    "door": wsgi_requests_that_wait(door, fields),
+                    "async bare": asgi_requests_that_wait(asgi_application, fields, run),
+                    "async door": asgi_requests_that_wait(async_door, fields, run),
                 },
-                effort,
+                effort.longer(),
             )
             run(awaited.close())
         backend.close()
