@@ -59,6 +59,10 @@ class ASGIMiddleware:
         if not self._signs_in:
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
+        return await self.app(scope, receive, self._sealing(ward, send))
+
+    def _sealing(self, ward: AsyncWard, send: Send) -> Send:
+        """The ``send`` of a request that came without a credential. (Not in ``__call__``: a closure's cells would slow all of it.)"""
 
         def sealed(message: Message) -> Awaitable[None]:
             if message["type"] in HEADS:
@@ -67,7 +71,7 @@ class ASGIMiddleware:
                     return self._send_sealed(visit, message, send)
             return send(message)
 
-        return await self.app(scope, receive, sealed)
+        return sealed
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
