@@ -54,7 +54,8 @@ def main(kind: str, number: str, target: str) -> None:
     elif kind == "waitress":
         import waitress  # type: ignore[import-untyped]
 
-        waitress.serve(app, sockets=[socket.socket(fileno=fd)], threads=4, _quiet=True)
+        # By itself it holds 16 MiB of an answer for a client that reads slowly; what is watched here is our memory, not its.
+        waitress.serve(app, sockets=[socket.socket(fileno=fd)], threads=4, outbuf_high_watermark=2**20, _quiet=True)
     elif kind == "wsgiref":
         server = _Threading(("127.0.0.1", 0), _Quiet, bind_and_activate=False)
         server.socket.close()
