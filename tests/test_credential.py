@@ -69,6 +69,12 @@ UNICODE_BLANKS = [chr(n) for n in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0
         pytest.param(b"XEmSyVZEMEhEmTyIx1QrwZxf6B00wdJr", id="a check padded with zeros"),
     ],
 )
+def unsigned(signature: Signature, signed: bytes) -> bytes | None:
+    """The value inside, or None where this signature does not recognise it."""
+    value = signed.rpartition(b".")[0]
+    return value if signature.verifies(value, signed) else None
+
+
 def test_golden_tokens_have_the_form_of_ours(token: bytes) -> None:
     assert is_token(token)
 
@@ -237,7 +243,7 @@ def test_signatures_are_those_of_itsdangerous_byte_for_byte(key: bytes, value: b
     standard = Signer(key, f"sessionward.{purpose}.v1:{audience}".encode(), key_derivation="hmac", digest_method=sha256)
     ours = Signature([key], purpose, audience)
     assert ours.sign(value) == standard.sign(value)
-    assert ours.unsign(standard.sign(value)) == value
+    assert unsigned(ours, standard.sign(value)) == value
     assert standard.unsign(ours.sign(value)) == value
 
 
@@ -245,10 +251,10 @@ def test_the_newest_secret_signs_and_the_older_ones_verify_until_they_are_droppe
     new, old = SECRET.encode(), OLD_SECRET.encode()
     before, during, after = Signature([old], "cookie"), Signature([new, old], "cookie"), Signature([new], "cookie")
     assert during.sign(TOKEN) == after.sign(TOKEN) != before.sign(TOKEN)
-    assert during.unsign(before.sign(TOKEN)) == TOKEN
-    assert during.unsign(after.sign(TOKEN)) == TOKEN
-    assert after.unsign(before.sign(TOKEN)) is None
-    assert before.unsign(during.sign(TOKEN)) is None
+    assert unsigned(during, before.sign(TOKEN)) == TOKEN
+    assert unsigned(during, after.sign(TOKEN)) == TOKEN
+    assert unsigned(after, before.sign(TOKEN)) is None
+    assert unsigned(before, during.sign(TOKEN)) is None
 
 
 @pytest.mark.parametrize(
@@ -261,13 +267,13 @@ def test_the_newest_secret_signs_and_the_older_ones_verify_until_they_are_droppe
     ],
 )
 def test_what_was_signed_for_something_else_proves_nothing(other: Signature) -> None:
-    assert SIGNATURE.unsign(SIGNED) == TOKEN
-    assert other.unsign(SIGNED) is None
+    assert unsigned(SIGNATURE, SIGNED) == TOKEN
+    assert unsigned(other, SIGNED) is None
 
 
 @pytest.mark.parametrize("cut", range(len(SIGNED)))
 def test_a_truncated_signature_proves_nothing(cut: int) -> None:
-    assert SIGNATURE.unsign(SIGNED[:cut]) is None
+    assert unsigned(SIGNATURE, SIGNED[:cut]) is None
 
 
 def other_spellings() -> list[bytes]:
@@ -282,7 +288,7 @@ def test_only_the_one_spelling_of_a_signature_is_taken() -> None:
     spellings = other_spellings()
     assert len(spellings) >= 4, "these are signatures to itsdangerous itself"
     for spelling in spellings:
-        assert SIGNATURE.unsign(spelling) is None
+        assert unsigned(SIGNATURE, spelling) is None
         assert read(cookie(spelling)) == (Reading.DEAD, Source.COOKIE)
 
 

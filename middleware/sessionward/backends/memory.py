@@ -66,8 +66,8 @@ class MemoryBackend:
         age: Callable[[], float],
         replaces: Session | None,
         expires_in: float,
-        device: Device,  # noqa: ARG002 - nothing here shows it yet
-        methods: Sequence[str],  # noqa: ARG002
+        device: Device,  # noqa: ARG002 - nothing here shows it
+        methods: Sequence[str],  # noqa: ARG002 - nothing here shows them
     ) -> Session:
         with self._lock:
             now = self._clock()

@@ -1,0 +1,114 @@
+"""Connections that are lent to us, by a user's Engine or across a fork: no wait of theirs outlasts our deadline or spoils an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
+
+from sessionward import BackendUnavailable, Credential, Device
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from tests.support.core import TOKEN
+
+DEADLINE = 0.3
+PATIENCE = 20.0
+"""Seconds. Only a test that fails waits so long."""
+SIGN_IN: dict[str, Any] = {"since": None, "age": lambda: -1.0, "replaces": None, "expires_in": 60.0, "methods": ()}
+
+
+def digest(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+@pytest.fixture
+def engine(sqlite_url: str) -> Iterator[Engine]:
+    """An Engine that asks its server before it lends, as many in the field do."""
+    engine = create_engine(sqlite_url, pool_pre_ping=True)
+    yield engine
+    engine.dispose()
+
+
+def sign_in(backend: SQLBackend, number: int) -> Any:
+    return backend.login("ada", digest(number), device=Device(), **SIGN_IN)
+
+
+def test_p7_a_lent_connection_whose_check_out_falls_silent_is_given_up_within_the_deadline(engine: Engine) -> None:
+    backend, over = SQLBackend(engine, deadline=DEADLINE), threading.Event()
+    backend.create_tables()
+    event.listen(engine, "checkout", lambda *_: over.wait(PATIENCE))
+    try:
+        with pytest.raises(BackendUnavailable, match="no connection within"):
+            backend.find(Credential(TOKEN))
+        assert not over.is_set()
+    finally:
+        over.set()
+
+
+def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up_the_answer(engine: Engine) -> None:
+    backend, over, asked = SQLBackend(engine, deadline=DEADLINE), threading.Event(), threading.Event()
+    backend.create_tables()
+    own = sign_in(backend, 1)
+    sign_in(backend, 2)
+
+    def silent(*_: object) -> None:
+        asked.set()
+        over.wait(PATIENCE)
+
+    event.listen(engine, "reset", silent)
+    try:
+        assert backend.end_others(own) == 1
+        assert asked.is_set()
+        assert not over.is_set()
+    finally:
+        over.set()
+
+
+def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_answer_true(sqlite_url: str) -> None:
+    async def run() -> tuple[int, int]:
+        engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+        backend = AsyncSQLBackend(engine, deadline=DEADLINE)
+        await backend.create_tables()
+        own, _ = [await backend.login("ada", digest(number), device=Device(), **SIGN_IN) for number in (1, 2)]
+        past = asyncio.Event()
+
+        def slow(*_: object) -> None:
+            asyncio.get_running_loop().call_later(2 * DEADLINE, past.set)
+            await_only(past.wait())
+
+        event.listen(engine.sync_engine, "reset", slow)
+        ended = int(await backend.end_others(own))
+        event.remove(engine.sync_engine, "reset", slow)
+        assert past.is_set()
+        live = len(await backend.list("ada"))
+        await engine.dispose()
+        return ended, live
+
+    assert asyncio.run(run()) == (1, 1)
+
+
+FORK = """
+import os, sys
+from sessionward.backends.sql import SQLBackend
+backend = SQLBackend(sys.argv[1])
+backend.create_tables()
+with backend._pool._lock:  # as a thread may that is making the first connection
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if backend.begin("ada") == 0 else 1)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_a_connection_is_being_made_asks_as_if_nothing_had_been(sqlite_url: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORK, sqlite_url], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
