@@ -50,6 +50,7 @@ from tests.support.core import (
     Door,
     Field,
     request_of,
+    unsigned,
 )
 
 RAPID = [bytes([number]) for number in [*range(0x21), *range(0x7F, 0x100)]]
@@ -69,12 +70,6 @@ UNICODE_BLANKS = [chr(n) for n in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0
         pytest.param(b"XEmSyVZEMEhEmTyIx1QrwZxf6B00wdJr", id="a check padded with zeros"),
     ],
 )
-def unsigned(signature: Signature, signed: bytes) -> bytes | None:
-    """The value inside, or None where this signature does not recognise it."""
-    value = signed.rpartition(b".")[0]
-    return value if signature.verifies(value, signed) else None
-
-
 def test_golden_tokens_have_the_form_of_ours(token: bytes) -> None:
     assert is_token(token)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.util import await_only
 
 from sessionward import BackendUnavailable, Credential, Device
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from sessionward.backends.sql.process import _Permits
 from tests.support.core import TOKEN
 
 DEADLINE = 0.3
@@ -54,7 +56,8 @@ def test_p7_a_lent_connection_whose_check_out_falls_silent_is_given_up_within_th
 
 
 def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up_the_answer(engine: Engine) -> None:
-    backend, over, asked = SQLBackend(engine, deadline=DEADLINE), threading.Event(), threading.Event()
+    backend, over = SQLBackend(engine, deadline=DEADLINE), threading.Event()
+    asked, gone_back = threading.Event(), threading.Event()
     backend.create_tables()
     own = sign_in(backend, 1)
     sign_in(backend, 2)
@@ -62,12 +65,13 @@ def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up
     def silent(*_: object) -> None:
         asked.set()
         over.wait(PATIENCE)
+        gone_back.set()
 
     event.listen(engine, "reset", silent)
     try:
         assert backend.end_others(own) == 1
         assert asked.is_set()
-        assert not over.is_set()
+        assert not gone_back.is_set()
     finally:
         over.set()
 
@@ -93,6 +97,35 @@ def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_an
         return ended, live
 
     assert asyncio.run(run()) == (1, 1)
+
+
+def test_p7_permits_are_given_in_the_order_in_which_they_were_asked_for() -> None:
+    permits, served = _Permits(1), list[int]()
+    assert permits.take(0)
+
+    def wait(number: int) -> None:
+        assert permits.take(PATIENCE)
+        served.append(number)
+        permits.give()
+
+    waiting = [threading.Thread(target=wait, args=(number,)) for number in range(5)]
+    for number, thread in enumerate(waiting, 1):
+        thread.start()
+        ends = time.monotonic() + PATIENCE
+        while len(permits._waiting) < number:
+            assert time.monotonic() < ends
+    permits.give()
+    for thread in waiting:
+        thread.join(PATIENCE)
+    assert served == [0, 1, 2, 3, 4]
+
+
+def test_p7_a_permit_that_is_not_to_be_had_in_time_is_not_taken() -> None:
+    permits = _Permits(1)
+    assert permits.take(0)
+    assert not permits.take(0.01)
+    permits.give()
+    assert permits.take(0)
 
 
 FORK = """

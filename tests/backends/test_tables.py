@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,11 +16,15 @@ from sqlalchemy import Engine, inspect, text
 
 from sessionward import ConfigurationError
 from sessionward.backends.sql import SQLBackend, metadata
+from sessionward.backends.sql.dialect import POSTGRESQL as SPOKEN
+from sessionward.backends.sql.dialect import compiled
+from sessionward.backends.sql.questions import STATEMENTS
 from sessionward.credential import Credential, new_token
 from tests.backends.conftest import Place
 from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, PSYCOPG, PYMYSQL, SQLITE, Kind, SQLWorld, safe_engine
 from tests.contract.world import SignsInWorld
+from tests.support.services import POSTGRESQL, fresh_database
 
 SESSIONS = [
     "id",
@@ -193,3 +199,25 @@ def _differences(engine: Engine) -> Any:
     """What Alembic would change; it may see tables of others, but not ours in another form."""
     with engine.connect() as connection:
         return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+
+@pytest.mark.parametrize("name", ["find", "lock_live"])
+def test_a_session_is_found_by_its_key_also_on_a_table_that_was_never_analyzed(name: str) -> None:
+    """PostgreSQL would else take the partial index of live sessions, and walk through all of them."""
+    with fresh_database(POSTGRESQL) as url:
+        backend = SQLBackend(url)
+        backend.create_tables()
+        statement = compiled(STATEMENTS[name], SPOKEN, "format")
+        values = {"digest": b"d" * 32, "id": uuid4(), "user": "ada"}
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(b"ALTER TABLE sessionward_sessions SET (autovacuum_enabled = false)")
+            connection.execute(
+                b"INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at)"
+                b" SELECT gen_random_uuid(), 'ada', sha256(i::text::bytea), now(), now(), now() + interval '1 day', now()"
+                b" FROM generate_series(1, 500) AS i"
+            )
+            plan = connection.execute(b"EXPLAIN " + statement.text.encode(), [values[key] for key in statement.order]).fetchall()
+        backend.close()
+    shown = "\n".join(line for (line,) in plan)
+    assert {"find": "sessionward_sessions_digest_key", "lock_live": "sessionward_sessions_pkey"}[name] in shown
+    assert "sessionward_sessions_live" not in shown

@@ -31,6 +31,13 @@ SIGNED = SIGNATURE.sign(TOKEN)
 SIGNED_RIVAL = SIGNATURE.sign(RIVAL)
 PAIR = NAME + b"=" + SIGNED
 
+
+def unsigned(signature: Signature, signed: bytes) -> bytes | None:
+    """The value inside, or None where this signature does not recognise it."""
+    value = signed.rpartition(b".")[0]
+    return value if signature.verifies(value, signed) else None
+
+
 Field: TypeAlias = tuple[bytes, bytes]
 Door: TypeAlias = Literal["asgi", "wsgi"]
 DOORS: Sequence[Door] = ("asgi", "wsgi")

@@ -104,10 +104,11 @@ async def _ask(made: _Made, question: Callable[[Wire], R], deadline: float) -> R
 class _LoopLimit:
     """A deadline kept by the event loop: the wait for a connection is cancelled, a connection in use is killed.
 
-    Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent.
+    Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent; and
+    cancelling what only puts a connection away would lose the answer.
     """
 
-    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_over", "_task", "_uncancel_to", "deadline")
+    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "deadline")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -117,7 +118,6 @@ class _LoopLimit:
         self._handle = loop.call_at(self._ends, self._expire)
         self._kill: Callable[[], None] | None = None
         self._expired = False
-        self._over = False
         self._uncancel_to: int | None = None
 
     def left(self) -> float:
@@ -126,27 +126,20 @@ class _LoopLimit:
     def bounded(self, connect: Callable[[], C]) -> C:
         if self._expired:
             raise BackendUnavailable(f"no connection within {self.deadline:g} s")
-        self._over, self._kill = False, None
+        self._kill = None
         return connect()
 
     def connected(self, kill: Callable[[], None]) -> None:
-        self._over, self._kill = False, kill
+        self._kill = kill
 
-    def give_back(self, close: Callable[[], None], kill: Callable[[], None]) -> None:
-        self._over, self._kill = False, kill
-        try:
-            if self._expired:
-                kill()
-            close()
-        finally:
-            self._over = True
+    def give_back(self, close: Callable[[], None]) -> None:
+        close()  # under the same kill as the question
 
     def call_off(self) -> bool:
-        self._over = True  # from here on the deadline cuts nothing short: what is known, or broken, is only put away
         return not self._expired
 
     def pause(self, seconds: float) -> None:
-        self._over, self._kill = False, None
+        self._kill = None
         await_only(asyncio.sleep(seconds))
 
     def finish(self) -> bool:
@@ -157,8 +150,6 @@ class _LoopLimit:
 
     def _expire(self) -> None:
         self._expired = True
-        if self._over:
-            return
         if self._kill is not None:
             self._kill()
         elif self._task is not None:

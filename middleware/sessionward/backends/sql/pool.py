@@ -47,7 +47,7 @@ class Limit(Protocol):
         """From now on, break off by killing the connection."""
         ...
 
-    def give_back(self, close: Callable[[], None], kill: Callable[[], None]) -> None:
+    def give_back(self, close: Callable[[], None]) -> None:
         """Give a lent connection back, which may take a word with its server, in the time that is left."""
         ...
 
@@ -121,14 +121,13 @@ class Pool:
         held = self._take(limit)
         connection = held.connection if isinstance(held, Connection) else held
         wire = Wire(connection.dbapi_connection, self._language, limit.left)
-        kill = partial(self._language.kill, connection.driver_connection)
         try:
-            limit.connected(kill)
+            limit.connected(partial(self._language.kill, connection.driver_connection))
             answer = question(wire)
         except BaseException as failure:
             in_time = limit.call_off()
             if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
-                self._give_back(held, limit, kill)  # a decision of ours; its transaction has been rolled back
+                self._give_back(held, limit)  # a decision of ours; its transaction has been rolled back
                 raise
             kind = self._kind(failure, connection.dbapi_connection)
             wire.abandon()
@@ -137,7 +136,7 @@ class Pool:
                 raise
             raise self._meaning(failure, kind, wire.phase, in_time, limit) from failure
         if limit.call_off():
-            self._give_back(held, limit, kill)
+            self._give_back(held, limit)
         else:  # the deadline came when the answer was here already: it is true, but the connection is gone
             self._discard(held, connection)
         return answer
@@ -180,10 +179,10 @@ class Pool:
             return True
         return not isinstance(pool, QueuePool) and self._language.dialect is not SQLITE
 
-    def _give_back(self, held: PoolProxiedConnection | Connection, limit: Limit, kill: Callable[[], None]) -> None:
+    def _give_back(self, held: PoolProxiedConnection | Connection, limit: Limit) -> None:
         if isinstance(held, Connection):
             with suppress(Exception):  # whatever becomes of the connection, the answer stands
-                limit.give_back(held.close, kill) if self._talks else held.close()
+                limit.give_back(held.close) if self._talks else held.close()
         else:
             self._at_hand.append(held)
             if self._closed and (late := self._pop()) is not None:

@@ -171,7 +171,7 @@ class _PlainLimit:
         if self._watches:
             self._key = watchdog().watch(self._ends, kill)
 
-    def give_back(self, close: Callable[[], None], kill: Callable[[], None]) -> None:  # noqa: ARG002 - a thread waits for it
+    def give_back(self, close: Callable[[], None]) -> None:
         given: Future[None] = Future()
 
         def run() -> None:
