@@ -9,7 +9,8 @@
     ├── UsageError              you called it wrongly
     │   └── NotSignedIn         there is no session whose others could be ended
     ├── SessionEnded            the caller's own session has ended meanwhile
-    └── StaleLogin              a sign-in that began before the user's sessions were ended
+    ├── StaleLogin              a sign-in that began before the user's sessions were ended
+    └── Unreadable              said by an identifier: this is no credential that the application would take
 
 Mistakes of clients are responses, not exceptions. The doors answer by themselves; what the verbs of a ward raise inside
 the application is the application's to answer: 503 with ``Retry-After`` for :class:`BackendUnavailable`, 401 for
@@ -61,3 +62,7 @@ class StaleLogin(SessionwardError):
 
     Answer 401 and let the person sign in again; do not retry by yourself.
     """
+
+
+class Unreadable(SessionwardError):
+    """What an identifier raises for a credential that is forged, expired, unknown or malformed: it signs nobody in."""

@@ -1,0 +1,141 @@
+"""Who does the application say is signed in? What an identifier is, and the question that is asked of it (way 3).
+
+An identifier reads the login credentials that an application already hands out: its session cookie, its remember-me
+cookie, its JWT. It says whose they are; whether they may still be used is decided by the companion session of the same
+browser (``companion.py``). To write one, give a class ``cookies`` and ``identify`` (:class:`Identifier`), or hand a
+function to :class:`sessionward.identify.Function`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
+
+from sessionward.credential import Carrier
+from sessionward.errors import ConfigurationError
+from sessionward.session import user_key
+from sessionward.step import Step
+
+DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whom a login credential of the application signs in.
+
+    ``user_id`` is text; the same person must have the same text in every credential. ``link`` is the digest of the
+    application's own session (:func:`link_of` its id), where that has an id that stays the same from one answer to the
+    next; a companion then goes with this session only. None for what is signed anew with each answer.
+    ``issued_at``: seconds since 1970 by the issuer's clock; looked at only for headers, which no companion can go with.
+    ``lifetime``: seconds that this credential can live from now on at most; None: the identifier's own ``lifetime``.
+    """
+
+    user_id: str
+    link: bytes | None = field(default=None, repr=False)
+    issued_at: float | None = None
+    lifetime: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "user_id", user_key(self.user_id))
+
+
+def link_of(session_id: str | bytes) -> bytes:
+    """The SHA-256 of the id of an application's session, 32 bytes: what may be kept of it."""
+    return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
+
+
+class Identifier(Protocol):
+    """Says who is signed in, in plain colour. May also have ``headers``, ``stateful``, ``blocking`` and ``lifetime``.
+
+    ``cookies`` are the names of all cookies that can sign someone in, remember-me cookies included, the most decisive
+    first. A name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``,
+    ... joined in order. ``headers`` (default none): header credentials, as :class:`~sessionward.Carrier` values.
+    ``stateful`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
+    ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
+    by default 31 days.
+    """
+
+    @property
+    def cookies(self) -> Sequence[str]: ...
+
+    def identify(self, name: str, value: str, /) -> Identity | None:
+        """Whom this credential signs in; None if it can be read and names nobody (an anonymous session).
+
+        ``name``: as it stands in ``cookies``, or the lower-case name of the header. ``value``: as it stands in the
+        request, one character for each byte, nothing decoded. Raises :class:`~sessionward.errors.Unreadable` for what is
+        forged, expired, unknown to the store, or of no known form: it is then taken out of the request. Whatever else
+        is raised means that the store could not answer, and becomes 503.
+        """
+        ...
+
+
+class AsyncIdentifier(Protocol):
+    """The async colour of :class:`Identifier`."""
+
+    @property
+    def cookies(self) -> Sequence[str]: ...
+
+    async def identify(self, name: str, value: str, /) -> Identity | None: ...
+
+
+AnyIdentifier: TypeAlias = Identifier | AsyncIdentifier
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an identifier declares about itself, looked at once when a door is built."""
+
+    identifier: Any
+    cookies: tuple[bytes, ...]
+    headers: tuple[Carrier, ...]
+    stateful: bool
+    blocks: bool
+    is_async: bool
+    lifetime: float
+
+    @classmethod
+    def of(cls, identifier: object) -> Traits:
+        """Raises :class:`ConfigurationError` for something that is not an identifier."""
+        kind = type(identifier).__name__
+        if isinstance(identifier, type):
+            raise ConfigurationError(f"identify: {identifier.__name__} is a class; pass an instance, {identifier.__name__}(...)")
+        identify = getattr(identifier, "identify", None)
+        if not callable(identify):
+            way_out = (
+                "hand it to sessionward.identify.Function(function, cookies=[...])"
+                if callable(identifier)
+                else "see sessionward.Identifier"
+            )
+            raise ConfigurationError(f"identify: {kind} has no identify(); {way_out}")
+        cookies: object = getattr(identifier, "cookies", None)
+        headers: tuple[Carrier, ...] = tuple(getattr(identifier, "headers", ()))
+        if isinstance(cookies, (str, bytes)) or not isinstance(cookies, Sequence) or not all(isinstance(name, str) for name in cookies):
+            raise ConfigurationError(f"identify: {kind}.cookies is a list of cookie names")
+        if not cookies and not headers:
+            raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
+        is_async = inspect.iscoroutinefunction(identify)
+        return cls(
+            identifier,
+            tuple(name.encode("ascii") for name in cookies),
+            headers,
+            bool(getattr(identifier, "stateful", False)),
+            bool(getattr(identifier, "blocking", True)),
+            is_async,
+            float(getattr(identifier, "lifetime", 31 * DAY)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identify(Step[Identity | None]):
+    """Asked of the identifier, whatever the backend."""
+
+    traits: Traits
+    name: str
+    value: str = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:  # noqa: ARG002 - it is not the backend's to answer
+        return self.traits.identifier.identify(self.name, self.value)
