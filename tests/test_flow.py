@@ -31,11 +31,11 @@ from sessionward import (
     UsageError,
 )
 from sessionward.credential import is_token
-from sessionward.flow import MAX_USER_AGENT, Admission, begin, end_all, end_my_others, end_others, guard, login, logout, seal
+from sessionward.flow import Admission, begin, end_all, end_my_others, end_others, guard, login, logout, seal
 from sessionward.response import Headers, Response
 from sessionward.session import Begin, End, EndAll, EndOthers, Find, Login, user_key
 from sessionward.step import Step
-from sessionward.visit import Policy, Visit
+from sessionward.visit import MAX_USER_AGENT, Policy, Visit
 from tests.support.core import (
     NAME,
     PAIR,

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
 APPLICATION = {"of", "Ward", "AsyncWard"}
 BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SignsIn", "AsyncSignsIn", "Session", "Credential", "Carrier", "Device", "Ended"}
+COMPANIONS = {"Companions", "AsyncCompanions", "Standing", "Watches", "Identifier", "AsyncIdentifier", "Identity"}
 ERRORS = {
     "SessionwardError": Exception,
     "ConfigurationError": sessionward.SessionwardError,
@@ -30,12 +31,15 @@ ERRORS = {
     "NotSignedIn": sessionward.UsageError,
     "SessionEnded": sessionward.SessionwardError,
     "StaleLogin": sessionward.SessionwardError,
+    "Unreadable": sessionward.SessionwardError,
 }
 
 SETTINGS = {
     "secrets",
+    "identify",
     "path",
     "cookie_name",
+    "cookie_domain",
     "samesite",
     "insecure",
     "dead",
@@ -55,7 +59,7 @@ BACKENDS = ["backends.memory:MemoryBackend", "backends.sql:SQLBackend", "backend
 
 
 def test_the_public_names_are_exactly_these_in_order() -> None:
-    assert set(sessionward.__all__) == DOORS | APPLICATION | BACKEND_AUTHORS | ERRORS.keys() | {"Settings", "Options"}
+    assert set(sessionward.__all__) == DOORS | APPLICATION | BACKEND_AUTHORS | COMPANIONS | ERRORS.keys() | {"Settings", "Options"}
     assert list(sessionward.__all__) == sorted(sessionward.__all__)
     assert len(set(sessionward.__all__)) == len(sessionward.__all__)
 
@@ -67,7 +71,7 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert public.__doc__, "a docstring of its own"
 
 
-TWINS = {"AsyncBackend": "Backend", "AsyncSignsIn": "SignsIn"}
+TWINS = {"AsyncBackend": "Backend", "AsyncSignsIn": "SignsIn", "AsyncCompanions": "Companions", "AsyncIdentifier": "Identifier"}
 """A twin is described by the other."""
 
 

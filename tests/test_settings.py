@@ -50,8 +50,10 @@ def test_every_default_is_the_one_of_the_contract() -> None:
     settings = Settings.of({})
     assert {name: getattr(settings, name) for name in Settings.__dataclass_fields__} == {
         "secrets": (),
+        "identify": None,
         "path": "/auth/sessions",
         "cookie_name": "__Host-session-ward",
+        "cookie_domain": None,
         "samesite": "lax",
         "insecure": False,
         "dead": "strip",
@@ -347,7 +349,9 @@ def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_ne
 
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, plain, other = (Abilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
-    assert memory == Abilities(frozenset({"find", "end_others", "login", "begin", "end", "end_all"}), False, False, ())
+    assert memory == Abilities(
+        frozenset({"find", "end_others", "login", "begin", "end", "end_all", "standing", "adopt", "touch"}), False, False, ()
+    )
     assert plain == Abilities(frozenset({"find", "end_others"}), False, True, ())
     assert other == Abilities(frozenset({"find", "end_others"}), True, True, ())
     assert memory.signs_in

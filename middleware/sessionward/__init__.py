@@ -13,9 +13,23 @@ from sessionward.errors import (
     SessionEnded,
     SessionwardError,
     StaleLogin,
+    Unreadable,
     UsageError,
 )
-from sessionward.session import AsyncBackend, AsyncSignsIn, Backend, Device, Ended, Session, SignsIn
+from sessionward.identity import AsyncIdentifier, Identifier, Identity
+from sessionward.session import (
+    AsyncBackend,
+    AsyncCompanions,
+    AsyncSignsIn,
+    Backend,
+    Companions,
+    Device,
+    Ended,
+    Session,
+    SignsIn,
+    Standing,
+    Watches,
+)
 from sessionward.settings import Options, Settings
 from sessionward.ward import AsyncWard, Ward, of
 from sessionward.wsgi import WSGIMiddleware
@@ -25,15 +39,20 @@ __version__ = "0.1.0"
 __all__ = [
     "ASGIMiddleware",
     "AsyncBackend",
+    "AsyncCompanions",
+    "AsyncIdentifier",
     "AsyncSignsIn",
     "AsyncWard",
     "Backend",
     "BackendUnavailable",
     "Carrier",
+    "Companions",
     "ConfigurationError",
     "Credential",
     "Device",
     "Ended",
+    "Identifier",
+    "Identity",
     "NotSignedIn",
     "Options",
     "OutcomeUnknown",
@@ -43,8 +62,11 @@ __all__ = [
     "Settings",
     "SignsIn",
     "StaleLogin",
+    "Standing",
+    "Unreadable",
     "UsageError",
     "WSGIMiddleware",
     "Ward",
+    "Watches",
     "of",
 ]

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
-from sessionward.flow import Admission, end_others, guard, seal
+from sessionward.flow import Admission, concerned, end_others, guard, seal
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
 from sessionward.session import AnyBackend
@@ -36,13 +36,16 @@ class ASGIMiddleware:
         self.app = app
         self._backend = backend
         self._policy = policy = Policy(backend, settings)
-        abilities, deadline = policy.abilities, policy.settings.deadline
-        driver = async_driver(backend, deadline, is_async=abilities.is_async, blocks=abilities.blocks)
+        abilities, deadline, traits = policy.abilities, policy.settings.deadline, policy.traits
+        is_async = abilities.is_async or (traits is not None and traits.is_async)
+        blocks = abilities.blocks or (traits is not None and traits.blocks)
+        driver = async_driver(backend, deadline, is_async=is_async, blocks=blocks)
         self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._cookie = policy.cookie_name
-        # What a field must hold to be worth a closer look; a cookie or a bearer of the application's own does not.
-        self._needles = {} if abilities.carriers else {b"cookie": policy.cookie_name, b"x-session-token": b"", b"authorization": b""}
+        self._needles = _needles(policy)
+        self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
+        self._watches = policy.logins is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -54,8 +57,14 @@ class ASGIMiddleware:
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         needles = self._needles
         for name, value in scope["headers"]:
-            if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
+            if (
+                name in needles
+                and value.find(needles[name]) >= 0
+                and (name != b"authorization" or not self._own_bearers or holds_own(name, value))
+            ):
                 return await self._guarded(scope, receive, send)
+        if self._watches:
+            return await self._watched(AsyncWard(self._door, scope), scope, receive, send)
         if not self._signs_in:
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
@@ -80,7 +89,11 @@ class ASGIMiddleware:
         if admission is not _AS_IT_CAME:
             if isinstance(admission, Response):
                 return await self._refuse(admission, scope, receive, send)
-            scope = stripped_scope(scope, self._cookie)
+            scope = stripped_scope(scope if visit.taken is None else visit.taken.from_scope(scope), self._cookie)
+        elif visit.taken is not None:
+            scope = visit.taken.from_scope(scope)
+        if self._watches:
+            return await self._watched(ward, scope, receive, send)
         if visit.session is not None or self._signs_in:
             scope[ASGI_KEY] = ward
 
@@ -88,6 +101,21 @@ class ASGIMiddleware:
             if message["type"] in HEADS:
                 ward.head_goes_out()
                 if visit.cookie is not None or sets_cookie(_headers(message), self._cookie):
+                    return self._send_sealed(visit, message, send)
+            return send(message)
+
+        return await self.app(scope, receive, sealed)
+
+    async def _watched(self, ward: AsyncWard, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request to an application that has its own login: what its answer says of that is looked at."""
+        if self._signs_in:
+            scope[ASGI_KEY] = ward
+
+        def sealed(message: Message) -> Awaitable[None]:
+            if message["type"] in HEADS:
+                visit = ward.visit()
+                ward.head_goes_out()
+                if concerned(visit, _headers(message)):
                     return self._send_sealed(visit, message, send)
             return send(message)
 
@@ -118,6 +146,16 @@ class ASGIMiddleware:
 
 
 _AS_IT_CAME: Final = Admission.AS_IT_CAME
+
+
+def _needles(policy: Policy) -> dict[bytes, bytes]:
+    """What a field must hold to be worth a closer look. A login cookie of the application's may be oddly spelled."""
+    own = {b"cookie": policy.cookie_name, b"x-session-token": b"", b"authorization": b""}
+    if policy.traits is not None:
+        return {**own, b"cookie": b"", **dict.fromkeys((carrier.name for carrier in policy.traits.headers), b"")}
+    if policy.abilities.carriers:
+        return {b"cookie": b""} if "ended" in policy.abilities.operations else {}
+    return own
 
 
 async def _close(backend: AnyBackend) -> None:

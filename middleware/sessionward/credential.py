@@ -200,7 +200,7 @@ def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Creden
         if carrier.is_cookie:
             source, values = Source.COOKIE, set(filter(None, cookie_values(header(b"cookie"), carrier.name)))
         else:
-            source, values = Source.HEADER, set(_schemed(header(carrier.name), carrier.scheme))
+            source, values = Source.HEADER, set(schemed(header(carrier.name), carrier.scheme))
         if len(values) > 1:
             return Reading.AMBIGUOUS, source
         if values:
@@ -251,7 +251,8 @@ def _is_own_bearer(part: bytes) -> bool:
     return part[:7].lower() == b"bearer " and is_token(part[7:])
 
 
-def _schemed(field: bytes | None, scheme: bytes) -> list[bytes]:
+def schemed(field: bytes | None, scheme: bytes) -> list[bytes]:
+    """The values of a header that stand behind a scheme; all of them where there is none."""
     parts = _parts(field)
     if not scheme:
         return parts

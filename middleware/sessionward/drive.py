@@ -10,7 +10,8 @@ The clock is here as well: one flow has one deadline (P7). A backend that can be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
@@ -18,7 +19,8 @@ from anyio import CapacityLimiter, move_on_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
-from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin
+from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin, Unreadable
+from sessionward.identity import Identify
 from sessionward.step import Flow, Step
 
 T = TypeVar("T")
@@ -72,12 +74,12 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
 
     Other people's errors arrive as ``BackendUnavailable`` that names their kind and place; their texts quote values.
     """
-    if isinstance(failure, (SessionEnded, StaleLogin)):
+    if isinstance(failure, (SessionEnded, StaleLogin, Unreadable)):
         return failure
     if not isinstance(failure, SessionwardError):
         failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
         failure.__suppress_context__ = True
-    log.error("the backend did not answer %s: %s", type(step).__name__, failure)
+    log.error("the %s did not answer %s: %s", "identifier" if isinstance(step, Identify) else "backend", type(step).__name__, failure)
     return failure
 
 
@@ -109,13 +111,23 @@ class _Patience:
         return step.ask(self._within(left))
 
     async def ask_async(self, step: Step[Any]) -> Any:
-        """Ask an async backend; one that keeps no deadline by itself is cancelled."""
+        """Ask an async backend, or the identifier; one that keeps no deadline by itself is cancelled."""
+        if isinstance(step, Identify):
+            return await self._identified(step)
         if self._within is not None:
             return await self.ask(step)
         with move_on_after(self._left()):
-            return await step.ask(self._backend)
+            answer = step.ask(self._backend)  # a plain one, beside an async identifier, never waits
+            return await answer if isawaitable(answer) else answer
         kind = OutcomeUnknown if step.writes else BackendUnavailable
         raise kind(f"the backend did not answer within {self._deadline:g} s")
+
+    async def _identified(self, step: Identify) -> Any:
+        if not step.traits.is_async and not step.traits.blocks:
+            return step.ask(None)
+        with move_on_after(self._left()):
+            return await (step.ask(None) if step.traits.is_async else run_sync(step.ask, None, abandon_on_cancel=True))
+        raise BackendUnavailable(f"the identifier did not answer within {self._deadline:g} s")
 
     def _left(self) -> float:
         left = self._ends - monotonic()

@@ -20,18 +20,17 @@ import re
 from collections.abc import Sequence
 from typing import Final, cast
 
+from sessionward.companion import admit, concerns, see_off
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
+from sessionward.logins import gives_login, read_logins, taken
 from sessionward.origin import may_call
 from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.session import Begin, Device, End, EndAll, Ended, EndOthers, Find, Login, user_key
+from sessionward.session import Begin, End, EndAll, Ended, EndOthers, Find, Login, user_key
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
+from sessionward.watch import keep_out, look_back
 
-MAX_USER_AGENT: Final = 512
-"""Characters kept of a User-Agent."""
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
 
@@ -62,6 +61,10 @@ def end_others(visit: Visit) -> Flow[Response]:
         session = yield from Find(reading)
         if session is None:
             return _inactive(visit, source, "The credential is well formed, but its session is unknown, expired or ended.")
+        if policy.traits is not None:
+            yield from admit(visit, session)
+            if visit.session is None:
+                return _inactive(visit, source, "The session is a companion, and the application's own login does not go with it.")
         count = int((yield from EndOthers(session)))
     except SessionEnded:  # somebody was faster, and ended ours
         return _inactive(visit, source, "The session was ended by another call at this moment.")
@@ -81,11 +84,15 @@ _WHY: Final = {
 
 
 def guard(visit: Visit) -> Flow[Response | Admission]:
-    """A request with a credential of ours (CONTRACT.md 4): the application sees a live session, or none at all."""
+    """A request with a credential that we look at (CONTRACT.md 4): the application sees what is live, or none at all."""
     policy = visit.policy
     if policy.skip and visit.request.route().startswith(policy.skip):
+        _take_all(visit)
         return Admission.WITHOUT_CREDENTIAL  # costs no question, so it must open no door
-    reading, source = _read(visit)
+    if policy.abilities.carriers:
+        return (yield from _watched(visit))
+    session = None
+    reading, source = read_own(visit.request.header, policy.cookie_name, policy.cookie_signature)
     if isinstance(reading, Credential):
         try:
             session = yield from Find(reading)
@@ -93,14 +100,47 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
             return _unavailable(visit, failure)
         if session is not None:
             visit.session, visit.credential = session, reading
-            return _AS_IT_CAME
     elif reading is Reading.AMBIGUOUS:
         return _refused(visit, Problem.AMBIGUOUS)
-    elif reading is not Reading.DEAD:
-        return _AS_IT_CAME  # nothing of ours, or nothing that could be
+    if policy.traits is not None:
+        try:
+            yield from admit(visit, session)
+        except Exception as failure:
+            return _unavailable(visit, failure)
+    if session is not None or reading in _NOT_OURS:
+        return _AS_IT_CAME
     if policy.settings.dead == "reject":
         return _inactive(visit, source, "The session is unknown, expired or ended.")
     return Admission.WITHOUT_CREDENTIAL
+
+
+_NOT_OURS: Final = (Reading.NONE, Reading.FOREIGN, Reading.AMBIGUOUS_FOREIGN)
+"""Nothing of ours, or nothing that could be."""
+
+
+def _watched(visit: Visit) -> Flow[Response | Admission]:
+    """A request with a session cookie of the application's, whose store may write ended sessions back."""
+    try:
+        yield from keep_out(visit)
+    except Exception as failure:
+        return _unavailable(visit, failure)
+    return _AS_IT_CAME
+
+
+def concerned(visit: Visit, head: Headers) -> bool:
+    """Whether the head of an answer has to be looked at by :func:`seal`."""
+    policy = visit.policy
+    if policy.traits is not None:
+        return concerns(visit, head)
+    if policy.logins is not None:
+        return gives_login(head, policy.logins)
+    return visit.cookie is not None or sets_cookie(head, policy.cookie_name)
+
+
+def _take_all(visit: Visit) -> None:
+    if visit.policy.logins is not None:
+        found = read_logins(visit.request.header, visit.policy.logins)
+        visit.taken = taken(found, found.logins)
 
 
 _AS_IT_CAME: Final = Admission.AS_IT_CAME
@@ -112,6 +152,10 @@ def seal(visit: Visit, head: Headers) -> Flow[Headers]:
     Asks a second time only where a cookie of ours is about to be set: an answer on its way while the session ended
     must not bring it back to the browser. A backend that is silent then costs the cookie, never the answer.
     """
+    if visit.policy.traits is not None:
+        return (yield from see_off(visit, head))
+    if visit.policy.logins is not None:
+        return (yield from look_back(visit, head))
     name = visit.policy.cookie_name
     if visit.cookie is None and not sets_cookie(head, name):
         return head
@@ -145,11 +189,13 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         credential=credential,
         since=epoch,
         age=visit.age,
-        replaces=visit.session,
+        replaces=visit.companion or visit.session,
         expires_in=lifetime,
-        device=_device(visit),
+        device=visit.device(),
         methods=_methods(methods),
     )
+    if policy.traits is not None:
+        visit.companion = visit.session
     visit.credential = credential
     visit.cookie = policy.cookie(credential, max_age=lifetime if persistent else None)
     return credential.reveal()
@@ -166,8 +212,9 @@ def logout(visit: Visit) -> Flow[None]:
     """End the caller's session, if there is one, and clear the cookie."""
     _able(visit, "end")
     _needs_head(visit, "logout")
-    if visit.session is not None:
-        yield from End(visit.session)
+    session = visit.companion or visit.session
+    if session is not None:
+        yield from End(session)
     _forget(visit)
     visit.cookie = visit.policy.clearing_cookie()
 
@@ -206,12 +253,6 @@ def _read(visit: Visit) -> tuple[Credential | Reading, Source]:
     return read_own(header, policy.cookie_name, policy.cookie_signature)
 
 
-def _device(visit: Visit) -> Device:
-    agent = visit.request.header(b"user-agent")
-    shown = None if agent is None else _CONTROL.sub(" ", agent.decode("utf-8", "replace"))[:MAX_USER_AGENT]
-    return Device(ip_address=visit.request.client(), user_agent=shown or None)
-
-
 def _methods(methods: object) -> Sequence[str]:
     given = () if isinstance(methods, str) or not isinstance(methods, Sequence) else tuple(cast("Sequence[object]", methods))
     names = tuple(method for method in given if isinstance(method, str) and _METHOD.fullmatch(method))
@@ -221,7 +262,7 @@ def _methods(methods: object) -> Sequence[str]:
 
 
 def _forget(visit: Visit) -> None:
-    visit.session = visit.credential = None
+    visit.session = visit.companion = visit.credential = visit.adopting = None
 
 
 def _able(visit: Visit, operation: str) -> None:

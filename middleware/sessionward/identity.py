@@ -12,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from sessionward.credential import Carrier
 from sessionward.errors import ConfigurationError
@@ -110,9 +110,9 @@ class Traits:
                 else "see sessionward.Identifier"
             )
             raise ConfigurationError(f"identify: {kind} has no identify(); {way_out}")
-        cookies: object = getattr(identifier, "cookies", None)
+        cookies = _texts(getattr(identifier, "cookies", None))
         headers: tuple[Carrier, ...] = tuple(getattr(identifier, "headers", ()))
-        if isinstance(cookies, (str, bytes)) or not isinstance(cookies, Sequence) or not all(isinstance(name, str) for name in cookies):
+        if cookies is None:
             raise ConfigurationError(f"identify: {kind}.cookies is a list of cookie names")
         if not cookies and not headers:
             raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
@@ -126,6 +126,13 @@ class Traits:
             is_async,
             float(getattr(identifier, "lifetime", 31 * DAY)),
         )
+
+
+def _texts(value: object) -> Sequence[str] | None:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return None
+    texts = [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
+    return texts if len(texts) == len(cast("Sequence[object]", value)) else None
 
 
 @dataclass(frozen=True, slots=True)

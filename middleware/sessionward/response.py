@@ -153,5 +153,15 @@ def with_set_cookie(headers: Headers, cookie: bytes) -> Headers:
     return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
 
 
+def is_public(headers: Headers) -> bool:
+    """Whether shared caches may keep an answer (RFC 9111, 5.2.2.9 and 5.2.2.10): then it is not one browser's alone."""
+    for key, value in headers:
+        if key.lower() == b"cache-control":
+            directives = {directive.partition(b"=")[0].strip(b" \t").lower() for directive in value.split(b",")}
+            if directives & {b"public", b"s-maxage"}:
+                return True
+    return False
+
+
 def _cookie_name(set_cookie: bytes) -> bytes:
     return set_cookie.partition(b"=")[0].strip(b" \t")

@@ -17,7 +17,7 @@ Rules for every backend, tested by the contract class in ``tests/contract``:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias
@@ -34,8 +34,8 @@ class Session:
 
     ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are
     aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``epoch`` counts how
-    often this user's other sessions have been ended (P3).
-    ``credential`` is for backends whose rows have no other name than the secret itself.
+    often this user's other sessions have been ended (P3). ``link``: of a companion, the digest of the application's own
+    session. ``credential`` is for backends whose rows have no other name than the secret itself.
     """
 
     id: UUID | str
@@ -44,11 +44,33 @@ class Session:
     authenticated_at: datetime | None = None
     expires_at: datetime | None = None
     epoch: int | None = None
+    link: bytes | None = field(default=None, repr=False)
     credential: Credential | None = field(default=None, repr=False, compare=False)
 
 
 CLOCK_RATE: Final = 1.001
 """How much faster a backend's clock may run than ours while it is being set right (P3 a); adjtime(3) slews by 500 ppm."""
+
+
+ADOPTIONS: Final = 5
+"""Live companions that one session of an application may have (DESIGN.md 2): a client that keeps no cookies stays bounded."""
+ADOPTION_PAUSE: Final = 60.0
+"""Seconds between two adoptions of one session of an application."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What decides about a login credential of the application that comes without a companion (way 3).
+
+    ``closed``: a companion of this user was ended once, so only a sign-in makes new ones. ``raised_at``: when the user's
+    sessions were ended last, by the backend's clock. ``linked``: how many live companions the application's session has.
+    ``adoptable``: whether it may have one more now.
+    """
+
+    closed: bool
+    raised_at: datetime | None = None
+    linked: int = 0
+    adoptable: bool = True
 
 
 class Ended(int):
@@ -179,9 +201,56 @@ class AsyncSignsIn(AsyncBackend, Protocol):
     async def end_all(self, user_id: str, /) -> int: ...
 
 
+class Companions(SignsIn, Protocol):
+    """A backend that can keep companions of an application's own sessions (way 3); ``login`` takes ``link`` as well.
+
+    Whatever ends a companion *closes* its user, for good and in the same transaction.
+    """
+
+    def standing(self, user_id: str, link: bytes, /) -> Standing:
+        """How this user stands, and the application's session with this link. Writes nothing."""
+        ...
+
+    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+        """Start a companion for a login from before; None if the application's session may not have another one now.
+
+        Decides under the user's lock. Raises ``StaleLogin`` if the user is closed.
+        """
+        ...
+
+    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+        """Let a live session expire so much later, and go with this link if one is given; whether it was live."""
+        ...
+
+
+class AsyncCompanions(AsyncSignsIn, Protocol):
+    """The async colour of :class:`Companions`."""
+
+    async def standing(self, user_id: str, link: bytes, /) -> Standing: ...
+
+    async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None: ...
+
+    async def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool: ...
+
+
+class Watches(Backend, Protocol):
+    """A backend over a store of the application's that may write ended sessions back, or that keeps an index of its own.
+
+    Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
+    """
+
+    def ended(self, digests: Collection[bytes], /) -> Collection[bytes]:
+        """Which of these digests of credentials are of sessions that were ended. Their cookies are taken out."""
+        ...
+
+    def saw(self, credential: Credential, /) -> None:
+        """An answer has set the session cookie to this value. What is raised is logged and changes nothing."""
+        ...
+
+
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "end_others", "login", "begin", "end", "end_all")
+_OPERATIONS = ("find", "end_others", "login", "begin", "end", "end_all", "standing", "adopt", "touch", "ended", "saw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +266,10 @@ class Abilities:
     @property
     def signs_in(self) -> bool:
         return "login" in self.operations
+
+    @property
+    def keeps_companions(self) -> bool:
+        return {"login", "end", "standing", "adopt", "touch"} <= self.operations
 
     @classmethod
     def of(cls, backend: object) -> Abilities:
@@ -272,8 +345,10 @@ class Login(Step[Session]):
     expires_in: float
     device: Device
     methods: Sequence[str]
+    link: bytes | None = field(default=None, repr=False)
 
     def ask(self, backend: Any) -> Any:
+        companion: dict[str, Any] = {} if self.link is None else {"link": self.link}
         return backend.login(
             self.user_id,
             self.credential.digest,
@@ -283,4 +358,54 @@ class Login(Step[Session]):
             expires_in=self.expires_in,
             device=self.device,
             methods=self.methods,
+            **companion,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FindStanding(Step[Standing]):
+    user_id: str
+    link: bytes = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.standing(self.user_id, self.link)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt(Step[Session | None]):
+    user_id: str
+    credential: Credential
+    link: bytes = field(repr=False)
+    expires_in: float
+    device: Device
+
+    def ask(self, backend: Any) -> Any:
+        return backend.adopt(self.user_id, self.credential.digest, link=self.link, expires_in=self.expires_in, device=self.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touch(Step[bool]):
+    session: Session
+    link: bytes | None = field(repr=False)
+    expires_in: float
+
+    def ask(self, backend: Any) -> Any:
+        return backend.touch(self.session, link=self.link, expires_in=self.expires_in)
+
+
+@dataclass(frozen=True, slots=True)
+class FindEnded(Step[Collection[bytes]]):
+    digests: Collection[bytes] = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.ended(self.digests)
+
+
+@dataclass(frozen=True, slots=True)
+class Saw(Step[None]):
+    credential: Credential
+
+    def ask(self, backend: Any) -> Any:
+        return backend.saw(self.credential)

@@ -28,6 +28,7 @@ MAX_LIFETIME: Final = 3650 * 86_400.0
 
 # A token of RFC 9110, 5.6.2. With its value it stays far below the 4096 bytes that browsers keep (RFC 6265bis, 5.6).
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
@@ -37,8 +38,10 @@ class Options(TypedDict, total=False):
     """The keyword settings of both doors, for type checkers and editors. :class:`Settings` says what each means."""
 
     secrets: Sequence[str | bytes]
+    identify: object
     path: str
     cookie_name: str
+    cookie_domain: str | None
     samesite: Literal["lax", "strict", "none"]
     insecure: bool
     dead: Literal["strip", "reject"]
@@ -60,10 +63,17 @@ class Settings:
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
+    identify: object = None
+    """An identifier (:class:`sessionward.Identifier`): the application keeps its own login, and each browser that is signed
+    in there gets a companion session here. The application's login passes only together with it."""
     path: str = "/auth/sessions"
     """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
     cookie_name: str = ""
-    """Default ``__Host-session-ward``, which no other site can set; ``session-ward`` with ``insecure``."""
+    """Default ``__Host-session-ward``, which no other site can set; ``__Secure-session-ward`` with ``cookie_domain``,
+    ``session-ward`` with ``insecure``."""
+    cookie_domain: str | None = None
+    """Needed where the application's login cookie has a Domain, so that our cookie goes wherever that one does. Every host
+    below it can then set our cookie too."""
     samesite: str = "lax"
     """``strict``: the cookie also stays behind when another site links here; ``none``: it goes into other sites' frames."""
     insecure: bool = False
@@ -97,7 +107,8 @@ class Settings:
         if mistakes:
             raise ConfigurationError(*mistakes)
         if not self.cookie_name:
-            object.__setattr__(self, "cookie_name", "session-ward" if self.insecure else "__Host-session-ward")
+            prefix = "" if self.insecure else "__Secure-" if self.cookie_domain else "__Host-"
+            object.__setattr__(self, "cookie_name", f"{prefix}session-ward")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -183,7 +194,7 @@ _KINDS: Final = {
     **dict.fromkeys(("path", "cookie_name", "samesite", "dead", "csrf", "audience"), ((str,), "a text")),
     **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
     "max_cookie": ((int,), "a number of bytes"),
-    "public_origin": ((str, type(None)), "a text or None"),
+    **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a text or None")),
 }
 
 
@@ -246,6 +257,10 @@ def _cookie_mistakes(s: Settings) -> Iterator[str]:
         yield f"cookie_name: {s.cookie_name!r} is not a cookie name"
     if s.insecure and s.cookie_name.lower().startswith(("__host-", "__secure-")):
         yield f"cookie_name: browsers refuse {s.cookie_name!r} without Secure; choose another name or leave out insecure"
+    if s.cookie_domain is not None and not _DOMAIN.fullmatch(s.cookie_domain):
+        yield f"cookie_domain: {s.cookie_domain!r} is not a domain such as 'example.com'"
+    if s.cookie_domain is not None and s.cookie_name.lower().startswith("__host-"):
+        yield f"cookie_domain: browsers refuse {s.cookie_name!r} with a Domain; choose another name, such as '__Secure-session-ward'"
 
 
 def _samesite_mistakes(s: Settings) -> Iterator[str]:
@@ -273,7 +288,7 @@ def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
 _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]]]] = (
     (("secrets",), _secrets_mistakes),
     (("path",), _path_mistakes),
-    (("cookie_name", "insecure"), _cookie_mistakes),
+    (("cookie_name", "cookie_domain", "insecure"), _cookie_mistakes),
     (("samesite",), _choice_mistakes("samesite", "lax", "strict", "none")),
     (("samesite", "insecure"), _samesite_mistakes),
     (("dead",), _choice_mistakes("dead", "strip", "reject")),

@@ -6,14 +6,22 @@ request is served. The flows of ``flow.py`` decide, a visit remembers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from sessionward.credential import Credential, Signature
 from sessionward.errors import ConfigurationError
+from sessionward.identity import Identity, Traits
+from sessionward.logins import Given, Login, Names, Taken
 from sessionward.request import Request, spellings
-from sessionward.session import Abilities, Session
+from sessionward.session import Abilities, Device, Session
 from sessionward.settings import MAKE_SECRET, Settings, quoted
+
+MAX_USER_AGENT: Final = 512
+"""Characters kept of a User-Agent."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Policy:
@@ -24,18 +32,21 @@ class Policy:
         "cookie_attributes",
         "cookie_name",
         "cookie_signature",
+        "lifetime",
+        "logins",
         "public",
         "settings",
         "skip",
         "spellings",
         "ticket_signature",
+        "traits",
         "trusted",
     )
 
     def __init__(self, backend: object, options: Mapping[str, Any], *, awaits: bool = True) -> None:
         """Raises :class:`ConfigurationError` that names everything wrong with both. ``awaits``: the door can await."""
         mistakes: list[str] = []
-        abilities = settings = None
+        abilities = settings = traits = None
         try:
             abilities = Abilities.of(backend)
         except ConfigurationError as error:
@@ -44,33 +55,82 @@ class Policy:
             settings = Settings.of(options)
         except ConfigurationError as error:
             mistakes.extend(error.mistakes)
+        try:
+            traits = None if options.get("identify") is None else Traits.of(options["identify"])
+        except ConfigurationError as error:
+            mistakes.extend(error.mistakes)
+        name = type(backend).__name__
         if abilities and abilities.is_async and not awaits:
-            name = type(backend).__name__
             twin = name.removeprefix("Async")
             mistakes.append(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
         if abilities and (abilities.signs_in or not abilities.carriers) and not options.get("secrets"):
             mistakes.append(f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}")
+        if abilities and traits:
+            mistakes.extend(_companion_mistakes(abilities, traits, name, options, awaits=awaits))
         if mistakes or abilities is None or settings is None:
             raise ConfigurationError(*mistakes)
+        self.traits = traits
+        self.logins = _login_names(abilities, traits)
+        self.lifetime = settings.lifetime if "lifetime" in options else None
         self.abilities = abilities
         self.settings = settings
         self.cookie_name = settings.cookie_name.encode("ascii")
         self.cookie_signature = Signature(settings.secrets, "cookie", settings.audience)
         self.ticket_signature = Signature(settings.secrets, "ticket", settings.audience)
-        secure = "" if settings.insecure else "; Secure"
-        self.cookie_attributes = f"; Path=/{secure}; HttpOnly; SameSite={settings.samesite.capitalize()}".encode()
+        self.cookie_attributes = _attributes(settings, settings.samesite)
         self.trusted = frozenset(origin.encode() for origin in settings.trusted_origins)
         self.public = None if settings.public_origin is None else settings.public_origin.encode()
         self.spellings = spellings(settings.path)
         self.skip = tuple(quoted(prefix) for prefix in settings.skip)
 
-    def cookie(self, credential: Credential, *, max_age: float | None) -> bytes:
-        """The Set-Cookie value that gives it to a browser; without ``max_age`` until the browser closes."""
+    def cookie(self, credential: Credential, *, max_age: float | None, beside: Sequence[Given] = ()) -> bytes:
+        """The Set-Cookie value that gives it to a browser; without ``max_age`` until the browser closes.
+
+        ``beside``: the application's own login cookies in the same answer. A companion goes where they go.
+        """
         age = b"" if max_age is None else f"; Max-Age={int(max_age)}".encode()
-        return self.cookie_name + b"=" + self.cookie_signature.sign(credential.reveal().encode()) + age + self.cookie_attributes
+        attributes = self._beside(beside) if beside else self.cookie_attributes
+        return self.cookie_name + b"=" + self.cookie_signature.sign(credential.reveal().encode()) + age + attributes
 
     def clearing_cookie(self) -> bytes:
         return self.cookie_name + b"=; Max-Age=0" + self.cookie_attributes
+
+    def _beside(self, given: Sequence[Given]) -> bytes:
+        """The attributes of the application's login cookies: where they differ, those that reach farthest."""
+        samesites = {cookie.samesite for cookie in given if cookie.value is not None}
+        farthest = next((samesite for samesite in ("none", None, "lax", "strict") if samesite in samesites), self.settings.samesite)
+        return _attributes(self.settings, farthest, partitioned=any(cookie.partitioned for cookie in given))
+
+
+def _attributes(settings: Settings, samesite: str | None, *, partitioned: bool = False) -> bytes:
+    secure = "" if settings.insecure else "; Secure"
+    domain = f"; Domain={settings.cookie_domain}" if settings.cookie_domain else ""
+    same = f"; SameSite={samesite.capitalize()}" if samesite else ""
+    return f"; Path=/{domain}{secure}; HttpOnly{same}{'; Partitioned' if partitioned else ''}".encode()
+
+
+def _companion_mistakes(abilities: Abilities, traits: Traits, backend: str, options: Mapping[str, Any], *, awaits: bool) -> Iterator[str]:
+    identifier = type(traits.identifier).__name__
+    if not abilities.keeps_companions or abilities.carriers:
+        yield f"identify: {backend} cannot keep companions; use SQLBackend, AsyncSQLBackend or MemoryBackend"
+    if traits.is_async and not awaits:
+        yield f"identify: {identifier} is async, and a WSGI application cannot await it"
+    elif traits.is_async and not abilities.is_async and abilities.blocks:
+        yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
+    if options.get("dead") == "reject":
+        yield "dead: with identify only 'strip' is possible; a browser that was signed out could not even reach the login page"
+    name = options.get("cookie_name")
+    if isinstance(name, str) and name.encode("utf-8", "replace") in traits.cookies:
+        yield f"cookie_name: {name!r} is the application's own login cookie; choose another name"
+
+
+def _login_names(abilities: Abilities, traits: Traits | None) -> Names | None:
+    """The cookies and headers of the application's that are looked at on its own routes."""
+    if traits is not None:
+        return Names(traits.cookies, traits.headers)
+    if abilities.operations & {"ended", "saw"}:
+        return Names(carrier.name for carrier in abilities.carriers if carrier.is_cookie)
+    return None
 
 
 class Visit:
@@ -78,16 +138,35 @@ class Visit:
 
     ``age``: seconds since the request reached the door. ``session``: the live session, or None. ``credential``: what
     proves it. ``cookie``: a Set-Cookie of ours that is to go out. ``epochs``: what this request has set by ending
-    sessions (P3 b). ``head_is_out``: too late for a cookie.
+    sessions (P3 b). ``head_is_out``: too late for a cookie. ``clock``: seconds since 1970 by our own, good enough to
+    tell whether a cookie is being deleted and a companion grows old; no promise rests on it.
+
+    Where the application has its own login: ``companion``: the live session of this browser, whether or not the
+    application's login goes with it; ``session`` is set only if it does. ``kept``: the login credentials that the
+    application gets to see, ``identity``: whom they sign in. ``adopting``: the link of a login that may be given a companion,
+    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see.
     """
 
     session: Session | None = None
     credential: Credential | None = None
     cookie: bytes | None = None
     head_is_out: bool = False
+    companion: Session | None = None
+    identity: Identity | None = None
+    kept: Sequence[Login] = ()
+    adopting: bytes | None = None
+    closed: bool = False
+    taken: Taken | None = None
 
-    def __init__(self, policy: Policy, request: Request, age: Callable[[], float]) -> None:
+    def __init__(self, policy: Policy, request: Request, age: Callable[[], float], clock: Callable[[], float] = float) -> None:
         self.policy = policy
         self.request = request
         self.age = age
+        self.clock = clock
         self.epochs: dict[str, int] = {}
+
+    def device(self) -> Device:
+        """Where the request comes from."""
+        agent = self.request.header(b"user-agent")
+        shown = None if agent is None else _CONTROL.sub(" ", agent.decode("utf-8", "replace"))[:MAX_USER_AGENT]
+        return Device(ip_address=self.request.client(), user_agent=shown or None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
@@ -73,7 +73,7 @@ class _Held:
     def visit(self, request: Request | None = None) -> Visit:
         """For the door and the verbs: the visit of this request, made now if nobody has needed it yet."""
         if self._visit is None:
-            self._visit = Visit(self._policy(), request or self.sender(), partial(_since, self._started))
+            self._visit = Visit(self._policy(), request or self.sender(), partial(_since, self._started), time)
             self._visit.head_is_out = self.head_is_out
         return self._visit
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.credential import holds_own, strip_environ
 from sessionward.drive import PlainDriver
-from sessionward.flow import Admission, end_others, guard, seal
-from sessionward.request import WSGIRequest
+from sessionward.flow import Admission, concerned, end_others, guard, seal
+from sessionward.request import WSGIRequest, environ_key
 from sessionward.response import Headers, Response
 from sessionward.session import Backend
 from sessionward.settings import Options
-from sessionward.visit import Policy
+from sessionward.visit import Policy, Visit
 from sessionward.ward import WSGI_KEY, Door, Ward
 
 Environ: TypeAlias = dict[str, Any]
@@ -47,6 +47,7 @@ class WSGIMiddleware:
         self._door = Door(policy, PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers
+        self._watched = _watched_keys(policy)
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -59,11 +60,23 @@ class WSGIMiddleware:
             or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
         ):
             return self._guarded(environ, start_response)
+        if self._watched and not self._watched.isdisjoint(environ):
+            return self._guarded(environ, start_response)
+        if self._watched is not None:
+            return self._looked_after(environ, start_response)
         if not self._signs_in:
             return self.app(environ, start_response)
         environ[WSGI_KEY] = ward = _Answering(self._door, environ, start_response)
         body = self.app(environ, ward.start_response)
         return body if ward.has_left else ward.returned(body)
+
+    def _looked_after(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """A request to an application that has its own login: what its answer says of that is looked at."""
+        ward = _Answering(self._door, environ, start_response)
+        ward.visit()
+        if self._signs_in:
+            environ[WSGI_KEY] = ward
+        return ward.returned(self.app(environ, ward.start_response))
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ward = _Answering(self._door, environ, start_response)
@@ -72,7 +85,11 @@ class WSGIMiddleware:
         if admission is not _AS_IT_CAME:
             if isinstance(admission, Response):
                 return _respond(admission, start_response)
+            if visit.taken is not None:
+                visit.taken.from_environ(environ)
             strip_environ(environ, self._policy.cookie_name)
+        elif visit.taken is not None:
+            visit.taken.from_environ(environ)
         visit.request = ward.sender()  # the environ itself is not kept
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
@@ -82,6 +99,14 @@ class WSGIMiddleware:
 
 
 _AS_IT_CAME = Admission.AS_IT_CAME
+
+
+def _watched_keys(policy: Policy) -> frozenset[str] | None:
+    """What in an environ is worth a closer look where the application has its own login; None where it has not."""
+    if policy.logins is None:
+        return None
+    guards = policy.traits is not None or "ended" in policy.abilities.operations
+    return frozenset([environ_key(carrier.name) for carrier in policy.logins.headers] + (["HTTP_COOKIE"] if guards else []))
 
 
 class _Answering(Ward):
@@ -110,7 +135,7 @@ class _Answering(Ward):
         else:
             self.head_goes_out()
             self._waiting = None
-            if visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name):
+            if self._is_concerned(visit, fields):
                 head = _Head(self._sealed, self._server, status, fields, exc_info)
                 if self.has_left:
                     return head.send()
@@ -118,6 +143,11 @@ class _Answering(Ward):
                 return head.write
         self.has_left = True
         return self._server(status, fields) if exc_info is None else self._server(status, fields, exc_info)
+
+    def _is_concerned(self, visit: Visit, fields: Fields) -> bool:
+        if visit.policy.logins is not None:
+            return concerned(visit, _encoded(fields))
+        return visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name)
 
     def returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """What the server gets of the application's iterable: itself, once the head has been given (PEP 3333)."""
@@ -159,7 +189,7 @@ class _Head:
     def send(self) -> Write:
         """Look at the head and hand it to the server, once."""
         if self._write is None:
-            headers = self._seal([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._fields])
+            headers = self._seal(_encoded(self._fields))
             fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             exc_info, self._exc_info = self._exc_info, None  # its traceback refers to this frame
             self._write = self._server(self._status, fields) if exc_info is None else self._server(self._status, fields, exc_info)
@@ -200,6 +230,10 @@ def _close(body: object) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
+
+
+def _encoded(fields: Fields) -> Headers:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
 
 
 def _sets_cookie(fields: Fields, name: bytes) -> bool:

@@ -16,13 +16,14 @@ from uuid import uuid4
 
 from sessionward.credential import Credential
 from sessionward.errors import SessionEnded, StaleLogin
-from sessionward.session import CLOCK_RATE, Device, Ended, Session, user_key
+from sessionward.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, Ended, Session, Standing, user_key
 
 
 @dataclass(slots=True)
 class _User:
     epoch: int = 0
     raised_at: float | None = None
+    closed: bool = False
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class MemoryBackend:
         expires_in: float,
         device: Device,  # noqa: ARG002 - nothing here shows it
         methods: Sequence[str],  # noqa: ARG002 - nothing here shows them
+        link: bytes | None = None,
     ) -> Session:
         with self._lock:
             now = self._clock()
@@ -83,19 +85,7 @@ class MemoryBackend:
                 raise StaleLogin("the user's sessions were ended after this sign-in began")
             if before is not None:
                 self._forget(before)
-            at = datetime.fromtimestamp(now, UTC)
-            session = Session(
-                id=uuid4(),
-                user_id=user_id,
-                issued_at=at,
-                authenticated_at=at,
-                expires_at=datetime.fromtimestamp(now + expires_in, UTC),
-                epoch=user.epoch,
-            )
-            row = _Row(session, digest, now + expires_in)
-            self._by_digest[digest] = row
-            self._by_user.setdefault(user_id, {})[str(session.id)] = row
-            return session
+            return self._start(user_id, digest, now, expires_in, link)
 
     def begin(self, user_id: str, /) -> int:
         with self._lock:
@@ -114,6 +104,37 @@ class MemoryBackend:
         with self._lock:
             return self._end(user_key(user_id), keep=None)
 
+    def standing(self, user_id: str, link: bytes, /) -> Standing:
+        with self._lock:
+            return self._standing(user_id, link)
+
+    def adopt(
+        self,
+        user_id: str,
+        digest: bytes,
+        /,
+        *,
+        link: bytes,
+        expires_in: float,
+        device: Device,  # noqa: ARG002 - nothing here shows it
+    ) -> Session | None:
+        with self._lock:
+            standing = self._standing(user_id, link)
+            if standing.closed:
+                raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
+            return self._start(user_id, digest, self._clock(), expires_in, link) if standing.adoptable else None
+
+    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+        with self._lock:
+            now = self._clock()
+            row = self._by_user.get(session.user_id, {}).get(str(session.id))
+            if row is None or row.expires_at <= now:
+                return False
+            row.expires_at = max(row.expires_at, now + expires_in)
+            kept = row.session.link if link is None else link
+            row.session = replace(row.session, expires_at=datetime.fromtimestamp(row.expires_at, UTC), link=kept)
+            return True
+
     def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         with self._lock:
@@ -129,6 +150,33 @@ class MemoryBackend:
                 self._forget(row)
             return len(expired)
 
+    def _start(self, user_id: str, digest: bytes, now: float, expires_in: float, link: bytes | None) -> Session:
+        at = datetime.fromtimestamp(now, UTC)
+        session = Session(
+            id=uuid4(),
+            user_id=user_id,
+            issued_at=at,
+            authenticated_at=at,
+            expires_at=datetime.fromtimestamp(now + expires_in, UTC),
+            epoch=self._users.setdefault(user_id, _User()).epoch,
+            link=link,
+        )
+        row = _Row(session, digest, now + expires_in)
+        self._by_digest[digest] = row
+        self._by_user.setdefault(user_id, {})[str(session.id)] = row
+        return session
+
+    def _standing(self, user_id: str, link: bytes) -> Standing:
+        now, user = self._clock(), self._users.get(user_id, _User())
+        rows = [row for row in self._by_user.get(user_id, {}).values() if row.session.link == link and row.expires_at > now]
+        newest = max((row.session.issued_at.timestamp() for row in rows if row.session.issued_at), default=None)
+        return Standing(
+            closed=user.closed,
+            raised_at=None if user.raised_at is None else datetime.fromtimestamp(user.raised_at, UTC),
+            linked=len(rows),
+            adoptable=not user.closed and len(rows) < ADOPTIONS and (newest is None or now - newest >= ADOPTION_PAUSE),
+        )
+
     def _end(self, user_id: str, *, keep: _Row | None) -> Ended:
         now = self._clock()
         rows = [row for row in self._by_user.get(user_id, {}).values() if row is not keep]
@@ -137,11 +185,14 @@ class MemoryBackend:
         user = self._users.setdefault(user_id, _User())
         user.epoch += 1
         user.raised_at = now
+        user.closed = True
         if keep is not None:
             keep.session = replace(keep.session, epoch=user.epoch)
         return Ended(sum(row.expires_at > now for row in rows), user.epoch)
 
     def _forget(self, row: _Row) -> None:
+        if row.session.link is not None and row.expires_at > self._clock():  # a companion: what was copied before stays outside
+            self._users.setdefault(row.session.user_id, _User()).closed = True
         del self._by_digest[row.digest]
         rows = self._by_user[row.session.user_id]
         del rows[str(row.session.id)]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from sqlalchemy import URL
 
-from sessionward.backends.sql import questions
+from sessionward.backends.sql import companions, questions
 from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.sql.process import PlainPool
 from sessionward.backends.sql.source import Source, checked, source_of
 from sessionward.backends.sql.wire import Wire
 from sessionward.credential import Credential
 from sessionward.drive import Threads
-from sessionward.session import Device, Ended, Session, user_key
+from sessionward.session import Device, Ended, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class AsyncSQLBackend:
         expires_in: float,
         device: Device,
         methods: Sequence[str],
+        link: bytes | None = None,
     ) -> Session:
         new = questions.SignIn(
             user_id=user_key(user_id),
@@ -101,6 +102,7 @@ class AsyncSQLBackend:
             expires_in=expires_in,
             device=device,
             methods=methods,
+            link=link,
         )
         return await self._pool.ask(lambda wire: questions.login(wire, new), self._deadline, writes=True)
 
@@ -115,6 +117,17 @@ class AsyncSQLBackend:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
         return await self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+
+    async def standing(self, user_id: str, link: bytes, /) -> Standing:
+        return await self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
+
+    async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+        question = partial(companions.adopt, user_id=user_id, digest=digest, link=link, expires_in=expires_in, device=device)
+        return await self._pool.ask(question, self._deadline, writes=True)
+
+    async def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+        question = partial(companions.touch, session=session, link=link, expires_in=expires_in)
+        return await self._pool.ask(question, self._deadline, writes=True)
 
     async def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from sqlalchemy import URL, Engine
 
-from sessionward.backends.sql import questions
+from sessionward.backends.sql import companions, questions
 from sessionward.backends.sql.process import PlainPool
 from sessionward.backends.sql.source import checked, source_of
 from sessionward.credential import Credential
-from sessionward.session import Device, Ended, Session, user_key
+from sessionward.session import Device, Ended, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 
@@ -69,6 +69,7 @@ class SQLBackend:
         expires_in: float,
         device: Device,
         methods: Sequence[str],
+        link: bytes | None = None,
     ) -> Session:
         new = questions.SignIn(
             user_id=user_key(user_id),
@@ -79,6 +80,7 @@ class SQLBackend:
             expires_in=expires_in,
             device=device,
             methods=methods,
+            link=link,
         )
         return self._pool.ask(lambda wire: questions.login(wire, new), self._deadline, writes=True)
 
@@ -93,6 +95,17 @@ class SQLBackend:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
         return self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+
+    def standing(self, user_id: str, link: bytes, /) -> Standing:
+        return self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
+
+    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+        question = partial(companions.adopt, user_id=user_id, digest=digest, link=link, expires_in=expires_in, device=device)
+        return self._pool.ask(question, self._deadline, writes=True)
+
+    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+        question = partial(companions.touch, session=session, link=link, expires_in=expires_in)
+        return self._pool.ask(question, self._deadline, writes=True)
 
     def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""

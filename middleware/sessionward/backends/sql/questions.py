@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from sessionward.backends.sql.wire import Wire
@@ -18,7 +18,7 @@ from sessionward.session import CLOCK_RATE, Device, Ended, Session
 
 R = TypeVar("R")
 
-_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch"
+_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch, s.link"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
 # For a row that is found by its unique key. On tables that have not been analyzed yet, PostgreSQL would otherwise take the
 # index of live sessions, which `ended_at IS NULL` makes applicable, and walk through all of them.
@@ -30,7 +30,7 @@ STATEMENTS: Final = {
     "list": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.user_id = :user AND s.ended_at IS NULL AND s.expires_at > {{now}}"
     " ORDER BY s.issued_at DESC, s.id",
     "epoch": "SELECT epoch FROM sessionward_users WHERE user_id = :user",
-    "lock_user": "SELECT epoch, raised_at, {now} FROM sessionward_users WHERE user_id = :user{lock}",
+    "lock_user": "SELECT epoch, raised_at, {now}, closed FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
     "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
@@ -40,9 +40,17 @@ STATEMENTS: Final = {
     " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
     "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
-    "raise": "UPDATE sessionward_users SET epoch = epoch + 1, raised_at = {now} WHERE user_id = :user",
+    "raise": "UPDATE sessionward_users SET epoch = epoch + 1, raised_at = {now}, closed = TRUE WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
-    " methods, ip_address, user_agent) VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent)",
+    " methods, ip_address, user_agent, link)"
+    " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :link)",
+    "close": "UPDATE sessionward_users SET closed = TRUE WHERE user_id = :user",
+    "standing": "SELECT (SELECT closed FROM sessionward_users WHERE user_id = :user),"
+    " (SELECT raised_at FROM sessionward_users WHERE user_id = :user),"
+    f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}),"
+    f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}), {{now}}",
+    "touch": "UPDATE sessionward_sessions SET expires_at = :expires, last_seen_at = :seen, link = :link"
+    " WHERE id = :id AND user_id = :user",
     "dead_ids": "SELECT id FROM sessionward_sessions WHERE id > :after AND (ended_at < :limit OR expires_at < :limit)"
     " ORDER BY id LIMIT :batch",
     "delete": "DELETE FROM sessionward_sessions WHERE id > :after AND id <= :last AND (ended_at < :limit OR expires_at < :limit)",
@@ -55,7 +63,14 @@ BATCH: Final = 1000
 NOBODY: Final = UUID(int=0)
 """No session has this id."""
 
-_User = tuple[int, datetime | None, datetime]
+
+class User(NamedTuple):
+    """A user's row, as it was when the lock on it was got; ``now`` is the database's clock."""
+
+    epoch: int
+    raised_at: datetime | None
+    now: datetime
+    closed: bool
 
 
 def find(wire: Wire, digest: bytes) -> Session | None:
@@ -73,33 +88,33 @@ def epoch(wire: Wire, user_id: str) -> int:
 
 
 def end_others(wire: Wire, session: Session) -> Ended:
-    own = _uuid(session)
+    own = uuid_of(session)
 
     def body(wire: Wire) -> Ended:
-        before, _, _ = _lock_user(wire, session.user_id)
-        if not _is_live(wire, session):
+        before = lock_user(wire, session.user_id)
+        if not is_live(wire, session):
             raise SessionEnded("the session that asked is no longer live")
-        return _end(wire, session.user_id, before, keep=own, reason="others")
+        return _end(wire, session.user_id, before.epoch, keep=own, reason="others")
 
-    return _with_users(wire, [session.user_id], body)
+    return with_users(wire, [session.user_id], body)
 
 
 def end_all(wire: Wire, user_id: str) -> Ended:
     def body(wire: Wire) -> Ended:
-        before, _, _ = _lock_user(wire, user_id)
-        return _end(wire, user_id, before, keep=NOBODY, reason="all")
+        before = lock_user(wire, user_id)
+        return _end(wire, user_id, before.epoch, keep=NOBODY, reason="all")
 
-    return _with_users(wire, [user_id], body)
+    return with_users(wire, [user_id], body)
 
 
 def end(wire: Wire, session: Session) -> bool:
     def body(wire: Wire) -> bool:
-        _lock_user(wire, session.user_id)
-        was_live = _is_live(wire, session)
-        _end_one(wire, session, by=_uuid(session), reason="logout")
+        lock_user(wire, session.user_id)
+        was_live = is_live(wire, session)
+        _end_one(wire, session, by=uuid_of(session), reason="logout")
         return was_live
 
-    return _with_users(wire, [session.user_id], body)
+    return with_users(wire, [session.user_id], body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,29 +129,23 @@ class SignIn:
     expires_in: float
     device: Device
     methods: Sequence[str]
+    link: bytes | None = None
 
 
 def login(wire: Wire, new: SignIn) -> Session:
     users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # the same order for everybody
 
     def body(wire: Wire) -> Session:
-        locked = {user_id: _lock_user(wire, user_id) for user_id in users}
+        locked = {user_id: lock_user(wire, user_id) for user_id in users}
         _check_fresh(wire, new, locked[new.user_id])
-        epoch, _, now = locked[new.user_id]
-        session = Session(
-            id=uuid4(),
-            user_id=new.user_id,
-            issued_at=now,
-            authenticated_at=now,
-            expires_at=now + timedelta(seconds=new.expires_in),
-            epoch=epoch,
-        )
+        user = locked[new.user_id]
+        session = new_session(new.user_id, user.now, new.expires_in, epoch=user.epoch, link=new.link)
         if new.replaces is not None:
-            _end_one(wire, new.replaces, by=_uuid(session), reason="replaced")
-        _add(wire, new, session)
+            _end_one(wire, new.replaces, by=uuid_of(session), reason="replaced")
+        add(wire, session, new.digest, new.device, new.methods)
         return session
 
-    return _with_users(wire, users, body)
+    return with_users(wire, users, body)
 
 
 def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
@@ -145,7 +154,7 @@ def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, 
     Answers how many, and the last id, after which the next batch begins; None when there are no more.
     """
     dialect = wire.dialect
-    limit = dialect.time_in(_now(wire) - timedelta(seconds=older_than))
+    limit = dialect.time_in(clock(wire) - timedelta(seconds=older_than))
     rows = wire.rows("dead_ids", after=dialect.id_in(after), limit=limit, batch=batch)
     if not rows:
         return 0, None
@@ -156,7 +165,7 @@ def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, 
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def _with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], R]) -> R:
+def with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], R]) -> R:
     """A transaction that locks rows of users. A missing row is added before, in a transaction of its own.
 
     MariaDB's insert-ignore leaves a shared lock on a row that is there, and two that hold it wait for each other.
@@ -173,25 +182,25 @@ class _NoRowYet(SessionwardError):
     """A user has no row yet."""
 
 
-def _lock_user(wire: Wire, user_id: str) -> _User:
+def lock_user(wire: Wire, user_id: str) -> User:
     row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
     if row is None:
         raise _NoRowYet(user_id)
-    epoch, raised_at, now = row
+    epoch, raised_at, now, closed = row
     out = wire.dialect.time_out
-    return int(epoch), None if raised_at is None else out(raised_at), out(now)
+    return User(int(epoch), None if raised_at is None else out(raised_at), out(now), bool(closed))
 
 
-def _check_fresh(wire: Wire, new: SignIn, user: _User) -> None:
+def _check_fresh(wire: Wire, new: SignIn, user: User) -> None:
     """P3: the first of its three forms that applies."""
-    epoch, raised_at, now = user
+    raised_at = user.raised_at
     if new.since is not None:
-        stale = new.since != epoch
+        stale = new.since != user.epoch
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
-        stale = not _is_live(wire, new.replaces)
+        stale = not is_live(wire, new.replaces)
     else:
         # The lock's own statement may have read the clock before it waited; only then is it worth another question.
-        stale = raised_at is not None and _is_older(new, raised_at, now) and _is_older(new, raised_at, _now(wire))
+        stale = raised_at is not None and _is_older(new, raised_at, user.now) and _is_older(new, raised_at, clock(wire))
     if stale:
         raise StaleLogin("the user's sessions were ended after this sign-in began")
 
@@ -201,7 +210,7 @@ def _is_older(new: SignIn, raised_at: datetime, now: datetime) -> bool:
     return (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
 
 
-def _now(wire: Wire) -> datetime:
+def clock(wire: Wire) -> datetime:
     row = wire.row("now")
     assert row is not None
     return wire.dialect.time_out(row[0])
@@ -217,38 +226,54 @@ def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> E
     return Ended(count, before + 1)
 
 
-def _is_live(wire: Wire, session: Session) -> bool:
+def is_live(wire: Wire, session: Session) -> bool:
     """The second look at a session, by a locking read: it sees what was committed before the user's lock was got."""
     dialect = wire.dialect
-    return wire.row("lock_live", id=dialect.id_in(_uuid(session)), user=dialect.user_in(session.user_id)) is not None
+    return wire.row("lock_live", id=dialect.id_in(uuid_of(session)), user=dialect.user_in(session.user_id)) is not None
 
 
 def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
     """End a session, also one that has expired: a clock set back must not bring it back (P6)."""
     dialect = wire.dialect
-    own = dialect.id_in(_uuid(session))
-    wire.change("end_one", id=own, user=dialect.user_in(session.user_id), by=dialect.id_in(by), reason=reason)
+    own = dialect.id_in(uuid_of(session))
+    user = dialect.user_in(session.user_id)
+    wire.change("end_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
+    if session.link is not None:  # a companion: whatever was copied from before stays outside from now on
+        wire.change("close", user=user)
 
 
-def _add(wire: Wire, new: SignIn, session: Session) -> None:
+def new_session(user_id: str, now: datetime, expires_in: float, *, epoch: int, link: bytes | None) -> Session:
+    return Session(
+        id=uuid4(),
+        user_id=user_id,
+        issued_at=now,
+        authenticated_at=now,
+        expires_at=now + timedelta(seconds=expires_in),
+        epoch=epoch,
+        link=link,
+    )
+
+
+def add(wire: Wire, session: Session, digest: bytes, device: Device, methods: Sequence[str]) -> None:
     dialect = wire.dialect
     assert session.issued_at is not None
     assert session.expires_at is not None
     wire.change(
         "add_session",
-        id=dialect.id_in(_uuid(session)),
-        user=dialect.user_in(new.user_id),
-        digest=new.digest,
+        id=dialect.id_in(uuid_of(session)),
+        user=dialect.user_in(session.user_id),
+        digest=digest,
         issued=dialect.time_in(session.issued_at),
         expires=dialect.time_in(session.expires_at),
-        methods=" ".join(new.methods)[:255],
-        ip=new.device.ip_address[:64] if new.device.ip_address else None,
-        agent=new.device.user_agent[:512] if new.device.user_agent else None,
+        methods=" ".join(methods)[:255],
+        ip=device.ip_address[:64] if device.ip_address else None,
+        agent=device.user_agent[:512] if device.user_agent else None,
+        link=session.link,
     )
 
 
 def _session(wire: Wire, row: Sequence[Any]) -> Session:
-    own, user_id, issued_at, authenticated_at, expires_at, epoch = row
+    own, user_id, issued_at, authenticated_at, expires_at, epoch, link = row
     dialect = wire.dialect
     out = dialect.time_out
     return Session(
@@ -258,10 +283,11 @@ def _session(wire: Wire, row: Sequence[Any]) -> Session:
         authenticated_at=out(authenticated_at),
         expires_at=out(expires_at),
         epoch=epoch,
+        link=link,
     )
 
 
-def _uuid(session: Session) -> UUID:
+def uuid_of(session: Session) -> UUID:
     if not isinstance(session.id, UUID):
         raise UsageError("this session was not made by this backend: its id is not a UUID")
     return session.id

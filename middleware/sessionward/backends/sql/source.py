@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from sessionward.backends.sql.dialect import DIALECTS, SQLITE
+from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.questions import STATEMENTS
 from sessionward.backends.sql.tables import create
 from sessionward.backends.sql.wire import Language
@@ -50,28 +51,45 @@ _EXTRAS: Final = {
 }
 """Driver to its module and the extra that brings it."""
 
+Statements: TypeAlias = Callable[[Dialect], Mapping[str, str]]
+"""What is asked, by name, in the words of a dialect."""
+
+
+def of_own_tables(_dialect: Dialect) -> Mapping[str, str]:
+    """What is asked of the tables of ours."""
+    return STATEMENTS
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where connections come from. ``engine``: the user's own, or None where we make our own from ``url``."""
+    """Where connections come from. ``engine``: the user's own, or None where we make our own from ``url``.
+
+    ``is_ours``: whether the tables are; a file of the application's keeps the journal that it has.
+    """
 
     url: URL
     engine: Engine | None
     language: Language
+    is_ours: bool
 
 
-def source_of(database: object, *, is_async: bool) -> Source:
-    """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour."""
+def source_of(
+    database: object, *, is_async: bool, statements: Statements = of_own_tables, twins: tuple[str, str] = ("SQLBackend", "AsyncSQLBackend")
+) -> Source:
+    """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour.
+
+    ``twins``: the plain backend and the async one, so that an error can name the other.
+    """
     if isinstance(database, (str, URL)):
-        return _from_url(database, is_async=is_async)
+        return _from_url(database, is_async=is_async, statements=statements, twins=twins)
     engine: object = getattr(database, "sync_engine", None) if is_async else database
     if isinstance(engine, Engine):
-        return _from_engine(engine)
+        return _from_engine(engine, statements)
     kind = "an AsyncEngine" if is_async else "a plain Engine"
     raise ConfigurationError(f"database: a URL or {kind} is needed, not {type(database).__name__}")
 
 
-def _from_url(text: str | URL, *, is_async: bool) -> Source:
+def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins: tuple[str, str]) -> Source:
     """Raises :class:`ConfigurationError` for what we do not speak, or whose driver is not installed."""
     accepted = _ASYNC if is_async else _PLAIN
     try:
@@ -80,7 +98,7 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
         raise ConfigurationError("database: this is not a database URL; write for example sqlite:///sessions.db") from None
     drivername = accepted.get(url.drivername)
     if drivername is None:
-        other, twin = (_PLAIN, "SQLBackend") if is_async else (_ASYNC, "AsyncSQLBackend")
+        other, twin = (_PLAIN, twins[0]) if is_async else (_ASYNC, twins[1])
         way_out = f"use {twin} for it, or " if url.drivername in other else ""
         if not way_out and url.get_backend_name() in accepted:
             way_out = f"write {url.get_backend_name()}://, or "
@@ -96,7 +114,7 @@ def _from_url(text: str | URL, *, is_async: bool) -> Source:
         raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}: pip install 'sessionward[{extra}]'")
     paramstyle = dialect().paramstyle
     spoken = DIALECTS[url.get_backend_name()]
-    return Source(url, None, Language.of(spoken, driver, paramstyle, STATEMENTS, own=True))
+    return Source(url, None, Language.of(spoken, driver, paramstyle, statements(spoken), own=True), statements is of_own_tables)
 
 
 def _in_memory(url: URL) -> bool:
@@ -122,7 +140,7 @@ def checked(deadline: object, pool_size: object) -> tuple[float, int]:
     return bound, pool_size
 
 
-def _from_engine(engine: Engine) -> Source:
+def _from_engine(engine: Engine, statements: Statements) -> Source:
     """The user's own Engine, which is never changed and never disposed."""
     dialect = engine.dialect
     spoken = DIALECTS.get(dialect.name)
@@ -133,7 +151,12 @@ def _from_engine(engine: Engine) -> Source:
             f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward"
             " needs one that nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
         )
-    return Source(engine.url, engine, Language.of(spoken, dialect.driver, dialect.paramstyle, STATEMENTS, own=False))
+    return Source(
+        engine.url,
+        engine,
+        Language.of(spoken, dialect.driver, dialect.paramstyle, statements(spoken), own=False),
+        statements is of_own_tables,
+    )
 
 
 def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
@@ -155,7 +178,7 @@ def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
         hide_parameters=True,
         connect_args=arguments,
     )
-    for command in _greeting(name, deadline):
+    for command in _greeting(source, deadline):
         _greet(engine, command)
     return engine
 
@@ -172,9 +195,10 @@ def create_tables(source: Source, *, deadline: float) -> None:
         engine.dispose()
 
 
-def _greeting(name: str, deadline: float) -> list[str]:
+def _greeting(source: Source, deadline: float) -> list[str]:
     """What each new connection of ours is told first."""
-    if name == "sqlite":
+    name = source.url.get_backend_name()
+    if name == "sqlite" and source.is_ours:
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
     if name in ("mysql", "mariadb"):
         whole = max(1, math.ceil(deadline))

@@ -1,0 +1,70 @@
+"""What is asked of the tables for companions of an application's own sessions (DESIGN.md 2, way 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sessionward.backends.sql.questions import add, is_live, lock_user, new_session, uuid_of, with_users
+from sessionward.backends.sql.wire import Wire
+from sessionward.errors import StaleLogin
+from sessionward.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, Standing
+
+
+def standing(wire: Wire, user_id: str, link: bytes) -> Standing:
+    """How a user stands, and the application's session with this link: one statement, nothing locked."""
+    row = wire.row("standing", user=wire.dialect.user_in(user_id), link=link)
+    assert row is not None
+    closed, raised_at, linked, newest, now = row
+    out = wire.dialect.time_out
+    rested = newest is None or (out(now) - out(newest)).total_seconds() >= ADOPTION_PAUSE
+    return Standing(
+        closed=bool(closed),
+        raised_at=None if raised_at is None else out(raised_at),
+        linked=int(linked),
+        adoptable=not closed and int(linked) < ADOPTIONS and rested,
+    )
+
+
+def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+    """Start a companion for a login from before, under the user's lock."""
+
+    def body(wire: Wire) -> Session | None:
+        user = lock_user(wire, user_id)
+        if user.closed:
+            raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
+        if not standing(wire, user_id, link).adoptable:
+            return None
+        session = new_session(user_id, user.now, expires_in, epoch=user.epoch, link=link)
+        add(wire, session, digest, device, _NO_METHODS)
+        return session
+
+    return with_users(wire, [user_id], body)
+
+
+_NO_METHODS: Sequence[str] = ()
+"""How the person signed in, nobody knows any more."""
+
+
+def touch(wire: Wire, session: Session, *, link: bytes | None, expires_in: float) -> bool:
+    """Let a live session expire so much later from now, under the user's lock; never sooner than before."""
+
+    def body(wire: Wire) -> bool:
+        user = lock_user(wire, session.user_id)
+        if not is_live(wire, session):
+            return False
+        dialect = wire.dialect
+        expires = user.now + timedelta(seconds=expires_in)
+        if session.expires_at is not None:
+            expires = max(expires, session.expires_at)
+        wire.change(
+            "touch",
+            id=dialect.id_in(uuid_of(session)),
+            user=dialect.user_in(session.user_id),
+            expires=dialect.time_in(expires),
+            seen=dialect.time_in(user.now),
+            link=session.link if link is None else link,
+        )
+        return True
+
+    return with_users(wire, [session.user_id], body)

@@ -1,0 +1,255 @@
+"""The application keeps its login; a companion session of ours decides whether it may still be used (way 3).
+
+Each browser that is signed in gets a session of ours beside the application's own credentials. These then reach the
+application only together with a live companion of the same user. Once any companion of a user has been ended, the user
+is *closed* for good: only a response that signs in makes a new one, and whatever was copied or kept from before stays
+outside. No issue time is ever compared, but for a header token of a closed user, which has nothing else.
+
+=============  ==========================================================================================
+``admit``      before the application: which of its credentials may pass, and whose session this is
+``see_off``    after it: it has signed in, signed out, or gone on; the browser's companion follows
+=============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from sessionward.credential import Credential, new_token
+from sessionward.errors import StaleLogin, Unreadable
+from sessionward.identity import Identify, Identity, Traits, link_of
+from sessionward.logins import Given, Login, Names, after, given, gives_login, read_logins, taken, without_logins
+from sessionward.response import Headers, is_public, sets_cookie, with_set_cookie, without_set_cookie
+from sessionward.session import Adopt, End, Find, FindStanding, Session, Standing, Touch
+from sessionward.session import Login as SignIn
+from sessionward.step import Flow
+from sessionward.visit import Policy, Visit
+
+SKEW: Final = 60.0
+"""Seconds by which an issuer's clock may be ahead of the backend's, for header tokens of a closed user."""
+
+_Named = tuple[Login, Identity]
+
+
+# --- before the application -------------------------------------------------------------------------------------------
+
+
+def admit(visit: Visit, companion: Session | None) -> Flow[None]:
+    """Judge the application's login credentials: what may pass stands in ``visit.kept``, the rest in ``visit.taken``.
+
+    ``visit.session`` is set if the companion is live and one of the credentials is of its user.
+    """
+    names = _names(visit.policy)
+    found = read_logins(visit.request.header, names)
+    named, kept, out = yield from _judged(_traits(visit.policy), found.logins)
+    visit.companion = companion
+    passing: Sequence[_Named] = []
+    if companion is not None:
+        passing = [pair for pair in named if _goes_with(pair[1], companion)]
+        visit.session = companion if passing else None
+    elif len({identity.user_id for _, identity in named}) == 1 and not found.doubled():
+        # (Of several, nobody could say whose this browser is: a sibling domain can plant a second cookie.)
+        passing = yield from _without_companion(visit, named)
+    visit.identity = passing[0][1] if passing else None
+    visit.kept = [*kept, *(login for login, _ in passing)]
+    visit.taken = taken(found, [*out, *(pair[0] for pair in named if pair not in passing)])
+
+
+def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[tuple[list[_Named], list[Login], list[Login]]]:
+    """The credentials that name a user, those that name nobody, and those that cannot be read."""
+    named: list[_Named] = []
+    anonymous: list[Login] = []
+    unreadable: list[Login] = []
+    for login in logins:
+        try:
+            identity = yield from Identify(traits, login.name, login.value)
+        except Unreadable:
+            unreadable.append(login)
+        else:
+            if identity is None:
+                anonymous.append(login)
+            else:
+                named.append((login, identity))
+    order = [*traits.cookies, *(carrier.name for carrier in traits.headers)]
+    named.sort(key=lambda pair: order.index(pair[0].name.encode()))
+    return named, anonymous, unreadable
+
+
+def _goes_with(identity: Identity, companion: Session) -> bool:
+    """Whether this companion is of the same user, and of the same session where the application's has an id that stays."""
+    return identity.user_id == companion.user_id and identity.link in (None, companion.link)
+
+
+def _without_companion(visit: Visit, named: Sequence[_Named]) -> Flow[Sequence[_Named]]:
+    """What passes of a user's credentials in a browser that has no companion: everything, until the user is closed."""
+    link = _link(named[0])
+    standing = yield from FindStanding(named[0][1].user_id, link)
+    visit.closed = standing.closed
+    if standing.closed:
+        return [pair for pair in named if not pair[0].places and _is_issued_later(pair[1], standing)]
+    if standing.adoptable:
+        visit.adopting = link
+    return named
+
+
+def _is_issued_later(identity: Identity, standing: Standing) -> bool:
+    """For a header token only: whether it was issued after the user's sessions were ended last."""
+    if identity.issued_at is None or standing.raised_at is None:
+        return False
+    return identity.issued_at > standing.raised_at.timestamp() + SKEW
+
+
+def _link(named: _Named) -> bytes:
+    """What stands for the application's session: its id, or else the credential itself."""
+    login, identity = named
+    return identity.link or link_of(login.value.encode("latin-1"))
+
+
+# --- after it ---------------------------------------------------------------------------------------------------------
+
+
+def concerns(visit: Visit, head: Headers) -> bool:
+    """Whether the head of an answer has to be looked at: something about the login may have changed."""
+    policy = visit.policy
+    return (
+        visit.cookie is not None
+        or visit.adopting is not None
+        or (_traits(policy).stateful and bool(visit.kept))
+        or gives_login(head, _names(policy))
+        or sets_cookie(head, policy.cookie_name)
+        or _grows_old(visit)
+    )
+
+
+def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
+    """The head of the application's answer, as it may go out, and what becomes of the companion.
+
+    A backend or a store that is silent costs the cookies, never the answer: the work has been done.
+    """
+    policy = visit.policy
+    cookies = given(head, _names(policy), visit.clock)
+    try:
+        named, _, _ = yield from _judged(_traits(policy), after(visit.kept, cookies))
+        if not named:
+            yield from _signed_out(visit)
+        elif visit.session is not None and visit.session.user_id == named[0][1].user_id:
+            yield from _gone_on(visit, head, named, cookies)
+        elif visit.identity is not None and visit.identity.user_id == named[0][1].user_id and not _is_anew(visit, named[0], cookies):
+            yield from _adopted(visit, head, named, cookies)
+        else:
+            yield from _signed_in(visit, named, cookies)
+    except Exception:  # logged where it was raised, or StaleLogin: in no case may the browser keep what was being set
+        visit.session = None
+        return without_logins(without_set_cookie(head, policy.cookie_name), _names(policy), visit.clock)
+    head = without_set_cookie(head, policy.cookie_name)
+    return head if visit.cookie is None else with_set_cookie(head, visit.cookie)
+
+
+def _signed_out(visit: Visit) -> Flow[None]:
+    """The application has signed the user out, or there never was one: an answer that deletes the login ends the companion."""
+    if visit.session is not None and visit.identity is not None:
+        session, visit.session, visit.companion = visit.session, None, None
+        visit.cookie = visit.policy.clearing_cookie()
+        with suppress(Exception):  # it has been logged; the application's answer deletes the login, and that must go out
+            yield from End(session)
+
+
+def _gone_on(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequence[Given]) -> Flow[None]:
+    """The same user as before: its session must still be live if the answer sets a cookie, and follows a new id."""
+    session, credential = visit.session, visit.credential
+    assert session is not None
+    assert credential is not None
+    link = named[0][1].link
+    moved = link is not None and link != session.link
+    sets = visit.cookie is not None or bool(cookies) or sets_cookie(head, visit.policy.cookie_name)
+    if not (sets or moved or _grows_old(visit)):
+        return
+    if (yield from Find(credential)) is None:
+        raise StaleLogin("the session ended while its request was being answered")
+    if visit.cookie is None and (moved or _grows_old(visit)):
+        lifetime = _lifetime(visit.policy, named)
+        if (yield from Touch(session=session, link=link if moved else None, expires_in=lifetime)):
+            visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
+
+
+def _adopted(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequence[Given]) -> Flow[None]:
+    """A login from before the installation, of a user who is not closed: it gets its companion now."""
+    user, link = named[0][1].user_id, _link(named[0])
+    if visit.adopting is None or is_public(head):
+        if _is_given(named[0], cookies) and (yield from FindStanding(user, link)).closed:
+            raise StaleLogin("the user's sessions were ended while the request was being answered")
+        return
+    credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
+    session = yield from Adopt(user_id=user, credential=credential, link=visit.adopting, expires_in=lifetime, device=visit.device())
+    if session is not None:
+        _give(visit, session, credential, lifetime, cookies)
+
+
+def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) -> Flow[None]:
+    """The answer has signed somebody in: decided under the user's lock, as every login (P3)."""
+    user, link = named[0][1].user_id, _link(named[0])
+    # Where the id stayed, a store has changed behind it, and another answer to this browser may have seen it first.
+    if named[0][0] in visit.kept and (yield from FindStanding(user, link)).linked:
+        return
+    credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
+    session = yield from SignIn(
+        user_id=user,
+        credential=credential,
+        since=visit.epochs.get(user),
+        age=visit.age,
+        replaces=visit.companion,
+        expires_in=lifetime,
+        device=visit.device(),
+        methods=(),
+        link=link,
+    )
+    _give(visit, session, credential, lifetime, cookies)
+
+
+def _is_anew(visit: Visit, named: _Named, cookies: Sequence[Given]) -> bool:
+    """Whether a user who came without a companion, and cannot be given one, is signed in by this very answer."""
+    return (visit.closed or named[1].user_id in visit.epochs) and _is_given(named, cookies)
+
+
+def _is_given(named: _Named, cookies: Sequence[Given]) -> bool:
+    """Whether the answer itself sets this credential."""
+    return named[0].name in {cookie.name for cookie in cookies}
+
+
+def _give(visit: Visit, session: Session, credential: Credential, lifetime: float, cookies: Sequence[Given]) -> None:
+    visit.session = visit.companion = session
+    visit.credential = credential
+    visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
+
+
+def _grows_old(visit: Visit) -> bool:
+    """Whether less than half of the companion's life is left while the application's session goes on."""
+    session, identity = visit.session, visit.identity
+    if session is None or session.expires_at is None or identity is None:
+        return False
+    return session.expires_at.timestamp() - visit.clock() < _life(visit.policy, identity) / 2
+
+
+def _lifetime(policy: Policy, named: Sequence[_Named]) -> float:
+    """Seconds that a companion lives: as long as the longest of the application's credentials that it goes with."""
+    return max(_life(policy, identity) for _, identity in named if identity.user_id == named[0][1].user_id)
+
+
+def _life(policy: Policy, identity: Identity) -> float:
+    return policy.lifetime or identity.lifetime or _traits(policy).lifetime
+
+
+def _new_credential() -> Credential:
+    return Credential(new_token().encode())
+
+
+def _traits(policy: Policy) -> Traits:
+    assert policy.traits is not None
+    return policy.traits
+
+
+def _names(policy: Policy) -> Names:
+    assert policy.logins is not None
+    return policy.logins

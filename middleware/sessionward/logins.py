@@ -1,0 +1,280 @@
+"""The application's own login cookies and headers: found in every spelling, taken out, and followed through an answer.
+
+Frameworks read cookies each in their own way: they unquote, take octal escapes, cut at blanks, go on behind rubbish.
+So a pair counts as a login credential if *any* of them could read it as one, and it is understood only in the one
+spelling that all of them read alike. What is spelled otherwise is taken out without a question (DESIGN.md 2, way 3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from sessionward.credential import BLANKS, Carrier, HeaderOf, schemed
+from sessionward.request import Fields, Mapping, environ_key
+
+MAX_LOGINS: Final = 16
+"""Login credentials of one request that are looked at. Somebody who sends more gets none of them through."""
+
+# Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
+# other byte one of them may begin to read a new name.
+_NAME_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_NOT_NAME: Final = bytes(byte for byte in range(256) if byte not in _NAME_BYTES)
+_PLAIN: Final = rb"0-9A-Za-z!#$%&'()*+\-./:<=>?@^_`{|}~"
+_PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
+
+
+class Names:
+    """The names of the cookies and headers that can sign someone in, prepared for looking them up."""
+
+    __slots__ = ("_buried", "_exact", "_parts", "headers")
+
+    def __init__(self, cookies: Iterable[bytes], headers: Sequence[Carrier] = ()) -> None:
+        names = list(cookies)
+        self._exact = {name: name.decode() for name in names if not name.endswith(b"*")}
+        self._parts = [(name[:-1], name.decode()) for name in names if name.endswith(b"*")]
+        self.headers = tuple(headers)
+        spelled = [re.escape(name) for name in self._exact] + [re.escape(prefix) + rb"[0-9]+" for prefix, _ in self._parts]
+        self._buried = re.compile(rb"(?:\A|[^" + _PLAIN + rb"])(?:" + b"|".join(spelled or [rb"(?!)"]) + rb")[^" + _PLAIN + rb"]*=")
+
+    def of(self, name: bytes) -> tuple[str, int] | None:
+        """What the identifier calls a cookie of exactly this name, and which part of it it is."""
+        if name in self._exact:
+            return self._exact[name], 0
+        for prefix, called in self._parts:
+            number = name[len(prefix) :]
+            if name.startswith(prefix) and number.isdigit() and len(number) < 4:
+                return called, int(number)
+        return None
+
+    def hidden(self, pair: bytes) -> bool:
+        """Whether some framework may read a login cookie in a pair that is not plainly one."""
+        name = pair.partition(b"=")[0]
+        freed = name.translate(None, _NOT_NAME)
+        if self.of(freed) is not None or (b"%" in name and self.of(unquote_to_bytes(name).translate(None, _NOT_NAME)) is not None):
+            return True
+        return self._buried.search(pair) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header."""
+
+    name: str
+    value: str = field(repr=False)
+    places: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a request carries: all pairs of its Cookie field, the credentials among them, and what none may read."""
+
+    pairs: Sequence[bytes] = field(repr=False)
+    logins: Sequence[Login]
+    hidden: frozenset[int]
+    hidden_headers: frozenset[str]
+
+    def doubled(self) -> bool:
+        """Whether one name has several values."""
+        names = [login.name for login in self.logins]
+        return len(set(names)) < len(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request's Cookie field as it may go on, None if nothing is left of it, and the headers that may not."""
+
+    cookie: bytes | None = field(repr=False)
+    headers: frozenset[bytes]
+
+    def from_scope(self, scope: Mapping) -> Mapping:
+        """A copy of an ASGI scope without what was taken out."""
+        fields = [(name, value) for name, value in scope["headers"] if name != b"cookie" and name not in self.headers]
+        return {**scope, "headers": fields if self.cookie is None else [*fields, (b"cookie", self.cookie)]}
+
+    def from_environ(self, environ: Mapping) -> None:
+        """Take it out of a WSGI environ."""
+        for name in self.headers:
+            environ.pop(environ_key(name), None)
+        if self.cookie is None:
+            environ.pop("HTTP_COOKIE", None)
+        else:
+            environ["HTTP_COOKIE"] = self.cookie.decode("latin-1")
+
+
+def read_logins(header: HeaderOf, names: Names) -> Found:
+    """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
+    pairs = [pair.strip(BLANKS) for pair in (header(b"cookie") or b"").split(b";")]
+    hidden: set[int] = set()
+    parts: dict[str, list[tuple[int, bytes, int]]] = {}
+    for place, pair in enumerate(pairs):
+        name, _, value = pair.partition(b"=")
+        known = names.of(name.rstrip(BLANKS)) if b"=" in pair else None
+        plain = _plain(value.strip(BLANKS))
+        if known is not None and plain is not None:
+            parts.setdefault(known[0], []).append((known[1], plain, place))
+        elif names.hidden(pair):
+            hidden.add(place)
+    logins: list[Login] = []
+    for called, found in parts.items():
+        if called.endswith("*"):
+            _join(called, found, logins, hidden)
+        else:
+            _merge(called, found, logins)
+    hidden_headers = _read_headers(header, names, logins)
+    if len(logins) > MAX_LOGINS:
+        hidden |= {place for login in logins for place in login.places}
+        hidden_headers |= {login.name for login in logins if not login.places}
+        logins = []
+    return Found(pairs, logins, frozenset(hidden), frozenset(hidden_headers))
+
+
+def _plain(value: bytes) -> bytes | None:
+    """A value that every framework reads alike; one pair of quotes around it is none of it."""
+    if len(value) > 1 and value[:1] == value[-1:] == b'"':
+        value = value[1:-1]
+    return value if _PLAIN_VALUE.fullmatch(value) else None
+
+
+def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[Login]) -> None:
+    places: dict[bytes, list[int]] = {}
+    for _, value, place in found:
+        places.setdefault(value, []).append(place)
+    logins.extend(Login(called, value.decode("latin-1"), tuple(at)) for value, at in places.items())
+
+
+def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login], hidden: set[int]) -> None:
+    """Numbered parts are one value. A part that is there twice leaves nothing that could be understood."""
+    found.sort()
+    places = tuple(place for _, _, place in found)
+    if len({number for number, _, _ in found}) < len(found):
+        hidden.update(places)
+    else:
+        logins.append(Login(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
+
+
+def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> set[str]:
+    hidden: set[str] = set()
+    for carrier in names.headers:
+        values = set(schemed(header(carrier.name), carrier.scheme))
+        if len(values) > 1:
+            hidden.add(carrier.name.decode())
+        else:
+            logins.extend(Login(carrier.name.decode(), value.decode("latin-1")) for value in values)
+    return hidden
+
+
+def taken(found: Found, out: Iterable[Login]) -> Taken | None:
+    """What a request looks like without these credentials, and without what is hidden; None if it stays as it came."""
+    places = set(found.hidden)
+    headers = set(found.hidden_headers)
+    for login in out:
+        places.update(login.places)
+        if not login.places:
+            headers.add(login.name)
+    if not places and not headers:
+        return None
+    kept = b"; ".join(pair for place, pair in enumerate(found.pairs) if place not in places and pair)
+    return Taken(kept or None, frozenset(name.encode() for name in headers))
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A login cookie as an answer sets it; ``value`` is None where it is deleted."""
+
+    name: str
+    part: int
+    value: str | None = field(repr=False)
+    samesite: str | None = None
+    partitioned: bool = False
+    domain: str | None = None
+
+
+def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]:
+    """The login cookies that the head of an answer sets or deletes, in order. ``clock``: seconds since 1970."""
+    return [
+        cookie
+        for name, value in head
+        if len(name) == 10 and name.lower() == b"set-cookie" and (cookie := _given(value, names, clock)) is not None
+    ]
+
+
+def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | None:
+    pair, *rest = field.split(b";")
+    name, _, value = pair.partition(b"=")
+    known = names.of(name.strip(BLANKS))
+    if known is None:
+        return None
+    attributes: dict[bytes, bytes] = {}
+    for attribute in rest:
+        key, _, text = attribute.partition(b"=")
+        attributes[key.strip(BLANKS).lower()] = text.strip(BLANKS)
+    plain = _plain(value.strip(BLANKS))
+    gone = plain is None or _is_over(attributes, clock)
+    samesite = attributes.get(b"samesite")
+    domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")
+    return Given(
+        known[0],
+        known[1],
+        None if gone or plain is None else plain.decode("latin-1"),
+        None if samesite is None else samesite.decode("latin-1").lower(),
+        b"partitioned" in attributes,
+        domain or None,
+    )
+
+
+def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool:
+    """Whether a browser forgets a cookie at once (RFC 6265, 5.3): Max-Age decides over Expires."""
+    max_age = attributes.get(b"max-age", b"")
+    if max_age.lstrip(b"-").isdigit():
+        return max_age.startswith(b"-") or int(max_age) == 0
+    try:
+        return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).timestamp() <= clock()
+    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that a browser would read
+        return False
+
+
+def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
+    """The login credentials that the browser has once it has got the answer."""
+    whole = {cookie.name: cookie for cookie in cookies if not cookie.name.endswith("*")}
+    parts: dict[str, dict[int, str]] = {}
+    for cookie in cookies:
+        if cookie.name.endswith("*"):
+            chunks = parts.setdefault(cookie.name, {})
+            chunks.pop(cookie.part, None)
+            if cookie.value is not None:
+                chunks[cookie.part] = cookie.value
+    logins = [login for login in kept if login.name not in whole and login.name not in parts]
+    logins += [Login(name, cookie.value) for name, cookie in whole.items() if cookie.value is not None]
+    logins += [Login(name, "".join(value for _, value in sorted(chunks.items()))) for name, chunks in parts.items() if chunks]
+    return logins
+
+
+def without_logins(head: Fields, names: Names, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
+    """The head of an answer without the fields that set a login cookie; those that delete one stay."""
+    return [(key, value) for key, value in head if not (key.lower() == b"set-cookie" and _signs_in(value, names, clock))]
+
+
+def _signs_in(set_cookie: bytes, names: Names, clock: Callable[[], float]) -> bool:
+    cookie = _given(set_cookie, names, clock)
+    return cookie is not None and cookie.value is not None
+
+
+def gives_login(head: Fields, names: Names) -> bool:
+    """Whether the head of an answer sets or deletes a login cookie."""
+    for key, value in head:  # noqa: SIM110 - at each response
+        if len(key) == 10 and key.lower() == b"set-cookie" and is_login(value, names):
+            return True
+    return False
+
+
+def is_login(set_cookie: bytes, names: Names) -> bool:
+    """Whether a Set-Cookie value is about a login cookie."""
+    return names.of(set_cookie.partition(b"=")[0].strip(BLANKS)) is not None
