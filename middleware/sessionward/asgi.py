@@ -15,7 +15,7 @@ from sessionward.response import Headers, Response, sets_cookie
 from sessionward.session import AnyBackend
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
-from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard
+from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn_of
 
 HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry the head of a response, and with it cookies."""
@@ -46,6 +46,7 @@ class ASGIMiddleware:
         self._needles = _needles(policy)
         self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
         self._watches = policy.logins is not None
+        self._attends = self._signs_in or self._watches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -63,10 +64,10 @@ class ASGIMiddleware:
                 and (name != b"authorization" or not self._own_bearers or holds_own(name, value))
             ):
                 return await self._guarded(scope, receive, send)
+        if not self._attends:
+            return await self.app(scope, receive, send)
         if self._watches:
             return await self._watched(AsyncWard(self._door, scope), scope, receive, send)
-        if not self._signs_in:
-            return await self.app(scope, receive, send)
         scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
         return await self.app(scope, receive, self._sealing(ward, send))
 
@@ -122,7 +123,10 @@ class ASGIMiddleware:
         return await self.app(scope, receive, sealed)
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
-        await send({**message, "headers": await self._door.driver(seal(visit, _headers(message)))})
+        headers = await self._door.driver(seal(visit, _headers(message)))
+        if visit.stray is not None:
+            warn_of(visit.stray)
+        await send({**message, "headers": headers})
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

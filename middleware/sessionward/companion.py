@@ -222,6 +222,8 @@ def _give(visit: Visit, session: Session, credential: Credential, lifetime: floa
     visit.session = visit.companion = session
     visit.credential = credential
     visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
+    if visit.policy.settings.cookie_domain is None:
+        visit.stray = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)
 
 
 def _grows_old(visit: Visit) -> bool:

@@ -10,7 +10,7 @@ The clock is here as well: one flow has one deadline (P7). A backend that can be
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from inspect import isawaitable
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast

@@ -157,6 +157,7 @@ class Visit:
     adopting: bytes | None = None
     closed: bool = False
     taken: Taken | None = None
+    stray: str | None = None
 
     def __init__(self, policy: Policy, request: Request, age: Callable[[], float], clock: Callable[[], float] = float) -> None:
         self.policy = policy

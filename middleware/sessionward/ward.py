@@ -7,11 +7,12 @@ are plain. All of them carry on the same flows.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from time import monotonic, time
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
@@ -25,6 +26,8 @@ from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
 
 T = TypeVar("T")
+
+log = logging.getLogger("sessionward")
 
 UserID: TypeAlias = str | int | UUID
 """A user's id; an ``int`` or ``UUID`` is kept, and comes back, as its text."""
@@ -90,6 +93,17 @@ class _Held:
 
     @abstractmethod
     def sender(self) -> Sender: ...
+
+
+@cache
+def warn_of(domain: str) -> None:
+    """For the doors: say once that our cookie does not reach as far as the application's login does."""
+    log.error(
+        "the application's login cookie has Domain=%s, but cookie_domain is not set: on its other hosts the login comes without"
+        " our companion cookie, and is taken out there once any session of the user has been ended; set cookie_domain=%r",
+        domain,
+        domain,
+    )
 
 
 def _since(started: float) -> float:

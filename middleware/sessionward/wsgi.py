@@ -15,7 +15,7 @@ from sessionward.response import Headers, Response
 from sessionward.session import Backend
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
-from sessionward.ward import WSGI_KEY, Door, Ward
+from sessionward.ward import WSGI_KEY, Door, Ward, warn_of
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -48,6 +48,7 @@ class WSGIMiddleware:
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers
         self._watched = _watched_keys(policy)
+        self._attends = self._signs_in or self._watched is not None
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -60,12 +61,11 @@ class WSGIMiddleware:
             or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
         ):
             return self._guarded(environ, start_response)
-        if self._watched and not self._watched.isdisjoint(environ):
-            return self._guarded(environ, start_response)
-        if self._watched is not None:
-            return self._looked_after(environ, start_response)
-        if not self._signs_in:
+        if not self._attends:
             return self.app(environ, start_response)
+        if self._watched is not None:
+            carried = not self._watched.isdisjoint(environ)
+            return self._guarded(environ, start_response) if carried else self._looked_after(environ, start_response)
         environ[WSGI_KEY] = ward = _Answering(self._door, environ, start_response)
         body = self.app(environ, ward.start_response)
         return body if ward.has_left else ward.returned(body)
@@ -168,7 +168,11 @@ class _Answering(Ward):
             head.send()
 
     def _sealed(self, headers: Headers) -> Headers:
-        return self._door.driver(seal(self.visit(), headers))
+        visit = self.visit()
+        sealed = self._door.driver(seal(visit, headers))
+        if visit.stray is not None:
+            warn_of(visit.stray)
+        return sealed
 
 
 class _Head:
