@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 
 from sessionward import ASGIMiddleware, Carrier, ConfigurationError, Credential, Session, Settings, WSGIMiddleware
+from sessionward.backend import Abilities
 from sessionward.backends.memory import MemoryBackend
-from sessionward.session import Abilities
 from sessionward.visit import Policy
 from tests.support.core import (
     OLD_SECRET,

@@ -4,6 +4,7 @@ A request is read, its credential found, the session looked up, revocations deci
 """
 
 from sessionward.asgi import ASGIMiddleware
+from sessionward.backend import AsyncBackend, AsyncCompanions, AsyncSignsIn, Backend, Companions, SignsIn, Watches
 from sessionward.credential import Carrier, Credential
 from sessionward.errors import (
     BackendUnavailable,
@@ -17,19 +18,7 @@ from sessionward.errors import (
     UsageError,
 )
 from sessionward.identity import AsyncIdentifier, Identifier, Identity
-from sessionward.session import (
-    AsyncBackend,
-    AsyncCompanions,
-    AsyncSignsIn,
-    Backend,
-    Companions,
-    Device,
-    Ended,
-    Session,
-    SignsIn,
-    Standing,
-    Watches,
-)
+from sessionward.session import Device, Ended, Session, Standing
 from sessionward.settings import Options, Settings
 from sessionward.ward import AsyncWard, Ward, of
 from sessionward.wsgi import WSGIMiddleware

@@ -7,12 +7,12 @@ from typing import Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sessionward.backend import AnyBackend
 from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
 from sessionward.flow import Admission, concerned, end_others, guard, seal
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
-from sessionward.session import AnyBackend
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
 from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn_of

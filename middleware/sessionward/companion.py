@@ -19,8 +19,9 @@ from typing import Final
 
 from sessionward.credential import Credential, new_token
 from sessionward.errors import StaleLogin, Unreadable
+from sessionward.given import Given, after, given, gives_login, without_logins
 from sessionward.identity import Identify, Identity, Traits, link_of
-from sessionward.logins import Given, Login, Names, after, given, gives_login, read_logins, taken, without_logins
+from sessionward.logins import Login, Names, read_logins, taken
 from sessionward.response import Headers, is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.session import Adopt, End, Find, FindStanding, Session, Standing, Touch
 from sessionward.session import Login as SignIn
@@ -49,6 +50,9 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     if companion is not None:
         passing = [pair for pair in named if _goes_with(pair[1], companion)]
         visit.session = companion if passing else None
+        proven = {login.name for login, _ in passing}
+        out += [login for login in kept if login.name in proven]  # an empty session that a sibling domain has put in front
+        kept = [login for login in kept if login.name not in proven]
     elif len({identity.user_id for _, identity in named}) == 1 and not found.doubled():
         # (Of several, nobody could say whose this browser is: a sibling domain can plant a second cookie.)
         passing = yield from _without_companion(visit, named)

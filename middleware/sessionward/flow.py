@@ -23,7 +23,8 @@ from typing import Final, cast
 from sessionward.companion import admit, concerns, see_off
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
-from sessionward.logins import gives_login, read_logins, taken
+from sessionward.given import gives_login
+from sessionward.logins import read_logins, taken
 from sessionward.origin import may_call
 from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.session import Begin, End, EndAll, Ended, EndOthers, Find, Login, user_key

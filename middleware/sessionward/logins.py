@@ -1,4 +1,4 @@
-"""The application's own login cookies and headers: found in every spelling, taken out, and followed through an answer.
+"""The application's own login cookies and headers, found in every spelling, and taken out.
 
 Frameworks read cookies each in their own way: they unquote, take octal escapes, cut at blanks, go on behind rubbish.
 So a pair counts as a login credential if *any* of them could read it as one, and it is understood only in the one
@@ -8,14 +8,13 @@ spelling that all of them read alike. What is spelled otherwise is taken out wit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from sessionward.credential import BLANKS, Carrier, HeaderOf, schemed
-from sessionward.request import Fields, Mapping, environ_key
+from sessionward.request import Mapping, environ_key
 
 MAX_LOGINS: Final = 16
 """Login credentials of one request that are looked at. Somebody who sends more gets none of them through."""
@@ -114,7 +113,7 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
     for place, pair in enumerate(pairs):
         name, _, value = pair.partition(b"=")
         known = names.of(name.rstrip(BLANKS)) if b"=" in pair else None
-        plain = _plain(value.strip(BLANKS))
+        plain = plain_value(value.strip(BLANKS))
         if known is not None and plain is not None:
             parts.setdefault(known[0], []).append((known[1], plain, place))
         elif names.hidden(pair):
@@ -133,7 +132,7 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
     return Found(pairs, logins, frozenset(hidden), frozenset(hidden_headers))
 
 
-def _plain(value: bytes) -> bytes | None:
+def plain_value(value: bytes) -> bytes | None:
     """A value that every framework reads alike; one pair of quotes around it is none of it."""
     if len(value) > 1 and value[:1] == value[-1:] == b'"':
         value = value[1:-1]
@@ -180,101 +179,3 @@ def taken(found: Found, out: Iterable[Login]) -> Taken | None:
         return None
     kept = b"; ".join(pair for place, pair in enumerate(found.pairs) if place not in places and pair)
     return Taken(kept or None, frozenset(name.encode() for name in headers))
-
-
-# --- the answer -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A login cookie as an answer sets it; ``value`` is None where it is deleted."""
-
-    name: str
-    part: int
-    value: str | None = field(repr=False)
-    samesite: str | None = None
-    partitioned: bool = False
-    domain: str | None = None
-
-
-def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]:
-    """The login cookies that the head of an answer sets or deletes, in order. ``clock``: seconds since 1970."""
-    return [
-        cookie
-        for name, value in head
-        if len(name) == 10 and name.lower() == b"set-cookie" and (cookie := _given(value, names, clock)) is not None
-    ]
-
-
-def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | None:
-    pair, *rest = field.split(b";")
-    name, _, value = pair.partition(b"=")
-    known = names.of(name.strip(BLANKS))
-    if known is None:
-        return None
-    attributes: dict[bytes, bytes] = {}
-    for attribute in rest:
-        key, _, text = attribute.partition(b"=")
-        attributes[key.strip(BLANKS).lower()] = text.strip(BLANKS)
-    plain = _plain(value.strip(BLANKS))
-    gone = plain is None or _is_over(attributes, clock)
-    samesite = attributes.get(b"samesite")
-    domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")
-    return Given(
-        known[0],
-        known[1],
-        None if gone or plain is None else plain.decode("latin-1"),
-        None if samesite is None else samesite.decode("latin-1").lower(),
-        b"partitioned" in attributes,
-        domain or None,
-    )
-
-
-def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool:
-    """Whether a browser forgets a cookie at once (RFC 6265, 5.3): Max-Age decides over Expires."""
-    max_age = attributes.get(b"max-age", b"")
-    if max_age.lstrip(b"-").isdigit():
-        return max_age.startswith(b"-") or int(max_age) == 0
-    try:
-        return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).timestamp() <= clock()
-    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that a browser would read
-        return False
-
-
-def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
-    """The login credentials that the browser has once it has got the answer."""
-    whole = {cookie.name: cookie for cookie in cookies if not cookie.name.endswith("*")}
-    parts: dict[str, dict[int, str]] = {}
-    for cookie in cookies:
-        if cookie.name.endswith("*"):
-            chunks = parts.setdefault(cookie.name, {})
-            chunks.pop(cookie.part, None)
-            if cookie.value is not None:
-                chunks[cookie.part] = cookie.value
-    logins = [login for login in kept if login.name not in whole and login.name not in parts]
-    logins += [Login(name, cookie.value) for name, cookie in whole.items() if cookie.value is not None]
-    logins += [Login(name, "".join(value for _, value in sorted(chunks.items()))) for name, chunks in parts.items() if chunks]
-    return logins
-
-
-def without_logins(head: Fields, names: Names, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
-    """The head of an answer without the fields that set a login cookie; those that delete one stay."""
-    return [(key, value) for key, value in head if not (key.lower() == b"set-cookie" and _signs_in(value, names, clock))]
-
-
-def _signs_in(set_cookie: bytes, names: Names, clock: Callable[[], float]) -> bool:
-    cookie = _given(set_cookie, names, clock)
-    return cookie is not None and cookie.value is not None
-
-
-def gives_login(head: Fields, names: Names) -> bool:
-    """Whether the head of an answer sets or deletes a login cookie."""
-    for key, value in head:  # noqa: SIM110 - at each response
-        if len(key) == 10 and key.lower() == b"set-cookie" and is_login(value, names):
-            return True
-    return False
-
-
-def is_login(set_cookie: bytes, names: Names) -> bool:
-    """Whether a Set-Cookie value is about a login cookie."""
-    return names.of(set_cookie.partition(b"=")[0].strip(BLANKS)) is not None

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from sessionward.backend import Abilities
 from sessionward.credential import Credential, Signature
 from sessionward.errors import ConfigurationError
+from sessionward.given import Given
 from sessionward.identity import Identity, Traits
-from sessionward.logins import Given, Login, Names, Taken
+from sessionward.logins import Login, Names, Taken
 from sessionward.request import Request, spellings
-from sessionward.session import Abilities, Device, Session
+from sessionward.session import Device, Session
 from sessionward.settings import MAKE_SECRET, Settings, quoted
 
 MAX_USER_AGENT: Final = 512
@@ -144,7 +146,8 @@ class Visit:
     Where the application has its own login: ``companion``: the live session of this browser, whether or not the
     application's login goes with it; ``session`` is set only if it does. ``kept``: the login credentials that the
     application gets to see, ``identity``: whom they sign in. ``adopting``: the link of a login that may be given a companion,
-    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see.
+    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``stray``: the
+    Domain of the application's login cookie, where ours has none.
     """
 
     session: Session | None = None

@@ -1,6 +1,6 @@
 """The application's store may write an ended session back, so what was ended is remembered and kept out (way 2).
 
-For backends with ``ended`` or ``saw`` (:class:`sessionward.session.Watches`): the truth about "ended" is the backend's own
+For backends with ``ended`` or ``saw`` (:class:`sessionward.backend.Watches`): the truth about "ended" is the backend's own
 record, never the presence of a key in somebody else's store (DESIGN.md 6).
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from sessionward.credential import Credential
-from sessionward.logins import Names, given, read_logins, taken, without_logins
+from sessionward.given import given, without_logins
+from sessionward.logins import Names, read_logins, taken
 from sessionward.response import Headers
 from sessionward.session import FindEnded, Saw
 from sessionward.step import Flow

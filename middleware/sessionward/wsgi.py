@@ -7,12 +7,12 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
+from sessionward.backend import Backend
 from sessionward.credential import holds_own, strip_environ
 from sessionward.drive import PlainDriver
 from sessionward.flow import Admission, concerned, end_others, guard, seal
 from sessionward.request import WSGIRequest, environ_key
 from sessionward.response import Headers, Response
-from sessionward.session import Backend
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
 from sessionward.ward import WSGI_KEY, Door, Ward, warn_of

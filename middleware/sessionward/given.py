@@ -1,0 +1,106 @@
+"""The login cookies that an answer sets or deletes, and what the browser has once it has got the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from sessionward.credential import BLANKS
+from sessionward.logins import Login, Names, plain_value
+from sessionward.request import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A login cookie as an answer sets it; ``value`` is None where it is deleted."""
+
+    name: str
+    part: int
+    value: str | None = field(repr=False)
+    samesite: str | None = None
+    partitioned: bool = False
+    domain: str | None = None
+
+
+def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]:
+    """The login cookies that the head of an answer sets or deletes, in order. ``clock``: seconds since 1970."""
+    return [
+        cookie
+        for name, value in head
+        if len(name) == 10 and name.lower() == b"set-cookie" and (cookie := _given(value, names, clock)) is not None
+    ]
+
+
+def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | None:
+    pair, *rest = field.split(b";")
+    name, _, value = pair.partition(b"=")
+    known = names.of(name.strip(BLANKS))
+    if known is None:
+        return None
+    attributes: dict[bytes, bytes] = {}
+    for attribute in rest:
+        key, _, text = attribute.partition(b"=")
+        attributes[key.strip(BLANKS).lower()] = text.strip(BLANKS)
+    plain = plain_value(value.strip(BLANKS))
+    gone = plain is None or _is_over(attributes, clock)
+    samesite = attributes.get(b"samesite")
+    domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")
+    return Given(
+        known[0],
+        known[1],
+        None if gone or plain is None else plain.decode("latin-1"),
+        None if samesite is None else samesite.decode("latin-1").lower(),
+        b"partitioned" in attributes,
+        domain or None,
+    )
+
+
+def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool:
+    """Whether a browser forgets a cookie at once (RFC 6265, 5.3): Max-Age decides over Expires."""
+    max_age = attributes.get(b"max-age", b"")
+    if max_age.lstrip(b"-").isdigit():
+        return max_age.startswith(b"-") or int(max_age) == 0
+    try:
+        return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).timestamp() <= clock()
+    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that a browser would read
+        return False
+
+
+def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
+    """The login credentials that the browser has once it has got the answer."""
+    whole = {cookie.name: cookie for cookie in cookies if not cookie.name.endswith("*")}
+    parts: dict[str, dict[int, str]] = {}
+    for cookie in cookies:
+        if cookie.name.endswith("*"):
+            chunks = parts.setdefault(cookie.name, {})
+            chunks.pop(cookie.part, None)
+            if cookie.value is not None:
+                chunks[cookie.part] = cookie.value
+    logins = [login for login in kept if login.name not in whole and login.name not in parts]
+    logins += [Login(name, cookie.value) for name, cookie in whole.items() if cookie.value is not None]
+    logins += [Login(name, "".join(value for _, value in sorted(chunks.items()))) for name, chunks in parts.items() if chunks]
+    return logins
+
+
+def without_logins(head: Fields, names: Names, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
+    """The head of an answer without the fields that set a login cookie; those that delete one stay."""
+    return [(key, value) for key, value in head if not (key.lower() == b"set-cookie" and _signs_in(value, names, clock))]
+
+
+def _signs_in(set_cookie: bytes, names: Names, clock: Callable[[], float]) -> bool:
+    cookie = _given(set_cookie, names, clock)
+    return cookie is not None and cookie.value is not None
+
+
+def gives_login(head: Fields, names: Names) -> bool:
+    """Whether the head of an answer sets or deletes a login cookie."""
+    for key, value in head:  # noqa: SIM110 - at each response
+        if len(key) == 10 and key.lower() == b"set-cookie" and is_login(value, names):
+            return True
+    return False
+
+
+def is_login(set_cookie: bytes, names: Names) -> bool:
+    """Whether a Set-Cookie value is about a login cookie."""
+    return names.of(set_cookie.partition(b"=")[0].strip(BLANKS)) is not None
