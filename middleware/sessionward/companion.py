@@ -99,10 +99,10 @@ def _without_companion(visit: Visit, named: Sequence[_Named]) -> Flow[Sequence[_
 
 
 def _is_issued_later(identity: Identity, standing: Standing) -> bool:
-    """For a header token only: whether it was issued after the user's sessions were ended last."""
-    if identity.issued_at is None or standing.raised_at is None:
-        return False
-    return identity.issued_at > standing.raised_at.timestamp() + SKEW
+    """For a header token only: whether it was issued after the user's other sessions were ended, if they ever were."""
+    if standing.raised_at is None:  # closed by signing out in one browser, which says nothing about tokens elsewhere
+        return True
+    return identity.issued_at is not None and identity.issued_at > standing.raised_at.timestamp() + SKEW
 
 
 def _link(named: _Named) -> bytes:
