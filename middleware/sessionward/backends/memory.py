@@ -84,6 +84,7 @@ class MemoryBackend:
             if stale:
                 raise StaleLogin("the user's sessions were ended after this sign-in began")
             if before is not None:
+                self._close(before)
                 self._forget(before)
             return self._start(user_id, digest, now, expires_in, link)
 
@@ -97,6 +98,7 @@ class MemoryBackend:
             row = self._by_user.get(session.user_id, {}).get(str(session.id))
             if row is None:
                 return False
+            self._close(row)
             self._forget(row)
             return row.expires_at > self._clock()
 
@@ -190,9 +192,12 @@ class MemoryBackend:
             keep.session = replace(keep.session, epoch=user.epoch)
         return Ended(sum(row.expires_at > now for row in rows), user.epoch)
 
-    def _forget(self, row: _Row) -> None:
-        if row.session.link is not None and row.expires_at > self._clock():  # a companion: what was copied before stays outside
+    def _close(self, row: _Row) -> None:
+        """What ends a companion closes its user: whatever was copied from before stays outside from now on."""
+        if row.session.link is not None:
             self._users.setdefault(row.session.user_id, _User()).closed = True
+
+    def _forget(self, row: _Row) -> None:
         del self._by_digest[row.digest]
         rows = self._by_user[row.session.user_id]
         del rows[str(row.session.id)]

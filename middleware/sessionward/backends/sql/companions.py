@@ -54,17 +54,11 @@ def touch(wire: Wire, session: Session, *, link: bytes | None, expires_in: float
         if not is_live(wire, session):
             return False
         dialect = wire.dialect
+        row = {"id": dialect.id_in(uuid_of(session)), "user": dialect.user_in(session.user_id)}
         expires = user.now + timedelta(seconds=expires_in)
-        if session.expires_at is not None:
-            expires = max(expires, session.expires_at)
-        wire.change(
-            "touch",
-            id=dialect.id_in(uuid_of(session)),
-            user=dialect.user_in(session.user_id),
-            expires=dialect.time_in(expires),
-            seen=dialect.time_in(user.now),
-            link=session.link if link is None else link,
-        )
+        wire.change("touch", **row, expires=dialect.time_in(expires), seen=dialect.time_in(user.now))
+        if link is not None:
+            wire.change("link", **row, link=link)
         return True
 
     return with_users(wire, [session.user_id], body)

@@ -44,13 +44,15 @@ STATEMENTS: Final = {
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, link)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :link)",
-    "close": "UPDATE sessionward_users SET closed = TRUE WHERE user_id = :user",
+    "close": "UPDATE sessionward_users SET closed = TRUE WHERE user_id = :user"
+    " AND EXISTS (SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND link IS NOT NULL)",
     "standing": "SELECT (SELECT closed FROM sessionward_users WHERE user_id = :user),"
     " (SELECT raised_at FROM sessionward_users WHERE user_id = :user),"
     f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}),"
     f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}), {{now}}",
-    "touch": "UPDATE sessionward_sessions SET expires_at = :expires, last_seen_at = :seen, link = :link"
-    " WHERE id = :id AND user_id = :user",
+    "touch": "UPDATE sessionward_sessions SET expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END,"
+    " last_seen_at = :seen WHERE id = :id AND user_id = :user",
+    "link": "UPDATE sessionward_sessions SET link = :link WHERE id = :id AND user_id = :user",
     "dead_ids": "SELECT id FROM sessionward_sessions WHERE id > :after AND (ended_at < :limit OR expires_at < :limit)"
     " ORDER BY id LIMIT :batch",
     "delete": "DELETE FROM sessionward_sessions WHERE id > :after AND id <= :last AND (ended_at < :limit OR expires_at < :limit)",
@@ -238,8 +240,7 @@ def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
     own = dialect.id_in(uuid_of(session))
     user = dialect.user_in(session.user_id)
     wire.change("end_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
-    if session.link is not None:  # a companion: whatever was copied from before stays outside from now on
-        wire.change("close", user=user)
+    wire.change("close", id=own, user=user)  # a companion: whatever was copied from before stays outside from now on
 
 
 def new_session(user_id: str, now: datetime, expires_in: float, *, epoch: int, link: bytes | None) -> Session:
