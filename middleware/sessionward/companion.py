@@ -172,9 +172,9 @@ def _gone_on(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
         return
     if (yield from Find(credential)) is None:
         raise StaleLogin("the session ended while its request was being answered")
-    if visit.cookie is None and (moved or _grows_old(visit)):
+    if moved or _grows_old(visit):
         lifetime = _lifetime(visit.policy, named)
-        if (yield from Touch(session=session, link=link if moved else None, expires_in=lifetime)):
+        if (yield from Touch(session=session, link=link if moved else None, expires_in=lifetime)) and visit.cookie is None:
             visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
 
 
@@ -213,8 +213,8 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
 
 
 def _is_anew(visit: Visit, named: _Named, cookies: Sequence[Given]) -> bool:
-    """Whether a user who came without a companion, and cannot be given one, is signed in by this very answer."""
-    return (visit.closed or named[1].user_id in visit.epochs) and _is_given(named, cookies)
+    """Whether a user who came with a header token only, and is given no companion for it, is signed in by this very answer."""
+    return visit.closed and _is_given(named, cookies)
 
 
 def _is_given(named: _Named, cookies: Sequence[Given]) -> bool:

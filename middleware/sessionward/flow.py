@@ -24,6 +24,7 @@ from sessionward.companion import admit, concerns, see_off
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
 from sessionward.given import gives_login
+from sessionward.identity import link_of
 from sessionward.logins import read_logins, taken
 from sessionward.origin import may_call
 from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
@@ -194,6 +195,7 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         expires_in=lifetime,
         device=visit.device(),
         methods=_methods(methods),
+        link=None if policy.traits is None else link_of(credential.digest),  # a companion like any other
     )
     if policy.traits is not None:
         visit.companion = visit.session

@@ -154,7 +154,8 @@ class Ward(_Held):
         """End all sessions of a user, the caller's included; how many were live.
 
         A ``login()`` of this user in the same request is accepted afterwards: forgot password. Sign-ins of other
-        requests that are under way are not.
+        requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: its
+        login cookies are not renewed by this answer.
         """
         return self._carry(flow.end_all(self.visit(), user_id))
 
