@@ -15,7 +15,7 @@ from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
-from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn_of
+from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn
 
 HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry the head of a response, and with it cookies."""
@@ -124,8 +124,8 @@ class ASGIMiddleware:
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
         headers = await self._door.driver(seal(visit, _headers(message)))
-        if visit.stray is not None:
-            warn_of(visit.stray)
+        if visit.warning is not None:
+            warn(visit.warning)
         await send({**message, "headers": headers})
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:

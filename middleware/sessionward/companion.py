@@ -135,7 +135,10 @@ def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
     policy = visit.policy
     cookies = given(head, _names(policy), visit.clock)
     try:
-        named, _, _ = yield from _judged(_traits(policy), after(visit.kept, cookies))
+        named, _, unreadable = yield from _judged(_traits(policy), after(visit.kept, cookies))
+        for login in unreadable:
+            if login.name in {cookie.name for cookie in cookies}:  # no client's forgery: it comes from the application itself
+                visit.warning = _UNREADABLE.format(identifier=type(_traits(policy).identifier).__name__, name=login.name)
         if not named:
             yield from _signed_out(visit)
         elif visit.session is not None and visit.session.user_id == named[0][1].user_id:
@@ -226,8 +229,19 @@ def _give(visit: Visit, session: Session, credential: Credential, lifetime: floa
     visit.session = visit.companion = session
     visit.credential = credential
     visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
-    if visit.policy.settings.cookie_domain is None:
-        visit.stray = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)
+    domain = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)
+    if domain is not None and visit.policy.settings.cookie_domain is None:
+        visit.warning = _STRAYS.format(domain=domain)
+
+
+_STRAYS: Final = (
+    "the application's login cookie has Domain={domain}, but cookie_domain is not set: on the other hosts there the login comes"
+    " without our companion cookie, and is taken out once any session of its user has been ended; set cookie_domain={domain!r}"
+)
+_UNREADABLE: Final = (
+    "{identifier} cannot read the cookie {name!r} that the application has just set, so nobody can sign in with it: are its secret,"
+    " names and formats those of the application?"
+)
 
 
 def _grows_old(visit: Visit) -> bool:

@@ -79,7 +79,8 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
     if not isinstance(failure, SessionwardError):
         failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
         failure.__suppress_context__ = True
-    log.error("the %s did not answer %s: %s", "identifier" if isinstance(step, Identify) else "backend", type(step).__name__, failure)
+    asked = f"identifier {type(step.traits.identifier).__name__}" if isinstance(step, Identify) else "backend"
+    log.error("the %s did not answer %s: %s", asked, type(step).__name__, failure)
     return failure
 
 

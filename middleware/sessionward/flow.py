@@ -58,7 +58,7 @@ def end_others(visit: Visit) -> Flow[Response]:
     if source is Source.COOKIE and not may_call(request, trusted=policy.trusted, public=policy.public, strict=settings.csrf == "strict"):
         return _refused(visit, Problem.CROSS_SITE)
     if not isinstance(reading, Credential):
-        return _inactive(visit, source, _WHY[reading])
+        return _inactive(visit, source, _WHY[reading] if policy.traits is None else _WHY[reading] + _NO_COMPANION)
     try:
         session = yield from Find(reading)
         if session is None:
@@ -80,6 +80,12 @@ _WHY: Final = {
     Reading.FOREIGN: "X-Session-Token does not have the form of a session token.",
     Reading.DEAD: "The cookie has our name, but no secret of ours signed it so.",
 }
+
+
+_NO_COMPANION: Final = (
+    " A browser gets its companion cookie with an answer of the application in which the identifier finds a user; if it never does,"
+    " look at the identifier's cookie names, and at where in the session it looks for the user's id."
+)
 
 
 # --- all other routes -------------------------------------------------------------------------------------------------

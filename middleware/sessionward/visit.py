@@ -69,10 +69,13 @@ class Policy:
             mistakes.append(f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}")
         if abilities and traits:
             mistakes.extend(_companion_mistakes(abilities, traits, name, options, awaits=awaits))
+        logins = None if abilities is None else _login_names(abilities, traits)
+        if settings and logins and logins.of(settings.cookie_name.encode("ascii")) is not None:
+            mistakes.append(f"cookie_name: {settings.cookie_name!r} is a login cookie of the application's own; choose another name")
         if mistakes or abilities is None or settings is None:
             raise ConfigurationError(*mistakes)
         self.traits = traits
-        self.logins = _login_names(abilities, traits)
+        self.logins = logins
         self.lifetime = settings.lifetime if "lifetime" in options else None
         self.abilities = abilities
         self.settings = settings
@@ -121,9 +124,6 @@ def _companion_mistakes(abilities: Abilities, traits: Traits, backend: str, opti
         yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
     if options.get("dead") == "reject":
         yield "dead: with identify only 'strip' is possible; a browser that was signed out could not even reach the login page"
-    name = options.get("cookie_name")
-    if isinstance(name, str) and name.encode("utf-8", "replace") in traits.cookies:
-        yield f"cookie_name: {name!r} is the application's own login cookie; choose another name"
 
 
 def _login_names(abilities: Abilities, traits: Traits | None) -> Names | None:
@@ -146,8 +146,8 @@ class Visit:
     Where the application has its own login: ``companion``: the live session of this browser, whether or not the
     application's login goes with it; ``session`` is set only if it does. ``kept``: the login credentials that the
     application gets to see, ``identity``: whom they sign in. ``adopting``: the link of a login that may be given a companion,
-    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``stray``: the
-    Domain of the application's login cookie, where ours has none.
+    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``warning``:
+    what whoever runs this should know of it.
     """
 
     session: Session | None = None
@@ -160,7 +160,7 @@ class Visit:
     adopting: bytes | None = None
     closed: bool = False
     taken: Taken | None = None
-    stray: str | None = None
+    warning: str | None = None
 
     def __init__(self, policy: Policy, request: Request, age: Callable[[], float], clock: Callable[[], float] = float) -> None:
         self.policy = policy

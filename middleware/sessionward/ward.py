@@ -96,14 +96,9 @@ class _Held:
 
 
 @cache
-def warn_of(domain: str) -> None:
-    """For the doors: say once that our cookie does not reach as far as the application's login does."""
-    log.error(
-        "the application's login cookie has Domain=%s, but cookie_domain is not set: on its other hosts the login comes without"
-        " our companion cookie, and is taken out there once any session of the user has been ended; set cookie_domain=%r",
-        domain,
-        domain,
-    )
+def warn(message: str) -> None:
+    """For the doors: say once in each process what whoever runs this should know."""
+    log.warning(message)
 
 
 def _since(started: float) -> float:

@@ -15,7 +15,7 @@ from sessionward.request import WSGIRequest, environ_key
 from sessionward.response import Headers, Response
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
-from sessionward.ward import WSGI_KEY, Door, Ward, warn_of
+from sessionward.ward import WSGI_KEY, Door, Ward, warn
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -170,8 +170,8 @@ class _Answering(Ward):
     def _sealed(self, headers: Headers) -> Headers:
         visit = self.visit()
         sealed = self._door.driver(seal(visit, headers))
-        if visit.stray is not None:
-            warn_of(visit.stray)
+        if visit.warning is not None:
+            warn(visit.warning)
         return sealed
 
 

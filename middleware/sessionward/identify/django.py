@@ -1,0 +1,110 @@
+"""Django's ``signed_cookies`` engine: the whole session is in the browser, so a deleted one would still sign in.
+
+The engines that keep sessions on the server need no identifier: ``sessionward.backends.django`` works on them directly.
+"""
+
+# Django ships no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, ClassVar, Final, cast
+
+from django.conf import settings  # type: ignore[import-untyped]
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend  # type: ignore[import-untyped]
+from django.contrib.sessions.backends import signed_cookies  # type: ignore[import-untyped]
+from django.core import signing  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured, ValidationError  # type: ignore[import-untyped]
+from django.db import Error, close_old_connections, connections  # type: ignore[import-untyped]
+from django.utils.crypto import constant_time_compare  # type: ignore[import-untyped]
+
+from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.identity import Identity
+
+_SALT: Final = "django.contrib.sessions.backends.signed_cookies"
+
+
+class SignedCookies:
+    """Who is signed in to a Django site that runs on ``django.contrib.sessions.backends.signed_cookies``.
+
+    Takes everything from Django's settings, so make it after ``get_wsgi_application()`` or ``get_asgi_application()``.
+    The user is fetched and the session's hash compared as Django does it, at each request: a cookie from before a change
+    of the password must not get a companion, and no signature tells its age from that. ``get_user()`` is never called;
+    it would give the caller a new session, or none, in an answer that nobody sends.
+
+    Raises :class:`~sessionward.errors.ConfigurationError`.
+    """
+
+    __slots__ = ("_store", "cookies", "lifetime")
+
+    stateful: ClassVar[bool] = False
+    blocking: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        try:
+            engine: str = settings.SESSION_ENGINE
+            store: Any = import_module(engine).SessionStore
+        except ImproperlyConfigured:
+            raise ConfigurationError("identify: Django is not set up yet; make SignedCookies() after get_wsgi_application()") from None
+        if not issubclass(store, signed_cookies.SessionStore):
+            raise ConfigurationError(
+                f"identify: SESSION_ENGINE is {engine}, which keeps sessions on the server; see sessionward.backends.django"
+            )
+        self._store = store()
+        self.cookies = (cast("str", settings.SESSION_COOKIE_NAME),)
+        self.lifetime = float(self._store.get_session_cookie_age())
+
+    def __repr__(self) -> str:
+        return f"SignedCookies(cookies={list(self.cookies)})"
+
+    def identify(self, name: str, value: str, /) -> Identity | None:  # noqa: ARG002 - there is one cookie
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the database raises."""
+        session = self._load(value)
+        try:
+            user_id, path = session[SESSION_KEY], session[BACKEND_SESSION_KEY]
+        except KeyError:
+            return None
+        if path not in settings.AUTHENTICATION_BACKENDS or not _holds(session.get(HASH_SESSION_KEY), _user(path, user_id)):
+            raise Unreadable("a session whose user Django would not take any more")
+        return Identity(user_id=user_id)
+
+    def _load(self, value: str) -> dict[str, Any]:
+        age = self._store.get_session_cookie_age()
+        try:
+            session: Any = signing.loads(value, serializer=self._store.serializer, max_age=age, salt=_SALT)
+        except Exception:  # what the engine itself takes for a session to begin anew, whatever it is
+            raise Unreadable("a session cookie that is forged or expired") from None
+        if not isinstance(session, dict):
+            raise Unreadable("a session cookie that holds no session")
+        return cast("dict[str, Any]", session)
+
+
+def _user(path: str, user_id: str) -> Any:
+    """The user as the backend of the login finds it, None if it is gone or inactive."""
+    busy = any(connection.connection is not None for connection in connections.all(initialized_only=True))
+    try:
+        key = cast("Any", get_user_model())._meta.pk.to_python(user_id)
+        return load_backend(path).get_user(key)
+    except ValidationError:
+        return None
+    except Error:
+        close_old_connections()  # or a dead one would answer every request of this thread
+        raise
+    finally:
+        # Django closes what a request leaves open, but this may be no request of Django's. A connection that was open
+        # before may be in the middle of an answer.
+        if not busy:
+            close_old_connections()
+
+
+def _holds(session_hash: str | None, user: Any) -> bool:
+    """Whether the login was made with the user's present password, under the present secret or a fallback."""
+    if user is None:
+        return False
+    if not hasattr(user, "get_session_auth_hash"):
+        return True
+    if not session_hash:
+        return False
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(session_hash, each) for each in hashes)
