@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import httpx2 as httpx
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -28,27 +29,38 @@ from werkzeug.test import TestResponse
 from sessionward import Ended, Session, SessionEnded
 from sessionward.backends.sql import SQLBackend
 from tests.support.servers import Server, served
+from tests.support.services import missing
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 OLD, NEW = "correct horse battery", "staple of another kind"
+REDIS = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example and how a client talks to it. ``form``: by form posts, else by JSON. ``whoami``: who is signed in."""
+    """An example and how a client talks to it. ``form``: by form posts, else by JSON. ``whoami``: who is signed in.
+
+    ``server``: which one, where the docstring names several.
+    """
 
     name: str
     whoami: str
     form: bool = True
     signed_in: Callable[[httpx.Response], bool] = lambda answer: "You are " in answer.text
+    server: str = ""
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}{self.server and '-'}{self.server}"
 
     @property
     def manual(self) -> str:
         return ast.get_docstring(ast.parse((EXAMPLES / f"{self.name}.py").read_text())) or ""
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a cookie of ours is signed: everywhere but where the application's own rows are ended."""
+        return "SESSIONWARD_SECRET" in self.manual
 
 
 def _answers(answer: httpx.Response) -> bool:
@@ -62,7 +74,26 @@ FLASK = Example("flask_app", "/")
 FORGOT = Example("forgot_password", "/me", signed_in=_answers)
 LEGACY = Example("legacy_wsgi", "/")
 STARLETTE = Example("starlette_postgresql", "/")
-ALL = [CHANGE, FASTAPI, FLASK, FORGOT, LEGACY, STARLETTE]
+OURS = [CHANGE, FASTAPI, FLASK, FORGOT, LEGACY, STARLETTE]
+
+BEAKER = Example("beaker_bottle", "/")
+DJANGO_ASGI = Example("django_admin", "/", server="uvicorn")
+DJANGO_WSGI = Example("django_admin", "/", server="gunicorn")
+FASTAPI_SESSIONS = Example("fastapi_sessions", "/")
+FASTAPI_USERS = Example("fastapi_users_app", "/users/me", signed_in=_answers)
+FLASK_LOGIN = Example("flask_login_app", "/")
+FLASK_SESSION = Example("flask_session_redis", "/")
+PYRAMID = Example("pyramid_app", "/")
+WITH_COMPANION = [BEAKER, FASTAPI_SESSIONS, FLASK_LOGIN, FLASK_SESSION, PYRAMID]
+"""Applications that keep their login, and their sessions where they cannot be ended."""
+
+IN_THEIR_STORE = [DJANGO_ASGI, DJANGO_WSGI, FASTAPI_USERS]
+"""Applications that keep their login, and their sessions where they can be ended."""
+
+SIGN_UP = [*OURS, *WITH_COMPANION]
+"""Those that sign up and in alike, by ``/signup`` and ``/login``."""
+WITH_CART = [*WITH_COMPANION, DJANGO_ASGI, DJANGO_WSGI]
+ALL = [*SIGN_UP, *IN_THEIR_STORE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +105,14 @@ class Running:
     folder: Path
 
     def browser(self) -> Browser:
-        return Browser(self)
+        return _BROWSERS.get(self.example.name, Browser)(self)
 
 
 class Browser:
     """A client with a cookie jar, which returns Secure cookies over https only, and tells its origin as browsers do."""
 
     def __init__(self, running: Running) -> None:
-        self.example = running.example
+        self.example, self.folder = running.example, running.folder
         origin = running.server.url
         headers = {"origin": origin, "sec-fetch-site": "same-origin"}
         # one connection for each request: a server with one thread never waits for the idle ones
@@ -105,11 +136,61 @@ class Browser:
     def sign_up(self, name: str, password: str = OLD) -> None:
         assert self.post("/signup", name=name, password=password).status_code in (201, 303)
 
-    def sign_in(self, name: str, password: str = OLD) -> httpx.Response:
-        return self.post("/login", name=name, password=password)
+    def sign_in(self, name: str, password: str = OLD, **more: str) -> httpx.Response:
+        return self.post("/login", name=name, password=password, **more)
+
+    def sign_out(self) -> httpx.Response:
+        return self.post("/logout")
 
     def is_signed_in(self) -> bool:
         return self.example.signed_in(self.get(self.example.whoami))
+
+    def takes(self, cookies: dict[str, str]) -> Self:
+        """Has these cookies from now on, and no others."""
+        self._client.cookies.clear()
+        self._client.cookies.update(cookies)
+        return self
+
+    def cookies(self, *, but: str = "") -> dict[str, str]:
+        """What the jar holds, but for one cookie."""
+        return {name: value for name, value in self._client.cookies.items() if name != but}
+
+
+class UsersBrowser(Browser):
+    """Talks to the routes of fastapi-users."""
+
+    def sign_up(self, name: str, password: str = OLD) -> None:
+        fields = {"email": f"{name}@example.com", "password": password}
+        assert self._client.post("/auth/register", json=fields).status_code == 201
+
+    def sign_in(self, name: str, password: str = OLD, **more: str) -> httpx.Response:
+        return self.post("/auth/login", username=f"{name}@example.com", password=password)
+
+    def sign_out(self) -> httpx.Response:
+        return self.post("/auth/logout")
+
+
+class AdminBrowser(Browser):
+    """Fills in the forms of Django's admin, with the token that each of them has."""
+
+    def post(self, path: str, **fields: str) -> httpx.Response:
+        page = {"/cart": "/", "/admin/logout/": "/admin/"}.get(path, path)
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(page).text)
+        return super().post(path, **fields, csrfmiddlewaretoken=token[1] if token else "")
+
+    def sign_up(self, name: str, password: str = OLD) -> None:
+        command = ["python", "-m", "django_admin", "createsuperuser", "--noinput", "--username", name, "--email", f"{name}@example.com"]
+        environment = {**os.environ, **surroundings(self.folder), "SECRET_KEY": "of tests only", "DJANGO_SUPERUSER_PASSWORD": password}
+        subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=60, check=True)
+
+    def sign_in(self, name: str, password: str = OLD, **more: str) -> httpx.Response:
+        return self.post("/admin/login/", username=name, password=password, next="/admin/")
+
+    def sign_out(self) -> httpx.Response:
+        return self.post("/admin/logout/")
+
+
+_BROWSERS = {FASTAPI_USERS.name: UsersBrowser, DJANGO_ASGI.name: AdminBrowser}
 
 
 # --- how an example is run --------------------------------------------------------------------------------------------
@@ -122,9 +203,11 @@ def block(example: Example) -> list[str]:
 
 def script(example: Example, *, port: int = 8000, secret: bool = True) -> list[str]:
     """What the docstring tells to type, but for the installation, with another port; the server takes the shell's place."""
-    _, export, run = block(example)
+    _, *lines = block(example)
+    (run,) = [line for line in lines if "8000" in line and line.startswith(example.server)]
     assert run.count("8000") == 1
-    return ["bash", "-ec", f"{export if secret else ''}\nexec {run.replace('8000', str(port))}"]
+    before = [line for line in lines if "8000" not in line and (secret or "SESSIONWARD_SECRET" not in line)]
+    return ["bash", "-ec", "\n".join([*before, f"exec {run.replace('8000', str(port))}"])]
 
 
 def surroundings(folder: Path, **more: str) -> dict[str, str]:
@@ -148,21 +231,56 @@ def run(example: Example, folder: Path, **more: str) -> Iterator[Running]:
 def for_development(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Example], Running]]:
     """Gives an example that is being served over plain http; each is started once."""
     started: dict[str, Running] = {}
-    more = {"SESSIONWARD_INSECURE": "1", "DATABASE_URL": postgresql_url, "PUBLIC_URL": "https://public.example"}
+    more = {"SESSIONWARD_INSECURE": "1", "DATABASE_URL": postgresql_url, "PUBLIC_URL": "https://public.example", "REDIS_URL": REDIS}
     with ExitStack() as stack:
 
         def get(example: Example) -> Running:
-            if example.name not in started:
+            if str(example) not in started:
+                if example is FLASK_SESSION:
+                    stack.enter_context(redis_as_before())
                 mine = more if example is STARLETTE else {name: value for name, value in more.items() if name != "DATABASE_URL"}
-                started[example.name] = stack.enter_context(run(example, tmp_path_factory.mktemp(example.name), **mine))
-            return started[example.name]
+                started[str(example)] = stack.enter_context(run(example, tmp_path_factory.mktemp(example.name), **mine))
+            return started[str(example)]
 
         yield get
+
+
+@contextmanager
+def redis_as_before() -> Iterator[None]:
+    """What the example stores is gone at the end, and nothing else."""
+    with closing(redis.Redis.from_url(REDIS, socket_connect_timeout=3)) as client:
+        try:
+            before = set(client.scan_iter("example:session:*"))
+        except redis.ConnectionError as error:
+            missing("redis", error)
+        yield
+        for key in set(client.scan_iter("example:session:*")) - before:
+            client.delete(key)
 
 
 @pytest.fixture(params=ALL, ids=str)
 def running(request: pytest.FixtureRequest, for_development: Callable[[Example], Running]) -> Running:
     return for_development(request.param)
+
+
+@pytest.fixture(params=SIGN_UP, ids=str)
+def signing_up(request: pytest.FixtureRequest, for_development: Callable[[Example], Running]) -> Running:
+    return for_development(request.param)
+
+
+@pytest.fixture(params=WITH_CART, ids=str)
+def with_cart(request: pytest.FixtureRequest, for_development: Callable[[Example], Running]) -> Running:
+    return for_development(request.param)
+
+
+@pytest.fixture(params=WITH_COMPANION, ids=str)
+def guarded(request: pytest.FixtureRequest, for_development: Callable[[Example], Running]) -> Running:
+    return for_development(request.param)
+
+
+@pytest.fixture
+def flask_login(for_development: Callable[[Example], Running]) -> Running:
+    return for_development(FLASK_LOGIN)
 
 
 @pytest.fixture
@@ -179,20 +297,22 @@ def forgot(for_development: Callable[[Example], Running]) -> Running:
 
 
 def test_every_file_in_examples_is_covered() -> None:
-    assert sorted(path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__") == [f"{example}.py" for example in ALL]
+    assert sorted(path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__") == sorted(
+        {f"{example.name}.py" for example in ALL}
+    )
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)
 def test_the_docstring_says_how_to_install_make_a_secret_and_run(example: Example) -> None:
-    install, export, run = block(example)
+    install, *lines = block(example)
     assert re.match(r"pip install '?sessionward\b", install)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert all(extra in extras for extra in re.findall(r"\[(.*?)\]", install))
-    assert export.startswith("export SESSIONWARD_SECRET=")
-    assert f"{example}:" in run
+    assert all(extra in extras for extra in re.findall(r"sessionward\[(.*?)\]", install))
+    assert any(line.startswith("export SESSIONWARD_SECRET=") for line in lines) is example.has_secret
+    assert f"{example.name}:" in lines[-1]
 
 
-@pytest.mark.parametrize("example", ALL, ids=str)
+@pytest.mark.parametrize("example", SIGN_UP, ids=str)
 def test_without_a_secret_it_does_not_start_and_says_why(example: Example, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SESSIONWARD_SECRET"} | surroundings(tmp_path)
     command = script(example, port=0, secret=False)
@@ -207,7 +327,7 @@ def test_signing_out_the_other_devices_leaves_the_caller_alone_until_it_logs_out
         browsers = [phone, laptop, library]
         assert [browser.is_signed_in() for browser in browsers] == [False, False, False]
         for browser in browsers:
-            assert browser.sign_in("ann").status_code in (204, 303)
+            assert browser.sign_in("ann").status_code in (204, 302, 303)
         assert [browser.is_signed_in() for browser in browsers] == [True, True, True]
 
         answer = laptop.delete()
@@ -216,12 +336,24 @@ def test_signing_out_the_other_devices_leaves_the_caller_alone_until_it_logs_out
         assert [browser.is_signed_in() for browser in browsers] == [False, True, False]
         assert phone.delete().status_code == 401
         assert laptop.delete().json() == {"count": 0}
-        assert laptop.post("/logout").status_code in (204, 303)
+        assert laptop.sign_out().status_code in (200, 204, 303)
         assert not laptop.is_signed_in()
 
 
-def test_a_wrong_password_and_an_unknown_name_are_refused_alike(running: Running) -> None:
-    with running.browser() as browser:
+def test_who_was_signed_out_signs_in_again_at_once(running: Running) -> None:
+    with running.browser() as phone, running.browser() as laptop:
+        phone.sign_up("eva")
+        for browser in (phone, laptop):
+            browser.sign_in("eva")
+        assert laptop.delete().json() == {"count": 1}
+        assert phone.sign_in("eva").status_code in (204, 302, 303)
+        assert [phone.is_signed_in(), laptop.is_signed_in()] == [True, True]
+        assert phone.delete().json() == {"count": 1}
+        assert [phone.is_signed_in(), laptop.is_signed_in()] == [True, False]
+
+
+def test_a_wrong_password_and_an_unknown_name_are_refused_alike(signing_up: Running) -> None:
+    with signing_up.browser() as browser:
         browser.sign_up("dan")
         assert browser.post("/signup", name="dan", password=NEW).status_code == 409
         wrong, unknown = browser.sign_in("dan", NEW), browser.sign_in("nobody", NEW)
@@ -231,22 +363,108 @@ def test_a_wrong_password_and_an_unknown_name_are_refused_alike(running: Running
         assert not browser.is_signed_in()
 
 
-def test_a_short_password_or_a_name_with_markup_is_refused(running: Running) -> None:
-    with running.browser() as browser:
+def test_a_short_password_or_a_name_with_markup_is_refused(signing_up: Running) -> None:
+    with signing_up.browser() as browser:
         assert browser.post("/signup", name="fay", password="short").status_code in (400, 422)
         assert browser.post("/signup", name="<b>fay</b>\0", password=OLD).status_code in (400, 422)
         assert browser.sign_in("<b>fay</b>\0").status_code in (401, 422)
 
 
-@pytest.mark.parametrize("example", ALL, ids=str)
+@pytest.mark.parametrize("example", SIGN_UP, ids=str)
 def test_the_cookie_is_secure_unless_told_otherwise(example: Example, postgresql_url: str, tmp_path: Path) -> None:
     more = {"DATABASE_URL": postgresql_url} if example is STARLETTE else {}
     with run(example, tmp_path, **more) as secure, secure.browser() as browser:
         browser.sign_up("zoe")
-        cookie = browser.sign_in("zoe").headers["set-cookie"]
-        assert cookie.startswith("__Host-session-ward=")
-        assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
+        cookies = browser.sign_in("zoe").headers.get_list("set-cookie")
+        assert [cookie.startswith("__Host-session-ward=") for cookie in cookies].count(True) == 1
+        for cookie in cookies:  # the application's own too
+            assert {"secure", "httponly", "samesite=lax"} <= set(cookie.lower().split("; "))
         assert not browser.is_signed_in()  # this is plain http
+
+
+# --- what those promise that had a login before -----------------------------------------------------------------------
+
+
+def test_the_caller_keeps_what_its_session_holds(with_cart: Running) -> None:
+    with with_cart.browser() as phone, with_cart.browser() as laptop:
+        phone.sign_up("gil")
+        for browser in (phone, laptop):
+            browser.sign_in("gil")
+            assert browser.post("/cart", item="tea").status_code in (302, 303)
+        assert laptop.delete().json() == {"count": 1}
+        assert laptop.post("/cart", item="rice").status_code in (302, 303)
+        assert "tea, rice" in laptop.get("/").text
+        assert phone.post("/cart", item="rice").status_code in (401, 403)
+        assert "tea" not in phone.get("/").text
+
+
+def test_a_copied_login_without_its_companion_is_refused_from_then_on(guarded: Running) -> None:
+    with guarded.browser() as phone, guarded.browser() as laptop, guarded.browser() as thief:
+        phone.sign_up("ora")
+        for browser in (phone, laptop):
+            browser.sign_in("ora")
+        copies = [browser.cookies(but="session-ward") for browser in (phone, laptop)]
+        assert [thief.takes(copy).is_signed_in() for copy in copies] == [True, True]  # they are good copies
+
+        assert laptop.delete().status_code == 200
+
+        assert [thief.takes(copy).is_signed_in() for copy in copies] == [False, False]
+        assert thief.delete().status_code == 401
+        assert laptop.is_signed_in()
+        assert not thief.takes(phone.cookies() | copies[0]).is_signed_in()
+        assert thief.takes(laptop.cookies()).is_signed_in()  # whoever has all that a browser has is that browser
+
+
+def test_remember_me_stays_out(flask_login: Running) -> None:
+    with flask_login.browser() as phone, flask_login.browser() as laptop:
+        phone.sign_up("pia")
+        for browser in (phone, laptop):
+            browser.sign_in("pia", remember="yes")
+        remembered = phone.cookies(but="session")
+        assert "remember_token" in remembered
+        assert phone.takes(remembered).is_signed_in()
+
+        assert laptop.delete().json() == {"count": 1}
+
+        assert not phone.is_signed_in()
+        assert not phone.takes(remembered).is_signed_in()
+        assert not phone.takes({"remember_token": remembered["remember_token"]}).is_signed_in()
+        assert laptop.takes(laptop.cookies(but="session")).is_signed_in()
+
+
+@pytest.fixture
+def signed_cookies(tmp_path: Path) -> Iterator[Running]:
+    """``django_admin.py`` with the engine and the lines that a comment in it names, over plain http."""
+    source = (EXAMPLES / "django_admin.py").read_text()
+    (engine,) = re.findall(r'SESSION_ENGINE="[\w.]+"', source)
+    door = re.sub(r"^#   ?", "", source[source.index("#   from") : source.index("if __name__")], flags=re.MULTILINE).replace("#\n", "\n")
+    door = door.replace("[...]", '["k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"], insecure=True')
+    head = source[: source.index("application = sessionward")].replace("from sessionward.backends.django import DjangoBackend\n", "")
+    (tmp_path / "signed.py").write_text(head.replace("USE_TZ=True,", f"USE_TZ=True,\n    {engine},") + door)
+
+    def command(port: int) -> list[str]:
+        run = f"gunicorn signed:application --bind 127.0.0.1:{port}"
+        return ["bash", "-ec", f"python -m django_admin migrate\nexec {run}"]
+
+    env = surroundings(tmp_path, SESSIONWARD_INSECURE="1", SECRET_KEY=NEW * 3, PYTHONPATH=f"{tmp_path}{os.pathsep}{EXAMPLES}")
+    with served(command, log=tmp_path / "log", cwd=tmp_path, env=env) as server:
+        yield Running(DJANGO_WSGI, server, tmp_path)
+
+
+def test_the_lines_for_signed_cookies_work_as_they_stand(signed_cookies: Running) -> None:
+    with signed_cookies.browser() as phone, signed_cookies.browser() as laptop, signed_cookies.browser() as thief:
+        phone.sign_up("uwe")
+        for browser in (phone, laptop):
+            browser.sign_in("uwe")
+        copy = laptop.cookies(but="session-ward")
+        assert "sessionid" in copy
+        assert thief.takes(copy).is_signed_in()
+
+        assert laptop.delete().status_code == 200
+
+        assert [browser.is_signed_in() for browser in (phone, laptop, thief.takes(copy))] == [False, True, False]
+        phone.sign_in("uwe")
+        assert phone.is_signed_in()
 
 
 # --- what two of them are about ---------------------------------------------------------------------------------------

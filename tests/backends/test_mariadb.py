@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from tests.contract.companions import CompanionsContract
 from tests.contract.sql import SQLContract
 from tests.contract.sql_world import ASYNCMY, ASYNCMY_ENGINE, PYMYSQL, PYMYSQL_ENGINE
 
 
-class TestPyMySQL(SQLContract):
+class TestPyMySQL(SQLContract, CompanionsContract):
     kind = PYMYSQL
 
 
-class TestAsyncmy(SQLContract):
+class TestAsyncmy(SQLContract, CompanionsContract):
     kind = ASYNCMY
 
 
-class TestPyMySQLEngine(SQLContract):
+class TestPyMySQLEngine(SQLContract, CompanionsContract):
     kind = PYMYSQL_ENGINE
 
 
-class TestAsyncmyEngine(SQLContract):
+class TestAsyncmyEngine(SQLContract, CompanionsContract):
     kind = ASYNCMY_ENGINE

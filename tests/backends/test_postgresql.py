@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from tests.contract.companions import CompanionsContract
 from tests.contract.sql import SQLContract
 from tests.contract.sql_world import ASYNCPG, ASYNCPG_ENGINE, PSYCOPG, PSYCOPG_ASYNC, PSYCOPG_ASYNC_ENGINE, PSYCOPG_ENGINE
 
 
-class TestPsycopg(SQLContract):
+class TestPsycopg(SQLContract, CompanionsContract):
     kind = PSYCOPG
 
 
-class TestPsycopgAsync(SQLContract):
+class TestPsycopgAsync(SQLContract, CompanionsContract):
     kind = PSYCOPG_ASYNC
 
 
-class TestAsyncpg(SQLContract):
+class TestAsyncpg(SQLContract, CompanionsContract):
     kind = ASYNCPG
 
 
-class TestPsycopgEngine(SQLContract):
+class TestPsycopgEngine(SQLContract, CompanionsContract):
     kind = PSYCOPG_ENGINE
 
 
-class TestPsycopgAsyncEngine(SQLContract):
+class TestPsycopgAsyncEngine(SQLContract, CompanionsContract):
     kind = PSYCOPG_ASYNC_ENGINE
 
 
-class TestAsyncpgEngine(SQLContract):
+class TestAsyncpgEngine(SQLContract, CompanionsContract):
     kind = ASYNCPG_ENGINE

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from tests.contract.companions import CompanionsContract
 from tests.contract.sql import SQLContract
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLITE_ASYNC_ENGINE, SQLITE_ENGINE
 
 
-class TestSQLite(SQLContract):
+class TestSQLite(SQLContract, CompanionsContract):
     kind = SQLITE
 
 
-class TestSQLiteAsync(SQLContract):
+class TestSQLiteAsync(SQLContract, CompanionsContract):
     kind = SQLITE_ASYNC
 
 
-class TestSQLiteEngine(SQLContract):
+class TestSQLiteEngine(SQLContract, CompanionsContract):
     kind = SQLITE_ENGINE
 
 
-class TestSQLiteAsyncEngine(SQLContract):
+class TestSQLiteAsyncEngine(SQLContract, CompanionsContract):
     kind = SQLITE_ASYNC_ENGINE

@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
-from sessionward import Device, Session, SignsIn
+from sessionward import Companions, Device, Session, Standing
 from sessionward.credential import Credential
 
 T = TypeVar("T")
@@ -18,8 +18,23 @@ PATIENCE: Final = 30.0
 """Seconds after which a test that hangs is called off."""
 
 
-class Sessions(SignsIn, Protocol):
+class Sessions(Companions, Protocol):
     """Everything that backends of ours can do, in plain colour."""
+
+    def login(
+        self,
+        user_id: str,
+        digest: bytes,
+        /,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
+        expires_in: float,
+        device: Device,
+        methods: Sequence[str],
+        link: bytes | None = None,
+    ) -> Session: ...
 
     def list(self, user_id: str, /) -> Sequence[Session]: ...
 
@@ -79,9 +94,10 @@ class Bridged:
         expires_in: float,
         device: Device,
         methods: Sequence[str],
+        link: bytes | None = None,
     ) -> Session:
         asked = self._backend.login(
-            user_id, digest, since=since, age=age, replaces=replaces, expires_in=expires_in, device=device, methods=methods
+            user_id, digest, since=since, age=age, replaces=replaces, expires_in=expires_in, device=device, methods=methods, link=link
         )
         session: Session = self._loop.run(asked)
         return session
@@ -97,6 +113,19 @@ class Bridged:
     def end_all(self, user_id: str, /) -> int:
         count: int = self._loop.run(self._backend.end_all(user_id))
         return count
+
+    def standing(self, user_id: str, link: bytes, /) -> Standing:
+        standing: Standing = self._loop.run(self._backend.standing(user_id, link))
+        return standing
+
+    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+        asked = self._backend.adopt(user_id, digest, link=link, expires_in=expires_in, device=device)
+        session: Session | None = self._loop.run(asked)
+        return session
+
+    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+        was_live: bool = self._loop.run(self._backend.touch(session, link=link, expires_in=expires_in))
+        return was_live
 
     def list(self, user_id: str, /) -> Sequence[Session]:
         found: Sequence[Session] = self._loop.run(self._backend.list(user_id))
