@@ -86,9 +86,21 @@ def _is_async(read: object) -> bool:
     return inspect.iscoroutinefunction(read) or inspect.iscoroutinefunction(getattr(type(read), "__call__", None))  # noqa: B004 - its colour
 
 
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind("", "")
+    except TypeError:
+        return False
+    except ValueError:  # a built-in that does not say
+        return True
+    return True
+
+
 def _mistakes(read: object, cookies: Sequence[str], headers: Sequence[object]) -> Iterator[str]:
     if not callable(read):
         yield f"read: a function (name, value) is needed, not {type(read).__name__}"
+    elif not _takes_two(read):
+        yield "read: the function is called with two arguments, the cookie's name and its value"
     if isinstance(cookies, str):
         yield "cookies: a list of cookie names is needed"
     if any(not isinstance(header, Carrier) or header.is_cookie for header in headers):

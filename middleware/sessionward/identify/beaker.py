@@ -41,6 +41,10 @@ class Beaker:
 
     def __post_init__(self) -> None:
         mistakes: list[str] = []
+        if not isinstance(cast("object", self.options), Mapping):
+            raise ConfigurationError(f"options: SessionMiddleware(app, config).options is needed, not {type(self.options).__name__}")
+        if any(str(key).startswith(("session.", "beaker.")) for key in self.options):  # its cookie would be another one
+            mistakes.append("options: these are the arguments of the middleware; hand over SessionMiddleware(app, config).options")
         if self.options.get("type") == "cookie":
             mistakes.append("options: sessions of type cookie are not kept on the server; write a function for them")
         if not self.user:

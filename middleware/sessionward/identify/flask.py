@@ -58,8 +58,8 @@ class FlaskLogin:
                 object.__setattr__(self, name, seconds(getattr(self, name)))
             except TypeError as wrong:
                 mistakes.append(f"{name}: {wrong}")
-        if not self.secret_key:
-            mistakes.append("secret_key: the application's SECRET_KEY is needed")
+        if not self.secret_key or not isinstance(cast("object", self.secret_key), (str, bytes)):
+            mistakes.append("secret_key: the application's SECRET_KEY is needed, as text or bytes; of an application: FlaskLogin.of(app)")
         if isinstance(self.fallbacks, (str, bytes)) or not all(self.fallbacks):
             mistakes.append("fallbacks: a list of earlier secrets is needed, as in SECRET_KEY_FALLBACKS")
         if not self.session_cookie:
@@ -90,9 +90,12 @@ class FlaskLogin:
         Later changes of the configuration are not seen. The remember-me cookie counts whether or not a login manager
         has been set up so far.
         """
-        serializer_of = getattr(app.session_interface, "get_signing_serializer", None)
+        interface = getattr(app, "session_interface", None)
+        if interface is None:
+            raise ConfigurationError("identify: FlaskLogin.of(app) wants the Flask application itself, not what stands around it")
+        serializer_of = getattr(interface, "get_signing_serializer", None)
         if serializer_of is None:
-            kind = type(app.session_interface).__name__
+            kind = type(interface).__name__
             raise ConfigurationError(f"identify: {kind} keeps no sessions in the cookie; see sessionward.identify.flask_session")
         config: dict[str, Any] = app.config
         identifier = cls(

@@ -64,6 +64,8 @@ class FlaskSession:
                 mistakes.append(f"{name}: {wrong}")
         if not isinstance(self.store, Engine) and not callable(getattr(self.store, "get", None)):
             mistakes.append("store: a Redis client, an SQLAlchemy Engine or a cachelib cache is needed")
+        if hasattr(self.store, "session_interface"):
+            mistakes.append("store: this is the application; write FlaskSession.of(app)")
         if type(self.store).__module__.startswith("redis.asyncio"):
             mistakes.append("store: Flask-Session uses the plain client, redis.Redis; pass that one")
         if not self.secret_key and (self.use_signer or self.remember_cookie is not None):
@@ -84,7 +86,10 @@ class FlaskSession:
     @classmethod
     def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
         """From an application that Flask-Session has been set up for. Later changes of its configuration are not seen."""
-        interface, config = app.session_interface, app.config
+        interface: Any = getattr(app, "session_interface", None)
+        if interface is None:
+            raise ConfigurationError("identify: FlaskSession.of(app) wants the Flask application itself, not what stands around it")
+        config: dict[str, Any] = app.config
         if not hasattr(interface, "key_prefix"):
             raise ConfigurationError(f"identify: {type(interface).__name__} is not of Flask-Session; see sessionward.identify.flask")
         store: Any = getattr(interface, "cache", None) or getattr(interface, "client", None)
