@@ -24,6 +24,7 @@ MAX_LOGINS: Final = 16
 _NAME_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NOT_NAME: Final = bytes(byte for byte in range(256) if byte not in _NAME_BYTES)
 _PLAIN: Final = rb"0-9A-Za-z!#$%&'()*+\-./:<=>?@^_`{|}~"
+_PLAIN_PAIR: Final = re.compile(rb"[!#$&'*+\-.^_`|~0-9A-Za-z]+=[" + _PLAIN + rb"]+")
 _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 
 
@@ -52,6 +53,8 @@ class Names:
 
     def hidden(self, pair: bytes) -> bool:
         """Whether some framework may read a login cookie in a pair that is not plainly one."""
+        if _PLAIN_PAIR.fullmatch(pair):
+            return False  # its name stands there as it is, and has been looked up
         name = pair.partition(b"=")[0]
         freed = name.translate(None, _NOT_NAME)
         if self.of(freed) is not None or (b"%" in name and self.of(unquote_to_bytes(name).translate(None, _NOT_NAME)) is not None):
@@ -111,9 +114,9 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
     hidden: set[int] = set()
     parts: dict[str, list[tuple[int, bytes, int]]] = {}
     for place, pair in enumerate(pairs):
-        name, _, value = pair.partition(b"=")
-        known = names.of(name.rstrip(BLANKS)) if b"=" in pair else None
-        plain = plain_value(value.strip(BLANKS))
+        name, equals, value = pair.partition(b"=")
+        known = names.of(name.rstrip(BLANKS)) if equals else None
+        plain = None if known is None else plain_value(value.lstrip(BLANKS))
         if known is not None and plain is not None:
             parts.setdefault(known[0], []).append((known[1], plain, place))
         elif names.hidden(pair):

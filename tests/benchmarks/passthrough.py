@@ -8,8 +8,8 @@ from typing import TypeVar
 from starlette.types import ASGIApp
 
 from sessionward import ASGIMiddleware, Backend, Credential, Session, WSGIMiddleware
+from sessionward.backend import AnyBackend
 from sessionward.backends.memory import MemoryBackend
-from sessionward.session import AnyBackend
 from sessionward.wsgi import WSGIApplication
 from tests.benchmarks.measure import Effort, Result, Rounds, Row, Timed, added, alternate, microseconds, typical
 from tests.benchmarks.requests import (

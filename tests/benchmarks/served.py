@@ -36,27 +36,28 @@ def measure(effort: Effort) -> Iterator[Result]:
             "a live session, header token": ["-H", f"X-Session-Token: {token}"],
         }
         sides = [(name, side) for name in fields for side in servers]  # the bare route gets the same fields, which it must read as well
-        found: dict[tuple[str, str], list[_Burst]] = {side: [] for side in sides}
+        found: dict[tuple[str, str], list[Burst]] = {side: [] for side in sides}
         for turn in range(rounds):
             for name, side in sides if turn % 2 == 0 else reversed(sides):
-                found[name, side].append(_wrk(servers[side], seconds, fields[name]))
+                found[name, side].append(burst(servers[side], seconds, fields[name]))
     for name, limit in (("no credential", 0.97), ("a live session, cookie", 0.88), ("a live session, header token", 0.88)):
         ours, bare = found[name, "guarded"], found[name, "bare"]
-        rate, bare_rate = [burst.rate for burst in ours], [burst.rate for burst in bare]
+        rate, bare_rate = [made.rate for made in ours], [made.rate for made in bare]
         beside = f"the bare Starlette route {median(bare_rate):,.0f}/s"
         yield Row(f"{NAME}: {name}", f"{median(rate):,.0f}/s", beside, ratios(rate, bare_rate), times, limit, at_least=True)
-        work, bare_work = [burst.work for burst in ours], [burst.work for burst in bare]
+        work, bare_work = [made.work for made in ours], [made.work for made in bare]
         if min(work) > 0:
             beside = f"the bare Starlette route {typical(bare_work)}"
             yield Row("the same by the server's processor time for a request", typical(work), beside, ratios(bare_work, work), times, None)
 
 
 def _command(name: str) -> Callable[[int], Sequence[str]]:
-    uvicorn = [*_pinned(0), sys.executable, "-m", "uvicorn", f"tests.benchmarks.served_app:{name}", "--http", "httptools"]
+    uvicorn = [*pinned(0), sys.executable, "-m", "uvicorn", f"tests.benchmarks.served_app:{name}", "--http", "httptools"]
     return lambda port: [*uvicorn, "--port", str(port), "--no-access-log", "--log-level", "warning"]
 
 
-def _pinned(core: int) -> Sequence[str]:
+def pinned(core: int) -> Sequence[str]:
+    """What in front of a command keeps it on one core."""
     return ["taskset", "-c", str(core)] if shutil.which("taskset") else []
 
 
@@ -69,15 +70,16 @@ def _sign_in(port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Burst:
+class Burst:
     """What wrk made of a server: requests a second, and seconds of processor time for one, which other processes do not change."""
 
     rate: float
     work: float
 
 
-def _wrk(server: Server, seconds: int, fields: Sequence[str]) -> _Burst:
-    command = [*_pinned(1), "wrk", "-t1", "-c16", f"-d{seconds}s", *fields, f"{server.url}/"]
+def burst(server: Server, seconds: int, fields: Sequence[str]) -> Burst:
+    """Let wrk ask a server for so many seconds."""
+    command = [*pinned(1), "wrk", "-t1", "-c16", f"-d{seconds}s", *fields, f"{server.url}/"]
     before = _processor_time(server)
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     worked = _processor_time(server) - before
@@ -85,7 +87,7 @@ def _wrk(server: Server, seconds: int, fields: Sequence[str]) -> _Burst:
     assert rate is not None
     assert number is not None
     assert "Non-2xx" not in said
-    return _Burst(float(rate[1]), worked / int(number[1]))
+    return Burst(float(rate[1]), worked / int(number[1]))
 
 
 def _processor_time(server: Server) -> float:

@@ -16,6 +16,7 @@ from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.identify.recent import Recent
 from sessionward.identify.remember import RememberToken
 from sessionward.identity import Identity
 from sessionward.settings import Duration, seconds
@@ -50,6 +51,7 @@ class FlaskLogin:
     blocking: ClassVar[bool] = False
     _serializer: Any = field(init=False, repr=False)
     _remember: RememberToken | None = field(init=False, repr=False, default=None)
+    _recent: Recent = field(init=False, repr=False, compare=False, default_factory=Recent)
 
     def __post_init__(self) -> None:
         mistakes: list[str] = []
@@ -112,6 +114,9 @@ class FlaskLogin:
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`."""
+        return self._recent(self._read, name, value)
+
+    def _read(self, name: str, value: str) -> Identity | None:
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         if _FORM.fullmatch(value) is None:
