@@ -70,8 +70,9 @@ class Policy:
         if abilities and traits:
             mistakes.extend(_companion_mistakes(abilities, traits, name, options, awaits=awaits))
         logins = None if abilities is None else _login_names(abilities, traits)
-        if settings and logins and logins.of(settings.cookie_name.encode("ascii")) is not None:
-            mistakes.append(f"cookie_name: {settings.cookie_name!r} is a login cookie of the application's own; choose another name")
+        own = str(options.get("cookie_name")) if settings is None else settings.cookie_name
+        if logins and logins.of(own.encode("utf-8", "replace")) is not None:
+            mistakes.append(f"cookie_name: {own!r} is a login cookie of the application's own; choose another name")
         if mistakes or abilities is None or settings is None:
             raise ConfigurationError(*mistakes)
         self.traits = traits
