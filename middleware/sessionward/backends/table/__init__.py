@@ -1,0 +1,24 @@
+"""Sessions in a table of the application's own, mapped column by column, in both colours.
+
+``TableBackend`` is plain, ``AsyncTableBackend`` is async. ``laravel_encrypted`` is in ``sessionward.backends.table.laravel``,
+since it needs ``cryptography``.
+"""
+
+from sessionward.backends.table.aio import AsyncTableBackend
+from sessionward.backends.table.layout import Expires, Soft
+from sessionward.backends.table.plain import TableBackend
+from sessionward.backends.table.rails import rails_signed
+from sessionward.backends.table.transform import Transform, hmac_suffixed, plain, sha256, sha512
+
+__all__ = [
+    "AsyncTableBackend",
+    "Expires",
+    "Soft",
+    "TableBackend",
+    "Transform",
+    "hmac_suffixed",
+    "plain",
+    "rails_signed",
+    "sha256",
+    "sha512",
+]

@@ -1,0 +1,107 @@
+"""The application's own table, for ASGI applications."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from sqlalchemy import URL
+
+from sessionward.backends.sql.aio import _AsyncPool, _ThreadPool  # pyright: ignore[reportPrivateUsage]
+from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.table.layout import Expires, Soft, Value
+from sessionward.backends.table.options import options
+from sessionward.backends.table.transform import Transform, plain
+from sessionward.credential import Credential
+from sessionward.session import Session, user_key
+from sessionward.settings import Duration
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class AsyncTableBackend:
+    """Sessions in a table of the application's own; async colour.
+
+    As :class:`~sessionward.backends.table.TableBackend`, whose docstring says what each option means and what is raised.
+    ``database``: a URL (``postgresql+asyncpg://...``, ``mysql://...``, ``sqlite+aiosqlite:///app.db``) or an AsyncEngine
+    of yours, which is never disposed. Each event loop has connections of its own.
+    """
+
+    blocking: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        database: str | URL | AsyncEngine,
+        table: str,
+        *,
+        key: str,
+        user: str,
+        cookie: str | Sequence[str] | None = None,
+        header: str | None = None,
+        scheme: str = "",
+        transform: Transform = plain,
+        expires: Expires | None = None,
+        ended: Soft | None = None,
+        rename: bool = False,
+        only: Mapping[str, Value] | None = None,
+        pool_size: int = 10,
+        deadline: Duration = 2.0,
+    ) -> None:
+        made = options(
+            database,
+            is_async=True,
+            table=table,
+            key=key,
+            user=user,
+            cookie=cookie,
+            header=header,
+            scheme=scheme,
+            transform=transform,
+            expires=expires,
+            ended=ended,
+            rename=rename,
+            only=dict(only or {}),
+            pool_size=pool_size,
+            deadline=deadline,
+        )
+        self.carriers, self.pool_size = made.carriers, made.pool_size
+        self._deadline = made.deadline
+        self._questions = made.questions
+        self._pool: _AsyncPool
+        if made.source.engine is None and made.source.language.dialect is SQLITE:
+            self._pool = _ThreadPool(made.source, size=made.pool_size, deadline=made.deadline)
+        else:
+            from sessionward.backends.sql.loop import LoopPool  # needs greenlet, which comes with the driver's extra
+
+            self._pool = LoopPool(made.source, size=made.pool_size, deadline=made.deadline)
+
+    def within(self, deadline: float, /) -> AsyncTableBackend:
+        """The same backend, over the same connections, with another deadline in seconds."""
+        view = copy.copy(self)
+        view._deadline = deadline
+        return view
+
+    async def check(self) -> None:
+        """Look at the table, for a start that fails where it must. The first question does the same."""
+        await self._pool.ask(self._questions.check, self._deadline, writes=False)
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        questions, key = self._questions, self._questions.key(credential)
+        if key is None:
+            return None
+        return await self._pool.ask(lambda wire: questions.find(wire, credential, key), self._deadline, writes=False)
+
+    async def end_others(self, session: Session, /) -> int:
+        questions, key = self._questions, self._questions.own_key(session)
+        return await self._pool.ask(lambda wire: questions.end_others(wire, session, key), self._deadline, writes=True)
+
+    async def end_all(self, user_id: str, /) -> int:
+        """End all sessions of a user, from a job or a shell; how many were live."""
+        questions, user = self._questions, user_key(user_id)
+        return await self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+
+    async def close(self) -> None:
+        """Close the idle connections of this event loop. Not final: the next question opens again."""
+        await self._pool.close()

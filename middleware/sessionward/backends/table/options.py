@@ -1,0 +1,91 @@
+"""The options of both colours, looked at together, so that one start tells all mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from sessionward.backends.sql.dialect import Dialect
+from sessionward.backends.sql.source import Source, Statements, checked, source_of
+from sessionward.backends.table.layout import Layout
+from sessionward.backends.table.questions import Questions
+from sessionward.backends.table.statements import statements
+from sessionward.backends.table.transform import Transform
+from sessionward.credential import Carrier
+from sessionward.errors import ConfigurationError
+
+R = TypeVar("R")
+
+TWINS = ("TableBackend", "AsyncTableBackend")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a backend is made of."""
+
+    source: Source
+    questions: Questions
+    carriers: Sequence[Carrier]
+    deadline: float
+    pool_size: int
+
+
+def options(
+    database: object,
+    *,
+    is_async: bool,
+    cookie: str | Sequence[str] | None,
+    header: str | None,
+    scheme: str,
+    transform: Transform,
+    deadline: object,
+    pool_size: object,
+    **layout: Any,
+) -> Options:
+    """Raises :class:`ConfigurationError` that names all mistakes."""
+    mistakes: list[str] = []
+
+    def tried(make: Callable[[], R]) -> R | None:
+        try:
+            return make()
+        except ConfigurationError as error:
+            mistakes.extend(error.mistakes)
+            return None
+
+    mapped = tried(lambda: Layout(**layout))
+    source = tried(lambda: source_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS))
+    carriers = tried(lambda: _carriers(cookie, header, scheme))
+    bounds = tried(lambda: checked(deadline, pool_size))
+    if not callable(transform):
+        mistakes.append("transform: a function is needed, from the credential's text to the value in the key column")
+    if mistakes or source is None or mapped is None or carriers is None or bounds is None:
+        raise ConfigurationError(*mistakes)
+    return Options(source, Questions(mapped, transform), carriers, *bounds)
+
+
+def _of(layout: Layout | None) -> Statements:
+    """Nothing is asked of a table that is not known yet."""
+
+    def said(dialect: Dialect) -> Mapping[str, str]:
+        return {} if layout is None else statements(layout, dialect)
+
+    return said
+
+
+def _carriers(cookie: object, header: object, scheme: object) -> Sequence[Carrier]:
+    """The header first, as everywhere: no page of another site can send one."""
+    if not isinstance(scheme, str) or (scheme and not header):
+        raise ConfigurationError("scheme: what stands before the value in the header, such as Bearer or Token; it needs header")
+    cookies = [cookie] if isinstance(cookie, str) else list(cast("Sequence[object]", cookie or ()))
+    try:
+        carriers = [Carrier.header(cast("str", header), scheme=scheme)] if header is not None else []
+        carriers += [Carrier.cookie(cast("str", name)) for name in cookies]
+    except (AttributeError, UnicodeEncodeError):
+        raise ConfigurationError("cookie, header, scheme: the names of a cookie and of a header are ASCII text") from None
+    if not carriers or not all(carrier.name for carrier in carriers):
+        raise ConfigurationError(
+            "cookie, header: where does the application's credential travel?"
+            " Say cookie='session_token', or header='Authorization', scheme='Bearer'"
+        )
+    return tuple(carriers)

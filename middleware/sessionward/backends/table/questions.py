@@ -1,0 +1,219 @@
+"""What is asked of the application's table, and the order of the locks.
+
+There is no row of the user's to lock, as in our own tables, so all of the user's rows are locked, always in the order of
+their keys: whoever comes second waits at a row, and sees after that what became of the own one. Then each row is ended
+by its key. Rows that the application adds meanwhile are logins that came after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sessionward.backends.sql.dialect import MYSQL, Dialect
+from sessionward.backends.sql.wire import Wire
+from sessionward.backends.table.columns import Clock, Column, Kind, column_of
+from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
+from sessionward.backends.table.transform import Key, Transform
+from sessionward.credential import Credential, new_token
+from sessionward.errors import BackendUnavailable, ConfigurationError, SessionEnded, UsageError
+from sessionward.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The table as the database describes it."""
+
+    key: Column
+    user: Column
+    expires: Kind
+    ended: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One session. ``key`` and ``user``: as the driver gives them, and takes them back."""
+
+    key: Any
+    user: Any
+    has_ended: bool
+    expires_at: datetime | None
+    clock: Clock
+
+    @property
+    def is_live(self) -> bool:
+        return not self.has_ended and (self.expires_at is None or self.expires_at > self.clock.now)
+
+
+class Questions:
+    """The questions of one backend; all but ``key`` need a wire."""
+
+    def __init__(self, layout: Layout, transform: Transform) -> None:
+        self._layout = layout
+        self._transform = transform
+        self._filters = layout.filters
+        self._seen: _Table | None = None
+
+    def key(self, credential: Credential) -> Key | None:
+        """What the key column holds for this credential, or None for what costs no query."""
+        key = self._transform(credential.reveal())
+        return None if key == "" or key == b"" else key
+
+    def own_key(self, session: Session) -> Key:
+        """The same for the session that asks."""
+        if session.credential is None:
+            raise UsageError("this session was not made by this backend: it carries no credential")
+        key = self.key(session.credential)
+        if key is None:
+            raise SessionEnded("the credential of the session that asked is no longer good")
+        return key
+
+    def check(self, wire: Wire) -> None:
+        """Look at the table. Raises :class:`ConfigurationError` for what does not fit, with the columns that there are."""
+        self._seen = None
+        self._table(wire)
+
+    def find(self, wire: Wire, credential: Credential, key: Key) -> Session | None:
+        row = self._own(wire, "find", key)
+        if row is None or not row.is_live:
+            return None
+        return Session(
+            id=credential.digest.hex()[:32],
+            user_id=self._table(wire).user.told(row.user),
+            expires_at=row.expires_at,
+            credential=credential,
+        )
+
+    def end_others(self, wire: Wire, session: Session, key: Key) -> int:
+        before = self._live(wire, "find", session, key)
+
+        def body(wire: Wire) -> int:
+            rows = self._locked(wire, before.user)
+            own = self._live(wire, "lock_one", session, key)
+            return self._end(wire, [row for row in rows if row.is_live and row.key != own.key])
+
+        return wire.transact(body)
+
+    def end_all(self, wire: Wire, user_id: str) -> int:
+        """Rows that have expired by our reckoning are ended as well, but not counted."""
+        user = self._table(wire).user.untold(user_id, wire.dialect)
+        if user is None:
+            return 0
+
+        def body(wire: Wire) -> int:
+            rows = [row for row in self._locked(wire, user) if not row.has_ended]
+            self._end(wire, rows)
+            return sum(row.is_live for row in rows)
+
+        return wire.transact(body)
+
+    # --- rows
+
+    def _live(self, wire: Wire, statement: str, session: Session, key: Key) -> _Row:
+        row = self._own(wire, statement, key)
+        if row is None or not row.is_live or self._table(wire).user.told(row.user) != session.user_id:
+            raise SessionEnded("the session that asked is no longer live")
+        return row
+
+    def _own(self, wire: Wire, statement: str, key: Key) -> _Row | None:
+        """The row of exactly this key, whatever the database takes for equal."""
+        column = self._table(wire).key
+        put = column.put(key, wire.dialect)
+        if put is None:
+            return None
+        wanted = column.got(put)
+        rows = [row for row in self._rows(wire, statement, key=put) if column.got(row.key) == wanted]
+        if len(rows) > 1:
+            raise self._not_unique()
+        return rows[0] if rows and rows[0].user not in (None, "") else None
+
+    def _locked(self, wire: Wire, user: Any) -> Sequence[_Row]:
+        """All rows of exactly this user, locked in the order of their keys."""
+        column = self._table(wire).user
+        wanted = column.got(user)
+        if wire.dialect is not MYSQL:
+            return [row for row in self._rows(wire, "lock_all", user=user) if column.got(row.user) == wanted]
+        # InnoDB locks what it passes, in the order in which it passes it: one by one, by the unique key, it meets nobody else's.
+        keys = sorted(row.key for row in self._rows(wire, "of_user", user=user) if column.got(row.user) == wanted)
+        rows = [row for key in keys for row in self._rows(wire, "lock_one", key=key) if row.key == key]
+        return [row for row in rows if column.got(row.user) == wanted]
+
+    def _end(self, wire: Wire, rows: Sequence[_Row]) -> int:
+        table = self._table(wire)
+        soft = self._layout.ended
+        for row in rows:
+            ended = None if soft is None else soft.ended
+            if soft is not None and ended is None:
+                ended = row.clock.write(table.ended, wire.dialect)
+            changed = wire.change("end", key=row.key, user=row.user, ended=ended, renamed=REVOKED + new_token()[:26])
+            if changed > 1:
+                raise self._not_unique()
+            if changed < 1:
+                raise BackendUnavailable(f"{wire.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?")
+        return len(rows)
+
+    def _rows(self, wire: Wire, statement: str, **values: Any) -> list[_Row]:
+        table = self._table(wire)
+        return [self._row(row, table, wire.dialect) for row in wire.rows(statement, **values, **self._filters)]
+
+    def _row(self, row: Sequence[Any], table: _Table, dialect: Dialect) -> _Row:
+        key, user, expires, ended, now, local = row
+        clock = Clock.of(now, local, dialect)
+        layout = self._layout
+        has_ended = layout.ended is not None and layout.ended.says(ended)
+        renamed = layout.rename and str(key).startswith(REVOKED)
+        expires_at = None if layout.expires is None else layout.expires.of(expires, table.expires, clock)
+        return _Row(key, user, has_ended or renamed, expires_at, clock)
+
+    def _not_unique(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"key: {self._layout.key} of {self._layout.table} is not unique; name a column that is, or add a unique index"
+        )
+
+    # --- the table
+
+    def _table(self, wire: Wire) -> _Table:
+        """What the database says of the table, asked once; it must not change its types while we run."""
+        if self._seen is None:
+            found = [(_told(name), _told(declared)) for name, declared in wire.rows("columns")]
+            self._seen = _fitted(self._layout, found, wire.dialect)
+        return self._seen
+
+
+def _told(text: str | bytes) -> str:
+    return text.decode() if isinstance(text, bytes) else text  # MySQL 8 gives types as bytes
+
+
+def _fitted(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) -> _Table:
+    """Raises :class:`ConfigurationError` for a table that is not as the layout says, all mistakes at once."""
+    if not found:
+        raise ConfigurationError(f"table: there is no {layout.table} that this user of {dialect.spoken} can see")
+    there = {_folded(name, dialect): column_of(name, declared, dialect) for name, declared in found}
+    real = ", ".join(name for name, _ in found)
+    mistakes = [
+        f"{option}: {layout.table} has no column {name}; it has {real}"
+        for option, name in layout.columns
+        if _folded(name, dialect) not in there
+    ]
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+
+    def kind(part: Any) -> Kind:
+        return Kind.OTHER if part is None else there[_folded(part.column, dialect)].kind
+
+    table = _Table(there[_folded(layout.key, dialect)], there[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.ended))
+    if layout.rename and (table.key.kind is not Kind.TEXT or 0 < table.key.size < RENAMED_LENGTH):
+        mistakes.append(f"rename: {layout.key} cannot hold a text of {RENAMED_LENGTH} characters; use ended, or let the rows be deleted")
+    if layout.expires is not None and layout.expires.per_second == 0 and table.expires is Kind.INTEGER and dialect.name != "sqlite":
+        mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.epoch")
+    if layout.expires is not None and layout.expires.per_second and table.expires in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):
+        mistakes.append(f"expires: {layout.expires.column} holds times; use Expires.at or Expires.created")
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    return table
+
+
+def _folded(name: str, dialect: Dialect) -> str:
+    return name if dialect.name == "postgresql" else name.lower()

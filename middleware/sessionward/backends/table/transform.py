@@ -1,0 +1,74 @@
+"""From a credential as it stands in the request to the value in the key column.
+
+A transform is any function that takes the text of the credential and answers what the key column holds, or None for
+what the application would not take: forged, malformed, expired. None costs no query. It must not raise for anything
+that a client can send, and must not have effects: it is asked again when the others are ended.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from sessionward.errors import ConfigurationError
+
+Key: TypeAlias = str | bytes | int
+Transform: TypeAlias = Callable[[str], Key | None]
+
+
+def plain(value: str) -> str | None:
+    """The key column holds the credential itself: fastapi-users, Auth.js."""
+    return value if value.isascii() else None
+
+
+def sha256(value: str) -> str:
+    """The key column holds the SHA-256 of the credential in lower-case hexadecimal digits."""
+    return hashlib.sha256(value.encode("latin-1")).hexdigest()
+
+
+def sha512(value: str) -> str:
+    """The key column holds the SHA-512 of the credential: Knox, whose ``digest`` column is unique."""
+    return hashlib.sha512(value.encode("latin-1")).hexdigest()
+
+
+def hmac_suffixed(*secrets: str | bytes, prefix: str = "", padded: bool = True) -> Transform:
+    """``key.base64(HMAC-SHA256(key))``, percent-encoded or not, as JavaScript applications sign their cookies.
+
+    better-auth: ``hmac_suffixed(BETTER_AUTH_SECRET)``. express-session: ``hmac_suffixed(secret, prefix="s:",
+    padded=False)``. ``secrets``: all that the application itself still accepts. Compared in constant time.
+
+    Raises :class:`ConfigurationError` if there is no secret.
+    """
+    keys = byte_secrets(secrets, "hmac_suffixed")
+
+    def transform(value: str) -> str | None:
+        text = decoded(value)
+        if text is None or not text.startswith(prefix):
+            return None
+        key, dot, signature = text[len(prefix) :].rpartition(".")
+        if not dot or not key or not key.isascii() or not signature.isascii():
+            return None
+        expected = [base64.b64encode(hmac.digest(secret, key.encode(), "sha256")).decode() for secret in keys]
+        wanted = expected if padded else [each.rstrip("=") for each in expected]
+        return key if any(hmac.compare_digest(each, signature) for each in wanted) else None
+
+    return transform
+
+
+def byte_secrets(secrets: Sequence[str | bytes], who: str) -> Sequence[bytes]:
+    """Secrets as bytes. Raises :class:`ConfigurationError` where there is none, or an empty one: it would sign anything."""
+    if not secrets or not all(secrets):
+        raise ConfigurationError(f"{who}: the secret with which the application signs is needed, not an empty one")
+    return [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
+
+
+def decoded(value: str) -> str | None:
+    """Percent-decoded, or None where that is not UTF-8."""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return None

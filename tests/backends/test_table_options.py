@@ -1,0 +1,129 @@
+"""What a backend over the application's own table is made from, and what is said about the rest: all of it, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sessionward import ASGIMiddleware, Carrier, ConfigurationError, WSGIMiddleware
+from sessionward.backends.table import AsyncTableBackend, Expires, Soft, TableBackend
+from tests.contract.sql_world import KINDS, Kind
+
+URL = "postgresql://nobody@127.0.0.1:1/none"
+GOOD: dict[str, Any] = {"key": "token", "user": "user_id", "cookie": "sid"}
+both = pytest.mark.parametrize("made", [TableBackend, AsyncTableBackend])
+Made = Callable[..., Any]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_it_is_made_from_whatever_sql_backends_are_made_from_though_nothing_is_there(kind: Kind) -> None:
+    url = f"{kind.scheme}:///nowhere/app.db" if kind.database == "sqlite" else f"{kind.scheme}://nobody@127.0.0.1:1/none"
+    make: Any = create_async_engine if kind.is_async else create_engine
+    made: Made = AsyncTableBackend if kind.is_async else TableBackend
+    backend = made(make(url) if kind.over_engine else url, "sessions", **GOOD)
+    assert backend.pool_size == 10
+    assert backend.within(0.5)._deadline == 0.5
+    assert backend._deadline == 2.0
+
+
+@both
+def test_carriers_are_the_header_and_then_the_cookies(made: Made) -> None:
+    backend = made(URL, "s", key="token", user="user_id", cookie=["__Host-sid", "sid"], header="Authorization", scheme="Token")
+    assert backend.carriers == (
+        Carrier.header("authorization", scheme="token"),
+        Carrier.cookie("__Host-sid"),
+        Carrier.cookie("sid"),
+    )
+    assert made(URL, "s", key="token", user="user_id", header="X-Key").carriers == (Carrier.header("x-key"),)
+
+
+@both
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"cookie": None}, "where does the application's credential travel", id="no carrier"),
+        pytest.param({"cookie": ""}, "where does the application's credential travel", id="an empty cookie"),
+        pytest.param({"cookie": []}, "where does the application's credential travel", id="no cookies"),
+        pytest.param({"cookie": "s\N{EURO SIGN}d"}, "ASCII", id="a cookie that is not ASCII"),
+        pytest.param({"cookie": [7]}, "ASCII", id="a cookie that is no text"),
+        pytest.param({"header": 7}, "ASCII", id="a header that is no text"),
+        pytest.param({"scheme": "Bearer"}, "it needs header", id="a scheme without a header"),
+        pytest.param({"header": "Authorization", "scheme": None}, "what stands before the value", id="a scheme that is no text"),
+        pytest.param({"table": ""}, "table: ''", id="no table"),
+        pytest.param({"table": "a.b.c"}, "table: 'a.b.c'", id="a table in three parts"),
+        pytest.param({"table": None}, "table: None", id="a table that is no text"),
+        pytest.param({"table": 's"; DROP TABLE s'}, "is no name that can be asked for", id="a piece of SQL"),
+        pytest.param({"key": "a`b"}, "key: 'a`b' is no name", id="a back-tick"),
+        pytest.param({"key": "a%sb"}, "key: 'a%sb' is no name", id="a placeholder"),
+        pytest.param({"user": "{now}"}, "user: '{now}' is no name", id="braces"),
+        pytest.param({"user": ":user"}, "user: ':user' is no name", id="a colon"),
+        pytest.param({"user": "token"}, "these are two columns", id="one column for both"),
+        pytest.param({"only": {"a'b": 1}}, "only:", id="a condition"),
+        pytest.param({"expires": "expires"}, "expires: Expires.at", id="an expiry of no kind"),
+        pytest.param({"expires": Expires.at("a b;")}, "expires: 'a b;' is no name", id="an expiry without a column"),
+        pytest.param({"ended": "active"}, "ended: Soft.value", id="a soft column of no kind"),
+        pytest.param({"ended": Soft.time("t"), "rename": True}, "a row is ended in one way", id="two ways to end"),
+        pytest.param({"transform": "sha256"}, "transform: a function", id="a transform that is none"),
+        pytest.param({"deadline": 0}, "deadline:", id="no time"),
+        pytest.param({"pool_size": 0}, "pool_size:", id="no connection"),
+        pytest.param({"database": "oracle://h"}, "is not spoken here", id="an unknown database"),
+        pytest.param({"database": "sqlite://"}, "an SQLite database in memory", id="a database in memory"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_name_of_the_option(made: Made, change: dict[str, Any], said: str) -> None:
+    settings = {"database": URL, "table": "sessions", **GOOD, **change}
+    with pytest.raises(ConfigurationError) as caught:
+        made(settings.pop("database"), settings.pop("table"), **settings)
+    assert [said in mistake for mistake in caught.value.mistakes] == [True]
+
+
+@both
+def test_all_mistakes_are_told_at_once(made: Made) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", ended=Soft.time("t"), rename=True, pool_size=0, deadline=-1)
+    options = [mistake.partition(":")[0] for mistake in caught.value.mistakes]
+    assert options == ["table", "key", "user", "ended, rename", "database", "scheme", "deadline", "pool_size"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Expires.created("c", lifetime="1h"), "lifetime: seconds or a timedelta"),  # type: ignore[arg-type]
+        (lambda: Expires.created("c", lifetime=-1), "lifetime: not less than 0"),
+        (lambda: Expires.created("c", lifetime=float("nan")), "lifetime: not less than 0"),
+        (lambda: Expires.epoch("c", lifetime=float("inf")), "lifetime: not less than 0"),
+        (lambda: Expires.epoch("c", per_second=0), "per_second"),
+        (lambda: Expires.epoch("c", per_second=0.5), "per_second"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_expiry_that_cannot_be_is_refused(make: Callable[[], Expires], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        make()
+
+
+def test_a_lifetime_is_seconds_or_a_timedelta() -> None:
+    assert Expires.created("c", lifetime=timedelta(hours=1)) == Expires.created("c", lifetime=3600)
+
+
+def test_the_twin_is_named_for_a_url_of_the_other_colour() -> None:
+    with pytest.raises(ConfigurationError, match="use AsyncTableBackend"):
+        TableBackend("postgresql+asyncpg://h/d", "s", **GOOD)
+    with pytest.raises(ConfigurationError, match="use TableBackend"):
+        AsyncTableBackend("mysql+pymysql://h/d", "s", **GOOD)
+
+
+def test_a_door_takes_it_without_secrets() -> None:
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        raise AssertionError
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    WSGIMiddleware(wsgi, TableBackend(URL, "s", **GOOD))
+    ASGIMiddleware(asgi, TableBackend(URL, "s", **GOOD))
+    ASGIMiddleware(asgi, AsyncTableBackend(URL, "s", **GOOD))
