@@ -151,8 +151,8 @@ class Watches(Backend, Protocol):
     Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
     """
 
-    def ended(self, digests: Collection[bytes], /) -> Collection[bytes]:
-        """Which of these digests of credentials are of sessions that were ended. Their cookies are taken out."""
+    def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        """Which of these are of sessions that were ended. Their cookies are taken out."""
         ...
 
     def saw(self, credential: Credential, /) -> None:

@@ -201,12 +201,12 @@ class Touch(Step[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindEnded(Step[Collection[bytes]]):
-    digests: Collection[bytes] = field(repr=False)
+class FindEnded(Step[Collection[Credential]]):
+    credentials: Collection[Credential]
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.ended(self.digests)
+        return backend.ended(self.credentials)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,33 +20,32 @@ from sessionward.visit import Policy, Visit
 def keep_out(visit: Visit) -> Flow[None]:
     """Before the application: the session cookies that were ended, or that are oddly spelled, are in ``visit.taken``."""
     found = read_logins(visit.request.header, _names(visit.policy))
-    digests = {login: _digest(login.value) for login in found.logins}
-    ended = (yield from FindEnded(set(digests.values()))) if digests else ()
-    visit.kept = [login for login, digest in digests.items() if digest not in ended]
-    visit.taken = taken(found, [login for login, digest in digests.items() if digest in ended])
+    credentials = {login: _credential(login.value) for login in found.logins}
+    ended = (yield from FindEnded(list(credentials.values()))) if credentials else ()
+    visit.kept = [login for login, credential in credentials.items() if credential not in ended]
+    visit.taken = taken(found, [login for login, credential in credentials.items() if credential in ended])
 
 
 def look_back(visit: Visit, head: Headers) -> Flow[Headers]:
-    """After it: an answer that sets the session cookie may not bring one back, and a new session is noted."""
+    """After it: an answer to a session that was ended meanwhile sets no session cookie; a new session is noted."""
     names, operations = _names(visit.policy), visit.policy.abilities.operations
-    news = [Credential(cookie.value.encode("latin-1")) for cookie in given(head, names, visit.clock) if cookie.value is not None]
-    if "ended" in operations and news:
-        asked = {credential.digest for credential in news} | {_digest(login.value) for login in visit.kept}
+    news = [_credential(cookie.value) for cookie in given(head, names, visit.clock) if cookie.value is not None]
+    if "ended" in operations and news and visit.kept:
         try:
-            dead = bool((yield from FindEnded(asked)))
+            dead = bool((yield from FindEnded([_credential(login.value) for login in visit.kept])))
         except Exception:  # it has been logged where it was raised
             dead = True
         if dead:
             return without_logins(head, names, visit.clock)
     if "saw" in operations:
         for credential in news:
-            with suppress(Exception):  # it has been logged; a session that is not noted is found by looking through the store
+            with suppress(Exception):  # it has been logged; what is not noted is found by looking through the store, or refused
                 yield from Saw(credential)
     return head
 
 
-def _digest(value: str) -> bytes:
-    return Credential(value.encode("latin-1")).digest
+def _credential(value: str) -> Credential:
+    return Credential(value.encode("latin-1"))
 
 
 def _names(policy: Policy) -> Names:

@@ -1,0 +1,226 @@
+"""Sign out other devices in a Django project, over the sessions and the login that it has."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportUnknownParameterType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, close_old_connections, transaction
+from django.utils import timezone
+
+from sessionward.backends.django.patience import impatient, patient
+from sessionward.backends.django.store import Rows, is_key, store_of
+from sessionward.backends.django.users import Users, named_by
+from sessionward.credential import Carrier, Credential
+from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionEnded
+from sessionward.session import Session, user_key
+from sessionward.settings import Duration, seconds
+
+atomic: Any = transaction.atomic
+
+SCAN_LIMIT: Final = 100_000
+"""Sessions that are looked through at most for those of one user, where the index does not hold all: some 2 s."""
+
+
+class DjangoBackend:
+    """The sessions of a Django project, in any engine that keeps them on the server; plain colour.
+
+    Make it after ``get_wsgi_application()`` or ``get_asgi_application()``; everything else it takes from Django's
+    settings. With ``db`` ordinary requests are not touched: a session is ended by renaming its row, so its data stay and a
+    request in flight cannot bring it back. ``cached_db``, ``cache`` and ``file`` write back late: there the digest of each
+    ended key stands in a table of ours, and a request with such a cookie reaches Django without it. Most caches cannot tell
+    which sessions they hold: there each session is noted when it is seen first, and once a user's sessions have been ended,
+    those of this user that were never seen are refused.
+
+    ``scan_limit``: so many sessions are looked through at most to find those of the user; beyond it the caller gets 503
+    and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``deadline``: seconds or a
+    ``timedelta`` that an ending waits for locks of others.
+
+    Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
+    first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was ended
+    hold digests.
+
+    Raises ``ConfigurationError`` if Django is not set up, or if SESSION_ENGINE is ``signed_cookies``. All questions raise
+    ``BackendUnavailable`` when Django's database or cache cannot answer.
+    """
+
+    blocking: ClassVar[bool] = True
+    ended: Callable[[Collection[Credential]], Collection[Credential]]
+    """Only with an engine that writes back late."""
+    saw: Callable[[Credential], None]
+    """Only with an engine whose sessions are not rows of a table."""
+
+    def __init__(self, *, scan_limit: int = SCAN_LIMIT, deadline: Duration = 2.0) -> None:
+        if not apps.ready:
+            raise ConfigurationError("backend: Django is not set up yet; make DjangoBackend() after get_wsgi_application()")
+        try:
+            self._store = store_of()
+        except (ImproperlyConfigured, ImportError) as error:
+            raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
+        if type(scan_limit) is not int or scan_limit < 0:
+            raise ConfigurationError("scan_limit: a number of sessions is needed")
+        from sessionward.backends.django import index, tables  # models can be made once Django is set up
+
+        self._tables = tables
+        self._index = index.Index(self._store)
+        self._index.watch()
+        self._scan_limit = scan_limit
+        self._listable = self._store.listable
+        self._deadline = seconds(deadline)
+        self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
+        if not self._store.firm:
+            self.ended = self._which_ended
+        if not isinstance(self._store, Rows):
+            self.saw = self._note
+
+    def within(self, deadline: float, /) -> DjangoBackend:
+        """The same backend with another deadline in seconds."""
+        view = copy.copy(self)
+        view._deadline = deadline
+        if hasattr(self, "ended"):
+            view.ended = view._which_ended
+        if hasattr(self, "saw"):
+            view.saw = view._note
+        return view
+
+    def find(self, credential: Credential, /) -> Session | None:
+        key = credential.reveal()
+        if not is_key(key):
+            return None
+        with _attended():
+            if not self._store.firm and self._dead([credential.digest]):
+                return None
+            data = self._store.read([key]).get(key)
+            user = None if data is None else Users().signed_in_by(data)
+        if user is None:
+            return None
+        return Session(id=credential.digest.hex()[:32], user_id=user_key(user), credential=credential)
+
+    def end_others(self, session: Session, /) -> int:
+        assert session.credential is not None
+        return self._end(session.user_id, keep=session.credential.reveal())
+
+    def end_all(self, user_id: str | int, /) -> int:
+        """End all sessions of a user, from a job or a shell, or after a changed password; how many were live."""
+        return self._end(user_key(user_id), keep=None)
+
+    def purge(self, older_than: Duration) -> int:
+        """Forget what was ended so long ago; how many. Never sooner than a session can live: its cookie would be good again."""
+        limit = timezone.now() - timedelta(seconds=seconds(older_than))
+        with _attended():
+            self._tables.ensure(self._store.using)
+            return int(self._tables.Ended.objects.using(self._store.using).filter(ended_at__lt=limit).delete()[0])
+
+    # --- the parts ----------------------------------------------------------------------------------------------------
+
+    def _which_ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        with _attended():
+            dead = self._dead([credential.digest for credential in credentials])
+            live = [credential for credential in credentials if credential.digest not in dead]
+            if self._listable or not live:
+                return [credential for credential in credentials if credential.digest in dead]
+            unseen = self._index.unseen([credential.reveal() for credential in live])
+            return [credential for credential in credentials if credential.digest in dead or self._is_refused(credential, unseen)]
+
+    def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
+        """A session that we have not seen before, in a store that cannot be listed: noted now, unless its user is closed."""
+        key = credential.reveal()
+        user = named_by(self._store.read([key]).get(key, {})) if key in unseen else None
+        if user is None:
+            return False
+        if self._tables.is_closed(self._store.using, user):
+            return True
+        self._index.note(key, user)
+        return False
+
+    def _note(self, credential: Credential, /) -> None:
+        key = credential.reveal()
+        with _attended():
+            user = named_by(self._store.read([key]).get(key, {}))
+            if user is not None:
+                self._index.note(key, user)
+
+    def _dead(self, digests: Collection[bytes]) -> set[bytes]:
+        using = self._store.using
+        self._tables.ensure(using)
+        rows = self._tables.Ended.objects.using(using).filter(digest__in=[digest.hex() for digest in digests])
+        return {bytes.fromhex(digest) for digest in rows.values_list("digest", flat=True)}
+
+    def _end(self, user_id: str, *, keep: str | None) -> int:
+        with _attended() as phase:
+            self._tables.ensure(self._store.using)
+            keys = self._candidates(user_id)
+            try:
+                others = self._transact(user_id, keys, keep, phase)
+            except _NoLockYet:
+                self._tables.add_lock(self._store.using, user_id)
+                others = self._transact(user_id, keys, keep, phase)
+            self._store.tidy(others)
+        return len(others)
+
+    def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
+        using = self._store.using
+        with patient(using, self._deadline):
+            with atomic(using=using, durable=True):
+                impatient(using, self._deadline)
+                if not self._tables.lock(using, user_id, closes=not self._listable):
+                    raise _NoLockYet
+                others = self._ended_now(user_id, keys, keep)
+                phase.append("the commit has been sent")
+            phase.clear()
+        return others
+
+    def _candidates(self, user_id: str) -> set[str]:
+        """Keys among which all sessions of the user are. Hints: whose they are is read again."""
+        keys = self._index.keys_of(user_id) | self._store.hints(user_id)
+        if not self._listable or self._index.is_complete():
+            return keys
+        return keys | self._store.scan(user_id, self._scan_limit)
+
+    def _ended_now(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
+        """Lock, look again, and end: inside a transaction, in the same order for everybody."""
+        using, users = self._store.using, Users()
+        sought = keys if keep is None else {*keys, keep}
+        found = self._store.read(sought, lock=True)
+        dead = set() if self._store.firm else self._dead([_digest(key) for key in found])
+        live = [key for key, data in found.items() if _digest(key) not in dead and users.signed_in_by(data) == user_id]
+        if keep is not None and keep not in live:
+            raise SessionEnded("the session that asked is no longer live")
+        others = [key for key in live if key != keep]
+        if not self._store.firm:
+            self._tables.record(using, [_digest(key) for key in others])
+        self._store.end(others)
+        return others
+
+
+def _digest(key: str) -> bytes:
+    return Credential(key.encode("latin-1")).digest
+
+
+class _NoLockYet(Exception):
+    """A user whose sessions were never ended before."""
+
+
+@contextmanager
+def _attended() -> Generator[list[str]]:
+    """Work outside Django's request signals: old connections are closed before and after, failures have our names."""
+    phase: list[str] = []
+    close_old_connections()
+    try:
+        yield phase
+    except Error as failure:
+        kind = OutcomeUnknown if phase else BackendUnavailable
+        raise kind(f"Django's database failed with {type(failure).__name__}") from None
+    finally:
+        close_old_connections()

@@ -1,0 +1,126 @@
+"""The index of a project's sessions: whose each one was when it was seen last. A hint; what it says is read again."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportUnknownParameterType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any, Final
+
+from django.db import connections, transaction
+from django.db.models.signals import post_save
+from django.utils import timezone
+
+from sessionward.backends.django.store import Entries, Rows
+from sessionward.backends.django.tables import Entry, State, ensure, user_digest
+from sessionward.backends.django.users import named_by
+
+log = logging.getLogger("sessionward")
+
+COMPLETE: Final = "complete"
+WALKED: Final = "walked"
+REMEMBERED: Final = 10_000
+"""Entries that a process knows to be in the index already."""
+
+atomic: Any = transaction.atomic
+
+
+class Index:
+    """Notes sessions as they are seen, and tells the keys of a user."""
+
+    def __init__(self, store: Rows | Entries) -> None:
+        self._store = store
+        self._noted: set[tuple[str, str]] = set()
+        self._seen: set[str] = set()
+
+    def watch(self) -> None:
+        """Note each session that this process saves, where sessions are rows: ordinary requests cost nothing for it."""
+        if self._store.model is not None:
+            post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
+
+    def note(self, key: str, user_id: str) -> None:
+        """Write down whose a session is, unless that is known."""
+        if (key, user_id) in self._noted:
+            return
+        ensure(self._store.using)
+        write(self._store.using, [(key, user_id)])
+        if len(self._noted) >= REMEMBERED:
+            self._noted.clear()
+        self._noted.add((key, user_id))
+        self._remember([key])
+
+    def _remember(self, keys: Collection[str]) -> None:
+        if len(self._seen) >= REMEMBERED:
+            self._seen.clear()
+        self._seen.update(keys)
+
+    def keys_of(self, user_id: str) -> set[str]:
+        rows = Entry.objects.using(self._store.using).filter(user=user_digest(user_id))
+        return set(rows.values_list("session_key", flat=True))
+
+    def unseen(self, keys: Collection[str]) -> set[str]:
+        """Those of these keys that are not in the index."""
+        asked = {key for key in keys if key not in self._seen}
+        if not asked:
+            return set()
+        found = set(Entry.objects.using(self._store.using).filter(session_key__in=asked).values_list("session_key", flat=True))
+        self._remember(found)
+        return asked - found
+
+    def is_complete(self) -> bool:
+        """Whether it has seen every session once: ``sessionward index`` has come to its end."""
+        return bool(State.objects.using(self._store.using).filter(name=COMPLETE).exists())
+
+    def _saved(self, instance: Any, using: str, **_: object) -> None:
+        user_id = named_by(instance.get_decoded())
+        if user_id is not None and (instance.session_key, user_id) not in self._noted:
+            transaction.on_commit(partial(self._try_to_note, instance.session_key, user_id), using=using, robust=True)
+
+    def _try_to_note(self, key: str, user_id: str) -> None:
+        try:
+            self.note(key, user_id)
+        except Exception as failure:  # the application's answer does not depend on it
+            log.error("a session could not be noted in the index: %s", type(failure).__name__)
+
+
+def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
+    """Put entries into the index; a key that is there gets its new user."""
+    rows = [Entry(session_key=key, user=user_digest(user_id)) for key, user_id in entries]
+    with_target = connections[using].features.supports_update_conflicts_with_target
+    Entry.objects.using(using).bulk_create(
+        rows, update_conflicts=True, update_fields=["user"], unique_fields=["session_key"] if with_target else None
+    )
+
+
+def fill(store: Rows | Entries, *, batch: int, progress: Callable[[int], object]) -> int:
+    """Walk through all live sessions once, in the order of their keys, from where the last walk has stopped; how many.
+
+    Marks the index as complete at the end. ``progress`` is told how many more have been looked at.
+    """
+    ensure(store.using)
+    states = State.objects.using(store.using)
+    states.filter(name=COMPLETE).delete()
+    last = states.filter(name=WALKED).first()
+    after, total = last.value if last else "", 0
+    while (walked := store.walk(after, batch)).last is not None:
+        after = walked.last
+        with atomic(using=store.using):
+            write(store.using, walked.named)
+            states.update_or_create(name=WALKED, defaults={"value": after})
+        total += walked.looked_at
+        progress(walked.looked_at)
+    mark_complete(store)
+    return total
+
+
+def mark_complete(store: Rows | Entries) -> None:
+    """Say that the index holds every session there is."""
+    ensure(store.using)
+    states = State.objects.using(store.using)
+    states.update_or_create(name=COMPLETE, defaults={"value": timezone.now().isoformat()})
+    states.filter(name=WALKED).delete()

@@ -1,0 +1,215 @@
+"""Where a Django project keeps its sessions, whichever engine it is: read without side effects, ended for good."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportUnknownParameterType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from heapq import nsmallest
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.backends import cached_db, db, file, signed_cookies
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import Case, Q, Value, When
+from django.utils import timezone
+
+from sessionward.backends.django.users import named_by
+from sessionward.errors import BackendUnavailable, ConfigurationError
+
+REVOKED: Final = "revoked:"
+"""In front of the key of a session that was ended. No key that Django takes from a cookie has a colon in it."""
+
+Data = Mapping[str, Any]
+
+
+_TOO_MANY: Final = "more than {limit} sessions would have to be looked through; run `sessionward index` once, or raise scan_limit"
+
+
+class Walked(NamedTuple):
+    """A stretch of the walk through all sessions: the last key of it, how many were looked at, and whose they are."""
+
+    last: str | None
+    looked_at: int
+    named: Sequence[tuple[str, str]]
+
+
+def is_key(text: str) -> bool:
+    """Whether Django itself would look this key up and could have made it."""
+    return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
+
+
+def store_of() -> Rows | Entries:
+    """The store of this project. Raises :class:`ConfigurationError` for one that keeps nothing on the server."""
+    path: str = settings.SESSION_ENGINE
+    module: Any = import_module(path)
+    engine: Any = module.SessionStore
+    if issubclass(engine, signed_cookies.SessionStore):
+        raise ConfigurationError(
+            "backend: SESSION_ENGINE is signed_cookies, which keeps nothing on the server; use SQLBackend(...) with"
+            " identify=sessionward.identify.django.SignedCookies()"
+        )
+    if issubclass(engine, db.SessionStore):
+        return Rows(engine, engine.get_model_class(), firm=not issubclass(engine, cached_db.SessionStore))
+    model: Any = getattr(module, "Session", None)
+    if hasattr(model, "session_key"):  # django-user-sessions, whose save puts a row back
+        return Rows(engine, model, firm=False)
+    return Entries(engine)
+
+
+class Rows:
+    """Sessions in a table: ``db``, ``cached_db``, django-qsessions, django-user-sessions. The row is the truth.
+
+    ``firm``: what is ended stays so, whatever a request that is late may write.
+    """
+
+    listable = True
+
+    def __init__(self, engine: Any, model: Any, *, firm: bool) -> None:
+        self.model = model
+        self.firm = firm
+        self.using: str = router.db_for_write(model)
+        self._engine = engine
+        self._decode = engine().decode
+        self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user"), None)
+
+    def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
+        """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
+        rows = self._rows().filter(session_key__in=list(keys), expire_date__gt=timezone.now()).order_by("session_key")
+        if lock:
+            rows = rows.select_for_update()
+        return {key: self._decode(data) for key, data in rows.values_list("session_key", "session_data")}
+
+    def end(self, keys: Sequence[str]) -> None:
+        """Rename: row and data stay, the cookie names nothing, and a forced update that comes late finds no row."""
+        names = [When(session_key=key, then=Value(REVOKED + secrets.token_hex(16))) for key in keys]
+        if names:
+            self._rows().filter(session_key__in=keys).update(session_key=Case(*names))
+
+    def tidy(self, keys: Sequence[str]) -> None:
+        """Take the copies out of the cache, where there is one. What was ended is on record already."""
+        prefix: str | None = getattr(self._engine, "cache_key_prefix", None)
+        if prefix is not None:
+            with suppress(Exception):
+                self._engine()._cache.delete_many([prefix + key for key in keys])
+
+    def hints(self, user_id: str) -> set[str]:
+        """Keys that the table itself, or allauth, says are this user's."""
+        if self._user is None:
+            return _of_allauth(user_id)
+        return set(self._live().filter(**{self._user: user_id}).values_list("session_key", flat=True))
+
+    def scan(self, user_id: str, limit: int) -> set[str]:
+        """All keys of this user, found by looking through the table. Raises :class:`BackendUnavailable` beyond ``limit`` rows."""
+        rows = self._live()
+        if self._user is not None:  # a row without a user may be anybody's: some ways of saving leave it out
+            rows = rows.filter(Q((self._user, user_id)) | Q((f"{self._user}__isnull", True)))
+        if rows.order_by()[: limit + 1].count() > limit:
+            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
+        found = rows.values_list("session_key", "session_data").iterator(chunk_size=1000)
+        return {key for key, data in found if named_by(self._decode(data)) == user_id}
+
+    def walk(self, after: str, batch: int) -> Walked:
+        """The next live sessions in the order of their keys, for filling the index."""
+        rows = self._live().filter(session_key__gt=after).order_by("session_key").values_list("session_key", "session_data")
+        found = [(key, named_by(self._decode(data))) for key, data in rows[:batch]]
+        return Walked(found[-1][0] if found else None, len(found), [(key, user) for key, user in found if user is not None])
+
+    def count(self) -> int:
+        return int(self._live().count())
+
+    def _live(self) -> Any:
+        return self._rows().filter(expire_date__gt=timezone.now()).exclude(session_key__startswith=REVOKED)
+
+    def _rows(self) -> Any:
+        return self.model._base_manager.using(self.using)
+
+
+class Entries:
+    """Sessions in a cache, in files, or in an engine of somebody's own: whatever is written late is there again."""
+
+    firm = False
+    model: Any = None
+    using = DEFAULT_DB_ALIAS
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:  # noqa: ARG002 - nothing here can be locked
+        found = ((key, self._load(key)) for key in keys)
+        return {key: data for key, data in found if data}
+
+    def end(self, keys: Sequence[str]) -> None:
+        """Nothing: it would be written back. The record of what was ended is the truth."""
+
+    def tidy(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            with suppress(Exception):
+                self._engine().delete(key)
+
+    def hints(self, user_id: str) -> set[str]:
+        return _of_allauth(user_id)
+
+    def scan(self, user_id: str, limit: int) -> set[str]:
+        listed: list[str] = []
+        for key in self._keys() or ():
+            listed.append(key)
+            if len(listed) > limit:
+                raise BackendUnavailable(_TOO_MANY.format(limit=limit))
+        return {key for key, data in self.read(listed).items() if named_by(data) == user_id}
+
+    def walk(self, after: str, batch: int) -> Walked:
+        keys = self._keys()
+        if keys is None:
+            raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} cannot be listed")
+        chosen = nsmallest(batch, (key for key in keys if key > after))
+        named = ((key, named_by(data)) for key, data in self.read(chosen).items())
+        return Walked(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
+
+    def count(self) -> int:
+        return sum(1 for _ in self._keys() or ())
+
+    @property
+    def listable(self) -> bool:
+        """Whether the store can tell which sessions there are."""
+        return self._keys() is not None
+
+    def _keys(self) -> Iterator[str] | None:
+        """The keys of all sessions, where the store can tell them."""
+        store: Any = self._engine()
+        if isinstance(store, file.SessionStore):
+            names = os.listdir(store.storage_path)
+            return (name.removeprefix(store.file_prefix) for name in names if name.startswith(store.file_prefix))
+        listed: Any = getattr(getattr(store, "_cache", None), "iter_keys", None)  # django-redis
+        prefix: str = getattr(store, "cache_key_prefix", "")
+        return None if listed is None else (key.removeprefix(prefix) for key in listed(f"{prefix}*"))
+
+    def _load(self, key: str) -> Data | None:
+        if not is_key(key):
+            return None
+        store: Any = self._engine(key)
+        store.create = store.delete = _nothing  # loading what has expired would begin another session
+        data: Data = store.load()
+        return data if store.session_key == key else None
+
+
+def _nothing(*_: object) -> None:
+    """What a session that is only looked at does in place of changing anything."""
+
+
+def _of_allauth(user_id: str) -> set[str]:
+    """The keys that allauth's ``usersessions`` has noted; it misses sign-ins that did not go through it."""
+    if not apps.is_installed("allauth.usersessions"):
+        return set()
+    model: Any = apps.get_model("usersessions", "UserSession")
+    rows: Collection[str] = model._base_manager.filter(user_id=user_id).values_list("session_key", flat=True)
+    return set(rows)

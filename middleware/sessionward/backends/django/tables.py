@@ -1,0 +1,140 @@
+"""Our four tables beside Django's own, reached through Django's connections; import it once Django is set up."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportUnknownParameterType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from django.db import DatabaseError, connections, models
+from django.utils import timezone
+
+from sessionward.errors import BackendUnavailable
+
+
+class Ended(models.Model):
+    """A session that was ended: the SHA-256 of its key, as 64 hexadecimal digits. Never deleted by us while it may matter."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    ended_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        app_label = "sessionward"
+        db_table = "sessionward_django_ended"
+
+
+class Entry(models.Model):
+    """The index: whose a session was when it was seen last. A hint; keys stand in clear, as in ``django_session`` itself."""
+
+    session_key = models.CharField(max_length=40, primary_key=True)
+    user = models.CharField(max_length=64, db_index=True)
+
+    class Meta:
+        app_label = "sessionward"
+        db_table = "sessionward_django_index"
+
+
+class User(models.Model):
+    """A row to lock for each user whose sessions were ended. ``closed``: what we have not seen of theirs is refused."""
+
+    user = models.CharField(max_length=64, primary_key=True)
+    closed = models.BooleanField(default=False)  # pyright: ignore[reportArgumentType]
+
+    class Meta:
+        app_label = "sessionward"
+        db_table = "sessionward_django_users"
+
+
+class State(models.Model):
+    """How far ``sessionward index`` has come."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    value = models.CharField(max_length=255)
+
+    class Meta:
+        app_label = "sessionward"
+        db_table = "sessionward_django_state"
+
+
+TABLES: Final[tuple[type[models.Model], ...]] = (Ended, Entry, User, State)
+
+_there: Final[set[str]] = set()
+"""Databases in which this process has seen the tables."""
+
+
+def user_digest(user_id: str) -> str:
+    """What stands for a user: SHA-256 in hexadecimal, so that no collation takes two users for one."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
+
+
+def ensure(using: str) -> None:
+    """Create what is missing. Safe to repeat, and in several workers at once. Not inside a transaction of somebody's.
+
+    Raises :class:`BackendUnavailable` with the SQL if the tables are missing and may not be created.
+    """
+    if using in _there:
+        return
+    missing = _missing(using)
+    for _ in range(3):  # another worker may be faster with one of them
+        if not missing:
+            break
+        try:
+            for model in missing:
+                with connections[using].schema_editor() as editor:
+                    editor.create_model(model)
+        except DatabaseError as error:
+            failure, missing = error, _missing(using)
+            if missing and not _another_was_faster(failure):
+                raise BackendUnavailable(_wish(using, missing, failure)) from None
+        else:
+            missing = []
+    _there.add(using)
+
+
+def lock(using: str, user_id: str, *, closes: bool) -> bool:
+    """Inside a transaction: hold back whoever else ends sessions of this user, until it is over. False if there is no row yet.
+
+    ``closes``: sessions of this user that nobody has noted are refused from now on. On SQLite, which has one lock for all,
+    a write takes it before anything is read.
+    """
+    changes = {"closed": True} if closes else {"user": user_digest(user_id)}
+    return bool(User.objects.using(using).filter(user=user_digest(user_id)).update(**changes))
+
+
+def add_lock(using: str, user_id: str) -> None:
+    """The row to lock; outside a transaction, or MariaDB's shared lock on it would make two that meet wait for each other."""
+    User.objects.using(using).bulk_create([User(user=user_digest(user_id))], ignore_conflicts=True)
+
+
+def is_closed(using: str, user_id: str) -> bool:
+    """Whether sessions of this user that were never noted are refused."""
+    return bool(User.objects.using(using).filter(user=user_digest(user_id), closed=True).exists())
+
+
+def record(using: str, digests: Sequence[bytes]) -> None:
+    """Remember sessions as ended."""
+    now = timezone.now()
+    rows = [Ended(digest=digest.hex(), ended_at=now) for digest in digests]
+    Ended.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _missing(using: str) -> list[type[models.Model]]:
+    present = set(connections[using].introspection.table_names())
+    return [model for model in TABLES if model._meta.db_table not in present]
+
+
+def _another_was_faster(error: Exception) -> bool:
+    return "exist" in str(error).lower() or "unique" in str(error).lower()
+
+
+def _wish(using: str, missing: Iterable[type[models.Model]], error: Exception) -> str:
+    editor: Any = connections[using].schema_editor(collect_sql=True)
+    with editor:
+        for model in missing:
+            editor.create_model(model)
+    return f"the tables of sessionward could not be created ({type(error).__name__}); create them: {' '.join(editor.collected_sql)}"

@@ -1,0 +1,62 @@
+"""Whom a session of Django's signs in: as ``django.contrib.auth.get_user`` decides it, but without its side effects.
+
+``get_user()`` gives the session a new key where a fallback secret signed it, and empties it where the password has
+changed: asked by a gate that sends no cookie, it would sign the caller out.
+"""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportUnknownParameterType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
+from django.utils.crypto import constant_time_compare
+
+
+class Users:
+    """Looks each user up once, for the time of one question."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Any] = {}
+
+    def signed_in_by(self, data: Mapping[str, Any]) -> str | None:
+        """The id, as text, of the user whom a session with these data signs in; None if it signs nobody in."""
+        named = named_by(data)
+        if named is None:
+            return None
+        path = str(data.get(BACKEND_SESSION_KEY))
+        if path not in settings.AUTHENTICATION_BACKENDS:
+            return None
+        if (path, named) not in self._found:
+            user_id = get_user_model()._meta.pk.to_python(named)
+            self._found[path, named] = load_backend(path).get_user(user_id)
+        user = self._found[path, named]
+        if user is None:
+            return None
+        return named if _hash_holds(user, data.get(HASH_SESSION_KEY)) else None
+
+
+def named_by(data: Mapping[str, Any]) -> str | None:
+    """The user's id that stands in a session, whether or not it still signs them in."""
+    user_id = data.get(SESSION_KEY)
+    return None if user_id is None else str(user_id)
+
+
+def _hash_holds(user: Any, session_hash: object) -> bool:
+    """Whether the session is from after the last change of the password, by the present secret or a fallback."""
+    if not hasattr(user, "get_session_auth_hash"):
+        return True  # as Django has it for user models of the application's own
+    if not isinstance(session_hash, str) or not session_hash:
+        return False
+    if constant_time_compare(session_hash, user.get_session_auth_hash()):
+        return True
+    fallbacks: Any = getattr(user, "get_session_auth_fallback_hash", None)
+    return fallbacks is not None and any(constant_time_compare(session_hash, known) for known in fallbacks())
