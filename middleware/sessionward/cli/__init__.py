@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sessionward import __version__
 from sessionward.cli.demo import demo
+from sessionward.cli.index import index
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = commands.add_parser("demo", help="see it work: a small application, three devices, one button", description=demo.__doc__)
     shown.add_argument("--once", action="store_true", help="end after the story, instead of serving the page until Ctrl-C")
     shown.add_argument("--port", type=_port, default=0, help="serve on this port of 127.0.0.1 (default: any free one)")
+    indexed = commands.add_parser(
+        "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
+    )
+    indexed.add_argument("--batch", type=_size, default=1000, metavar="N", help="sessions that are looked at in one step (default: 1000)")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
+    if chosen.command == "index":
+        return _index(chosen.batch)
     try:
         demo(once=chosen.once, port=chosen.port)
     except OSError as error:
@@ -31,8 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _index(batch: int) -> int:
+    try:
+        return index(batch=batch)
+    except KeyboardInterrupt:
+        print("\nsessionward: stopped; the next run goes on from here", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
 def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)  # an exception, so that what was begun is tidied up
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -1,0 +1,83 @@
+"""``sessionward index``: look once at all sessions of a Django project, so that nobody's have to be searched for later."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from time import monotonic
+from typing import Any, Final, TextIO
+
+WIDTH: Final = 30
+"""Characters of the bar."""
+PAUSE: Final = 0.2
+"""Seconds between two looks of the bar; in a log file ten times as many."""
+
+
+def index(*, batch: int) -> int:
+    """Fill the index of the project that DJANGO_SETTINGS_MODULE names; answers the exit code.
+
+    Can be stopped at any time; the next run goes on where this one ended. Run it once every worker runs with sessionward.
+    """
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return _refuse("set DJANGO_SETTINGS_MODULE to the project's settings, and run this where manage.py is")
+    sys.path.insert(0, os.getcwd())
+    try:
+        setup: Any = import_module("django").setup  # the project brings it
+        setup()
+    except Exception as error:
+        return _refuse(f"Django could not be set up: {type(error).__name__}: {error}")
+    from sessionward.backends.django.index import fill
+    from sessionward.backends.django.store import store_of
+    from sessionward.errors import SessionwardError
+
+    try:
+        store = store_of()
+        if not store.listable:
+            print("The sessions of this cache cannot be listed, so there is nothing to do: each is noted when it is seen first.")
+            return 0
+        bar = Bar(store.count(), sys.stderr)
+        total = fill(store, batch=batch, progress=bar)
+    except SessionwardError as error:
+        return _refuse(str(error), code=1)
+    bar.end()
+    print(f"Looked at {total} sessions; the index is complete.")
+    return 0
+
+
+def _refuse(why: str, *, code: int = 2) -> int:
+    print(f"sessionward: {why}", file=sys.stderr)
+    return code
+
+
+class Bar:
+    """How far it is: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = monotonic) -> None:
+        self._total = max(1, total)
+        self._stream = stream
+        self._clock = clock
+        self._live = stream.isatty()
+        self._done = 0
+        self._next = clock()
+
+    def __call__(self, more: int) -> None:
+        """So many more have been looked at."""
+        self._done += more
+        if self._clock() >= self._next:
+            self._show()
+
+    def end(self) -> None:
+        """Show the last state, whatever the clock says."""
+        self._show()
+        if self._live:
+            self._stream.write("\n")
+
+    def _show(self) -> None:
+        self._next = self._clock() + (PAUSE if self._live else 10 * PAUSE)
+        part = min(1.0, self._done / self._total)
+        filled = int(part * WIDTH)
+        line = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {part:4.0%} {self._done}"
+        self._stream.write(f"\r{line}" if self._live else f"{line}\n")
+        self._stream.flush()
