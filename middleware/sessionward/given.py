@@ -21,6 +21,7 @@ class Given:
     samesite: str | None = None
     partitioned: bool = False
     domain: str | None = None
+    path: str | None = None
 
 
 def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]:
@@ -53,6 +54,7 @@ def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | No
         None if samesite is None else samesite.decode("latin-1").lower(),
         b"partitioned" in attributes,
         domain or None,
+        attributes.get(b"path", b"").decode("latin-1") or None,
     )
 
 
@@ -68,19 +70,22 @@ def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool
 
 
 def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
-    """The login credentials that the browser has once it has got the answer."""
-    whole = {cookie.name: cookie for cookie in cookies if not cookie.name.endswith("*")}
-    parts: dict[str, dict[int, str]] = {}
+    """The login credentials that the browser has once it has got the answer.
+
+    Cookies of one name with another Domain or Path are others: deleting one of those, as applications do that have changed
+    their domain, leaves what is set beside it.
+    """
+    found: dict[tuple[str, int, str | None, str | None], Given] = {}
     for cookie in cookies:
-        if cookie.name.endswith("*"):
-            chunks = parts.setdefault(cookie.name, {})
-            chunks.pop(cookie.part, None)
-            if cookie.value is not None:
-                chunks[cookie.part] = cookie.value
-    logins = [login for login in kept if login.name not in whole and login.name not in parts]
-    logins += [Login(name, cookie.value) for name, cookie in whole.items() if cookie.value is not None]
-    logins += [Login(name, "".join(value for _, value in sorted(chunks.items()))) for name, chunks in parts.items() if chunks]
-    return logins
+        place = (cookie.name, cookie.part, cookie.domain, cookie.path)
+        found.pop(place, None)
+        found[place] = cookie
+    values: dict[str, dict[int, str]] = {cookie.name: {} for cookie in cookies}
+    for cookie in found.values():
+        if cookie.value is not None:
+            values[cookie.name][cookie.part] = cookie.value
+    logins = [login for login in kept if login.name not in values]
+    return logins + [Login(name, "".join(value for _, value in sorted(parts.items()))) for name, parts in values.items() if parts]
 
 
 def without_logins(head: Fields, names: Names, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:

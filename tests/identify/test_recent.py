@@ -1,4 +1,4 @@
-"""What was read in the last minute is not read again; what could not be read is."""
+"""What was read a moment ago is not read again; what could not be read is."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ def test_what_could_not_be_read_is_read_again() -> None:
     assert len(read.asked) == 2
 
 
-def test_after_a_minute_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("passes", [recent.MOMENT, -1.0, 86_400.0], ids=["a moment", "the clock is set back", "a day"])
+def test_after_a_moment_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch, passes: float) -> None:
     now = 1000.0
-    monkeypatch.setattr(recent, "monotonic", lambda: now)
+    monkeypatch.setattr(recent, "time", lambda: now)
     recently, read = Recent(), Reader()
     recently(read, "session", "ann")
-    now += recent.MINUTE
+    now += passes
     recently(read, "session", "ann")
     assert len(read.asked) == 2
 

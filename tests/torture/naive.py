@@ -113,6 +113,7 @@ class LocksOnlyItself(Naive):
         expires_in: float,
         device: Device,
         methods: Sequence[str],
+        link: bytes | None = None,
     ) -> Session:
         epoch = self.begin(user_id)
         with self.engine.connect() as connection:
