@@ -1,0 +1,299 @@
+"""What must be true of every framework: the contract, one method for each check. Names are the rows of the matrix.
+
+Each method takes a site as it is before the installation, puts the door around it and tells a story with browsers. It
+raises AssertionError where the claim does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Final
+
+import httpx2
+import time_machine
+
+from tests.contract.bridge import together
+from tests.matrix.browser import NOBODY, Browser, Me
+from tests.matrix.looking import logged, met, parts_of
+from tests.matrix.site import Beside
+from tests.matrix.story import ANN, DoesNotApply, Story
+
+BOB: Final = "bob"
+ROUNDS: Final = 3
+"""Times that two callers meet."""
+
+
+class Contract(Story):
+    """The checks of one site."""
+
+    # --- 1, 2, 3 ------------------------------------------------------------------------------------------------------
+
+    def check_1_caller_stays(self) -> None:
+        """The caller keeps working, with the same cookies and the same data; the count is of what really lived."""
+        self.install()
+        caller, *others = (self.signed_in() for _ in range(3))
+        caller.put("tea")
+        before = caller.jar()
+        self.ends(caller, len(others))
+        assert caller.jar() == before
+        assert caller.me() == Me(ANN, "tea")
+        self.ends(caller, 0)
+
+    def check_2_others_are_out(self) -> None:
+        """The application itself refuses the user's other browsers at their next request; other users notice nothing."""
+        self.install()
+        caller, other, bob = self.signed_in(), self.signed_in(), self.signed_in(BOB)
+        bob.put("coffee")
+        self.ends(caller, 1)
+        assert other.me().user == NOBODY
+        assert bob.me() == Me(BOB, "coffee")
+        assert caller.me().user == ANN
+
+    def check_3_dead_sessions_do_not_count(self) -> None:
+        """Anonymous, expired and ended sessions are neither counted nor touched."""
+        self.install()
+        caller, other = self.signed_in(), self.signed_in()
+        visitor = Browser(self.site)
+        assert visitor.ask("GET", "/anonymous-visit").status_code == 200
+        expired = self.site.expired(ANN)
+        self.install()  # so long ago that every worker has begun anew since, and remembers nothing
+        assert expired.me().user == NOBODY
+        left = self.signed_in()
+        left.logout()
+        self.ends(caller, 1)
+        self.ends(caller, 0)
+        assert other.me().user == NOBODY
+        assert visitor.me() == Me(NOBODY, "tea" if self.site.keeps_anonymous else "")
+
+    # --- 4: what was under way ----------------------------------------------------------------------------------------
+
+    def check_4a_in_flight_read(self) -> None:
+        """A request that has read the session and is still under way does not bring it back, and hands out no login."""
+        self.install()
+        self._refuses_late("GET", "/slow-read")
+
+    def check_4b_in_flight_write(self) -> None:
+        """The same of one that has written into the session."""
+        self.install()
+        self._refuses_late("POST", "/slow-write", item="late")
+
+    def _refuses_late(self, method: str, path: str, **form: str) -> None:
+        caller, victim = self.signed_in(), self.signed_in()
+        caller.put("tea")
+        before = victim.copy()
+        with victim.under_way(method, path, **form) as late:
+            self.ends(caller, 1)
+        answer = late.answer()
+        assert self.logins_set_by(answer) == []
+        assert victim.me().user == NOBODY
+        assert before.me().user == NOBODY
+        assert caller.me() == Me(ANN, "tea")
+        victim.login(ANN)
+        assert victim.me().user == ANN
+        assert before.me().user == NOBODY
+
+    def check_4c_late_in_the_store(self) -> None:
+        """A store that fills a cache, or replaces a file, in the middle of the call does not bring the session back."""
+        if self.site.halfway is None:
+            raise DoesNotApply("between its look and its write the store does nothing that could be held up; 4a and 4b hold up the rest")
+        self.install()
+        caller, victim = self.signed_in(), self.signed_in()
+        before = victim.copy()
+        method, path = self.site.halfway
+        form = {"item": "late"} if method == "POST" else {}
+        with self.site.held_halfway(victim), victim.under_way(method, path, **form) as late:
+            self.ends(caller, 1)
+        assert self.logins_set_by(late.answer()) == []
+        assert victim.me().user == NOBODY
+        assert before.me().user == NOBODY
+        victim.login(ANN)
+        assert (victim.me().user, before.me().user) == (ANN, NOBODY)
+
+    # --- 5, 6, 7: the other devices, and thieves ----------------------------------------------------------------------
+
+    def check_5_remember_me(self) -> None:
+        """A browser that asked to be remembered is not let in again by that."""
+        if self.site.remember_cookie is None:
+            raise DoesNotApply("this login hands out no remember-me credential")
+        self.install()
+        caller, victim = self.signed_in(remember=True), self.signed_in(remember=True)
+        later = victim.copy(self.site.remember_cookie)
+        self.ends(caller, 1)
+        assert victim.me().user == NOBODY
+        assert later.me().user == NOBODY
+        victim.drop(self.site.session_cookie)
+        assert victim.me().user == NOBODY
+        caller.drop(self.site.session_cookie)  # as a browser that was closed
+        assert caller.me().user == ANN
+
+    def check_6_signs_in_again_at_once(self) -> None:
+        """The victim signs in again in the same second, and gets another session than the one that was ended."""
+        self.install()
+        with time_machine.travel(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)):  # a second has just begun
+            caller, victim = self.signed_in(), self.signed_in()
+            before, stolen = victim.copy(), victim.copy(*self.site.login_cookies)
+            self.ends(caller, 1)
+            victim.login(ANN)
+            assert victim.me().user == ANN
+            assert before.me().user == NOBODY
+            assert stolen.me().user == NOBODY
+            assert victim.me().user == ANN
+            self.ends(caller, 1)
+
+    def check_7a_copied_cookie(self) -> None:
+        """A copy of the application's cookies does not get past the call; in way 3 not even a copy of the caller's."""
+        self.install()
+        caller, victim = self.signed_in(), self.signed_in()
+        thieves = [victim.copy(*self.site.login_cookies)]
+        if self.site.way == 3:
+            thieves.append(caller.copy(*self.site.login_cookies))
+        thieves.append(self.signed_in(BOB))  # who lays the victim's cookie beside a companion of his own
+        for name in victim.jar().keys() & set(self.site.login_cookies):
+            thieves[-1].plant(name, victim.jar()[name])
+        self.ends(caller, 1)
+        assert [thief.me().user for thief in thieves] == [NOBODY] * len(thieves)
+        assert victim.me().user == NOBODY
+        assert caller.me().user == ANN
+
+    def check_7b_chosen_id(self) -> None:
+        """A session id that somebody planted before the sign-in is not the user's session afterwards."""
+        self.install()
+        victim, attacker = Browser(self.site), Browser(self.site)
+        for browser in (victim, attacker):
+            browser.plant(self.site.session_cookie, self.site.chosen_id)
+        victim.login(ANN)
+        assert victim.me().user == ANN
+        assert victim.jar()[self.site.session_cookie] != self.site.chosen_id
+        assert attacker.me().user == NOBODY
+
+    # --- 8, 9 ---------------------------------------------------------------------------------------------------------
+
+    def check_8_two_callers(self) -> None:
+        """Two browsers that end each other at once: one is left, the other is told that it is out."""
+        self.install()
+        one, two = self.signed_in(), self.signed_in()
+        for _ in range(ROUNDS):
+            self.site.between = met(Barrier(2))
+            answers = together(one.sign_out_others, two.sign_out_others)
+            statuses = [answer.status_code for answer in answers if isinstance(answer, httpx2.Response)]
+            assert sorted(statuses) == [200, 401]
+            winner, loser = (one, two) if statuses[0] == 200 else (two, one)
+            assert winner.me().user == ANN
+            assert loser.me().user == NOBODY
+            loser.login(ANN)
+
+    def check_9_another_users_id(self) -> None:
+        """A session that was the user's and is another user's now, under the same id or in the same browser, stays."""
+        self.install()
+        caller, shared, lent = self.signed_in(), self.signed_in(), self.signed_in()
+        shared.logout()
+        shared.login(BOB)
+        lent.login(BOB)  # without a sign-out before
+        self.ends(caller, 1 if self.site.forgets_without_ending else 0)
+        assert (shared.me().user, lent.me().user) == (BOB, BOB)
+        self.ends(lent, 1)
+        assert (caller.me().user, lent.me().user, shared.me().user) == (ANN, BOB, NOBODY)
+        self.site.mislead_the_index(ANN)
+        self.ends(caller, 0)
+        assert (caller.me().user, lent.me().user) == (ANN, BOB)
+
+    # --- 10, 11, 12, 13 -----------------------------------------------------------------------------------------------
+
+    def check_10_rotated_secrets(self) -> None:
+        """After a change of secrets the caller is recognised by the old ones, and the call rotates no cookie."""
+        self.install()
+        caller, other = self.signed_in(), self.signed_in()
+        caller.put("tea")
+        self.site.rotate()
+        self.install()
+        before = caller.jar()
+        self.ends(caller, 1)
+        assert caller.jar() == before
+        assert caller.me() == Me(ANN, "tea")
+        assert other.me().user == NOBODY
+
+    def check_11_nothing_shown(self) -> None:
+        """No session id and no token stands in an answer to the call, in a log or (Django's index apart) in our tables."""
+        secrets: set[str] = set()
+        shown: list[str] = []
+        with logged(self.site) as lines:
+            self.install()
+            remember = self.site.remember_cookie is not None
+            caller, other = self.signed_in(remember=remember), self.signed_in(remember=remember)
+            stranger = other.copy()
+            for browser in (caller, other):
+                secrets |= parts_of(browser.jar())
+            for browser in (caller, other, stranger):
+                answer = browser.sign_out_others()
+                shown += [answer.text, str(answer.headers.raw)]
+            assert (caller.me().user, other.me().user, stranger.me().user) == (ANN, NOBODY, NOBODY)
+            secrets |= parts_of(caller.jar())
+        assert secrets
+        everything = "\n".join([*shown, *lines, self.site.kept()])
+        assert [secret for secret in secrets if secret in everything] == []
+
+    def check_12_two_applications(self) -> None:
+        """Two applications under one host whose cookies have the same name: each door ends the sessions of its own."""
+        shop = self.neighbour()
+        try:
+            self.install()
+            self.door(shop, cookie_name="__Host-shop-ward", audience="shop")
+            place = Beside(self.site, "/shop", shop)
+            here, there = Browser(place), Browser(place)
+            for browser in (here, there):
+                browser.login(ANN)
+                browser.at("/shop").login(ANN)
+            self.ends(here, 1)
+            assert [who(here), who(here.at("/shop")), who(there), who(there.at("/shop"))] == [ANN, ANN, NOBODY, ANN]
+            there.login(ANN)
+            self.ends(here.at("/shop"), 1)
+            assert [who(here), who(here.at("/shop")), who(there), who(there.at("/shop"))] == [ANN, ANN, ANN, NOBODY]
+        finally:
+            shop.close()
+
+    def check_13_open_streams(self) -> None:
+        """An open WebSocket or stream of an ended session is closed."""
+        raise DoesNotApply("what is open stays open until it ends by itself; closing it comes with a later release")
+
+    def check_14a_from_before(self) -> None:
+        """Sessions from before the installation: the caller's goes on with its data, the others end."""
+        caller, seen, unseen = (self.signed_in() for _ in range(3))
+        caller.put("tea")
+        stolen = unseen.copy()
+        self.install()
+        assert caller.me() == Me(ANN, "tea")
+        assert seen.me().user == ANN
+        self.ends(caller, 2 if self.site.sees_all else 1)  # what nobody has seen is out all the same
+        assert [browser.me().user for browser in (seen, unseen, stolen)] == [NOBODY] * 3
+        assert caller.me() == Me(ANN, "tea")
+        unseen.login(ANN)
+        assert unseen.me().user == ANN
+        assert stolen.me().user == NOBODY
+
+    def check_14b_in_flight_from_before(self) -> None:
+        """The first request of such a session is under way at the moment of the call: it is not taken for a sign-in."""
+        caller, unseen = self.signed_in(), self.signed_in()
+        before = unseen.copy()
+        self.install()
+        assert caller.me().user == ANN
+        with unseen.under_way("POST", "/slow-write", item="late") as late:
+            self.ends(caller, 0 if self.site.way == 3 else 1)
+        assert self.logins_set_by(late.answer()) == []
+        assert (unseen.me().user, before.me().user) == (NOBODY, NOBODY)
+        assert caller.me().user == ANN
+
+
+def named(method: str) -> str:
+    return method.removeprefix("check_").replace("_", "-")
+
+
+CHECKS: Final[Mapping[str, Callable[[Contract], None]]] = {
+    named(name): method for name, method in vars(Contract).items() if name.startswith("check_")
+}
+"""Every check by its spoken name, in their order."""
+
+
+def who(browser: Browser) -> str:
+    return browser.me().user

@@ -1,0 +1,165 @@
+"""Django, configured for a session engine: once in a process, by the site that is made first."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped"
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, ClassVar, Final
+
+import django
+from django.conf import settings
+from django.core.cache.backends.locmem import LocMemCache
+
+from tests.matrix.browser import Gate, password_of
+from tests.matrix.site import Site
+
+KEY: Final = "django-secret-of-the-application-with-more-than-fifty-characters-01"
+INDEX: Final = "sessionward_django_index"
+NEW_KEY: Final = "django-secret-of-the-application-with-more-than-fifty-characters-02"
+
+
+class HeldCache(LocMemCache):  # type: ignore[misc]  # Django ships no types
+    """Django's cache in memory, in which one write can be held up."""
+
+    hold: ClassVar[tuple[str, Callable[[], None]] | None] = None
+    """The end of a key, and what its next write waits for."""
+
+    def set(self, key: str, *args: Any, **kwargs: Any) -> None:
+        held = HeldCache.hold
+        if held is not None and key.endswith(held[0]):
+            HeldCache.hold = None
+            held[1]()
+        super().set(key, *args, **kwargs)
+
+
+def configure(engine: str) -> None:
+    home = Path(mkdtemp(prefix="sessionward-django-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    (home / "files").mkdir()
+    settings.configure(
+        SECRET_KEY=KEY,
+        ALLOWED_HOSTS=["app.example"],
+        ROOT_URLCONF="tests.matrix.sites.django_views",
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
+        CACHES={"default": {"BACKEND": f"{__name__}.HeldCache"}},
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
+        SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}",
+        SESSION_FILE_PATH=str(home / "files"),
+        SESSION_COOKIE_SECURE=True,
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # it signs in some hundred times
+        USE_TZ=True,
+    )
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+class DjangoSite(Site):
+    """What the engines have in common. Way 2: the backend works on Django's own sessions."""
+
+    way: ClassVar[int] = 2
+    on_server: ClassVar[bool] = True
+    sees_all: ClassVar[bool] = True
+    engine: ClassVar[str]
+    session_cookie: ClassVar[str] = "sessionid"
+
+    def __init__(self, place: Path) -> None:
+        if not settings.configured:
+            configure(self.engine)
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = KEY, []
+        _empty()
+        super().__init__(place)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "gate" and isinstance(value, Gate):
+            from tests.matrix.sites.django_views import GATES
+
+            GATES[:] = [value]
+        super().__setattr__(name, value)
+
+    def identifier(self) -> Any:
+        return None
+
+    def kept(self) -> str:
+        """Our tables without the index, in which a digest would not do: what is ended through it is ended by its key."""
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            rows = [row for table in _tables_of_ours(cursor) - {INDEX} for row in cursor.execute(f"SELECT * FROM {table}").fetchall()]
+        connection.close()
+        return "\n".join(f"{value.hex()} {value!r}" if isinstance(value, bytes) else str(value) for row in rows for value in row)
+
+    def rotate(self) -> None:
+        super().rotate()
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW_KEY, [KEY]
+
+    def mislead_the_index(self, user: str) -> None:
+        from django.contrib.auth.models import User
+        from django.db import connection
+
+        digest = hashlib.sha256(str(User.objects.get(username=user).pk).encode()).hexdigest()
+        with connection.cursor() as cursor:
+            if INDEX in _tables_of_ours(cursor):
+                cursor.execute(f'UPDATE {INDEX} SET "user" = %s', [digest])
+        connection.close()
+
+    def keys(self) -> list[str]:
+        """The keys of all sessions, wherever the engine has them."""
+        from django.contrib.sessions.models import Session
+
+        return list(Session.objects.values_list("session_key", flat=True))
+
+    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+        from django.contrib.auth import SESSION_KEY, get_user
+        from django.db import connection
+        from django.http import HttpRequest
+
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        own = cookies.get(self.session_cookie)
+        request = HttpRequest()
+        request.session = store(own)
+        user = get_user(request)
+        if not user.is_authenticated:
+            return None
+        self.between()
+        others = [key for key in self.keys() if key != own and store(key).get(SESSION_KEY) == str(user.pk)]
+        for key in others:
+            store().delete(key)
+        connection.close()
+        return len(others)
+
+
+def _empty() -> None:
+    """As on the first day, with two users."""
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.models import Session
+    from django.core.cache import cache
+    from django.db import connection
+
+    Session.objects.all().delete()
+    User.objects.all().delete()
+    with connection.cursor() as cursor:
+        for table in _tables_of_ours(cursor):
+            cursor.execute(f"DELETE FROM {table}")
+    cache.clear()
+    for file in Path(settings.SESSION_FILE_PATH).iterdir():
+        file.unlink()
+    for name in ("ann", "bob"):
+        User.objects.create_user(name, password=password_of(name))
+    connection.close()
+
+
+def _tables_of_ours(cursor: Any) -> set[str]:
+    from django.db import connection
+
+    return {table for table in connection.introspection.table_names(cursor) if table.startswith("sessionward")}

@@ -1,0 +1,89 @@
+"""A Pyramid application with its SignedCookieSession."""
+
+# Pyramid ships no types.
+# mypy: disable-error-code="import-untyped"
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPForbidden
+from pyramid.request import Request
+from pyramid.session import SignedCookieSessionFactory
+
+from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.site import WSGISite
+
+KEY: Final = "pyramid-secret-of-the-application"
+
+
+def found(request: Any) -> dict[str, str]:
+    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}
+
+
+def login(request: Any) -> str:
+    name = request.POST["username"]
+    if request.POST["password"] != password_of(name):
+        raise HTTPForbidden
+    request.session["user_id"] = name
+    return "welcome"
+
+
+def logout(request: Any) -> str:
+    request.session.invalidate()
+    return "bye"
+
+
+def cart(request: Any) -> str:
+    request.session["cart"] = request.POST["item"]
+    return "thanks"
+
+
+def visit(request: Any) -> str:
+    request.session["cart"] = "tea"
+    return "hello"
+
+
+class PyramidSigned(WSGISite):
+    def make_app(self) -> Any:
+        def slow_read(request: Any) -> dict[str, str]:
+            before = found(request)
+            self.gate.hold()
+            return {**before, "still": request.session.get("cart", "")}
+
+        def slow_write(request: Any) -> dict[str, str]:
+            before = found(request)
+            self.gate.hold()
+            request.session["cart"] = request.POST["item"]
+            return before
+
+        views = {
+            "/login": login,
+            "/logout": logout,
+            "/me": found,
+            "/cart": cart,
+            "/anonymous-visit": visit,
+            "/slow-read": slow_read,
+            "/slow-write": slow_write,
+        }
+        self.factory = SignedCookieSessionFactory(KEY)
+        with Configurator(session_factory=self.factory) as config:
+            for path, view in views.items():
+                config.add_route(path, path)
+                config.add_view(view, route_name=path, renderer="json")
+        return config.make_wsgi_app()
+
+    def identifier(self) -> Any:
+        from sessionward.errors import Unreadable
+        from sessionward.identify import Function
+        from sessionward.identity import Identity
+
+        def identify(name: str, value: str) -> Identity | None:
+            session = self.factory(Request.blank("/", headers={"Cookie": f"session={value}"}))
+            if session.new:
+                raise Unreadable("a session cookie that is forged or expired")
+            user = session.get("user_id")
+            return None if user is None else Identity(user_id=user)
+
+        return Function(identify, cookies=["session"], blocking=False)

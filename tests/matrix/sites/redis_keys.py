@@ -1,0 +1,54 @@
+"""Redis for the sites that keep their sessions there: a prefix of its own for each, empty again at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+import redis
+
+URL: Final = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
+
+
+class Keys:
+    """The keys below a prefix, as an operator would look at them. ``user_in`` says whose session a value is."""
+
+    def __init__(self, user_in: Callable[[bytes], str | None]) -> None:
+        self.prefix = f"sessionward-test-{uuid4().hex[:12]}:"
+        self.client: Any = redis.Redis.from_url(URL)
+        self._user_in = user_in
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.decode() for key in self.client.scan_iter(f"{self.prefix}*"))
+
+    def user_of(self, key: str) -> str | None:
+        data = self.client.get(key)
+        return None if data is None else self._user_in(data)
+
+    def end_others(self, session_id: str, between: Callable[[], object]) -> int | None:
+        """The naive way: delete what else is this user's."""
+        own = self.prefix + session_id
+        user = self.user_of(own)
+        if user is None:
+            return None
+        between()
+        others = [key for key in self if key != own and self.user_of(key) == user]
+        for key in others:
+            self.client.delete(key)
+        return len(others)
+
+    @contextmanager
+    def expiring(self) -> Iterator[None]:
+        """What is new after the block is over then: Redis has a clock of its own."""
+        before = set(self)
+        yield
+        for key in set(self) - before:
+            self.client.expireat(key, 1)
+
+    def close(self) -> None:
+        for key in self:
+            self.client.delete(key)
+        self.client.close()
