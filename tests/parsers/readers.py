@@ -8,14 +8,14 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from aiohttp._cookie_helpers import parse_cookie_header
-from django.http import parse_cookie as django_cookies
+from django.http import parse_cookie as django_cookies  # type: ignore[import-untyped]
 from litestar._parsers import parse_cookie_string
 from starlette.requests import Request as StarletteRequest
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # WebOb imports the standard library's cgi
-    from webob.cookies import RequestCookies
+    from webob.cookies import RequestCookies  # type: ignore[import-untyped]
 
 Fields = Sequence[bytes]
 Reader = Callable[[Fields, str], list[str]]
