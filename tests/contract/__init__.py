@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.required", "tests.contract.signs_in", "tests.contract.sql", "tests.contract.doors")
+pytest.register_assert_rewrite(
+    "tests.contract.required", "tests.contract.companions", "tests.contract.signs_in", "tests.contract.sql", "tests.contract.doors"
+)

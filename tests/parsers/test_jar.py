@@ -87,7 +87,9 @@ _ATTRIBUTES = st.sampled_from(
 )
 _FIELDS = st.lists(
     st.tuples(
-        st.sampled_from(["session", "remember_token", "theme"]), st.sampled_from(["a", "b.c-d", ""]), st.lists(_ATTRIBUTES, max_size=2)
+        st.sampled_from(["session", "remember_token", "theme"]),
+        st.sampled_from(["a", "b.c-d", ""]),
+        st.lists(_ATTRIBUTES, max_size=2, unique_by=lambda attribute: attribute.partition("=")[0]),
     ),
     max_size=4,
 )

@@ -1,0 +1,72 @@
+"""Credentials that speak for themselves, for flows that are stepped by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from typing import ClassVar, Final
+
+from sessionward import BackendUnavailable, Carrier, Identity, Session, Standing
+from sessionward.companion import SKEW
+from sessionward.errors import Unreadable
+from sessionward.identity import Identify, link_of
+from sessionward.visit import Policy
+from tests.support.core import NOON, SESSION, policy_of
+
+LINK: Final = link_of("theirs")
+FAILURE: Final = BackendUnavailable("silent")
+RAISED: Final = NOON.timestamp()
+EARLY, LATE = RAISED + SKEW - 1, RAISED + SKEW + 1
+
+
+class Spelled:
+    """Values speak for themselves: ``ann``, ``ann.2``, ``bob``; ``-`` is nobody; ``x`` cannot be read; behind ``@`` its time."""
+
+    cookies: ClassVar[Sequence[str]] = ("session", "remember")
+    headers: ClassVar[Sequence[Carrier]] = (Carrier.header("X-Login"),)
+    lifetime: ClassVar[float] = 1000.0
+
+    def __init__(self, *, linked: bool) -> None:
+        self.stateful = self.linked = linked
+
+    def identify(self, name: str, value: str, /) -> Identity | None:
+        raise NotImplementedError
+
+    def said(self, step: Identify) -> object:
+        """What it answers."""
+        if step.value == "x":
+            return Unreadable("forged")
+        if step.value == "-":
+            return None
+        issued = float(step.value.partition("@")[2] or 0) or None
+        user = step.value.partition("@")[0].partition(".")[0]
+        return Identity(user_id=user, link=LINK if self.linked and step.name == "session" else None, issued_at=issued)
+
+
+IDENTIFIERS: Final = {linked: Spelled(linked=linked) for linked in (False, True)}
+
+
+@cache
+def policies() -> Mapping[bool, Policy]:
+    return {linked: policy_of(identify=identifier) for linked, identifier in IDENTIFIERS.items()}
+
+
+def companion_of(user: str, *, link: bytes = LINK, left: float = 900.0) -> Session:
+    return replace(SESSION, user_id=user, link=link, expires_at=NOON + timedelta(seconds=left))
+
+
+STANDINGS: Final = (
+    Standing(closed=False),
+    Standing(closed=False, linked=1, adoptable=False),
+    Standing(closed=True, adoptable=False),
+    Standing(closed=True, adoptable=False, linked=1, raised_at=NOON),
+    FAILURE,
+)
+
+
+def user_of(value: str) -> str | None:
+    """Whom a value signs in."""
+    user = value.strip('"').partition("@")[0].partition(".")[0]
+    return user if user in ("ann", "bob") else None

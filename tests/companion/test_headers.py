@@ -1,0 +1,133 @@
+"""A login in a header, such as a JWT: no companion can go with it, so once its user is closed its age decides."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.companion.conftest import Site
+from tests.companion.identifiers import Tokens, sealed
+from tests.companion.places import MemoryPlace, Place
+from tests.companion.shops import Browser, SigningShop
+from tests.doors.sides import COOKIE, SESSIONS
+
+
+def bearer(user: str, issued: float) -> tuple[str, str]:
+    return ("Authorization", f"Bearer {sealed(f'{user}.{int(issued)}')}")
+
+
+@pytest.fixture
+def browser(site: Site) -> Browser:
+    return Browser(site.open(SigningShop(), Tokens()))
+
+
+def passes(browser: Browser, *fields: tuple[str, str]) -> bool:
+    """Whether the application gets to see the header; nobody may be adopted."""
+    answer = browser.house.ask("GET", "/me", *fields)
+    assert answer.status == 200
+    return browser.house.seen[-1].header("authorization") is not None
+
+
+def raised(place: Place) -> float:
+    """When Ann's sessions were ended last."""
+    standing = place.aside.standing("ann", b"l" * 32)
+    assert standing.raised_at is not None
+    return float(standing.raised_at.timestamp())
+
+
+def test_until_its_user_is_closed_it_passes_whatever_its_age(site: Site, browser: Browser) -> None:
+    assert passes(browser, bearer("ann", 1000))
+    assert passes(browser, bearer("ann", time.time() + 1000))
+
+
+def test_of_a_closed_user_only_what_was_issued_well_after_the_end_passes(site: Site, browser: Browser) -> None:
+    site.place.aside.end_all("ann")
+    at = raised(site.place)
+    ages = [-1000, -1, 0, 1, 59, 63, 1000]
+    assert [passes(browser, bearer("ann", at + age)) for age in ages] == [False, False, False, False, False, True, True]
+    assert passes(browser, bearer("bob", 1000))
+
+
+def test_each_later_end_counts(site: Site, browser: Browser) -> None:
+    site.place.aside.end_all("ann")
+    site.place.pass_time(1000)
+    between = bearer("ann", time.time() + 500) if isinstance(site.place, MemoryPlace) else bearer("ann", time.time() - 500)
+    assert passes(browser, between)
+    site.place.aside.end_all("ann")
+    assert not passes(browser, between)
+
+
+def test_a_user_closed_by_signing_out_in_one_browser_keeps_the_tokens_of_other_clients(site: Site, browser: Browser) -> None:
+    browser.get("/login/ann.1")
+    browser.get("/logout")
+    assert site.place.is_closed()
+    written = site.place.written()
+    assert passes(browser, bearer("ann", 1000))
+    assert browser.house.ask("GET", "/me", bearer("ann", 1000)).values("set-cookie") == []
+    assert site.place.written() == written
+    assert browser.house.ask("GET", "/me", ("Cookie", f"session={sealed('ann.1')}")).body == b"nobody"
+
+
+def test_a_token_of_a_closed_user_beside_which_the_answer_signs_in_brings_a_companion(site: Site, browser: Browser) -> None:
+    site.place.aside.end_all("ann")
+    browser.ask("GET", "/login/ann.1", bearer("ann", raised(site.place) + 100))
+    assert [browser.me(), len(site.place.live())] == ["ann", 1]
+
+
+def test_a_closed_user_is_never_adopted_by_a_header(site: Site, browser: Browser) -> None:
+    site.place.aside.end_all("ann")
+    written = site.place.written()
+    for age in (-100, 100, 200):
+        answer = browser.house.ask("GET", "/me", bearer("ann", raised(site.place) + age))
+        assert answer.values("set-cookie") == []
+    assert (site.place.written(), list(site.place.live())) == (written, [])
+
+
+def test_a_cookie_has_no_age_however_late_it_was_issued(site: Site, browser: Browser) -> None:
+    site.place.aside.end_all("ann")
+    browser.jar["session"] = sealed(f"ann.{int(raised(site.place)) + 1000}")
+    assert browser.me() == "nobody"
+    assert passes(browser, bearer("ann", raised(site.place) + 1000), ("Cookie", f"session={sealed('bob.1')}")) is False
+
+
+def test_with_a_live_companion_it_passes_after_the_end_too(site: Site, browser: Browser) -> None:
+    browser.get("/login/ann.1")
+    browser.press()
+    jar = {COOKIE: browser.jar[COOKIE]}
+    companion = ("Cookie", "; ".join(f"{name}={value}" for name, value in jar.items()))
+    assert passes(browser, bearer("ann", 1000), companion)
+    assert not passes(browser, bearer("bob", 1000), companion)
+    assert not passes(browser, bearer("ann", 1000))
+
+
+@pytest.mark.parametrize("value", ["forged", sealed("ann.1")[:-1], f"{sealed('ann.1')}, Bearer {sealed('bob.1')}"])
+def test_what_cannot_be_read_is_taken_out(browser: Browser, value: str) -> None:
+    assert not passes(browser, ("Authorization", f"Bearer {value}"))
+
+
+def test_two_fields_with_different_values_are_taken_out_and_two_alike_are_one(browser: Browser) -> None:
+    assert not passes(browser, bearer("ann", 1000), bearer("ann", 2000))
+    assert passes(browser, bearer("ann", 1000), bearer("ann", 1000))
+    browser.get("/login/ann.1")
+    companion = ("Cookie", f"{COOKIE}={browser.companion}")
+    assert not passes(browser, bearer("ann", 1000), bearer("ann", 2000), companion)
+    assert passes(browser, bearer("ann", 1000), bearer("ann", 1000), companion)
+
+
+@pytest.mark.parametrize("value", ["Basic YW5uOng=", "Token x", ""])
+def test_another_scheme_is_the_applications_own(site: Site, browser: Browser, value: str) -> None:
+    site.place.aside.end_all("ann")
+    browser.house.ask("GET", "/me", ("Authorization", value))
+    assert browser.house.seen[-1].header("authorization") == value
+
+
+def test_a_header_beside_the_login_of_another_user_is_taken_out_with_it(site: Site, browser: Browser) -> None:
+    assert not passes(browser, bearer("ann", 1000), ("Cookie", f"session={sealed('bob.1')}; theme=dark"))
+    assert browser.house.seen[-1].header("cookie") == "theme=dark"
+
+
+def test_delete_by_a_header_alone_is_401(site: Site, browser: Browser) -> None:
+    browser.get("/login/ann.1")
+    assert browser.house.ask("DELETE", SESSIONS, bearer("ann", time.time() + 1000)).status == 401
+    assert browser.me() == "ann"

@@ -1,0 +1,121 @@
+"""Heads that come late, twice, or by ``write``: the companion follows the head that goes out (PEP 3333)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import pytest
+
+import sessionward
+from sessionward.backends.memory import MemoryBackend
+from tests.companion.identifiers import Signed, sealed
+from tests.contract.doors import Answer, wsgi_environ
+from tests.doors.sides import COOKIE, SECRET
+
+TEXT: Final = ("Content-Type", "text/plain")
+LOGIN: Final = ("Set-Cookie", f"session={sealed('ann.1')}; Path=/")
+Application = Callable[[Any, Any], Iterable[bytes]]
+
+
+def early(environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    return [b"in"]
+
+
+def late(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    yield b"in"
+
+
+def empty(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    yield from ()
+
+
+def written(environ: Any, start_response: Any) -> Iterable[bytes]:
+    write = start_response("200 OK", [TEXT, LOGIN])
+    write(b"in")
+    return []
+
+
+def replaced(environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response("500 Internal Server Error", [TEXT], sys.exc_info())
+    return [b"oops"]
+
+
+def replaced_by_a_login(environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [TEXT])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response("200 OK", [TEXT, LOGIN], sys.exc_info())
+    return [b"in"]
+
+
+def ask(application: Application, backend: Any, cookie: str = "") -> Answer:
+    """The last head that the server is told before the body."""
+    door = sessionward.WSGIMiddleware(application, backend, secrets=[SECRET], identify=Signed())
+    heads: list[Any] = []
+    chunks: list[bytes] = []
+
+    def start_response(status: str, fields: Any, exc_info: Any = None, /) -> Any:
+        heads.append((status, fields))
+        return chunks.append
+
+    body = door(wsgi_environ("GET", "/", {"Cookie": cookie} if cookie else {}), start_response)
+    chunks.extend(body)
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+    status, fields = heads[-1]
+    return Answer(int(status[:3]), fields, b"".join(chunks))
+
+
+def set_cookies(answer: Answer) -> list[str]:
+    return [value.partition("=")[0] for name, value in answer.headers if name == "set-cookie" or name == "Set-Cookie"]
+
+
+@pytest.mark.parametrize("cookie", ["", "theme=dark", f"session={sealed('-.1')}", "session=forged"])
+@pytest.mark.parametrize("application", [early, late, empty, written, replaced_by_a_login])
+def test_a_sign_in_brings_its_companion_whenever_its_head_comes(application: Application, cookie: str) -> None:
+    backend = MemoryBackend()
+    answer = ask(application, backend, cookie)
+    assert set_cookies(answer) == ["session", COOKIE]
+    assert len(backend.list("ann")) == 1
+
+
+@pytest.mark.parametrize("cookie", ["", "theme=dark"])
+def test_a_head_that_was_replaced_has_signed_nobody_in(cookie: str) -> None:
+    backend = MemoryBackend()
+    answer = ask(replaced, backend, cookie)
+    assert (answer.status, set_cookies(answer), list(backend.list("ann"))) == (500, [], [])
+
+
+@pytest.mark.parametrize("application", [early, late, empty, written])
+def test_p9_a_head_of_a_user_who_was_ended_before_it_came_sets_no_login(application: Application) -> None:
+    backend = MemoryBackend()
+
+    def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
+        backend.end_all("ann")
+        return application(environ, start_response)
+
+    answer = ask(overtaken, backend)
+    assert (set_cookies(answer), list(backend.list("ann"))) == ([], [])
+
+
+def test_p9_an_end_between_head_and_body_counts_where_the_head_has_waited() -> None:
+    """Under WSGI a head that sets a login waits until the application has returned."""
+    backend = MemoryBackend()
+
+    def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
+        body = early(environ, start_response)
+        backend.end_all("ann")
+        return body
+
+    assert set_cookies(ask(overtaken, backend)) == []

@@ -1,0 +1,121 @@
+"""Neither the application's login credentials nor ours are ever shown: not by a repr, not in a log, not in an answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Final
+
+import pytest
+
+from sessionward import Credential, Device, Identity, StaleLogin, Standing
+from sessionward.companion import admit, see_off
+from sessionward.given import Given, given
+from sessionward.identity import Identify, Traits, link_of
+from sessionward.logins import Login, Names, Taken, read_logins, taken
+from sessionward.session import Adopt, Find, FindStanding, Session, Touch
+from sessionward.session import Login as SignIn
+from tests.companion.conftest import Site
+from tests.companion.identifiers import Signed, sealed
+from tests.companion.shops import Browser
+from tests.support.core import NOON, SIGNED, TOKEN, answered, policy_of, visit_of
+
+SECRET: Final = sealed("ann.1")
+LINK: Final = link_of(SECRET)
+FIELD: Final = (b"cookie", b"session=" + SECRET.encode() + b'; "session"=' + SECRET.encode())
+HEAD: Final = [(b"set-cookie", b"session=" + SECRET.encode())]
+SHOWN: Final = [SECRET, repr(LINK)[2:-1], LINK.hex(), TOKEN.decode(), SIGNED.decode()]
+
+
+def values() -> list[object]:
+    """One of everything that holds a credential or a digest of one."""
+    names = Names([b"session"])
+    found = read_logins(lambda name: FIELD[1] if name == b"cookie" else None, names)
+    out = taken(found, [])
+    assert out is not None
+    session = Session(id="1", user_id="ann", link=LINK, credential=Credential(TOKEN))
+    return [
+        found,
+        *found.logins,
+        Login("session", SECRET),
+        out,
+        Taken(SECRET.encode(), frozenset()),
+        *given(HEAD, names, float),
+        Given("session", 0, SECRET, None, False, None),
+        Identity(user_id="ann", link=LINK),
+        Identify(Traits.of(Signed()), "session", SECRET),
+        FindStanding("ann", LINK),
+        Adopt(user_id="ann", credential=Credential(TOKEN), link=LINK, expires_in=1.0, device=Device()),
+        Touch(session=session, link=LINK, expires_in=1.0),
+        SignIn(
+            user_id="ann",
+            credential=Credential(TOKEN),
+            since=None,
+            age=float,
+            replaces=session,
+            expires_in=1.0,
+            device=Device(),
+            methods=(),
+            link=LINK,
+        ),
+        session,
+    ]
+
+
+@pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
+def test_no_repr_shows_a_login_or_a_link(value: object) -> None:
+    assert not [secret for secret in SHOWN if secret in repr(value)]
+
+
+def test_no_frame_of_a_failed_flow_shows_one_in_its_errors() -> None:
+    visit = visit_of(FIELD, policy=policy_of(identify=Signed()))
+    played = answered(admit(visit, None), lambda _: RuntimeError("silent"))
+    assert played.raised is not None
+    assert not [secret for secret in SHOWN if secret in "".join(traceback.format_exception(played.raised))]
+
+
+def test_the_flows_log_and_answer_nothing_of_them(memory: Site, caplog: pytest.LogCaptureFixture) -> None:
+    shop, browser = memory.signing(debug=True)
+    backend = memory.place.backend
+
+    def fail() -> None:
+        raise RuntimeError(SECRET)
+
+    answers = []
+    with caplog.at_level(logging.DEBUG):
+        answers.append(browser.ask("GET", "/login/ann.1"))
+        token = (browser.companion or "").partition(".")[0]
+        for broken in ("find", "standing", "adopt", "login", "end", "touch"):
+            backend.on = {broken: fail}
+            for each in (browser.cloned(), browser.copied(), Browser(browser.house)):
+                answers += [each.ask("GET", path) for path in ("/me", "/login/ann.1", "/login/bob.1", "/logout")]
+                answers.append(each.press())
+        backend.on = {}
+        shop.identifier.before = fail
+        answers += [browser.ask("GET", "/me"), browser.press()]
+    assert len(token) == 32
+    assert caplog.records
+    ours = b"".join(answer.body for answer in answers if answer.status >= 400).decode()
+    assert ours
+    assert not [secret for secret in (SECRET, token, link_of(SECRET).hex()) if secret in caplog.text + ours]
+
+
+def test_what_is_stored_shows_no_login(memory: Site) -> None:
+    _, browser = memory.signing()
+    browser.get("/login/ann.1")
+    (session,) = memory.place.live()
+    assert SECRET not in repr(session)
+    assert session.link == link_of(SECRET)  # of the login as it was set: no copy of it, only its digest
+    assert len(session.link) == 32
+
+
+def test_a_stale_sign_in_says_nothing_of_it() -> None:
+    visit = visit_of(policy=policy_of(identify=Signed()))
+    answers = {
+        Identify: Identity(user_id="ann"),
+        SignIn: StaleLogin("began before"),
+        Find: None,
+        FindStanding: Standing(closed=True, raised_at=NOON),
+    }
+    played = answered(see_off(visit, HEAD), lambda step: answers[type(step)])
+    assert (played.value, played.kinds) == ([], ["Identify", "Login"])

@@ -1,0 +1,176 @@
+"""An adoption at the moment of an end: no companion is alive afterwards that the end did not know of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert
+
+import sessionward
+from sessionward import Device, Session, StaleLogin
+from sessionward.backends.sql import SQLBackend
+from sessionward.credential import Credential, new_token
+from sessionward.identity import link_of
+from tests.companion.identifiers import Signed, sealed
+from tests.contract.bridge import PATIENCE, together
+from tests.contract.doors import Answer, ask_wsgi, wsgi_environ
+from tests.doors.sides import COOKIE, SECRET
+from tests.torture.naive import THINKING, Naive
+from tests.torture.tables import engine_of, key, row_id, sessions
+
+TRIALS: Final = 25
+ADOPTERS: Final = 4
+
+Backend = SQLBackend
+
+
+class AdoptsUnlocked(Naive):
+    """Looks how the user stands, thinks, and adds the companion: what one would write first."""
+
+    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+        if self.standing(user_id, link).closed:
+            raise StaleLogin
+        time.sleep(THINKING)
+        now = datetime.now(UTC)
+        session = Session(id=uuid4(), user_id=user_id, link=link)
+        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "link": link}
+        times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
+        with self.engine.connect() as connection:
+            self.change(connection, insert(sessions).values(**names, **times, methods=""))
+        return session
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A database with our tables."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    backend = SQLBackend(found, deadline=PATIENCE)
+    backend.create_tables()
+    backend.close()
+    return found
+
+
+@pytest.fixture
+def ours(url: str) -> Iterator[Backend]:
+    backend = SQLBackend(url, pool_size=ADOPTERS + 2, deadline=PATIENCE)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def naive(url: str) -> Iterator[Backend]:
+    backend = AdoptsUnlocked(url, engine_of(url), deadline=PATIENCE)
+    yield backend
+    backend.close()
+
+
+def adopt(backend: Backend, user: str, link: bytes, after: float = 0.0) -> Session | None:
+    time.sleep(after)
+    digest = Credential(new_token().encode()).digest
+    return backend.adopt(user, digest, link=link, expires_in=3600.0, device=Device())
+
+
+@dataclass
+class Outcome:
+    """``alive``: trials after which another companion than the caller's is alive; ``adopted``, ``refused``: of all adoptions."""
+
+    alive: int = 0
+    adopted: int = 0
+    refused: int = 0
+    wrong: int = 0
+    """Counts of the end that do not fit, and errors of any other kind."""
+
+
+def race(backend: Backend, *, everybody: bool = False) -> Outcome:
+    """So many trials, each of a user of its own: one end against adoptions of that user's logins."""
+    outcome = Outcome()
+    for trial in range(TRIALS):
+        user = f"race {uuid4()}"
+        own = adopt(backend, user, link_of("own"))
+        assert own is not None
+        end: Callable[[], Any] = partial(backend.end_all, user) if everybody else partial(backend.end_others, own)
+        delays = [THINKING * 3 * (trial % 5) / 5] * ADOPTERS
+        adoptions = [partial(adopt, backend, user, link_of(f"login {number}"), after) for number, after in enumerate(delays)]
+        count, *came = together(partial(_after, THINKING, end), *adoptions)
+        left = [session.id for session in backend.list(user) if session.id != own.id]
+        outcome.alive += bool(left)
+        outcome.adopted += sum(isinstance(one, Session) for one in came)
+        outcome.refused += sum(isinstance(one, StaleLogin) for one in came)
+        outcome.wrong += sum(not isinstance(one, (Session, StaleLogin)) for one in came)
+        outcome.wrong += count != sum(isinstance(one, Session) for one in came) + everybody - len(left)
+    return outcome
+
+
+def _after(seconds: float, call: Callable[[], Any]) -> Any:
+    time.sleep(seconds)
+    return call()
+
+
+@pytest.mark.parametrize("everybody", [False, True], ids=["end_others", "end_all"])
+def test_no_companion_is_adopted_after_the_commit_of_an_end(ours: Backend, everybody: bool) -> None:
+    outcome = race(ours, everybody=everybody)
+    assert (outcome.alive, outcome.wrong) == (0, 0), outcome
+    assert outcome.adopted, "nobody was fast enough: this showed nothing"
+    assert outcome.refused, "nobody was late: this showed nothing"
+
+
+def test_canary_an_adoption_without_the_lock_is_seen(naive: Backend) -> None:
+    outcome = race(naive)
+    assert outcome.alive > TRIALS / 10, outcome
+
+
+def test_of_requests_of_one_login_at_once_exactly_one_is_given_a_companion(ours: Backend) -> None:
+    for _ in range(TRIALS):
+        link, user = link_of(new_token()), f"race {uuid4()}"
+        came = together(*(partial(adopt, ours, user, link) for _ in range(ADOPTERS)))
+        assert sorted(type(one).__name__ for one in came) == ["NoneType"] * (ADOPTERS - 1) + ["Session"]
+
+
+# --- through the door -------------------------------------------------------------------------------------------------
+
+
+def application(environ: Any, start_response: Any) -> Sequence[bytes]:
+    time.sleep(THINKING)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ.get("HTTP_COOKIE", "").encode()]
+
+
+def visit(door: Any, cookie: str, method: str = "GET", path: str = "/") -> Answer:
+    return ask_wsgi(door, wsgi_environ(method, path, {"Cookie": cookie}))
+
+
+def companion_in(answer: Answer) -> str | None:
+    found = [value.partition(";")[0] for name, value in answer.headers if name.lower() == "set-cookie"]
+    return next((pair for pair in found if pair.startswith(COOKIE)), None)
+
+
+def test_through_the_door_no_browser_but_the_callers_is_signed_in_afterwards(ours: Backend) -> None:
+    door = sessionward.WSGIMiddleware(application, ours, secrets=[SECRET], identify=Signed(), deadline=PATIENCE)
+    given = kept_out = 0
+    for trial in range(TRIALS):
+        user = f"race-{uuid4()}"
+        own = f"session={sealed(f'{user}.own')}"
+        companion = companion_in(visit(door, own))
+        assert companion is not None
+        logins = [f"session={sealed(f'{user}.{number}')}" for number in range(ADOPTERS)]
+        press = partial(_after, THINKING * (trial % 4), partial(visit, door, f"{own}; {companion}", "DELETE", "/auth/sessions"))
+        pressed, *answers = together(press, *(partial(visit, door, login) for login in logins))
+        assert isinstance(pressed, Answer)
+        assert pressed.status == 200
+        for login, answer in zip(logins, answers, strict=True):
+            assert isinstance(answer, Answer)
+            its = companion_in(answer)
+            given += its is not None
+            kept_out += its is None
+            assert visit(door, login).body == b""
+            assert visit(door, f"{login}; {its}" if its else login).body == b""
+        assert visit(door, f"{own}; {companion}").body.startswith(own.encode())
+    assert given, "nobody was fast enough: this showed nothing"
+    assert kept_out, "nobody was late: this showed nothing"

@@ -1,0 +1,130 @@
+"""An application's store that writes ended sessions back, and backends over it that keep a record of those (way 2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sessionward import Carrier, Credential, Session, SessionEnded
+from tests.companion.shops import pairs_of
+from tests.doors.sides import TEXT, Answer, Fields, Here, House, Reply
+
+
+class Store:
+    """An application's sessions, ``key -> user``, and beside them a record of those that were ended."""
+
+    blocking: ClassVar[bool] = False
+    carriers: ClassVar[Sequence[Carrier]] = (Carrier.cookie("sid"), Carrier.header("X-Key"))
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self.dead: set[bytes] = set()
+        self.asked: list[Any] = []
+        self.on: dict[str, Callable[[], object]] = {}
+
+    def find(self, credential: Credential, /) -> Session | None:
+        user = self.keys.get(credential.reveal())
+        dead = user is None or credential.digest in self.dead
+        return None if dead or user is None else Session(id=credential.digest.hex(), user_id=user, credential=credential)
+
+    def end_others(self, session: Session, /) -> int:
+        assert session.credential is not None
+        own = session.credential
+        if own.digest in self.dead:
+            raise SessionEnded
+        others = [key for key, user in self.keys.items() if user == session.user_id and key != own.reveal()]
+        fresh = {Credential(key.encode()).digest for key in others} - self.dead
+        self.dead |= fresh
+        return len(fresh)
+
+    def put_out(self, *keys: str) -> None:
+        """A job ends these; the application's store still has them."""
+        self.dead |= {Credential(key.encode()).digest for key in keys}
+
+
+class Ending(Store):
+    def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        self.asked.append(frozenset(credential.digest for credential in credentials))
+        self.on.get("ended", int)()
+        return [credential for credential in credentials if credential.digest in self.dead]
+
+
+class Seeing(Store):
+    def saw(self, credential: Credential, /) -> None:
+        self.on.get("saw", int)()
+        self.asked.append(credential.reveal())
+
+
+class Watching(Ending, Seeing):
+    """Both: what an index over a cached store needs."""
+
+
+class AsyncWatching:
+    """The same in async colour."""
+
+    carriers = Store.carriers
+
+    def __init__(self) -> None:
+        self.plain = Watching()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        await asyncio.sleep(0)
+        return self.plain.find(credential)
+
+    async def end_others(self, session: Session, /) -> int:
+        return self.plain.end_others(session)
+
+    async def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        await asyncio.sleep(0)
+        return self.plain.ended(credentials)
+
+    async def saw(self, credential: Credential, /) -> None:
+        self.plain.saw(credential)
+
+
+@dataclass
+class Application:
+    """Looks keys up in its store; sets what it is told to; ``meanwhile`` happens while it works."""
+
+    store: Any
+    fields: Fields = ()
+    meanwhile: Callable[[], object] = int
+    cookies: list[str | None] = field(default_factory=list)
+
+    async def __call__(self, here: Here) -> Reply:
+        self.cookies.append(here.header("cookie"))
+        users = [self.store.keys[value] for name, value in pairs_of(here) if name == "sid" and value in self.store.keys]
+        self.meanwhile()
+        return Reply((users or ["nobody"])[0].encode(), fields=[*TEXT, *self.fields])
+
+
+@dataclass
+class Watched:
+    """An application over a store, behind a door."""
+
+    store: Any
+    application: Application
+    house: House
+
+    def sets(self, *set_cookies: str) -> None:
+        self.application.fields = [("Set-Cookie", value) for value in set_cookies]
+
+    def ask(self, cookie: str, path: str = "/", method: str = "GET") -> Answer:
+        return self.house.ask(method, path, *([("Cookie", cookie)] if cookie else []))
+
+    @property
+    def saw(self) -> str | None:
+        """The Cookie field as the application found it."""
+        return self.application.cookies[-1]
+
+
+def watched(house: Callable[..., House], store: Any, **settings: Any) -> Watched:
+    """It knows two sessions of Ann's and one of Bob's."""
+    store.keys.update(a1="ann", a2="ann", b1="bob")
+    application = Application(store)
+    return Watched(store, application, house(application, store, secrets=(), **settings))
