@@ -14,9 +14,10 @@ from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.testing import TestClient
 
 from sessionward.identify import Function
+from sessionward.identify.litestar import client_side, server_side
 from sessionward.identity import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said
-from tests.identify.functions import litestar_client_side, litestar_server_side, pyramid_session
+from tests.identify.functions import pyramid_session
 from tests.identify.old import Configurator, Response, SignedCookieSessionFactory, TestApp
 
 # --- Pyramid ----------------------------------------------------------------------------------------------------------
@@ -124,19 +125,20 @@ def litestar_says(app: Litestar, cookies: Mapping[str, str]) -> str | None:
 
 IN_STORE = ServerSideSessionConfig()
 IN_COOKIE = CookieBackendConfig(secret=SECRET.encode()[:32])
-OF_COOKIE = litestar_client_side(IN_COOKIE, user="user")
+OF_COOKIE = client_side(IN_COOKIE, user="user")
 
 
 def test_a_session_in_litestar_s_store_is_read_as_the_application_reads_it() -> None:
     app = litestar_site(IN_STORE)
-    identifier = litestar_server_side(app, IN_STORE, user="user")
+    identifier = server_side(app, IN_STORE, user="user")
     cookies = litestar_visit(app, "/login/ada")
     found = identity(identifier, "session", cookies["session"])
     assert found is not None
     assert found.user_id == litestar_says(app, cookies) == "ada"
     assert found.link == link_of(cookies["session"])
     assert said(identifier, "session", litestar_visit(app, "/cart/1")["session"]) is None
-    for value in ("0123456789abcdef", "chosen by the client", "null", *other_spellings(cookies["session"])):
+    assert said(identifier, "session", "null") is None, "what signing out leaves, and Litestar takes for no id"
+    for value in ("0123456789abcdef", "chosen by the client", *other_spellings(cookies["session"])):
         assert said(identifier, "session", value) == UNREADABLE
     assert (Traits.of(identifier).is_async, Traits.of(identifier).stateful) == (True, True)
 

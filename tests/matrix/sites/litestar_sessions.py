@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 import redis.asyncio
-from cryptography.exceptions import InvalidTag
 from litestar import Litestar, Request, get, post
 from litestar.enums import RequestEncodingType
-from litestar.exceptions import PermissionDeniedException, SerializationException
-from litestar.middleware.session.client_side import ClientSideSessionBackend, CookieBackendConfig
+from litestar.exceptions import PermissionDeniedException
+from litestar.middleware.session.client_side import CookieBackendConfig
 from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.params import Body
 from litestar.stores.base import Store
 from litestar.stores.redis import RedisStore
 
+from sessionward.identify.litestar import client_side, server_side
 from tests.matrix.browser import NOBODY, Browser, password_of
 from tests.matrix.site import ASGISite
 from tests.matrix.sites.redis_keys import URL, Keys
@@ -105,20 +105,7 @@ class LitestarServerSide(LitestarSite):
         return {"sessions": self.store}
 
     def identifier(self) -> Any:
-        from sessionward.errors import Unreadable
-        from sessionward.identify import Function
-        from sessionward.identity import Identity, link_of
-
-        async def identify(name: str, value: str) -> Identity | None:
-            if value == "null":  # what a sign-out leaves in the browser
-                return None
-            data = await self.store.get(value)
-            if data is None:
-                raise Unreadable("a session id that the store does not know")
-            user = json.loads(data).get("user_id")
-            return None if user is None else Identity(user_id=user, link=link_of(value))
-
-        return Function(identify, cookies=["session"], stateful=True)
+        return server_side(self.app, self.session_config(), user="user_id")
 
     def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         return self.keys.end_others(cookies.get("session", ""), self.between)
@@ -140,17 +127,4 @@ class LitestarClientSide(LitestarSite):
         return CookieBackendConfig(secret=KEY)
 
     def identifier(self) -> Any:
-        from sessionward.errors import Unreadable
-        from sessionward.identify import Function
-        from sessionward.identity import Identity
-
-        backend = ClientSideSessionBackend(self.session_config())
-
-        def identify(name: str, value: str) -> Identity | None:
-            try:
-                user = backend.load_data([value.encode()]).get("user_id")
-            except (InvalidTag, ValueError, KeyError, SerializationException):
-                raise Unreadable("a session cookie that is forged") from None
-            return None if user is None else Identity(user_id=user)
-
-        return Function(identify, cookies=["session", "session-*"], blocking=False)
+        return client_side(self.session_config(), user="user_id")
