@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from sessionward.credential import BLANKS
 from sessionward.logins import Login, Names, plain_value
 from sessionward.request import Fields
+
+_NUMBER: Final = re.compile(rb"-?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,8 @@ def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]
 
 def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | None:
     pair, *rest = field.split(b";")
-    name, _, value = pair.partition(b"=")
-    known = names.of(name.strip(BLANKS))
+    name, equals, value = pair.partition(b"=")
+    known = names.of(name.strip(BLANKS)) if equals else None  # without, browsers take it for a value that has no name
     if known is None:
         return None
     attributes: dict[bytes, bytes] = {}
@@ -61,10 +66,10 @@ def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | No
 def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool:
     """Whether a browser forgets a cookie at once (RFC 6265, 5.3): Max-Age decides over Expires."""
     max_age = attributes.get(b"max-age", b"")
-    if max_age.lstrip(b"-").isdigit():
-        return max_age.startswith(b"-") or int(max_age) == 0
-    try:
-        return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).timestamp() <= clock()
+    if _NUMBER.fullmatch(max_age):
+        return max_age.startswith(b"-") or not max_age.strip(b"0")
+    try:  # in UTC, whatever zone it names (RFC 6265, 5.1.1)
+        return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).replace(tzinfo=UTC).timestamp() <= clock()
     except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that a browser would read
         return False
 
@@ -108,4 +113,5 @@ def gives_login(head: Fields, names: Names) -> bool:
 
 def is_login(set_cookie: bytes, names: Names) -> bool:
     """Whether a Set-Cookie value is about a login cookie."""
-    return names.of(set_cookie.partition(b"=")[0].strip(BLANKS)) is not None
+    name, equals, _ = set_cookie.partition(b";")[0].partition(b"=")
+    return bool(equals) and names.of(name.strip(BLANKS)) is not None

@@ -47,15 +47,17 @@ class Names:
             return self._exact[name], 0
         for prefix, called in self._parts:
             number = name[len(prefix) :]
-            if name.startswith(prefix) and number.isdigit() and len(number) < 4:
+            if name.startswith(prefix) and number.isdigit() and len(number) < 4 and (number == b"0" or number[:1] != b"0"):
                 return called, int(number)
         return None
 
     def hidden(self, pair: bytes) -> bool:
         """Whether some framework may read a login cookie in a pair that is not plainly one."""
+        name = pair.partition(b"=")[0]
+        if any(name.startswith(prefix) and name[len(prefix) :].isdigit() for prefix, _ in self._parts):
+            return True  # a part of a number that we do not count to, or that begins with a zero
         if _PLAIN_PAIR.fullmatch(pair):
             return False  # its name stands there as it is, and has been looked up
-        name = pair.partition(b"=")[0]
         freed = name.translate(None, _NOT_NAME)
         if self.of(freed) is not None or (b"%" in name and self.of(unquote_to_bytes(name).translate(None, _NOT_NAME)) is not None):
             return True
@@ -114,6 +116,8 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
     hidden: set[int] = set()
     parts: dict[str, list[tuple[int, bytes, int]]] = {}
     for place, pair in enumerate(pairs):
+        if not pair:
+            continue
         name, equals, value = pair.partition(b"=")
         known = names.of(name.rstrip(BLANKS)) if equals else None
         plain = None if known is None else plain_value(value.lstrip(BLANKS))
@@ -150,10 +154,12 @@ def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[Login]
 
 
 def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login], hidden: set[int]) -> None:
-    """Numbered parts are one value. A part that is there twice leaves nothing that could be understood."""
+    """Numbered parts are one value. A part that is there twice, or an order that depends on whether one counts or spells,
+    leaves nothing that could be understood."""
     found.sort()
     places = tuple(place for _, _, place in found)
-    if len({number for number, _, _ in found}) < len(found):
+    numbers = [number for number, _, _ in found]
+    if len(set(numbers)) < len(numbers) or sorted(numbers, key=str) != numbers:
         hidden.update(places)
     else:
         logins.append(Login(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
