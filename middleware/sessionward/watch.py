@@ -27,9 +27,16 @@ def keep_out(visit: Visit) -> Flow[None]:
 
 
 def look_back(visit: Visit, head: Headers) -> Flow[Headers]:
-    """After it: an answer to a session that was ended meanwhile sets no session cookie; a new session is noted."""
+    """After it: a new session is noted, and an answer to one that was ended meanwhile sets no session cookie.
+
+    In this order: whoever ends the user's sessions in between finds the new one already, or else we find the old one ended.
+    """
     names, operations = _names(visit.policy), visit.policy.abilities.operations
     news = [_credential(cookie.value) for cookie in given(head, names, visit.clock) if cookie.value is not None]
+    if "saw" in operations:
+        for credential in news:
+            with suppress(Exception):  # it has been logged; what is not noted is found by looking through the store, or refused
+                yield from Saw(credential)
     if "ended" in operations and news and visit.kept:
         try:
             dead = bool((yield from FindEnded([_credential(login.value) for login in visit.kept])))
@@ -37,10 +44,6 @@ def look_back(visit: Visit, head: Headers) -> Flow[Headers]:
             dead = True
         if dead:
             return without_logins(head, names, visit.clock)
-    if "saw" in operations:
-        for credential in news:
-            with suppress(Exception):  # it has been logged; what is not noted is found by looking through the store, or refused
-                yield from Saw(credential)
     return head
 
 
