@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sessionward.backend import AnyBackend
 from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
-from sessionward.flow import Admission, concerned, end_others, guard, seal
+from sessionward.errors import ConfigurationError
+from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
 from sessionward.settings import Options
@@ -33,6 +34,8 @@ class ASGIMiddleware:
     """
 
     def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:
+        if hasattr(app, "wsgi_app"):
+            raise ConfigurationError("app: this is a WSGI application; put sessionward.WSGIMiddleware around its wsgi_app")
         self.app = app
         self._backend = backend
         self._policy = policy = Policy(backend, settings)
@@ -45,6 +48,7 @@ class ASGIMiddleware:
         self._cookie = policy.cookie_name
         self._needles = _needles(policy)
         self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
+        self._unwrapped = None if traits is None else traits.unwrapped
         self._watches = policy.logins is not None
         self._attends = self._signs_in or self._watches
 
@@ -53,6 +57,8 @@ class ASGIMiddleware:
         if kind == "http":
             if scope["method"] == "DELETE" and (request := ASGIRequest(scope)).route() in self._policy.spellings:
                 visit = AsyncWard(self._door, scope).visit(request)
+                if self._unwrapped in scope:
+                    return await self._misplaced(visit, scope, receive, send)
                 return await _send_response(await self._door.driver(end_others(visit)), send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
@@ -86,6 +92,8 @@ class ASGIMiddleware:
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
         visit = ward.visit(ASGIRequest(scope))
+        if self._unwrapped in scope:
+            return await self._misplaced(visit, scope, receive, send)
         admission = await self._door.driver(guard(visit))
         if admission is not _AS_IT_CAME:
             if isinstance(admission, Response):
@@ -109,6 +117,8 @@ class ASGIMiddleware:
 
     async def _watched(self, ward: AsyncWard, scope: Scope, receive: Receive, send: Send) -> None:
         """A request to an application that has its own login: what its answer says of that is looked at."""
+        if self._unwrapped in scope:
+            return await self._misplaced(ward.visit(), scope, receive, send)
         if self._signs_in:
             scope[ASGI_KEY] = ward
 
@@ -121,6 +131,11 @@ class ASGIMiddleware:
             return send(message)
 
         return await self.app(scope, receive, sealed)
+
+    async def _misplaced(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        response = misplaced(visit)
+        warn(visit.warning or "")
+        await self._refuse(response, scope, receive, send)
 
     async def _send_sealed(self, visit: Visit, message: Message, send: Send) -> None:
         headers = await self._door.driver(seal(visit, _headers(message)))

@@ -58,7 +58,7 @@ def end_others(visit: Visit) -> Flow[Response]:
     if source is Source.COOKIE and not may_call(request, trusted=policy.trusted, public=policy.public, strict=settings.csrf == "strict"):
         return _refused(visit, Problem.CROSS_SITE)
     if not isinstance(reading, Credential):
-        return _inactive(visit, source, _WHY[reading] if policy.traits is None else _WHY[reading] + _NO_COMPANION)
+        return _inactive(visit, source, _WHY[reading] + (_NO_IDENTIFIER if policy.traits is None else _NO_COMPANION))
     try:
         session = yield from Find(reading)
         if session is None:
@@ -82,6 +82,7 @@ _WHY: Final = {
 }
 
 
+_NO_IDENTIFIER: Final = " Over a login that the application already has, `identify` is needed, or a backend over its own sessions."
 _NO_COMPANION: Final = (
     " A browser gets its companion cookie with an answer of the application in which the identifier finds a user; if it never does,"
     " look at the identifier's cookie names, and at where in the session it looks for the user's id."
@@ -133,6 +134,19 @@ def _watched(visit: Visit) -> Flow[Response | Admission]:
     except Exception as failure:
         return _unavailable(visit, failure)
     return _AS_IT_CAME
+
+
+def misplaced(visit: Visit) -> Response:
+    """Our door stands inside of what reads the application's login: taking it out would come too late, so nothing passes."""
+    assert visit.policy.traits is not None
+    visit.warning = _MISPLACED.format(key=visit.policy.traits.unwrapped)
+    return _refused(visit, Problem.UNAVAILABLE, debug=visit.warning)
+
+
+_MISPLACED: Final = (
+    "{key!r} is there already: the application's session middleware stands outside of sessionward and has read the login, so every"
+    " request is refused; put sessionward around it (of several add_middleware() calls the last one is the outermost)"
+)
 
 
 def concerned(visit: Visit, head: Headers) -> bool:

@@ -48,12 +48,15 @@ def link_of(session_id: str | bytes) -> bytes:
 
 
 class Identifier(Protocol):
-    """Says who is signed in, in plain colour. May also have ``headers``, ``stateful``, ``blocking`` and ``lifetime``.
+    """Says who is signed in, in plain colour. May also have ``headers``, ``stateful``, ``unwrapped``, ``blocking``
+    and ``lifetime``.
 
     ``cookies`` are the names of all cookies that can sign someone in, remember-me cookies included, the most decisive
     first. A name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``,
     ... joined in order. ``headers`` (default none): header credentials, as :class:`~sessionward.Carrier` values.
     ``stateful`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
+    ``unwrapped`` (default none): a key of the scope or environ that is there only where the application's session middleware
+    stands outside of ours, so that it has read the login before we could take it out; such requests are refused with 503.
     ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
     by default 31 days.
     """
@@ -95,6 +98,7 @@ class Traits:
     blocks: bool
     is_async: bool
     lifetime: float
+    unwrapped: str | None
 
     @classmethod
     def of(cls, identifier: object) -> Traits:
@@ -102,6 +106,10 @@ class Traits:
         kind = type(identifier).__name__
         if isinstance(identifier, type):
             raise ConfigurationError(f"identify: {identifier.__name__} is a class; pass an instance, {identifier.__name__}(...)")
+        if inspect.ismethod(identifier):
+            raise ConfigurationError(
+                f"identify: {identifier.__qualname__} is a method that has not been called: {identifier.__qualname__}(app)"
+            )
         identify = getattr(identifier, "identify", None)
         if not callable(identify):
             way_out = (
@@ -125,6 +133,7 @@ class Traits:
             bool(getattr(identifier, "blocking", True)),
             is_async,
             float(getattr(identifier, "lifetime", 31 * DAY)),
+            getattr(identifier, "unwrapped", None),
         )
 
 

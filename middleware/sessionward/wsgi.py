@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
@@ -10,7 +11,8 @@ from typing import Any, Protocol, TypeAlias, Unpack
 from sessionward.backend import Backend
 from sessionward.credential import holds_own, strip_environ
 from sessionward.drive import PlainDriver
-from sessionward.flow import Admission, concerned, end_others, guard, seal
+from sessionward.errors import ConfigurationError
+from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
 from sessionward.request import WSGIRequest, environ_key
 from sessionward.response import Headers, Response
 from sessionward.settings import Options
@@ -41,6 +43,8 @@ class WSGIMiddleware:
     """
 
     def __init__(self, app: WSGIApplication, backend: Backend, **settings: Unpack[Options]) -> None:
+        if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 - its colour
+            raise ConfigurationError("app: this is an ASGI application; put sessionward.ASGIMiddleware around it")
         self.app = app
         self._policy = policy = Policy(backend, settings, awaits=False)
         abilities = policy.abilities
@@ -48,12 +52,15 @@ class WSGIMiddleware:
         self._signs_in = abilities.signs_in
         self._guards = not abilities.carriers
         self._watched = _watched_keys(policy)
+        self._unwrapped = None if policy.traits is None else policy.traits.unwrapped
         self._attends = self._signs_in or self._watched is not None
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._policy.spellings:
             visit = Ward(self._door, environ).visit(request)
+            if self._unwrapped in environ:
+                return _misplaced(visit, start_response)
             return _respond(self._door.driver(end_others(visit)), start_response)
         if self._guards and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
@@ -73,7 +80,9 @@ class WSGIMiddleware:
     def _looked_after(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """A request to an application that has its own login: what its answer says of that is looked at."""
         ward = _Answering(self._door, environ, start_response)
-        ward.visit()
+        visit = ward.visit()
+        if self._unwrapped in environ:
+            return _misplaced(visit, start_response)
         if self._signs_in:
             environ[WSGI_KEY] = ward
         return ward.returned(self.app(environ, ward.start_response))
@@ -81,6 +90,8 @@ class WSGIMiddleware:
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit(WSGIRequest(environ))
+        if self._unwrapped in environ:
+            return _misplaced(visit, start_response)
         admission = self._door.driver(guard(visit))
         if admission is not _AS_IT_CAME:
             if isinstance(admission, Response):
@@ -245,6 +256,12 @@ def _sets_cookie(fields: Fields, name: bytes) -> bool:
         if len(key) == 10 and key.lower() == "set-cookie" and name.decode("ascii") in value:
             return True
     return False
+
+
+def _misplaced(visit: Visit, start_response: StartResponse) -> Iterable[bytes]:
+    response = misplaced(visit)
+    warn(visit.warning or "")
+    return _respond(response, start_response)
 
 
 def _respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:

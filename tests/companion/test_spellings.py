@@ -45,7 +45,7 @@ PLAIN: Final = {
     "twice": f"session={COPY}; session={COPY}",
     "as a part": f"part-0={COPY}",
     "in a sandwich": f'x="a; session={COPY}; y=b"',
-    "as a part of many digits": f"part-007={COPY}",
+    "as a part of three digits": f"part-127={COPY}",
 }
 
 
@@ -257,7 +257,9 @@ def test_parts_are_joined_by_their_numbers(site: Site, order: tuple[int, ...]) -
     "pairs",
     [
         pytest.param([f"part-0={COPY}", f"part-0={COPY}"], id="a part twice"),
-        pytest.param([f"part-0={COPY}", "part-00=x"], id="a part by two names"),
+        pytest.param([f"part-2={COPY[:5]}", f"part-10={COPY[5:]}"], id="parts whose order depends on whether one counts or spells"),
+        pytest.param([f"part-00={COPY}"], id="a part that begins with a zero"),
+        pytest.param([f"part-1000={COPY}"], id="a part of a number that we do not count to"),
         pytest.param([f"part-0={COPY[0]}", f"part-0={COPY[1:]}"], id="a part twice that would make a whole"),
         pytest.param([f"part-0={COPY}", "part-1=x"], id="a part too many"),
         pytest.param([f"part-1={COPY[9:]}"], id="a part too few"),

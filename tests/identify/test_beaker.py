@@ -181,7 +181,12 @@ def test_the_user_may_be_found_by_a_function() -> None:
 def test_what_is_declared_is_what_the_door_sees() -> None:
     traits = Traits.of(Beaker({"key": "sid"}, user="user", lifetime=60))
     assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, False)
-    assert Traits.of(Beaker({}, user="user")).cookies == (NAME.encode(),)
+    assert Traits.of(Beaker({"type": "file"}, user="user")).cookies == (NAME.encode(),)
+
+
+def test_empty_options_are_not_those_of_a_middleware() -> None:
+    with pytest.raises(ConfigurationError, match="empty"):
+        Beaker({}, user="user")
 
 
 def test_all_mistakes_are_told_at_once() -> None:

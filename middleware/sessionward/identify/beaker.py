@@ -37,6 +37,7 @@ class Beaker:
     lifetime: Duration = 31 * 86_400.0
     cookies: tuple[str, ...] = field(init=False)
     stateful: ClassVar[bool] = True
+    unwrapped: ClassVar[str] = "beaker.session"
     blocking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -45,8 +46,10 @@ class Beaker:
             raise ConfigurationError(f"options: SessionMiddleware(app, config).options is needed, not {type(self.options).__name__}")
         if any(str(key).startswith(("session.", "beaker.")) for key in self.options):  # its cookie would be another one
             mistakes.append("options: these are the arguments of the middleware; hand over SessionMiddleware(app, config).options")
+        if not self.options:
+            mistakes.append("options: these are empty; hand over SessionMiddleware(app, config).options")
         if self.options.get("type") == "cookie":
-            mistakes.append("options: sessions of type cookie are not kept on the server; write a function for them")
+            mistakes.append("options: sessions of type cookie are not kept on the server; use sessionward.identify.Function for them")
         if not self.user:
             mistakes.append("user: the key of the user's id in the session is needed, or a function of the session")
         try:

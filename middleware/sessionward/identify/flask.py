@@ -51,6 +51,7 @@ class FlaskLogin:
     blocking: ClassVar[bool] = False
     _serializer: Any = field(init=False, repr=False)
     _remember: RememberToken | None = field(init=False, repr=False, default=None)
+    _app: Any = field(init=False, repr=False, compare=False, default=None)
     _recent: Recent = field(init=False, repr=False, compare=False, default_factory=Recent)
 
     def __post_init__(self) -> None:
@@ -89,8 +90,9 @@ class FlaskLogin:
     def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
         """From a Flask or Quart application: its secrets, cookie names and lifetimes, and how it signs.
 
-        Later changes of the configuration are not seen. The remember-me cookie counts whether or not a login manager
-        has been set up so far.
+        Call it after the last line that changes the configuration: once that differs, every question is refused with
+        ``ConfigurationError`` (503), since a cookie of another name would pass unseen. The remember-me cookie counts whether
+        or not a login manager has been set up so far.
         """
         interface = getattr(app, "session_interface", None)
         if interface is None:
@@ -99,17 +101,9 @@ class FlaskLogin:
         if serializer_of is None:
             kind = type(interface).__name__
             raise ConfigurationError(f"identify: {kind} keeps no sessions in the cookie; see sessionward.identify.flask_session")
-        config: dict[str, Any] = app.config
-        identifier = cls(
-            config["SECRET_KEY"] or "",
-            fallbacks=tuple(config.get("SECRET_KEY_FALLBACKS") or ()),
-            session_cookie=config["SESSION_COOKIE_NAME"],
-            remember_cookie=config.get("REMEMBER_COOKIE_NAME", "remember_token"),
-            lifetime=app.permanent_session_lifetime,
-            remember_lifetime=config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365)),
-            user_key=user_key,
-        )
+        identifier = cls(**_arguments(app), user_key=user_key)
         object.__setattr__(identifier, "_serializer", serializer_of(app))
+        object.__setattr__(identifier, "_app", app)
         return identifier
 
     def identify(self, name: str, value: str, /) -> Identity | None:
@@ -117,6 +111,8 @@ class FlaskLogin:
         return self._recent(self._read, name, value)
 
     def _read(self, name: str, value: str) -> Identity | None:
+        if self._app is not None and any(getattr(self, key) != now for key, now in _arguments(self._app).items()):
+            raise ConfigurationError("identify: the application's configuration has changed since FlaskLogin.of(app); call that last")
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         if _FORM.fullmatch(value) is None:
@@ -129,3 +125,16 @@ class FlaskLogin:
             raise Unreadable("a session cookie that holds no session")
         user = cast("dict[str, Any]", session).get(self.user_key)
         return None if user is None else Identity(user_id=user)
+
+
+def _arguments(app: Any) -> dict[str, Any]:
+    """What an application's configuration says, by the names of our fields."""
+    config: dict[str, Any] = app.config
+    return {
+        "secret_key": config["SECRET_KEY"] or "",
+        "fallbacks": tuple(config.get("SECRET_KEY_FALLBACKS") or ()),
+        "session_cookie": config["SESSION_COOKIE_NAME"],
+        "remember_cookie": config.get("REMEMBER_COOKIE_NAME", "remember_token"),
+        "lifetime": seconds(app.permanent_session_lifetime),
+        "remember_lifetime": seconds(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
+    }

@@ -105,6 +105,8 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins:
         raise ConfigurationError(f"database: {url.drivername}:// is not spoken here; {way_out}take one of {', '.join(sorted(accepted))}")
     url = url.set(drivername=drivername)
     if url.get_backend_name() == "sqlite" and _in_memory(url):
+        if url.host:
+            raise ConfigurationError(f"database: a file is named behind three slashes: sqlite:///{url.host}")
         raise ConfigurationError("database: an SQLite database in memory belongs to one connection; name a file, or use MemoryBackend()")
     dialect = url.get_dialect()
     driver: str = dialect.driver
