@@ -11,7 +11,7 @@ Install and run, with one of the two servers. The secret is Django's own: keep i
     export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(50))')"
     python -m django_admin migrate
     python -m django_admin createsuperuser
-    gunicorn django_admin:application --workers 2 --bind 127.0.0.1:8000
+    gunicorn django_admin:application --workers 2 --threads 8 --bind 127.0.0.1:8000
     uvicorn django_admin:asgi_application --port 8000
 
 Browsers return the cookies over https only. For development over plain http, add SESSIONWARD_INSECURE=1.

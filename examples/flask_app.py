@@ -7,7 +7,7 @@ Install and run. The secret signs the cookies: keep it, or everybody has to sign
 
     pip install sessionward flask gunicorn
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
-    gunicorn flask_app:app --workers 2 --bind 127.0.0.1:8000
+    gunicorn flask_app:app --workers 2 --threads 8 --bind 127.0.0.1:8000
 
 Browsers return the cookie over https only. For development over plain http, add SESSIONWARD_INSECURE=1.
 DATABASE_URL names another database than the file example.db. Then open http://127.0.0.1:8000 in two browsers.

@@ -9,7 +9,7 @@ Install and run. The first secret is the application's own and signs its cookies
     pip install 'sessionward[flask]' flask-login gunicorn
     export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
-    gunicorn flask_login_app:app --workers 2 --bind 127.0.0.1:8000
+    gunicorn flask_login_app:app --workers 2 --threads 8 --bind 127.0.0.1:8000
 
 Browsers return the cookies over https only. For development over plain http, add SESSIONWARD_INSECURE=1.
 Users and companions are in example.db. Then open http://127.0.0.1:8000 in two browsers.

@@ -10,7 +10,7 @@ Install and run. The first secret is the application's own, the second signs our
     pip install 'sessionward[flask-session]' flask-login redis gunicorn
     export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
-    gunicorn flask_session_redis:app --workers 2 --bind 127.0.0.1:8000
+    gunicorn flask_session_redis:app --workers 2 --threads 8 --bind 127.0.0.1:8000
 
 Browsers return the cookies over https only. For development over plain http, add SESSIONWARD_INSECURE=1.
 REDIS_URL names another Redis than redis://127.0.0.1:6379/0. Users and companions are in example.db.

@@ -27,8 +27,6 @@ def test_the_smallest_program_signs_out_other_devices(tmp_path: Path, monkeypatc
     exec(compile(program[1], "README.md", "exec"), names)
     app, url = names["app"], "https://app.example"
     with TestClient(app, base_url=url) as laptop, TestClient(app, base_url=url) as phone:
-        assert laptop.portal is not None
-        laptop.portal.call(names["backend"].create_tables)
         laptop.post("/login")
         phone.post("/login")
         assert phone.get("/me").json() == "the user's id"
