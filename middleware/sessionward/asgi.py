@@ -12,6 +12,7 @@ from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
+from sessionward.logins import with_one_cookie_field
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
 from sessionward.settings import Options
@@ -101,6 +102,8 @@ class ASGIMiddleware:
             scope = stripped_scope(scope if visit.taken is None else visit.taken.from_scope(scope), self._cookie)
         elif visit.taken is not None:
             scope = visit.taken.from_scope(scope)
+        elif visit.kept:
+            scope = with_one_cookie_field(scope)
         if self._watches:
             return await self._watched(ward, scope, receive, send)
         if visit.session is not None or self._signs_in:

@@ -104,3 +104,20 @@ def test_a_flask_configuration_that_changes_afterwards_is_refused(name: str, val
 def test_a_method_that_was_not_called_is_told_as_such() -> None:
     with pytest.raises(ConfigurationError, match=r"FlaskLogin\.of is a method that has not been called"):
         sessionward.WSGIMiddleware(Flask(__name__).wsgi_app, identify=FlaskLogin.of, **OURS)
+
+
+async def shown(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(",".join(request.headers.getlist("cookie")))
+
+
+def test_a_login_that_was_judged_over_several_cookie_fields_reaches_the_application_in_one() -> None:
+    app = Starlette(routes=[Route("/login", login, methods=["POST"]), Route("/shown", shown)])
+    app.add_middleware(SessionMiddleware, secret_key=KEY, https_only=True)
+    app.add_middleware(sessionward.ASGIMiddleware, identify=StarletteSession(KEY, user="user"), **OURS)
+    client = TestClient(app, base_url="https://app.example")
+    client.post("/login")
+    jar = {name: value for name, value in client.cookies.items()}
+    client.cookies.clear()
+    pairs = [f"{name}={value}" for name, value in jar.items()]
+    fields = [("cookie", "theme=dark"), *(("cookie", pair) for pair in pairs)]
+    assert client.get("/shown", headers=fields).text == "; ".join(["theme=dark", *pairs])
