@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks import companion, end_others, guarded, passthrough, served, sqlite
+from tests.benchmarks import django as in_django
 from tests.benchmarks import postgresql as on_postgresql
 from tests.benchmarks.databases import postgresql
 from tests.benchmarks.measure import Effort, Result, Row, table
@@ -26,6 +27,7 @@ TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
     "postgresql": on_postgresql.measure,
     "end_others": end_others.measure,
     "companion": companion.measure,
+    "django": in_django.measure,
 }
 
 

@@ -116,7 +116,7 @@ def test_a_login_that_was_judged_over_several_cookie_fields_reaches_the_applicat
     app.add_middleware(sessionward.ASGIMiddleware, identify=StarletteSession(KEY, user="user"), **OURS)
     client = TestClient(app, base_url="https://app.example")
     client.post("/login")
-    jar = {name: value for name, value in client.cookies.items()}
+    jar = dict(client.cookies.items())
     client.cookies.clear()
     pairs = [f"{name}={value}" for name, value in jar.items()]
     fields = [("cookie", "theme=dark"), *(("cookie", pair) for pair in pairs)]

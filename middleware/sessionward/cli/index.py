@@ -26,6 +26,7 @@ def index(*, batch: int) -> int:
     try:
         setup: Any = import_module("django").setup  # the project brings it
         setup()
+        database: Any = import_module("django.db")
     except Exception as error:
         return _refuse(f"Django could not be set up: {type(error).__name__}: {error}")
     from sessionward.backends.django.index import fill
@@ -41,6 +42,8 @@ def index(*, batch: int) -> int:
         total = fill(store, batch=batch, progress=bar)
     except SessionwardError as error:
         return _refuse(str(error), code=1)
+    except (database.OperationalError, database.ProgrammingError) as error:  # whose texts quote no values
+        return _refuse(f"Django's database failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}", code=1)
     bar.end()
     print(f"Looked at {total} sessions; the index is complete.")
     return 0

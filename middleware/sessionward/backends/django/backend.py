@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,14 +17,14 @@ from typing import Any, ClassVar, Final
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import Error, close_old_connections, transaction
+from django.db import Error, connections, transaction
 from django.utils import timezone
 
-from sessionward.backends.django.patience import impatient, patient
+from sessionward.backends.django.patience import hurried, impatient, patient
 from sessionward.backends.django.store import Rows, is_key, store_of
 from sessionward.backends.django.users import Users, named_by
 from sessionward.credential import Carrier, Credential
-from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionEnded
+from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionEnded, UsageError
 from sessionward.session import Session, user_key
 from sessionward.settings import Duration, seconds
 
@@ -77,7 +78,7 @@ class DjangoBackend:
         self._index.watch()
         self._scan_limit = scan_limit
         self._listable = self._store.listable
-        self._deadline = seconds(deadline)
+        self._deadline = _checked(deadline)
         self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
         if not self._store.firm:
             self.ended = self._which_ended
@@ -98,7 +99,8 @@ class DjangoBackend:
         key = credential.reveal()
         if not is_key(key):
             return None
-        with _attended():
+        using = self._store.using
+        with _attended(), patient(using, self._deadline), hurried(using, self._deadline):
             if not self._store.firm and self._dead([credential.digest]):
                 return None
             data = self._store.read([key]).get(key)
@@ -134,15 +136,10 @@ class DjangoBackend:
             return [credential for credential in credentials if credential.digest in dead or self._is_refused(credential, unseen)]
 
     def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
-        """A session that we have not seen before, in a store that cannot be listed: noted now, unless its user is closed."""
+        """A session that we have not seen before, in a store that cannot be listed, of a user whose sessions were ended."""
         key = credential.reveal()
         user = named_by(self._store.read([key]).get(key, {})) if key in unseen else None
-        if user is None:
-            return False
-        if self._tables.is_closed(self._store.using, user):
-            return True
-        self._index.note(key, user)
-        return False
+        return user is not None and not self._index.admit(key, user)
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
@@ -158,50 +155,71 @@ class DjangoBackend:
         return {bytes.fromhex(digest) for digest in rows.values_list("digest", flat=True)}
 
     def _end(self, user_id: str, *, keep: str | None) -> int:
-        with _attended() as phase:
-            self._tables.ensure(self._store.using)
-            keys = self._candidates(user_id)
+        using = self._store.using
+        _refuse_inside(using)
+        with _attended() as phase, patient(using, self._deadline):
+            self._tables.ensure(using)
+            keys = self._looked_through(user_id)
             try:
                 others = self._transact(user_id, keys, keep, phase)
             except _NoLockYet:
-                self._tables.add_lock(self._store.using, user_id)
+                self._tables.add_lock(using, user_id)
                 others = self._transact(user_id, keys, keep, phase)
             self._store.tidy(others)
         return len(others)
 
     def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
         using = self._store.using
-        with patient(using, self._deadline):
-            with atomic(using=using, durable=True):
-                impatient(using, self._deadline)
-                if not self._tables.lock(using, user_id, closes=not self._listable):
-                    raise _NoLockYet
-                others = self._ended_now(user_id, keys, keep)
-                phase.append("the commit has been sent")
-            phase.clear()
+        with atomic(using=using, durable=True):
+            impatient(using, self._deadline)
+            if not self._tables.lock(using, user_id, closes=not self._listable):
+                raise _NoLockYet
+            others = self._ended_now(user_id, keys, keep)
+            phase.append("the commit has been sent")
         return others
 
-    def _candidates(self, user_id: str) -> set[str]:
-        """Keys among which all sessions of the user are. Hints: whose they are is read again."""
-        keys = self._index.keys_of(user_id) | self._store.hints(user_id)
+    def _looked_through(self, user_id: str) -> set[str]:
+        """The keys of the user that the index may not have: it takes a while, so it is done before anything is locked."""
         if not self._listable or self._index.is_complete():
-            return keys
-        return keys | self._store.scan(user_id, self._scan_limit)
+            return set()
+        with hurried(self._store.using, self._deadline):
+            return self._store.scan(user_id, self._scan_limit)
 
     def _ended_now(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
         """Lock, look again, and end: inside a transaction, in the same order for everybody."""
         using, users = self._store.using, Users()
-        sought = keys if keep is None else {*keys, keep}
+        sought = keys | self._index.keys_of(user_id) | self._store.hints(user_id)  # hints: whose they are is read again
+        if keep is not None:
+            sought.add(keep)
         found = self._store.read(sought, lock=True)
         dead = set() if self._store.firm else self._dead([_digest(key) for key in found])
         live = [key for key, data in found.items() if _digest(key) not in dead and users.signed_in_by(data) == user_id]
         if keep is not None and keep not in live:
             raise SessionEnded("the session that asked is no longer live")
+        if keep is not None and not self._listable:
+            self._index.write(keep, user_id)  # its user is closed now: what nobody has noted is refused
         others = [key for key in live if key != keep]
         if not self._store.firm:
             self._tables.record(using, [_digest(key) for key in others])
         self._store.end(others)
         return others
+
+
+def _checked(deadline: Duration) -> float:
+    try:
+        wait = seconds(deadline)
+    except TypeError as error:
+        raise ConfigurationError(f"deadline: {error}") from None
+    if not 0 < wait < math.inf:
+        raise ConfigurationError("deadline: more than 0 seconds are needed")
+    return wait
+
+
+def _refuse_inside(using: str) -> None:
+    """Rolled back by somebody else's transaction, what was ended would live again. (Not so in a TestCase, which is all rolled back.)"""
+    connection = connections[using]
+    if connection.in_atomic_block and not connection.atomic_blocks[-1]._from_testcase:
+        raise UsageError("sessions cannot be ended inside transaction.atomic(); call it by transaction.on_commit(...)")
 
 
 def _digest(key: str) -> bytes:
@@ -216,11 +234,18 @@ class _NoLockYet(Exception):
 def _attended() -> Generator[list[str]]:
     """Work outside Django's request signals: old connections are closed before and after, failures have our names."""
     phase: list[str] = []
-    close_old_connections()
+    _close_old()
     try:
         yield phase
     except Error as failure:
         kind = OutcomeUnknown if phase else BackendUnavailable
         raise kind(f"Django's database failed with {type(failure).__name__}") from None
     finally:
-        close_old_connections()
+        _close_old()
+
+
+def _close_old() -> None:
+    """As Django's ``close_old_connections()``, but for those inside somebody's transaction."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()

@@ -17,7 +17,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from sessionward.backends.django.store import Entries, Rows
-from sessionward.backends.django.tables import Entry, State, ensure, user_digest
+from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
 from sessionward.backends.django.users import named_by
 
 log = logging.getLogger("sessionward")
@@ -53,6 +53,25 @@ class Index:
             self._noted.clear()
         self._noted.add((key, user_id))
         self._remember([key])
+
+    def admit(self, key: str, user_id: str) -> bool:
+        """Write down a session that was there before anybody looked, unless its user's were ended; whether it may pass.
+
+        Under the lock of its user, so that whoever ends their sessions at this moment either finds it or has closed them.
+        """
+        using = self._store.using
+        add_lock(using, user_id)
+        with atomic(using=using):
+            lock(using, user_id, closes=False)
+            if is_closed(using, user_id):
+                return False
+            self.write(key, user_id)
+        self._remember([key])
+        return True
+
+    def write(self, key: str, user_id: str) -> None:
+        """Write down whose a session is: inside a transaction, so it is not remembered."""
+        write(self._store.using, [(key, user_id)])
 
     def _remember(self, keys: Collection[str]) -> None:
         if len(self._seen) >= REMEMBERED:

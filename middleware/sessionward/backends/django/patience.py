@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.db import Error, connections
+from django.db import Error, connections, transaction
+
+atomic: Any = transaction.atomic
 
 
 class _Words(NamedTuple):
@@ -24,14 +26,18 @@ class _Words(NamedTuple):
 
 
 _WORDS: Final = {
-    "mysql": _Words("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
+    "mysql": _Words(  # locks of rows, and of whole tables
+        "SELECT @@SESSION.innodb_lock_wait_timeout, @@SESSION.lock_wait_timeout",
+        "SET SESSION innodb_lock_wait_timeout = {}, SESSION lock_wait_timeout = {}",
+        1,
+    ),
     "sqlite": _Words("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 1000),
 }
 
 
 @contextmanager
 def patient(using: str, deadline: float) -> Generator[None]:
-    """Let a connection wait so many seconds for a lock, and leave it as it was. Around a transaction; see :func:`impatient`."""
+    """Let a connection wait so many seconds for a lock, and leave it as it was. Not PostgreSQL; see below."""
     connection = connections[using]
     words = _WORDS.get(connection.vendor)
     if words is None:
@@ -39,13 +45,25 @@ def patient(using: str, deadline: float) -> Generator[None]:
         return
     with connection.cursor() as cursor:
         cursor.execute(words.read)
-        before = cursor.fetchone()[0]
-        cursor.execute(words.write.format(max(1, math.ceil(deadline * words.second))))
+        before = cursor.fetchone()
+        ours = max(1, math.ceil(deadline * words.second))
+        cursor.execute(words.write.format(*[ours] * len(before)))
     try:
         yield
     finally:
         with suppress(Error), connection.cursor() as cursor:  # a connection that cannot hear this is dead
-            cursor.execute(words.write.format(before))
+            cursor.execute(words.write.format(*before))
+
+
+@contextmanager
+def hurried(using: str, deadline: float) -> Generator[None]:
+    """The same for PostgreSQL, around questions that change nothing: they too may meet a table that is locked."""
+    if connections[using].vendor != "postgresql" or connections[using].in_atomic_block:  # there the setting would outlast us
+        yield
+        return
+    with atomic(using=using):
+        impatient(using, deadline)
+        yield
 
 
 def impatient(using: str, deadline: float) -> None:

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from heapq import nsmallest
 from importlib import import_module
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.sessions.backends import cached_db, db, file, signed_cookies
+from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.db import DEFAULT_DB_ALIAS, router
+from django.db import DEFAULT_DB_ALIAS, Error, router
 from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from sessionward.backends.django.users import named_by
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"
-"""In front of the key of a session that was ended. No key that Django takes from a cookie has a colon in it."""
+"""In front of the key of a session that was ended, and of its data, which then sign nobody in under any key."""
 
 Data = Mapping[str, Any]
 
@@ -90,10 +92,13 @@ class Rows:
         return {key: self._decode(data) for key, data in rows.values_list("session_key", "session_data")}
 
     def end(self, keys: Sequence[str]) -> None:
-        """Rename: row and data stay, the cookie names nothing, and a forced update that comes late finds no row."""
+        """Rename: row and data stay, the cookie names nothing, and a forced update that comes late finds no row.
+
+        Django would take the new key as well, from whoever has read it in the database; the data behind it decode to nothing.
+        """
         names = [When(session_key=key, then=Value(REVOKED + secrets.token_hex(16))) for key in keys]
         if names:
-            self._rows().filter(session_key__in=keys).update(session_key=Case(*names))
+            self._rows().filter(session_key__in=keys).update(session_key=Case(*names), session_data=Concat(Value(REVOKED), "session_data"))
 
     def tidy(self, keys: Sequence[str]) -> None:
         """Take the copies out of the cache, where there is one. What was ended is on record already."""
@@ -145,8 +150,8 @@ class Entries:
         self._engine = engine
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:  # noqa: ARG002 - nothing here can be locked
-        found = ((key, self._load(key)) for key in keys)
-        return {key: data for key, data in found if data}
+        with _answering():
+            return {key: data for key in keys if (data := self._load(key))}
 
     def end(self, keys: Sequence[str]) -> None:
         """Nothing: it would be written back. The record of what was ended is the truth."""
@@ -160,23 +165,24 @@ class Entries:
         return _of_allauth(user_id)
 
     def scan(self, user_id: str, limit: int) -> set[str]:
-        listed: list[str] = []
-        for key in self._keys() or ():
-            listed.append(key)
-            if len(listed) > limit:
-                raise BackendUnavailable(_TOO_MANY.format(limit=limit))
+        with _answering():
+            listed = list(islice(self._keys() or (), limit + 1))
+        if len(listed) > limit:
+            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
         return {key for key, data in self.read(listed).items() if named_by(data) == user_id}
 
     def walk(self, after: str, batch: int) -> Walked:
         keys = self._keys()
         if keys is None:
             raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} cannot be listed")
-        chosen = nsmallest(batch, (key for key in keys if key > after))
+        with _answering():
+            chosen = nsmallest(batch, (key for key in keys if key > after))
         named = ((key, named_by(data)) for key, data in self.read(chosen).items())
         return Walked(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
 
     def count(self) -> int:
-        return sum(1 for _ in self._keys() or ())
+        with _answering():
+            return sum(1 for _ in self._keys() or ())
 
     @property
     def listable(self) -> bool:
@@ -197,9 +203,34 @@ class Entries:
         if not is_key(key):
             return None
         store: Any = self._engine(key)
+        if type(store).load is cache.SessionStore.load:  # it takes a cache that is down for one that is empty
+            return store._cache.get(store.cache_key)  # type: ignore[no-any-return]
         store.create = store.delete = _nothing  # loading what has expired would begin another session
         data: Data = store.load()
-        return data if store.session_key == key else None
+        if store.session_key == key:
+            return data
+        if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
+            raise BackendUnavailable("a session's file could not be read")  # the engine takes it for one that is missing
+        return None
+
+
+def _is_there(path: str) -> bool:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _answering() -> Generator[None]:
+    """What a cache or a file system fails with is ours to say: it is never an empty store."""
+    try:
+        yield
+    except (BackendUnavailable, Error):
+        raise
+    except Exception as failure:
+        raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} could not be read: {type(failure).__name__}") from None
 
 
 def _nothing(*_: object) -> None:

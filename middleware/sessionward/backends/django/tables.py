@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
-from sessionward.errors import BackendUnavailable
+from sessionward.errors import BackendUnavailable, UsageError
 
 
 class Ended(models.Model):
@@ -75,25 +75,33 @@ def user_digest(user_id: str) -> str:
 def ensure(using: str) -> None:
     """Create what is missing. Safe to repeat, and in several workers at once. Not inside a transaction of somebody's.
 
-    Raises :class:`BackendUnavailable` with the SQL if the tables are missing and may not be created.
+    Raises :class:`BackendUnavailable` with the SQL if the tables are missing and may not be created, :class:`UsageError` if
+    they are missing inside a transaction.
     """
     if using in _there:
         return
     missing = _missing(using)
-    for _ in range(3):  # another worker may be faster with one of them
-        if not missing:
-            break
-        try:
-            for model in missing:
-                with connections[using].schema_editor() as editor:
-                    editor.create_model(model)
-        except DatabaseError as error:
-            failure, missing = error, _missing(using)
-            if missing and not _another_was_faster(failure):
-                raise BackendUnavailable(_wish(using, missing, failure)) from None
-        else:
-            missing = []
+    if missing and connections[using].in_atomic_block:  # rolled back, they would be gone again, and we would not know
+        raise UsageError("the tables of sessionward cannot be created inside a transaction, and are not there yet")
+    for model in missing:
+        _create(using, model)
     _there.add(using)
+
+
+def _create(using: str, model: type[models.Model]) -> None:
+    for last in (False, False, True):
+        try:
+            with connections[using].schema_editor() as editor:
+                editor.create_model(model)
+            return
+        except DatabaseError as error:
+            missing = _missing(using)
+            if model not in missing:  # another worker was faster
+                return
+            if last:
+                why = type(error).__name__
+                wish = f"the tables of sessionward could not be created ({why}); create them: {_sql(using, missing)}"
+                raise BackendUnavailable(wish) from None
 
 
 def lock(using: str, user_id: str, *, closes: bool) -> bool:
@@ -128,13 +136,9 @@ def _missing(using: str) -> list[type[models.Model]]:
     return [model for model in TABLES if model._meta.db_table not in present]
 
 
-def _another_was_faster(error: Exception) -> bool:
-    return "exist" in str(error).lower() or "unique" in str(error).lower()
-
-
-def _wish(using: str, missing: Iterable[type[models.Model]], error: Exception) -> str:
+def _sql(using: str, missing: Iterable[type[models.Model]]) -> str:
     editor: Any = connections[using].schema_editor(collect_sql=True)
     with editor:
         for model in missing:
             editor.create_model(model)
-    return f"the tables of sessionward could not be created ({type(error).__name__}); create them: {' '.join(editor.collected_sql)}"
+    return " ".join(editor.collected_sql)

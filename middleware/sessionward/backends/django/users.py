@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
+from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 
 
@@ -36,12 +37,20 @@ class Users:
         if path not in settings.AUTHENTICATION_BACKENDS:
             return None
         if (path, named) not in self._found:
-            user_id = get_user_model()._meta.pk.to_python(named)
-            self._found[path, named] = load_backend(path).get_user(user_id)
+            self._found[path, named] = _user(path, named)
         user = self._found[path, named]
         if user is None:
             return None
         return named if _hash_holds(user, data.get(HASH_SESSION_KEY)) else None
+
+
+def _user(path: str, named: str) -> Any:
+    """What the authentication backend makes of the id; None also for one from before the primary key was of another kind."""
+    try:
+        user_id = get_user_model()._meta.pk.to_python(named)
+    except ValidationError:
+        return None
+    return load_backend(path).get_user(user_id)
 
 
 def named_by(data: Mapping[str, Any]) -> str | None:

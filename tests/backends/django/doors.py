@@ -1,0 +1,129 @@
+"""Both doors around Django: nothing is needed beyond its own settings, and ordinary requests are let through as they come."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc, no-untyped-call"
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.test import override_settings
+
+import sessionward
+from sessionward import ConfigurationError
+from tests.backends.django.faults import gone
+from tests.backends.django.world import (
+    backend,
+    environ,
+    person,
+    queries,
+    refused,
+    sign_in,
+    visit,
+    whom,
+)
+from tests.contract.doors import asgi_scope, ask_asgi, ask_wsgi
+
+
+def case_under_asgi_a_real_application_is_as_under_wsgi() -> None:
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+
+    async def ask(method: str, path: str, key: str) -> Any:
+        door = sessionward.ASGIMiddleware(get_asgi_application(), backend())
+        scope = {**asgi_scope(method, path, {"Cookie": f"sessionid={key}"}), "query_string": b"", "http_version": "1.1"}
+        return await ask_asgi(door, scope)
+
+    answer = asyncio.run(ask("DELETE", "/auth/sessions", own))
+    assert (answer.status, json.loads(answer.body)) == (200, {"count": 1})
+    assert not [field for field, _ in answer.headers if field.lower() == "set-cookie"]
+    assert asyncio.run(ask("DELETE", "/auth/sessions", other)).status == 401
+    assert [whom(key) for key in (own, other)] == [ann, "nobody"]
+    with gone():
+        assert asyncio.run(ask("DELETE", "/auth/sessions", own)).status == 503
+
+
+def case_wsgi_ordinary_requests_pass_as_they_came() -> None:
+    own, seen = sign_in(person("ann")), []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        seen.extend([environ, dict(environ), start_response])
+        return body
+
+    def start_response(*_: Any) -> Any: ...
+
+    body = [b"as it is"]
+    door = sessionward.WSGIMiddleware(application, backend())
+    came = environ("GET", "/me", own)
+    before = dict(came)
+    assert door(came, start_response) is body
+    assert seen[0] is came
+    assert seen[1] == before
+    assert seen[2] is start_response
+    assert queries(lambda: door(environ("GET", "/me", own), start_response)) == []
+
+
+def case_asgi_ordinary_requests_pass_as_they_came() -> None:
+    own, seen = sign_in(person("ann")), []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend([scope, dict(scope), receive, send])
+
+    async def receive() -> Any: ...
+
+    async def send(message: Any) -> None: ...
+
+    scope = asgi_scope("GET", "/me", {"Cookie": f"sessionid={own}"})
+    before = dict(scope)
+    asyncio.run(sessionward.ASGIMiddleware(application, backend())(scope, receive, send))
+    assert seen[0] is scope
+    assert seen[1] == before
+    assert seen[2] is receive
+    assert seen[3] is send
+
+
+def case_what_django_would_not_read_is_no_session() -> None:
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    for wrong in (own.upper(), f"{own}x", "revoked:" + own, "%20" + own):
+        assert visit("/auth/sessions", wrong, "DELETE").status == 401
+    assert visit("/auth/sessions", None, "DELETE").status == 401
+    assert visit("/auth/sessions", f"{own}; sessionid={other}", "DELETE").status == 400
+    assert whom(other) == ann
+
+
+def case_an_engine_that_keeps_nothing_on_the_server_is_refused() -> None:
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        assert "SignedCookies" in refused(backend, ConfigurationError)
+    with override_settings(SESSION_ENGINE="no.such.engine"):
+        assert "SESSION_ENGINE" in refused(backend, ConfigurationError)
+
+
+def case_before_django_is_set_up_it_is_refused() -> None:
+    program = """
+import os
+os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+from sessionward import ConfigurationError
+try:
+    from sessionward.backends.django import DjangoBackend
+    DjangoBackend()
+except ConfigurationError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert "get_wsgi_application" in ran.stdout, ran.stderr
+
+
+def case_the_cookie_of_the_project_is_the_one_that_counts() -> None:
+    own = sign_in(person("ann"))
+    with override_settings(SESSION_COOKIE_NAME="sid"):
+        assert visit("/auth/sessions", own, "DELETE").status == 200
+        door = sessionward.WSGIMiddleware(get_wsgi_application(), backend())
+        came = environ("DELETE", "/auth/sessions")
+        assert ask_wsgi(door, {**came, "HTTP_COOKIE": f"sessionid={own}"}).status == 401

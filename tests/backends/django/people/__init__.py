@@ -1,0 +1,1 @@
+"""An application with user models of its own."""

@@ -1,0 +1,89 @@
+"""On an engine that is firm, an ended session is a row with another key: nothing of it is lost, and nothing brings it back."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc, no-untyped-call"
+
+from __future__ import annotations
+
+from tests.backends.django.world import bare, cookie_of, delete, person, rows, session, sign_in, store, visit, whom
+
+
+def renamed() -> list[str]:
+    return [key for key in rows().values_list("session_key", flat=True) if key.startswith("revoked:")]
+
+
+def case_row_and_data_are_still_there_under_another_key() -> None:
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    visit("/cart/book", other)
+    row = rows().get(session_key=other)
+    delete(own)
+    (key,) = renamed()
+    left = rows().get(session_key=key)
+    assert (left.session_data, left.expire_date) == ("revoked:" + row.session_data, row.expire_date)
+    assert store()().decode(left.session_data.removeprefix("revoked:"))["cart"] == "book"
+    assert rows().count() == 2
+
+
+def case_the_new_key_is_refused_by_django_and_by_us() -> None:
+    ann = person("ann")
+    own = sign_in(ann)
+    sign_in(ann)
+    delete(own)
+    (key,) = renamed()
+    assert bare("/me", key).body == b"nobody"
+    assert whom(key) == "nobody"
+    assert delete(key) == (401, None)
+    assert "_auth_user_id" not in store()(key).load()
+
+
+def case_the_new_key_cannot_be_derived() -> None:
+    ann = person("ann")
+    own, others = sign_in(ann), [sign_in(ann) for _ in range(6)]
+    delete(own)
+    keys = renamed()
+    assert len(set(keys)) == 6
+    assert {len(key) for key in keys} == {40}
+    again = rows().get(session_key=keys[0])
+    rows().filter(session_key=keys[0]).update(session_key=others[0], session_data=again.session_data.removeprefix("revoked:"))
+    assert delete(own) == (200, 1)
+    assert len(set(renamed()) - set(keys)) == 1
+    assert not any(part in " ".join(keys) for key in others for part in (key, key[:8], key[-8:]))
+
+
+def case_a_write_in_flight_is_told_so_and_creates_nothing() -> None:
+    from tests.backends.django.views import meanwhile
+
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    meanwhile.append(lambda: delete(own))
+    assert visit("/slow-cart/book", other).status == 400
+    assert rows().count() == 2
+    assert bare("/me", other).body == b"nobody"
+    assert not meanwhile
+
+
+def case_a_session_in_the_middle_of_being_saved_by_hand_is_not_put_back() -> None:
+    from django.contrib.sessions.backends.base import UpdateError
+
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    held = store()(other)
+    held["cart"] = "book"
+    delete(own)
+    try:
+        held.save()
+    except UpdateError:
+        pass
+    else:
+        raise AssertionError("it was saved")
+    assert rows().count() == 2
+    assert session(own).user_id == ann
+
+
+def case_deleting_the_row_would_have_lost_the_data() -> None:
+    """The naive way, which the first claim must not accept."""
+    other = sign_in(person("ann"))
+    store()().delete(other)
+    assert rows().count() == 0
+    assert cookie_of(visit("/me", other)) in (None, "")

@@ -1,0 +1,80 @@
+"""The views of all sites: Django's own login, a cart, and a request that something happens to while it runs."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from django.contrib.auth import get_user_model, login, logout
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+meanwhile: list[Callable[[], object]] = []
+"""What happens while a slow request runs; each once."""
+
+
+def it_happens() -> None:
+    """In a thread of its own: the transaction of this request, if there is one, has nothing to do with it."""
+    with ThreadPoolExecutor(1) as pool:
+        while meanwhile:
+            pool.submit(meanwhile.pop()).result()
+        pool.submit(connections.close_all).result()
+
+
+def sign_in(request: HttpRequest, user: str) -> HttpResponse:
+    login(request, get_user_model().objects.get(pk=user))
+    return HttpResponse()
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse()
+
+
+def me(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{request.user.pk or 'nobody'} {request.session.get('cart', '')}".strip())
+
+
+def cart(request: HttpRequest, item: str) -> HttpResponse:
+    request.session["cart"] = item
+    return HttpResponse()
+
+
+def rotate(request: HttpRequest) -> HttpResponse:
+    request.session.cycle_key()
+    return HttpResponse()
+
+
+def slow_cart(request: HttpRequest, item: str) -> HttpResponse:
+    request.session.get("cart")
+    it_happens()
+    request.session["cart"] = item
+    return HttpResponse()
+
+
+def slow_me(request: HttpRequest) -> HttpResponse:
+    known = request.user.pk
+    it_happens()
+    return HttpResponse(f"{known} {request.session.get('cart', '')}")
+
+
+def broken(request: HttpRequest, user: str) -> HttpResponse:
+    login(request, get_user_model().objects.get(pk=user))
+    request.session.save()
+    raise RuntimeError("the view fails after it has saved the session")
+
+
+urlpatterns = [
+    path("login/<user>", sign_in),
+    path("logout", sign_out),
+    path("me", me),
+    path("cart/<item>", cart),
+    path("rotate", rotate),
+    path("slow-cart/<item>", slow_cart),
+    path("slow-me", slow_me),
+    path("broken/<user>", broken),
+]
