@@ -48,7 +48,7 @@ from tests.benchmarks.requests import (
 
 BY: Final = "django.contrib.auth.backends.ModelBackend"
 ENGINES: Final = {"postgresql": "django.db.backends.postgresql", "sqlite": "django.db.backends.sqlite3"}
-BATCH: Final = 1000
+BATCH: Final = 5000
 """As ``sessionward index`` has it."""
 CROWD: Final = (
     "INSERT INTO django_session (session_key, session_data, expire_date)"

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     indexed = commands.add_parser(
         "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
     )
-    indexed.add_argument("--batch", type=_size, default=1000, metavar="N", help="sessions that are looked at in one step (default: 1000)")
+    indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="sessions that are looked at in one step (default: 5000)")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
     if chosen.command == "index":

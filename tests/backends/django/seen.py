@@ -10,7 +10,7 @@ from unittest.mock import patch
 from sessionward import BackendUnavailable, Credential
 from sessionward.backends.django import index as module
 from sessionward.backends.django.tables import Entry, User, user_digest
-from tests.backends.django.world import at_once, backend, bare, delete, person, refused, session, sign_in, visit, whom
+from tests.backends.django.world import at_once, backend, bare, delete, person, refused, session, sign_in, store, visit, whom
 
 
 def case_a_login_through_the_door_is_noted() -> None:
@@ -43,6 +43,26 @@ def case_the_caller_itself_may_be_one_that_nobody_saw() -> None:
     ann = person("ann")
     own, other = sign_in(ann, through=bare), sign_in(ann)
     assert delete(own) == (200, 1)
+    assert [whom(key) for key in (own, other)] == [ann, "nobody"]
+
+
+def case_p2_one_that_is_refused_cannot_end_the_others() -> None:
+    """A copy that was forgotten in a drawer: refused everywhere, it must not sign out who is left."""
+    ann = person("ann")
+    unseen, own = sign_in(ann, through=bare), sign_in(ann)
+    assert delete(own) == (200, 0)
+    assert delete(unseen)[0] == 401
+    assert [whom(key) for key in (own, unseen)] == [ann, "nobody"]
+
+
+def case_p1_one_that_the_cache_misses_at_that_moment_ends_too() -> None:
+    ann = person("ann")
+    other, own = sign_in(ann), sign_in(ann)
+    entry = store()(other)
+    kept = entry._cache.get(entry.cache_key)
+    entry._cache.delete(entry.cache_key)
+    assert delete(own) == (200, 0)
+    entry._cache.set(entry.cache_key, kept, 3600)
     assert [whom(key) for key in (own, other)] == [ann, "nobody"]
 
 

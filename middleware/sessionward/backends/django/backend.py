@@ -30,6 +30,8 @@ from sessionward.settings import Duration, seconds
 
 atomic: Any = transaction.atomic
 
+STALE: Final = 50
+"""Entries of gone sessions that the index may hold of a user before they are taken out."""
 SCAN_LIMIT: Final = 100_000
 """Sessions that are looked through at most for those of one user, where the index does not hold all: some 2 s."""
 
@@ -100,13 +102,16 @@ class DjangoBackend:
         if not is_key(key):
             return None
         using = self._store.using
-        with _attended(), patient(using, self._deadline), hurried(using, self._deadline):
-            if not self._store.firm and self._dead([credential.digest]):
-                return None
-            data = self._store.read([key]).get(key)
-            user = None if data is None else Users().signed_in_by(data)
-        if user is None:
-            return None
+        with _attended(alone=True), patient(using, self._deadline):
+            if not self._store.firm:
+                self._tables.ensure(using)
+            with hurried(using, self._deadline):
+                if not self._store.firm and self._dead([credential.digest]):
+                    return None
+                data = self._store.read([key]).get(key)
+                user = None if data is None else Users().signed_in_by(data)
+                if user is None or self._is_shut_out(key, user):
+                    return None
         return Session(id=credential.digest.hex()[:32], user_id=user_key(user), credential=credential)
 
     def end_others(self, session: Session, /) -> int:
@@ -157,7 +162,7 @@ class DjangoBackend:
     def _end(self, user_id: str, *, keep: str | None) -> int:
         using = self._store.using
         _refuse_inside(using)
-        with _attended() as phase, patient(using, self._deadline):
+        with _attended(alone=True) as phase, patient(using, self._deadline):
             self._tables.ensure(using)
             keys = self._looked_through(user_id)
             try:
@@ -172,7 +177,7 @@ class DjangoBackend:
         using = self._store.using
         with atomic(using=using, durable=True):
             impatient(using, self._deadline)
-            if not self._tables.lock(using, user_id, closes=not self._listable):
+            if not self._tables.lock(using, user_id, closes=False):
                 raise _NoLockYet
             others = self._ended_now(user_id, keys, keep)
             phase.append("the commit has been sent")
@@ -188,21 +193,37 @@ class DjangoBackend:
     def _ended_now(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
         """Lock, look again, and end: inside a transaction, in the same order for everybody."""
         using, users = self._store.using, Users()
-        sought = keys | self._index.keys_of(user_id) | self._store.hints(user_id)  # hints: whose they are is read again
+        indexed = self._index.keys_of(user_id)
+        sought = keys | indexed | self._store.hints(user_id)  # hints: whose they are is read again
         if keep is not None:
             sought.add(keep)
         found = self._store.read(sought, lock=True)
         dead = set() if self._store.firm else self._dead([_digest(key) for key in found])
         live = [key for key, data in found.items() if _digest(key) not in dead and users.signed_in_by(data) == user_id]
-        if keep is not None and keep not in live:
+        if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
             raise SessionEnded("the session that asked is no longer live")
-        if keep is not None and not self._listable:
-            self._index.write(keep, user_id)  # its user is closed now: what nobody has noted is refused
         others = [key for key in live if key != keep]
+        if not self._listable:
+            self._close(user_id, keep)
+            # A cache may miss a moment what it has again afterwards, so everything that was ever seen of this user is ended.
+            missed = [key for key in indexed if key not in found and key != keep]
+            self._tables.record(using, [_digest(key) for key in missed])
         if not self._store.firm:
             self._tables.record(using, [_digest(key) for key in others])
         self._store.end(others)
+        if self._listable and len(indexed) - len(live) > STALE:
+            self._index.forget(self._store.absent(indexed.difference(live)))
         return others
+
+    def _is_shut_out(self, key: str, user_id: str) -> bool:
+        """Whether a session was never seen before its user's were ended, in a store that cannot be listed."""
+        return not self._listable and key in self._index.unseen([key]) and self._tables.is_closed(self._store.using, user_id)
+
+    def _close(self, user_id: str, keep: str | None) -> None:
+        """From now on, what nobody has noted of this user is refused."""
+        self._tables.lock(self._store.using, user_id, closes=True)
+        if keep is not None:
+            self._index.write(keep, user_id)
 
 
 def _checked(deadline: Duration) -> float:
@@ -231,21 +252,27 @@ class _NoLockYet(Exception):
 
 
 @contextmanager
-def _attended() -> Generator[list[str]]:
-    """Work outside Django's request signals: old connections are closed before and after, failures have our names."""
+def _attended(*, alone: bool = False) -> Generator[list[str]]:
+    """Work outside Django's request signals: connections are closed as Django does it, failures have our names.
+
+    ``alone``: no request of the application's is going on in this thread. Otherwise a connection that is open now may have
+    somebody's cursor open as well, and is left to Django.
+    """
     phase: list[str] = []
-    _close_old()
+    kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
+    if alone:
+        _close_old(kept)
     try:
         yield phase
     except Error as failure:
         kind = OutcomeUnknown if phase else BackendUnavailable
         raise kind(f"Django's database failed with {type(failure).__name__}") from None
     finally:
-        _close_old()
+        _close_old(kept)
 
 
-def _close_old() -> None:
+def _close_old(kept: Collection[Any]) -> None:
     """As Django's ``close_old_connections()``, but for those inside somebody's transaction."""
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if not connection.in_atomic_block and connection not in kept:
             connection.close_if_unusable_or_obsolete()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from sessionward.backends.django.store import Entries, Rows
 from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
 from sessionward.backends.django.users import named_by
+from sessionward.backends.django.words import ask, change_each
 
 log = logging.getLogger("sessionward")
 
@@ -37,6 +38,7 @@ class Index:
         self._store = store
         self._noted: set[tuple[str, str]] = set()
         self._seen: set[str] = set()
+        self._complete = False
 
     def watch(self) -> None:
         """Note each session that this process saves, where sessions are rows: ordinary requests cost nothing for it."""
@@ -79,8 +81,12 @@ class Index:
         self._seen.update(keys)
 
     def keys_of(self, user_id: str) -> set[str]:
-        rows = Entry.objects.using(self._store.using).filter(user=user_digest(user_id))
-        return set(rows.values_list("session_key", flat=True))
+        rows = ask(self._store.using, "SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_NAMES)
+        return {key for (key,) in rows}
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Take out what will never be a session again."""
+        Entry.objects.using(self._store.using).filter(session_key__in=keys).delete()
 
     def unseen(self, keys: Collection[str]) -> set[str]:
         """Those of these keys that are not in the index."""
@@ -92,8 +98,10 @@ class Index:
         return asked - found
 
     def is_complete(self) -> bool:
-        """Whether it has seen every session once: ``sessionward index`` has come to its end."""
-        return bool(State.objects.using(self._store.using).filter(name=COMPLETE).exists())
+        """Whether it has seen every session once: ``sessionward index`` has come to its end. Once true it stays so."""
+        if not self._complete:
+            self._complete = bool(State.objects.using(self._store.using).filter(name=COMPLETE).exists())
+        return self._complete
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
         user_id = named_by(instance.get_decoded())
@@ -109,11 +117,14 @@ class Index:
 
 def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
     """Put entries into the index; a key that is there gets its new user."""
-    rows = [Entry(session_key=key, user=user_digest(user_id)) for key, user_id in entries]
-    with_target = connections[using].features.supports_update_conflicts_with_target
-    Entry.objects.using(using).bulk_create(
-        rows, update_conflicts=True, update_fields=["user"], unique_fields=["session_key"] if with_target else None
-    )
+    again = "ON DUPLICATE KEY UPDATE {user} = VALUES({user})"
+    if connections[using].vendor != "mysql":
+        again = "ON CONFLICT ({key}) DO UPDATE SET {user} = excluded.{user}"
+    rows = ((key, user_digest(user_id)) for key, user_id in entries)
+    change_each(using, f"INSERT INTO {{table}} ({{key}}, {{user}}) VALUES (%s, %s) {again}", rows, **_NAMES)
+
+
+_NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "user"}
 
 
 def fill(store: Rows | Entries, *, batch: int, progress: Callable[[int], object]) -> int:

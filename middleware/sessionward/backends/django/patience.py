@@ -71,4 +71,7 @@ def impatient(using: str, deadline: float) -> None:
     if connections[using].vendor == "postgresql":
         with connections[using].cursor() as cursor:
             milliseconds = max(1, int(deadline * 1000))
-            cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}")
+            cursor.execute(  # whatever level the project has chosen for itself: who waits here wants to see what was committed
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                f" SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"
+            )

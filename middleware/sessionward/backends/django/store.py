@@ -20,12 +20,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.db import DEFAULT_DB_ALIAS, Error, router
-from django.db.models import Case, Q, Value, When
-from django.db.models.functions import Concat
+from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.db.models import Q
 from django.utils import timezone
 
 from sessionward.backends.django.users import named_by
+from sessionward.backends.django.words import ask, change, for_update, marks, moment
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"
@@ -82,23 +82,46 @@ class Rows:
         self.using: str = router.db_for_write(model)
         self._engine = engine
         self._decode = engine().decode
+        columns = {field.name: field.column for field in model._meta.fields}
+        self._names = {
+            "table": model._meta.db_table,
+            "key": columns["session_key"],
+            "data": columns["session_data"],
+            "expiry": columns["expire_date"],
+        }
         self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user"), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
         """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
-        rows = self._rows().filter(session_key__in=list(keys), expire_date__gt=timezone.now()).order_by("session_key")
-        if lock:
-            rows = rows.select_for_update()
-        return {key: self._decode(data) for key, data in rows.values_list("session_key", "session_data")}
+        sought = list(keys)
+        if not sought:
+            return {}
+        query = (
+            f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
+            f"{for_update(self.using) if lock else ''}"
+        )
+        rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
+        return {key: self._decode(data) for key, data in rows}
 
     def end(self, keys: Sequence[str]) -> None:
         """Rename: row and data stay, the cookie names nothing, and a forced update that comes late finds no row.
 
         Django would take the new key as well, from whoever has read it in the database; the data behind it decode to nothing.
         """
-        names = [When(session_key=key, then=Value(REVOKED + secrets.token_hex(16))) for key in keys]
-        if names:
-            self._rows().filter(session_key__in=keys).update(session_key=Case(*names), session_data=Concat(Value(REVOKED), "session_data"))
+        if not keys:
+            return
+        pairs = [value for key in keys for value in (key, REVOKED + secrets.token_hex(16))]
+        marked = "CONCAT(%s, {data})" if connections[self.using].vendor == "mysql" else "%s || {data}"
+        statement = (
+            f"UPDATE {{table}} SET {{key}} = CASE {{key}} {'WHEN %s THEN %s ' * len(keys)}END, {{data}} = {marked}"
+            f" WHERE {{key}} IN {marks(len(keys))}"
+        )
+        change(self.using, statement, [*pairs, REVOKED, *keys], **self._names)
+
+    def absent(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that have no row at all, not even one that has expired: no session will have them again."""
+        sought = set(keys)
+        return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
 
     def tidy(self, keys: Sequence[str]) -> None:
         """Take the copies out of the cache, where there is one. What was ended is on record already."""
@@ -155,6 +178,9 @@ class Entries:
 
     def end(self, keys: Sequence[str]) -> None:
         """Nothing: it would be written back. The record of what was ended is the truth."""
+
+    def absent(self, keys: Iterable[str]) -> set[str]:  # noqa: ARG002 - a store that writes back late may have any of them again
+        return set()
 
     def tidy(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
+from sessionward.backends.django.words import change
 from sessionward.errors import BackendUnavailable, UsageError
 
 
@@ -91,17 +92,18 @@ def ensure(using: str) -> None:
 def _create(using: str, model: type[models.Model]) -> None:
     for last in (False, False, True):
         try:
-            with connections[using].schema_editor() as editor:
-                editor.create_model(model)
+            with connections[using].cursor() as cursor:
+                for statement in _sql(using, model):
+                    cursor.execute(statement)
             return
         except DatabaseError as error:
             missing = _missing(using)
             if model not in missing:  # another worker was faster
                 return
             if last:
+                wish = " ".join(statement for wanted in missing for statement in _sql(using, wanted))
                 why = type(error).__name__
-                wish = f"the tables of sessionward could not be created ({why}); create them: {_sql(using, missing)}"
-                raise BackendUnavailable(wish) from None
+                raise BackendUnavailable(f"the tables of sessionward could not be created ({why}); create them: {wish}") from None
 
 
 def lock(using: str, user_id: str, *, closes: bool) -> bool:
@@ -110,8 +112,11 @@ def lock(using: str, user_id: str, *, closes: bool) -> bool:
     ``closes``: sessions of this user that nobody has noted are refused from now on. On SQLite, which has one lock for all,
     a write takes it before anything is read.
     """
-    changes = {"closed": True} if closes else {"user": user_digest(user_id)}
-    return bool(User.objects.using(using).filter(user=user_digest(user_id)).update(**changes))
+    values = "{closed} = %s" if closes else "{user} = {user}"
+    statement = f"UPDATE {{table}} SET {values} WHERE {{user}} = %s"
+    given = [True, user_digest(user_id)] if closes else [user_digest(user_id)]
+    names = {"table": User._meta.db_table, "user": "user", "closed": "closed"}
+    return change(using, statement, given, **names) > 0 or (closes and is_closed(using, user_id))
 
 
 def add_lock(using: str, user_id: str) -> None:
@@ -136,9 +141,9 @@ def _missing(using: str) -> list[type[models.Model]]:
     return [model for model in TABLES if model._meta.db_table not in present]
 
 
-def _sql(using: str, missing: Iterable[type[models.Model]]) -> str:
+def _sql(using: str, model: type[models.Model]) -> list[str]:
+    """What Django would execute. Not by its editor, which looks through all of an SQLite database when it is left."""
     editor: Any = connections[using].schema_editor(collect_sql=True)
-    with editor:
-        for model in missing:
-            editor.create_model(model)
-    return " ".join(editor.collected_sql)
+    editor.deferred_sql = []
+    editor.create_model(model)
+    return [*editor.collected_sql, *(str(statement) for statement in editor.deferred_sql)]

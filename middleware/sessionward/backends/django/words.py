@@ -1,0 +1,53 @@
+"""SQL that is written out, where compiling a query takes Django longer than the database takes to answer it."""
+
+# Django ships no types.
+# mypy: disable-error-code="import-untyped, misc"
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connections
+
+
+def ask(using: str, template: str, values: Sequence[Any], **names: str) -> list[tuple[Any, ...]]:
+    """All rows of a query. ``{name}`` in the template: a table or column, quoted as the database has it; ``%s``: a value."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_written(using, template, names), values)
+        return list(cursor.fetchall())
+
+
+def change(using: str, template: str, values: Sequence[Any], **names: str) -> int:
+    """How many rows a statement has found."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_written(using, template, names), values)
+        return int(cursor.rowcount)
+
+
+def change_each(using: str, template: str, values: Iterable[Sequence[Any]], **names: str) -> None:
+    """The same statement for each of many rows."""
+    with connections[using].cursor() as cursor:
+        cursor.executemany(_written(using, template, names), list(values))
+
+
+def marks(number: int) -> str:
+    """So many places for values, in brackets."""
+    return f"({', '.join(['%s'] * number)})"
+
+
+def moment(using: str, value: datetime) -> Any:
+    """A time as this database takes it."""
+    return connections[using].ops.adapt_datetimefield_value(value)
+
+
+def for_update(using: str) -> str:
+    """What locks the rows of a query, where rows can be locked."""
+    return " FOR UPDATE" if connections[using].features.has_select_for_update else ""
+
+
+def _written(using: str, template: str, names: dict[str, str]) -> str:
+    quote = connections[using].ops.quote_name
+    return template.format(**{name: quote(value) for name, value in names.items()})
