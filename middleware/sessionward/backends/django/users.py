@@ -23,10 +23,11 @@ from django.utils.crypto import constant_time_compare
 class Users:
     """Looks each user up once, for the time of one question."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "_hold")
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Any] = {}
+        self._hold: dict[tuple[str, str, object], bool] = {}
 
     def signed_in_by(self, data: Mapping[str, Any]) -> str | None:
         """The id, as text, of the user whom a session with these data signs in; None if it signs nobody in."""
@@ -41,7 +42,10 @@ class Users:
         user = self._found[path, named]
         if user is None:
             return None
-        return named if _hash_holds(user, data.get(HASH_SESSION_KEY)) else None
+        looked_at = path, named, data.get(HASH_SESSION_KEY)
+        if looked_at not in self._hold:
+            self._hold[looked_at] = _hash_holds(user, looked_at[2])
+        return named if self._hold[looked_at] else None
 
 
 def _user(path: str, named: str) -> Any:
