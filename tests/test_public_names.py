@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
 APPLICATION = {"of", "Ward", "AsyncWard"}
 BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SignsIn", "AsyncSignsIn", "Session", "Credential", "Carrier", "Device", "Ended"}
-COMPANIONS = {"Companions", "AsyncCompanions", "Standing", "Watches", "Identifier", "AsyncIdentifier", "Identity"}
+COMPANIONS = {"Companions", "AsyncCompanions", "Standing", "Watches", "Identifier", "AsyncIdentifier", "Identity", "Visitor"}
 ERRORS = {
     "SessionwardError": Exception,
     "ConfigurationError": sessionward.SessionwardError,

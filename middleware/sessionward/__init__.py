@@ -17,7 +17,7 @@ from sessionward.errors import (
     Unreadable,
     UsageError,
 )
-from sessionward.identity import AsyncIdentifier, Identifier, Identity
+from sessionward.identity import AsyncIdentifier, Identifier, Identity, Visitor
 from sessionward.session import Device, Ended, Session, Standing
 from sessionward.settings import Options, Settings
 from sessionward.ward import AsyncWard, Ward, of
@@ -54,6 +54,7 @@ __all__ = [
     "Standing",
     "Unreadable",
     "UsageError",
+    "Visitor",
     "WSGIMiddleware",
     "Ward",
     "Watches",

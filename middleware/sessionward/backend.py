@@ -123,6 +123,10 @@ class Companions(SignsIn, Protocol):
         """How this user stands, and the application's session with this link. Writes nothing."""
         ...
 
+    def spent(self, link: bytes, /) -> bool:
+        """Whether a companion of the application's session with this link has been ended. Writes nothing."""
+        ...
+
     def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
         """Start a companion for a login from before; None if the application's session may not have another one now.
 
@@ -139,6 +143,8 @@ class AsyncCompanions(AsyncSignsIn, Protocol):
     """The async colour of :class:`Companions`."""
 
     async def standing(self, user_id: str, link: bytes, /) -> Standing: ...
+
+    async def spent(self, link: bytes, /) -> bool: ...
 
     async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None: ...
 
@@ -162,7 +168,7 @@ class Watches(Backend, Protocol):
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "end_others", "login", "begin", "end", "end_all", "standing", "adopt", "touch", "ended", "saw")
+_OPERATIONS = ("find", "end_others", "login", "begin", "end", "end_all", "standing", "spent", "adopt", "touch", "ended", "saw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ class Abilities:
 
     @property
     def keeps_companions(self) -> bool:
-        return {"login", "end", "standing", "adopt", "touch"} <= self.operations
+        return {"login", "end", "standing", "spent", "adopt", "touch"} <= self.operations
 
     @classmethod
     def of(cls, backend: object) -> Abilities:

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from sessionward.credential import Credential, new_token
 from sessionward.errors import StaleLogin, Unreadable
 from sessionward.given import Given, after, given, gives_login, without_logins
-from sessionward.identity import Identify, Identity, Traits, link_of
+from sessionward.identity import Identify, Identity, Traits, Visitor, link_of
 from sessionward.logins import Login, Names, read_logins, taken
 from sessionward.response import Headers, is_public, sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.session import Adopt, End, Find, FindStanding, Session, Standing, Touch
+from sessionward.session import Adopt, End, Find, FindSpent, FindStanding, Session, Standing, Touch
 from sessionward.session import Login as SignIn
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
@@ -44,7 +45,8 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     """
     names = _names(visit.policy)
     found = read_logins(visit.request.header, names)
-    named, kept, out = yield from _judged(_traits(visit.policy), found.logins)
+    judged = yield from _judged(_traits(visit.policy), found.logins)
+    named, kept, out = judged.named, [*judged.anonymous], [*judged.unreadable]
     visit.companion = companion
     passing: Sequence[_Named] = []
     if companion is not None:
@@ -56,29 +58,48 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     elif len({identity.user_id for _, identity in named}) == 1 and not found.doubled():
         # (Of several, nobody could say whose this browser is: a sibling domain can plant a second cookie.)
         passing = yield from _without_companion(visit, named)
+    for login, visitor in judged.visitors:
+        # An id that was somebody's until that was ended: a request that is under way may write its owner back at any moment.
+        if (yield from FindSpent(visitor.link)) or (companion is not None and login.name in {pair[0].name for pair in passing}):
+            out.append(login)
+        else:
+            kept.append(login)
     visit.identity = passing[0][1] if passing else None
     visit.kept = [*kept, *(login for login, _ in passing)]
     visit.taken = taken(found, [*out, *(pair[0] for pair in named if pair not in passing)])
 
 
-def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[tuple[list[_Named], list[Login], list[Login]]]:
-    """The credentials that name a user, those that name nobody, and those that cannot be read."""
-    named: list[_Named] = []
-    anonymous: list[Login] = []
-    unreadable: list[Login] = []
+@dataclass(slots=True)
+class _Judged:
+    """Credentials: those that name a user, the most decisive first; that name nobody, with and without an id; and unreadable ones."""
+
+    named: list[_Named]
+    visitors: list[tuple[Login, Visitor]]
+    anonymous: list[Login]
+    unreadable: list[Login]
+
+
+def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
+    judged = _Judged([], [], [], [])
     for login in logins:
         try:
             identity = yield from Identify(traits, login.name, login.value)
         except Unreadable:
-            unreadable.append(login)
+            if not login.odd:
+                judged.unreadable.append(login)
+            continue
+        if login.odd:  # of a spelling that only some would read: never proved
+            if identity is not None:
+                judged.unreadable.append(login)
+        elif identity is None:
+            judged.anonymous.append(login)
+        elif isinstance(identity, Visitor):
+            judged.visitors.append((login, identity))
         else:
-            if identity is None:
-                anonymous.append(login)
-            else:
-                named.append((login, identity))
+            judged.named.append((login, identity))
     order = [*traits.cookies, *(carrier.name for carrier in traits.headers)]
-    named.sort(key=lambda pair: order.index(pair[0].name.encode()))
-    return named, anonymous, unreadable
+    judged.named.sort(key=lambda pair: order.index(pair[0].name.encode()))
+    return judged
 
 
 def _goes_with(identity: Identity, companion: Session) -> bool:
@@ -133,14 +154,16 @@ def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
     A backend or a store that is silent costs the cookies, never the answer: the work has been done.
     """
     policy = visit.policy
-    cookies = given(head, _names(policy), visit.clock)
+    cookies = _about_ours(policy, given(head, _names(policy), visit.clock))
     try:
-        named, _, unreadable = yield from _judged(_traits(policy), after(visit.kept, cookies))
-        for login in unreadable:
+        judged = yield from _judged(_traits(policy), after(visit.kept, cookies))
+        named = judged.named
+        for login in judged.unreadable:
             if login.name in {cookie.name for cookie in cookies}:  # no client's forgery: it comes from the application itself
                 visit.warning = _UNREADABLE.format(identifier=type(_traits(policy).identifier).__name__, name=login.name)
         if not named:
-            yield from _signed_out(visit)
+            if cookies or judged.visitors or judged.anonymous or not (yield from _has_moved(visit)):
+                yield from _signed_out(visit)
         elif visit.session is not None and visit.session.user_id == named[0][1].user_id:
             yield from _gone_on(visit, head, named, cookies)
         elif visit.identity is not None and visit.identity.user_id == named[0][1].user_id and not _is_anew(visit, named[0], cookies):
@@ -154,12 +177,38 @@ def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
     return head if visit.cookie is None else with_set_cookie(head, visit.cookie)
 
 
+def _has_moved(visit: Visit) -> Flow[bool]:
+    """Whether the browser has another session by now: an answer that comes late finds its own gone, and must not sign anyone out."""
+    if visit.session is None or visit.credential is None or visit.identity is None:
+        return False
+    fresh = yield from Find(visit.credential)
+    return fresh is None or fresh.link != visit.identity.link
+
+
+def _about_ours(policy: Policy, cookies: Sequence[Given]) -> Sequence[Given]:
+    """Without deletions of namesakes on another domain, as applications send them that have moved."""
+    return [cookie for cookie in cookies if cookie.value is not None or cookie.domain is None or policy.settings.cookie_domain]
+
+
 def _signed_out(visit: Visit) -> Flow[None]:
     """The application has signed the user out, or there never was one: an answer that deletes the login ends the companion."""
-    if visit.session is not None and visit.identity is not None:
-        session, visit.session, visit.companion = visit.session, None, None
+    identity, session = visit.identity, visit.session
+    if identity is None:
+        return
+    if session is not None:
+        visit.session = visit.companion = None
         visit.cookie = visit.policy.clearing_cookie()
-        with suppress(Exception):  # it has been logged; the application's answer deletes the login, and that must go out
+    with suppress(Exception):  # it has been logged; the application's answer deletes the login, and that must go out
+        if session is None and visit.adopting is not None:  # so that what was copied of it is ended, too
+            new = _new_credential()
+            session = yield from Adopt(
+                user_id=identity.user_id,
+                credential=new,
+                link=visit.adopting,
+                expires_in=_life(visit.policy, identity),
+                device=visit.device(),
+            )
+        if session is not None:
             yield from End(session)
 
 
@@ -173,8 +222,11 @@ def _gone_on(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
     sets = visit.cookie is not None or bool(cookies) or sets_cookie(head, visit.policy.cookie_name)
     if not (sets or moved or _grows_old(visit)):
         return
-    if (yield from Find(credential)) is None:
+    fresh = yield from Find(credential)
+    if fresh is None:
         raise StaleLogin("the session ended while its request was being answered")
+    if link is not None and fresh.link not in (session.link, link):
+        raise StaleLogin("another answer has given this browser a new session meanwhile")
     if moved or _grows_old(visit):
         lifetime = _lifetime(visit.policy, named)
         if (yield from Touch(session=session, link=link if moved else None, expires_in=lifetime)) and visit.cookie is None:

@@ -101,7 +101,7 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
     if policy.abilities.carriers:
         return (yield from _watched(visit))
     session = None
-    reading, source = read_own(visit.request.header, policy.cookie_name, policy.cookie_signature)
+    reading, source = _read(visit)
     if isinstance(reading, Credential):
         try:
             session = yield from Find(reading)
@@ -273,7 +273,10 @@ def _read(visit: Visit) -> tuple[Credential | Reading, Source]:
     policy, header = visit.policy, visit.request.header
     if policy.abilities.carriers:
         return read_carriers(header, policy.abilities.carriers)
-    return read_own(header, policy.cookie_name, policy.cookie_signature)
+    own = read_own(header, policy.cookie_name, policy.cookie_signature)
+    if own[0] is Reading.FOREIGN and policy.traits is not None:  # the application's own; a companion travels in its cookie
+        return read_own(lambda name: None if name == b"x-session-token" else header(name), policy.cookie_name, policy.cookie_signature)
+    return own
 
 
 def _methods(methods: object) -> Sequence[str]:

@@ -42,6 +42,13 @@ class Identity:
         object.__setattr__(self, "user_id", user_key(self.user_id))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """A session of the application's that names nobody, but has an id that stays: it may have been somebody's before."""
+
+    link: bytes = field(repr=False)
+
+
 def link_of(session_id: str | bytes) -> bytes:
     """The SHA-256 of the id of an application's session, 32 bytes: what may be kept of it."""
     return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
@@ -64,8 +71,11 @@ class Identifier(Protocol):
     @property
     def cookies(self) -> Sequence[str]: ...
 
-    def identify(self, name: str, value: str, /) -> Identity | None:
+    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:
         """Whom this credential signs in; None if it can be read and names nobody (an anonymous session).
+
+        A :class:`Visitor` in place of None where sessions keep their id when somebody signs in: an id whose session was
+        ended must not be signed in again by a request that was under way, so it is taken out even where it names nobody.
 
         ``name``: as it stands in ``cookies``, or the lower-case name of the header. ``value``: as it stands in the
         request, one character for each byte, nothing decoded. Raises :class:`~sessionward.errors.Unreadable` for what is
@@ -81,7 +91,7 @@ class AsyncIdentifier(Protocol):
     @property
     def cookies(self) -> Sequence[str]: ...
 
-    async def identify(self, name: str, value: str, /) -> Identity | None: ...
+    async def identify(self, name: str, value: str, /) -> Identity | Visitor | None: ...
 
 
 AnyIdentifier: TypeAlias = Identifier | AsyncIdentifier
@@ -145,7 +155,7 @@ def _texts(value: object) -> Sequence[str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Identify(Step[Identity | None]):
+class Identify(Step[Identity | Visitor | None]):
     """Asked of the identifier, whatever the backend."""
 
     traits: Traits

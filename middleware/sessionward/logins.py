@@ -66,11 +66,15 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header."""
+    """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header.
+
+    ``odd``: a word of a header behind another scheme, or behind another blank: some frameworks would read it.
+    """
 
     name: str
     value: str = field(repr=False)
     places: tuple[int, ...] = ()
+    odd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +172,20 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login],
 def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> set[str]:
     hidden: set[str] = set()
     for carrier in names.headers:
-        values = set(schemed(header(carrier.name), carrier.scheme))
+        name, field = carrier.name.decode(), header(carrier.name)
+        values = set(schemed(field, carrier.scheme))
         if len(values) > 1:
-            hidden.add(carrier.name.decode())
-        else:
-            logins.extend(Login(carrier.name.decode(), value.decode("latin-1")) for value in values)
+            hidden.add(name)
+        elif values and (not carrier.scheme or not _ODD_BYTES.search(min(values))):
+            logins.extend(Login(name, value.decode("latin-1")) for value in values)
+        elif field and carrier.scheme:
+            words = _ODD_BYTES.split(field)
+            logins.extend(Login(name, word.decode("latin-1"), odd=True) for word in dict.fromkeys(words[-MAX_LOGINS // 2 :]) if word)
     return hidden
+
+
+_ODD_BYTES: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
+"""Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
 
 
 def taken(found: Found, out: Iterable[Login]) -> Taken | None:

@@ -178,6 +178,15 @@ class FindStanding(Step[Standing]):
         return backend.standing(self.user_id, self.link)
 
 
+@dataclass(frozen=True, slots=True)
+class FindSpent(Step[bool]):
+    link: bytes = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.spent(self.link)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopt(Step[Session | None]):
     user_id: str

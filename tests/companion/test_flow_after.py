@@ -200,7 +200,8 @@ def test_no_answer_makes_two_companions_or_sets_our_cookie_twice() -> None:
     for case in seen():
         assert len(case.ours) <= 1, case
         assert case.ending.kinds.count("Adopt") + case.ending.kinds.count("Login") <= 1, case
-        assert len({"Adopt", "Login", "Touch", "End"} & set(case.ending.kinds)) <= 1, case
+        changes = {"Adopt", "Login", "Touch", "End"} & set(case.ending.kinds)
+        assert len(changes) <= 1 or (changes == {"Adopt", "End"} and not case.ours), case
 
 
 def test_what_the_application_says_of_our_cookie_never_goes_out() -> None:
@@ -213,7 +214,7 @@ def test_only_an_adoptable_user_is_adopted_and_on_no_public_answer() -> None:
         for step in case.ending.asked:
             if isinstance(step, Adopt):
                 assert case.state.startswith("adopting"), case
-                assert not case.public, case
+                assert not case.public or not case.ours, case
                 assert (step.user_id, step.link, step.expires_in) == ("ann", LINK, 1000.0), case
 
 
@@ -255,8 +256,9 @@ def test_a_companion_is_ended_exactly_when_no_login_is_left_of_a_browser_that_ha
             assert ("End" in case.ending.kinds) == gone, case
             assert bool(case.ours and b"Max-Age=0" in case.ours[0]) == gone, case
             assert case.ending.visit.session is not case.before.session or not gone, case
-        elif "End" in case.ending.kinds:
-            raise AssertionError(case)
+        elif "End" in case.ending.kinds:  # a login that never had one: what was copied of it ends with it
+            assert case.state.startswith("adopting"), case
+            assert "Adopt" in case.ending.kinds, case
 
 
 def test_a_sign_in_is_decided_with_all_that_is_known_of_it() -> None:

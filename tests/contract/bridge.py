@@ -118,6 +118,10 @@ class Bridged:
         standing: Standing = self._loop.run(self._backend.standing(user_id, link))
         return standing
 
+    def spent(self, link: bytes, /) -> bool:
+        spent: bool = self._loop.run(self._backend.spent(link))
+        return spent
+
     def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
         asked = self._backend.adopt(user_id, digest, link=link, expires_in=expires_in, device=device)
         session: Session | None = self._loop.run(asked)

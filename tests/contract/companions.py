@@ -9,6 +9,7 @@ import pytest
 
 from sessionward import Device, Session, StaleLogin, Standing
 from sessionward.credential import Credential, new_token
+from sessionward.identity import link_of
 from sessionward.session import ADOPTION_PAUSE, ADOPTIONS
 from tests.contract.bridge import together
 from tests.contract.world import Client, SignsInWorld
@@ -39,6 +40,18 @@ class CompanionsContract:
         assert standing.raised_at is not None
         assert own.session.issued_at is not None
         assert 0 <= (standing.raised_at - own.session.issued_at).total_seconds() < 60
+
+    def test_p6_a_link_is_spent_once_a_companion_of_it_has_ended_in_whatever_way(self, world: SignsInWorld) -> None:
+        client = adopted(world)
+        assert not world.sessions.spent(LINK)
+        world.sessions.end(client.session)
+        assert world.sessions.spent(LINK)
+        assert not world.sessions.spent(link_of("another"))
+
+    def test_p6_a_link_is_spent_by_the_end_of_all_as_well(self, world: SignsInWorld) -> None:
+        adopted(world)
+        world.sessions.end_all("ann")
+        assert world.sessions.spent(LINK)
 
     # --- adopting
 

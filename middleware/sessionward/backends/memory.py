@@ -44,6 +44,7 @@ class MemoryBackend:
         self._by_digest: dict[bytes, _Row] = {}
         self._by_user: dict[str, dict[str, _Row]] = {}
         self._users: dict[str, _User] = {}
+        self._spent: set[bytes] = set()
 
     def find(self, credential: Credential, /) -> Session | None:
         with self._lock:
@@ -109,6 +110,10 @@ class MemoryBackend:
     def standing(self, user_id: str, link: bytes, /) -> Standing:
         with self._lock:
             return self._standing(user_id, link)
+
+    def spent(self, link: bytes, /) -> bool:
+        with self._lock:
+            return link in self._spent
 
     def adopt(
         self,
@@ -183,6 +188,7 @@ class MemoryBackend:
         now = self._clock()
         rows = [row for row in self._by_user.get(user_id, {}).values() if row is not keep]
         for row in rows:
+            self._close(row)
             self._forget(row)
         user = self._users.setdefault(user_id, _User())
         user.epoch += 1
@@ -196,6 +202,7 @@ class MemoryBackend:
         """What ends a companion closes its user: whatever was copied from before stays outside from now on."""
         if row.session.link is not None:
             self._users.setdefault(row.session.user_id, _User()).closed = True
+            self._spent.add(row.session.link)
 
     def _forget(self, row: _Row) -> None:
         del self._by_digest[row.digest]

@@ -10,7 +10,7 @@ from itsdangerous import BadData
 
 from sessionward.credential import Carrier
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
-from sessionward.identity import Identity
+from sessionward.identity import Identity, Visitor
 from sessionward.settings import Duration, seconds
 
 __all__ = ["Function"]
@@ -59,21 +59,21 @@ class Function:
     def __repr__(self) -> str:
         return f"Function({getattr(self._read, '__qualname__', type(self._read).__name__)}, cookies={list(self.cookies)})"
 
-    def _ask(self, name: str, value: str, /) -> Identity | None:
+    def _ask(self, name: str, value: str, /) -> Identity | Visitor | None:
         try:
             return _identity(self._read(name, value))
         except BadData:  # its text quotes the signature
             raise Unreadable(f"{name} is not as the application signs it") from None
 
-    async def _wait(self, name: str, value: str, /) -> Identity | None:
+    async def _wait(self, name: str, value: str, /) -> Identity | Visitor | None:
         try:
             return _identity(await self._read(name, value))
         except BadData:
             raise Unreadable(f"{name} is not as the application signs it") from None
 
 
-def _identity(answer: Any) -> Identity | None:
-    if answer is None or isinstance(answer, Identity):
+def _identity(answer: Any) -> Identity | Visitor | None:
+    if answer is None or isinstance(answer, (Identity, Visitor)):
         return answer
     if inspect.isawaitable(answer):  # which would be true for everybody
         if inspect.iscoroutine(answer):

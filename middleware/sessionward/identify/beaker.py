@@ -11,7 +11,7 @@ from uuid import uuid4
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, Unreadable
-from sessionward.identity import Identity, link_of
+from sessionward.identity import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -61,7 +61,7 @@ class Beaker:
         object.__setattr__(self, "options", dict(self.options))
         object.__setattr__(self, "cookies", (self.options.get("key") or "beaker.session.id",))
 
-    def identify(self, name: str, value: str, /) -> Identity | None:  # noqa: ARG002 - there is one cookie
+    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
         session_id = self._session_id(value)
         try:
@@ -75,7 +75,8 @@ class Beaker:
             raise Unreadable("a session id that the store does not know")
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
-        return None if user is None or user == "" else Identity(user_id=user, link=link_of(session_id))
+        link = link_of(session_id)
+        return Visitor(link=link) if user is None or user == "" else Identity(user_id=user, link=link)
 
     def _load(self, session_id: str) -> Any:
         request: dict[str, Any] = {}

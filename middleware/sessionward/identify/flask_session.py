@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
 from sessionward.identify.remember import RememberToken
-from sessionward.identity import Identity, link_of
+from sessionward.identity import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
@@ -122,13 +122,14 @@ class FlaskSession:
                 return ["secret_key: Flask-Login signs with latin-1 text or bytes; if it is not used, set remember_cookie=None"]
         return []
 
-    def identify(self, name: str, value: str, /) -> Identity | None:
+    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
-        return None if user is None else Identity(user_id=user, link=link_of(session_id))
+        link = link_of(session_id)
+        return Visitor(link=link) if user is None else Identity(user_id=user, link=link)
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:

@@ -14,7 +14,7 @@ from litestar.serialization import decode_json
 
 from sessionward.errors import Unreadable
 from sessionward.identify import Function
-from sessionward.identity import Identity, link_of
+from sessionward.identity import Identity, Visitor, link_of
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
@@ -27,7 +27,7 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
     Litestar takes any id that a client chooses, so one that its store does not know is unreadable and does not get through.
     """
 
-    async def read(name: str, value: str) -> Identity | None:  # noqa: ARG001 - there is one cookie
+    async def read(name: str, value: str) -> Identity | Visitor | None:  # noqa: ARG001 - there is one cookie
         if value == "null":  # what signing out leaves in the browser
             return None
         if not _ID.fullmatch(value):
@@ -36,7 +36,8 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
         if data is None:
             raise Unreadable("an id that the store does not know")
         found: Any = decode_json(data).get(user)
-        return None if found is None else Identity(user_id=found, link=link_of(value))
+        link = link_of(value)
+        return Visitor(link=link) if found is None else Identity(user_id=found, link=link)
 
     return Function(read, cookies=[config.key], stateful=True, lifetime=float(config.max_age))
 

@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import ConfigurationError, Unreadable
 from sessionward.identify.recent import Recent
-from sessionward.identity import Identity, link_of
+from sessionward.identity import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9+/=_.-]+")
@@ -132,7 +132,7 @@ class Starsessions:
         object.__setattr__(self, "_lifetime", int(lifetime))
         object.__setattr__(self, "lifetime", lifetime or 31 * 86_400.0)  # 0 is a cookie that lasts as long as the browser
 
-    async def identify(self, name: str, value: str, /) -> Identity | None:  # noqa: ARG002 - there is one cookie
+    async def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
         if _FORM.fullmatch(value) is None:
             raise Unreadable("a session id of no known form")
@@ -144,7 +144,8 @@ class Starsessions:
         except ValueError:
             raise Unreadable("a session that is not stored as the serializer writes it") from None
         user = _user_of(session, self.user)
-        return None if user is None else Identity(user_id=user, link=link_of(value))
+        link = link_of(value)
+        return Visitor(link=link) if user is None else Identity(user_id=user, link=link)
 
 
 def _user_of(session: Any, user: UserOf) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -38,7 +39,6 @@ class Index:
         self._store = store
         self._noted: set[tuple[str, str]] = set()
         self._seen: set[str] = set()
-        self._complete = False
 
     def watch(self) -> None:
         """Note each session that this process saves, where sessions are rows: ordinary requests cost nothing for it."""
@@ -98,10 +98,8 @@ class Index:
         return asked - found
 
     def is_complete(self) -> bool:
-        """Whether it has seen every session once: ``sessionward index`` has come to its end. Once true it stays so."""
-        if not self._complete:
-            self._complete = bool(State.objects.using(self._store.using).filter(name=COMPLETE).exists())
-        return self._complete
+        """Whether it has seen every session once: ``sessionward index`` has come to its end, and no note has failed since."""
+        return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
         user_id = named_by(instance.get_decoded())
@@ -112,7 +110,9 @@ class Index:
         try:
             self.note(key, user_id)
         except Exception as failure:  # the application's answer does not depend on it
-            log.error("a session could not be noted in the index: %s", type(failure).__name__)
+            log.error("a session could not be noted, so the index is not complete any more: %s", type(failure).__name__)
+            with suppress(Exception):
+                State.objects.using(self._store.using).filter(name=COMPLETE).delete()
 
 
 def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
@@ -124,6 +124,7 @@ def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
     change_each(using, f"INSERT INTO {{table}} ({{key}}, {{user}}) VALUES (%s, %s) {again}", rows, **_NAMES)
 
 
+_STATE: Final = {"table": State._meta.db_table, "name": "name"}
 _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "user"}
 
 

@@ -121,6 +121,9 @@ class AsyncSQLBackend:
     async def standing(self, user_id: str, link: bytes, /) -> Standing:
         return await self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
 
+    async def spent(self, link: bytes, /) -> bool:
+        return await self._pool.ask(lambda wire: companions.spent(wire, link), self._deadline, writes=False)
+
     async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, link=link, expires_in=expires_in, device=device)
         return await self._pool.ask(question, self._deadline, writes=True)

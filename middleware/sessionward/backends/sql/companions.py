@@ -26,6 +26,11 @@ def standing(wire: Wire, user_id: str, link: bytes) -> Standing:
     )
 
 
+def spent(wire: Wire, link: bytes) -> bool:
+    """Whether a companion of the application's session with this link has been ended."""
+    return wire.row("spent", link=link) is not None
+
+
 def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: float, device: Device) -> Session | None:
     """Start a companion for a login from before, under the user's lock."""
 

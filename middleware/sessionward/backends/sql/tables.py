@@ -65,6 +65,13 @@ live: Final = Index(
     sqlite_where=sessions.c.ended_at.is_(None),
 )
 
+linked: Final = Index(
+    "sessionward_sessions_link",
+    sessions.c.link,
+    postgresql_where=sessions.c.link.is_not(None),
+    sqlite_where=sessions.c.link.is_not(None),
+)
+
 
 def create(engine: Engine) -> None:
     """Create what is missing. Another process may be doing the same: what it was faster with is there then."""
