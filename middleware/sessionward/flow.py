@@ -23,7 +23,7 @@ from typing import Final, cast
 from sessionward.companion import admit, concerns, see_off
 from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
-from sessionward.given import gives_login
+from sessionward.given import gives_login, without_logins
 from sessionward.identity import link_of
 from sessionward.logins import read_logins, taken
 from sessionward.origin import may_call
@@ -163,6 +163,7 @@ def _take_all(visit: Visit) -> None:
     if visit.policy.logins is not None:
         found = read_logins(visit.request.header, visit.policy.logins)
         visit.taken = taken(found, found.logins)
+        visit.skipped = True
 
 
 _AS_IT_CAME: Final = Admission.AS_IT_CAME
@@ -174,6 +175,8 @@ def seal(visit: Visit, head: Headers) -> Flow[Headers]:
     Asks a second time only where a cookie of ours is about to be set: an answer on its way while the session ended
     must not bring it back to the browser. A backend that is silent then costs the cookie, never the answer.
     """
+    if visit.skipped and visit.policy.logins is not None:
+        return without_logins(head, visit.policy.logins, visit.clock)  # an empty session would stand in front of the login
     if visit.policy.traits is not None:
         return (yield from see_off(visit, head))
     if visit.policy.logins is not None:

@@ -37,6 +37,7 @@ class Policy:
         "lifetime",
         "logins",
         "public",
+        "samesite",
         "settings",
         "skip",
         "spellings",
@@ -83,7 +84,9 @@ class Policy:
         self.cookie_name = settings.cookie_name.encode("ascii")
         self.cookie_signature = Signature(settings.secrets, "cookie", settings.audience)
         self.ticket_signature = Signature(settings.secrets, "ticket", settings.audience)
-        self.cookie_attributes = _attributes(settings, settings.samesite)
+        told = None if traits is None or "samesite" in options else traits.samesite
+        self.samesite = settings.samesite if told is None else told
+        self.cookie_attributes = _attributes(settings, self.samesite)
         self.trusted = frozenset(origin.encode() for origin in settings.trusted_origins)
         self.public = None if settings.public_origin is None else settings.public_origin.encode()
         self.spellings = spellings(settings.path)
@@ -104,13 +107,15 @@ class Policy:
     def _beside(self, given: Sequence[Given]) -> bytes:
         """The attributes of the application's login cookies: where they differ, those that reach farthest."""
         samesites = {cookie.samesite for cookie in given if cookie.value is not None}
-        farthest = next((samesite for samesite in ("none", None, "lax", "strict") if samesite in samesites), self.settings.samesite)
+        farthest = next((samesite for samesite in ("none", None, "lax", "strict") if samesite in samesites), self.samesite)
         return _attributes(self.settings, farthest, partitioned=any(cookie.partitioned for cookie in given))
 
 
 def _attributes(settings: Settings, samesite: str | None, *, partitioned: bool = False) -> bytes:
     secure = "" if settings.insecure else "; Secure"
     domain = f"; Domain={settings.cookie_domain}" if settings.cookie_domain else ""
+    if settings.insecure and samesite == "none":  # which browsers refuse without Secure
+        samesite = None
     same = f"; SameSite={samesite.capitalize()}" if samesite else ""
     return f"; Path=/{domain}{secure}; HttpOnly{same}{'; Partitioned' if partitioned else ''}".encode()
 
@@ -147,8 +152,8 @@ class Visit:
     Where the application has its own login: ``companion``: the live session of this browser, whether or not the
     application's login goes with it; ``session`` is set only if it does. ``kept``: the login credentials that the
     application gets to see, ``identity``: whom they sign in. ``adopting``: the link of a login that may be given a companion,
-    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``warning``:
-    what whoever runs this should know of it.
+    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``skipped``:
+    all were taken out without a question, so its answer may set none. ``warning``: what whoever runs this should know of it.
     """
 
     session: Session | None = None
@@ -160,6 +165,7 @@ class Visit:
     kept: Sequence[Login] = ()
     adopting: bytes | None = None
     closed: bool = False
+    skipped: bool = False
     taken: Taken | None = None
     warning: str | None = None
 

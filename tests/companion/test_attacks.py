@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from webtest import TestApp  # type: ignore[import-untyped]
@@ -117,6 +117,39 @@ def test_a_session_token_of_the_applications_own_does_not_hide_the_companion() -
     other.get("/login")
     assert ann.delete("/auth/sessions").json == {"count": 1}
     assert ann.get("/me", headers={"X-Session-Token": "of-the-application"}).text == "ann"
+
+
+def test_an_answer_on_a_skipped_path_puts_no_empty_session_over_the_login() -> None:
+    shop = Shop()
+    shop.door = sessionward.WSGIMiddleware(
+        shop, MemoryBackend(), identify=Function(shop.read, cookies=["sid"], stateful=True), secrets=[SECRET], skip=("/static/",)
+    )
+    ann = shop.browser()
+    ann.get("/login")
+    shop.sets = ["sid=fresh; Path=/"]
+    shop.store["fresh"] = ""
+    assert ann.get("/static/logo.png").headers.getall("set-cookie") == []
+    shop.sets = []
+    assert ann.get("/me").text == "ann"
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"), [("none", "; SameSite=None"), ("strict", "; SameSite=Strict"), ("", ""), (None, "; SameSite=Lax")]
+)
+def test_a_companion_by_adoption_has_the_samesite_that_the_identifier_tells(told: str | None, shown: str) -> None:
+    shop = Shop()
+
+    class Told:
+        cookies: ClassVar = ["sid"]
+        samesite: ClassVar = told
+
+        def identify(self, name: str, value: str, /) -> Identity | Visitor:
+            return shop.read(name, value)
+
+    shop.door = sessionward.WSGIMiddleware(shop, MemoryBackend(), identify=Told(), secrets=[SECRET])
+    shop.store["before"] = "ann"
+    (field,) = shop.browser().get("/me", headers={"Cookie": "sid=before"}).headers.getall("set-cookie")
+    assert field.endswith(f"; HttpOnly{shown}")
 
 
 def bearers() -> tuple[Any, Any]:

@@ -36,7 +36,7 @@ class SignedCookies:
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    __slots__ = ("_store", "cookies", "lifetime")
+    __slots__ = ("_store", "cookies", "lifetime", "samesite")
 
     stateful: ClassVar[bool] = False
     blocking: ClassVar[bool] = True
@@ -53,6 +53,7 @@ class SignedCookies:
             )
         self._store = store()
         self.cookies = (cast("str", settings.SESSION_COOKIE_NAME),)
+        self.samesite = str(settings.SESSION_COOKIE_SAMESITE or "").lower()
         self.lifetime = float(self._store.get_session_cookie_age())
 
     def __repr__(self) -> str:

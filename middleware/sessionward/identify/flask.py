@@ -47,6 +47,8 @@ class FlaskLogin:
     remember_lifetime: Duration = 365 * 86_400.0
     user_key: str = "_user_id"
     salt: str = "cookie-session"
+    samesite: str | None = None
+    """``SESSION_COOKIE_SAMESITE`` in small letters, ``""`` if the cookie has none; None: unknown."""
     cookies: Sequence[str] = field(init=False)
     blocking: ClassVar[bool] = False
     _serializer: Any = field(init=False, repr=False)
@@ -135,6 +137,7 @@ def _arguments(app: Any) -> dict[str, Any]:
         "fallbacks": tuple(config.get("SECRET_KEY_FALLBACKS") or ()),
         "session_cookie": config["SESSION_COOKIE_NAME"],
         "remember_cookie": config.get("REMEMBER_COOKIE_NAME", "remember_token"),
+        "samesite": (config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
         "lifetime": seconds(app.permanent_session_lifetime),
         "remember_lifetime": seconds(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
     }

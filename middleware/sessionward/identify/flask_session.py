@@ -48,6 +48,8 @@ class FlaskSession:
     remember_cookie: str | None = "remember_token"
     lifetime: Duration = 31 * 86_400.0
     remember_lifetime: Duration = 365 * 86_400.0
+    samesite: str | None = None
+    """``SESSION_COOKIE_SAMESITE`` in small letters, ``""`` if the cookie has none; None: unknown."""
     cookies: tuple[str, ...] = field(init=False)
     stateful: ClassVar[bool] = True
     blocking: ClassVar[bool] = True
@@ -108,6 +110,7 @@ class FlaskSession:
             use_signer=interface.use_signer,
             remember_cookie=config.get("REMEMBER_COOKIE_NAME", "remember_token") if config["SECRET_KEY"] else None,
             lifetime=app.permanent_session_lifetime,
+            samesite=(config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
             remember_lifetime=config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365)),
             **where,
         )
