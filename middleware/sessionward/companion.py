@@ -46,7 +46,10 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     names = _names(visit.policy)
     found = read_logins(visit.request.header, names)
     judged = yield from _judged(_traits(visit.policy), found.logins)
-    named, kept, out = judged.named, [*judged.anonymous], [*judged.unreadable]
+    spent = (yield from _spent(judged)) if _traits(visit.policy).visitors else []
+    named = judged.named
+    kept = [*judged.anonymous, *(login for login, _ in judged.visitors if login not in spent)]
+    out = [*judged.unreadable, *spent]
     visit.companion = companion
     passing: Sequence[_Named] = []
     if companion is not None:
@@ -58,12 +61,6 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     elif len({identity.user_id for _, identity in named}) == 1 and not found.doubled():
         # (Of several, nobody could say whose this browser is: a sibling domain can plant a second cookie.)
         passing = yield from _without_companion(visit, named)
-    for login, visitor in judged.visitors:
-        # An id that was somebody's until that was ended: a request that is under way may write its owner back at any moment.
-        if (yield from FindSpent(visitor.link)) or (companion is not None and login.name in {pair[0].name for pair in passing}):
-            out.append(login)
-        else:
-            kept.append(login)
     visit.identity = passing[0][1] if passing else None
     visit.kept = [*kept, *(login for login, _ in passing)]
     visit.taken = taken(found, [*out, *(pair[0] for pair in named if pair not in passing)])
@@ -100,6 +97,15 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
     order = [*traits.cookies, *(carrier.name for carrier in traits.headers)]
     judged.named.sort(key=lambda pair: order.index(pair[0].name.encode()))
     return judged
+
+
+def _spent(judged: _Judged) -> Flow[list[Login]]:
+    """Ids that were somebody's until that was ended: a request that is under way may write their owner back at any moment."""
+    spent: list[Login] = []
+    for login, visitor in judged.visitors:
+        if (yield from FindSpent(visitor.link)):
+            spent.append(login)
+    return spent
 
 
 def _goes_with(identity: Identity, companion: Session) -> bool:
@@ -249,9 +255,13 @@ def _adopted(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
 def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) -> Flow[None]:
     """The answer has signed somebody in: decided under the user's lock, as every login (P3)."""
     user, link = named[0][1].user_id, _link(named[0])
-    # Where the id stayed, a store has changed behind it, and another answer to this browser may have seen it first.
-    if named[0][0] in visit.kept and (yield from FindStanding(user, link)).linked:
-        return
+    if any((login.name, login.value) == (named[0][0].name, named[0][0].value) for login in visit.kept):
+        # The id stayed, and a store has changed behind it: by this answer, by another one to this browser that has seen it
+        # first, or by a request that writes back who was signed out meanwhile.
+        if (yield from FindStanding(user, link)).linked:
+            return
+        if _traits(visit.policy).visitors and (yield from FindSpent(link)):
+            raise StaleLogin("this session of the application's was ended while the request was being answered")
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
     session = yield from SignIn(
         user_id=user,

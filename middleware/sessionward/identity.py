@@ -56,7 +56,7 @@ def link_of(session_id: str | bytes) -> bytes:
 
 class Identifier(Protocol):
     """Says who is signed in, in plain colour. May also have ``headers``, ``stateful``, ``unwrapped``,
-    ``samesite``, ``blocking`` and ``lifetime``.
+    ``visitors``, ``samesite``, ``blocking`` and ``lifetime``.
 
     ``cookies`` are the names of all cookies that can sign someone in, remember-me cookies included, the most decisive
     first. A name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``,
@@ -64,6 +64,7 @@ class Identifier(Protocol):
     ``stateful`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
     ``unwrapped`` (default none): a key of the scope or environ that is there only where the application's session middleware
     stands outside of ours, so that it has read the login before we could take it out; such requests are refused with 503.
+    ``visitors`` (default False): True if it answers a :class:`Visitor`, never None, for sessions that name nobody.
     ``samesite`` (default unknown): that of the application's login cookie, in small letters, ``""`` if it has none.
     ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
     by default 31 days.
@@ -111,6 +112,7 @@ class Traits:
     lifetime: float
     unwrapped: str | None
     samesite: str | None
+    visitors: bool
 
     @classmethod
     def of(cls, identifier: object) -> Traits:
@@ -147,6 +149,7 @@ class Traits:
             float(getattr(identifier, "lifetime", 31 * DAY)),
             getattr(identifier, "unwrapped", None),
             getattr(identifier, "samesite", None),
+            bool(getattr(identifier, "visitors", False)),
         )
 
 

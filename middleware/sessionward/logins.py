@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from sessionward.credential import BLANKS, Carrier, HeaderOf, schemed
+from sessionward.credential import BLANKS, Carrier, HeaderOf
 from sessionward.request import Mapping, environ_key
 
 MAX_LOGINS: Final = 16
@@ -170,21 +170,22 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login],
 
 
 def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> set[str]:
+    """Frameworks pick a token out of a header each in their own way, so it counts only where it is all that stands there."""
     hidden: set[str] = set()
     for carrier in names.headers:
-        name, field = carrier.name.decode(), header(carrier.name)
-        values = set(schemed(field, carrier.scheme))
-        if len(values) > 1:
+        name, field = carrier.name.decode(), header(carrier.name) or b""
+        scheme, _, value = field.partition(b" ") if carrier.scheme else (b"", b"", field.strip(BLANKS))
+        words = [word for word in _BETWEEN_WORDS.split(field) if word]
+        if len(words) > MAX_LOGINS:
             hidden.add(name)
-        elif values and (not carrier.scheme or not _ODD_BYTES.search(min(values))):
-            logins.extend(Login(name, value.decode("latin-1")) for value in values)
-        elif field and carrier.scheme:
-            words = _ODD_BYTES.split(field)
-            logins.extend(Login(name, word.decode("latin-1"), odd=True) for word in dict.fromkeys(words[-MAX_LOGINS // 2 :]) if word)
+        elif scheme.lower() == carrier.scheme and words[-1:] == [value]:
+            logins.append(Login(name, value.decode("latin-1")))
+        else:
+            logins.extend(Login(name, word.decode("latin-1"), odd=True) for word in dict.fromkeys(words))
     return hidden
 
 
-_ODD_BYTES: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
+_BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
 """Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
 
 

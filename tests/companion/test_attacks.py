@@ -26,7 +26,7 @@ class Shop:
         self.meanwhile: Callable[[], object] = bool
         self.sets: list[str] = []
         self.door: Any = sessionward.WSGIMiddleware(
-            self, MemoryBackend(), identify=Function(self.read, cookies=["sid"], stateful=True), secrets=[SECRET]
+            self, MemoryBackend(), identify=Function(self.read, cookies=["sid"], stateful=True, visitors=True), secrets=[SECRET]
         )
 
     def read(self, name: str, value: str) -> Identity | Visitor:
@@ -68,6 +68,56 @@ def test_p6_an_id_that_was_ended_signs_nobody_in_though_it_is_anonymous_by_now_a
     shop.meanwhile = lambda: shop.store.update({stolen: "ann"})  # a slow request of the thief's ends now, and writes it back
     answer = thief.get("/me", headers={"Cookie": f"sid={stolen}"})
     assert (answer.text, [field for field in answer.headers.getall("set-cookie") if "session-ward" in field]) == ("nobody", [])
+
+
+def test_p6_nor_does_one_that_its_thief_has_signed_in_to_meanwhile() -> None:
+    shop = Shop()
+    ann, victim, thief = shop.browser(), shop.browser(), shop.browser()
+    ann.get("/login")
+    victim.get("/login")
+    stolen = victim.cookies["sid"]
+    shop.store[stolen] = "mallory"
+    assert ann.delete("/auth/sessions").json == {"count": 1}
+    shop.meanwhile = lambda: shop.store.update({stolen: "ann"})
+    answer = thief.get("/me", headers={"Cookie": f"sid={stolen}"})
+    assert [field for field in answer.headers.getall("set-cookie") if "session-ward" in field] == []
+    shop.meanwhile = bool
+    assert thief.get("/me", headers={"Cookie": f"sid={stolen}"}).text == "nobody"
+
+
+def test_p6_nor_is_it_signed_in_by_an_answer_that_was_under_way_at_the_moment_of_the_end() -> None:
+    shop = Shop()
+    ann, victim, thief = shop.browser(), shop.browser(), shop.browser()
+    ann.get("/login")
+    victim.get("/login")
+    stolen = victim.cookies["sid"]
+    victim.get("/logout")
+    shop.store["planted"] = ""
+
+    def meanwhile() -> None:
+        shop.meanwhile = bool
+        shop.store["planted"] = "ann"
+
+    for value in ("planted", stolen):
+        shop.store[value] = ""
+        shop.meanwhile = meanwhile
+        answer = thief.get("/me", headers={"Cookie": f"sid={value}"})
+        minted = [field for field in answer.headers.getall("set-cookie") if "session-ward" in field]
+        assert bool(minted) == (value == "planted"), "a planted id is the application's to refuse; a spent one is ours"
+
+
+def test_a_sign_in_seen_by_two_answers_makes_one_companion_though_the_id_is_set_again() -> None:
+    shop = Shop()
+    ann = shop.browser()
+    ann.get("/visit")
+    sid = ann.cookies["sid"]
+    ann.get("/login")
+    shop.store[sid] = ""
+    other = shop.browser()
+    shop.sets = [f"sid={sid}; Path=/"]
+    shop.meanwhile = lambda: shop.store.update({sid: "ann"})
+    answer = other.get("/me", headers={"Cookie": f"sid={sid}"})
+    assert [field for field in answer.headers.getall("set-cookie") if "session-ward" in field] == []
 
 
 def test_an_id_that_nobody_had_before_is_signed_in() -> None:
@@ -122,7 +172,11 @@ def test_a_session_token_of_the_applications_own_does_not_hide_the_companion() -
 def test_an_answer_on_a_skipped_path_puts_no_empty_session_over_the_login() -> None:
     shop = Shop()
     shop.door = sessionward.WSGIMiddleware(
-        shop, MemoryBackend(), identify=Function(shop.read, cookies=["sid"], stateful=True), secrets=[SECRET], skip=("/static/",)
+        shop,
+        MemoryBackend(),
+        identify=Function(shop.read, cookies=["sid"], stateful=True, visitors=True),
+        secrets=[SECRET],
+        skip=("/static/",),
     )
     ann = shop.browser()
     ann.get("/login")
@@ -141,6 +195,7 @@ def test_a_companion_by_adoption_has_the_samesite_that_the_identifier_tells(told
 
     class Told:
         cookies: ClassVar = ["sid"]
+        visitors: ClassVar = True
         samesite: ClassVar = told
 
         def identify(self, name: str, value: str, /) -> Identity | Visitor:
@@ -176,7 +231,16 @@ def test_an_old_token_is_taken_out_behind_whatever_scheme_and_blank(scheme: str,
     app, backend = bearers()
     assert app.get("/", headers={"Authorization": f"Bearer {OLD}"}).text == "ann"
     backend.end_all("ann")
-    for field in (f"{scheme}{blank}{OLD}", f"{blank}{scheme}{blank}{OLD}", f"{scheme}{blank}{OLD}{blank}x", f"{scheme}{blank}x, {OLD}"):
+    many = ",".join("abcdefghij")
+    for field in (
+        f"{scheme}{blank}{OLD}",
+        f"{blank}{scheme}{blank}{OLD}",
+        f"{scheme}{blank}{OLD}{blank}x",
+        f"{scheme}{blank}x, {OLD}",
+        f"{scheme}{blank}{OLD},Bearer another",
+        f"{scheme}{blank}{OLD},{many}",
+        f"{scheme}{blank}{OLD},{many},{many}",
+    ):
         assert app.get("/", headers={"Authorization": field}).text == "nobody", field
 
 

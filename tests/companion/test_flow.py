@@ -12,7 +12,7 @@ from sessionward import Session, Standing
 from sessionward.companion import admit
 from sessionward.errors import Unreadable
 from sessionward.identity import Identify, link_of
-from sessionward.session import FindStanding
+from sessionward.session import FindSpent, FindStanding
 from sessionward.step import Step
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
@@ -101,6 +101,8 @@ def _admitted() -> Iterator[Admitted]:
             return visit, admit(visit, companion)
 
         def answers(step: Step[Any], linked: bool = linked) -> Sequence[object]:
+            if isinstance(step, FindSpent):
+                return (False, FAILURE)
             return STANDINGS if isinstance(step, FindStanding) else (IDENTIFIERS[linked].said(step), FAILURE)  # type: ignore[arg-type]
 
         for ending in endings(start, answers):
@@ -128,7 +130,7 @@ def test_p7_every_failure_leaves_the_flow_and_nothing_else_does() -> None:
 
 def test_nothing_is_written_before_the_application() -> None:
     for case in admitted():
-        assert set(case.ending.kinds) <= {"Identify", "FindStanding"}, case
+        assert set(case.ending.kinds) <= {"Identify", "FindSpent", "FindStanding"}, case
         assert case.ending.kinds.count("FindStanding") <= 1, case
 
 

@@ -79,8 +79,8 @@ def test_every_kind_of_key_is_taken(key: Any, private: Any, algorithm: str) -> N
 UNTRUE: Mapping[str, str] = {
     "forged": token(FOREIGN_SECRET),
     "expired": token(exp=NOW - 60),
-    "not yet": token(nbf=NOW + 600),
-    "of the future": token(iat=NOW + 600),
+    "not yet": token(nbf=NOW + 86_400),
+    "of the future": token(iat=NOW + 86_400),
     "for an audience": token(aud="mail"),
     "without a user": jwt.encode({"exp": NOW + HOUR}, SECRET),
     "with null for a user": token(sub=None),

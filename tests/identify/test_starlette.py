@@ -94,9 +94,9 @@ def signed(content: Any, *, secret: str = SECRET, age: int = 0) -> str:
 CASES: Mapping[str, str] = {
     "a login": ADA,
     "fresh": signed({"user_id": "ada"}),
-    "nearly expired": signed({"user_id": "ada"}, age=14 * DAY - 60),
-    "expired": signed({"user_id": "ada"}, age=14 * DAY + 60),
-    "of the future": signed({"user_id": "ada"}, age=-60),
+    "nearly expired": signed({"user_id": "ada"}, age=13 * DAY),
+    "expired": signed({"user_id": "ada"}, age=15 * DAY),
+    "of the future": signed({"user_id": "ada"}, age=-DAY),
     "forged": signed({"user_id": "ada"}, secret=FOREIGN_SECRET),
     "anonymous cart": signed({"cart": ["book"]}),
     "nobody": signed({"user_id": None}),

@@ -28,7 +28,7 @@ class Function:
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "lifetime", "stateful")
+    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "lifetime", "stateful", "visitors")
 
     identify: Callable[[str, str], Any]
 
@@ -39,6 +39,7 @@ class Function:
         cookies: Sequence[str] = (),
         headers: Sequence[Carrier] = (),
         stateful: bool = False,
+        visitors: bool = False,
         blocking: bool = True,
         lifetime: Duration = 31 * 86_400.0,
     ) -> None:
@@ -53,6 +54,7 @@ class Function:
         self.cookies = tuple(cookies)
         self.headers = tuple(headers)
         self.stateful = stateful
+        self.visitors = visitors
         self.blocking = blocking
         self.identify = self._wait if _is_async(read) else self._ask  # its colour shows in inspect.iscoroutinefunction
 

@@ -37,6 +37,7 @@ class Beaker:
     lifetime: Duration = 31 * 86_400.0
     cookies: tuple[str, ...] = field(init=False)
     stateful: ClassVar[bool] = True
+    visitors: ClassVar[bool] = True
     unwrapped: ClassVar[str] = "beaker.session"
     blocking: ClassVar[bool] = True
 
@@ -76,7 +77,7 @@ class Beaker:
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
         link = link_of(session_id)
-        return Visitor(link=link) if user is None or user == "" else Identity(user_id=user, link=link)
+        return Identity(user_id=user, link=link) if user else Visitor(link=link)  # some sign out by writing "" or False
 
     def _load(self, session_id: str) -> Any:
         request: dict[str, Any] = {}

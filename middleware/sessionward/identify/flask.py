@@ -126,7 +126,7 @@ class FlaskLogin:
         if not isinstance(session, dict):
             raise Unreadable("a session cookie that holds no session")
         user = cast("dict[str, Any]", session).get(self.user_key)
-        return None if user is None else Identity(user_id=user)
+        return Identity(user_id=user) if user else None  # some applications sign out by writing "" or False
 
 
 def _arguments(app: Any) -> dict[str, Any]:

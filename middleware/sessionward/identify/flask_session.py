@@ -52,6 +52,7 @@ class FlaskSession:
     """``SESSION_COOKIE_SAMESITE`` in small letters, ``""`` if the cookie has none; None: unknown."""
     cookies: tuple[str, ...] = field(init=False)
     stateful: ClassVar[bool] = True
+    visitors: ClassVar[bool] = True
     blocking: ClassVar[bool] = True
     _signer: Signer | None = field(init=False, repr=False, default=None)
     _remember: RememberToken | None = field(init=False, repr=False, default=None)
@@ -132,7 +133,7 @@ class FlaskSession:
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
         link = link_of(session_id)
-        return Visitor(link=link) if user is None else Identity(user_id=user, link=link)
+        return Identity(user_id=user, link=link) if user else Visitor(link=link)  # some sign out by writing "" or False
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:

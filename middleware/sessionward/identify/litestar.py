@@ -37,9 +37,9 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
             raise Unreadable("an id that the store does not know")
         found: Any = decode_json(data).get(user)
         link = link_of(value)
-        return Visitor(link=link) if found is None else Identity(user_id=found, link=link)
+        return Identity(user_id=found, link=link) if found else Visitor(link=link)
 
-    return Function(read, cookies=[config.key], stateful=True, lifetime=float(config.max_age))
+    return Function(read, cookies=[config.key], stateful=True, visitors=True, lifetime=float(config.max_age))
 
 
 def client_side(config: CookieBackendConfig, *, user: str) -> Function:

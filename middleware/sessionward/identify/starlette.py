@@ -112,6 +112,7 @@ class Starsessions:
     cookies: tuple[str, ...] = field(init=False)
     unwrapped: ClassVar[str] = "session"
     stateful: ClassVar[bool] = True
+    visitors: ClassVar[bool] = True
     blocking: ClassVar[bool] = True
     _lifetime: int = field(init=False, repr=False)
 
@@ -153,7 +154,7 @@ def _user_of(session: Any, user: UserOf) -> Any:
         raise Unreadable("a session that is no mapping")
     held = cast("dict[str, Any]", session)
     found = held.get(user) if isinstance(user, str) else user(held)
-    return None if found == "" else found
+    return found or None  # some applications sign out by writing "" or False
 
 
 def _mistakes(user: object, cookie: str) -> list[str]:

@@ -24,26 +24,36 @@ class Site:
     atomic_requests: bool = False
 
 
-FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted")
-LATE: Final = ("ending", "races", "late", "half", "noted")
+FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten")
+LATE: Final = ("ending", "races", "late", "half", "noted", "rotated")
 
 SITES: Final[Mapping[str, Site]] = {
     "db on SQLite": Site(claims=(*FIRM, "login", "scanning", "doors")),
-    "db on PostgreSQL": Site(claims=(*FIRM, "no_right"), database="postgresql"),
-    "db on MariaDB": Site(claims=FIRM, database="mariadb"),
+    "db on PostgreSQL": Site(claims=(*FIRM, "no_right", "isolation"), database="postgresql"),
+    "db on MariaDB": Site(claims=(*FIRM, "isolation"), database="mariadb"),
     "db on MariaDB, with names as ids": Site(
         claims=("collations",), apps=("tests.backends.django.people",), user="people.Plain", database="mariadb"
     ),
     "db on PostgreSQL, connections kept": Site(claims=("connections",), database="postgresql", conn_max_age=600),
     "db on PostgreSQL, ATOMIC_REQUESTS": Site(claims=("ending", "noted", "atomic"), database="postgresql", atomic_requests=True),
-    "cached_db on SQLite": Site(claims=("ending", "late", "half", "noted", "cached"), engine=f"{CORE}.cached_db"),
-    "cached_db on PostgreSQL and Redis": Site(claims=(*LATE, "cached"), database="postgresql", engine=f"{CORE}.cached_db", cache="redis"),
+    "cached_db on SQLite": Site(claims=("ending", "late", "half", "noted", "cached", "dangling", "forgotten"), engine=f"{CORE}.cached_db"),
+    "cached_db on PostgreSQL and Redis": Site(
+        claims=(*LATE, "cached", "first", "streamed"), database="postgresql", engine=f"{CORE}.cached_db", cache="redis"
+    ),
     "cached_db on MariaDB and Redis": Site(claims=("races", "half"), database="mariadb", engine=f"{CORE}.cached_db", cache="redis"),
     "cache on Redis": Site(
-        claims=("ending", "races", "late", "seen", "cache_down"), database="postgresql", engine=f"{CORE}.cache", cache="redis"
+        claims=("ending", "races", "late", "seen", "cache_down", "rotated", "forgotten"),
+        database="postgresql",
+        engine=f"{CORE}.cache",
+        cache="redis",
     ),
-    "cache on django-redis": Site(claims=("ending", "races", "late", "listed", "cache_down"), engine=f"{CORE}.cache", cache="django-redis"),
-    "file": Site(claims=("ending", "races", "late", "listed", "files"), engine=f"{CORE}.file"),
+    "cache on django-redis": Site(
+        claims=("ending", "races", "late", "listed", "cache_down", "rotated", "streamed"),
+        database="postgresql",
+        engine=f"{CORE}.cache",
+        cache="django-redis",
+    ),
+    "file": Site(claims=("ending", "races", "late", "listed", "files", "rotated", "forgotten"), engine=f"{CORE}.file"),
     "allauth usersessions": Site(claims=("ending", "allauth"), apps=("allauth", "allauth.account", "allauth.usersessions")),
     "allauth usersessions, cache on Redis": Site(
         claims=("ending", "late", "allauth"),
@@ -51,7 +61,9 @@ SITES: Final[Mapping[str, Site]] = {
         engine=f"{CORE}.cache",
         cache="redis",
     ),
-    "django-user-sessions": Site(claims=("ending", "late", "half", "upserts"), apps=("user_sessions",), engine="user_sessions.backends.db"),
+    "django-user-sessions": Site(
+        claims=("ending", "late", "half", "upserts", "rotated"), apps=("user_sessions",), engine="user_sessions.backends.db"
+    ),
     "django-qsessions": Site(claims=("ending", "renamed", "owned"), apps=("qsessions",), engine="qsessions.backends.db"),
     "django-qsessions, cached": Site(
         claims=("ending", "late", "half", "cached", "owned"), apps=("qsessions",), engine="qsessions.backends.cached_db", cache="redis"

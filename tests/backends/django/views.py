@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from django.contrib.auth import get_user_model, login, logout
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 meanwhile: list[Callable[[], object]] = []
@@ -56,6 +57,22 @@ def slow_cart(request: HttpRequest, item: str) -> HttpResponse:
     return HttpResponse()
 
 
+def slow_rotate(request: HttpRequest) -> HttpResponse:
+    request.session.get("cart")
+    while meanwhile:
+        meanwhile.pop()()
+    request.session.cycle_key()
+    return HttpResponse()
+
+
+def streamed(request: HttpRequest) -> StreamingHttpResponse:
+    """Begun before the head of the answer is out."""
+    request.session["cart"] = "book"
+    people = get_user_model()._base_manager.order_by("pk").iterator(chunk_size=2)
+    first = next(people)
+    return StreamingHttpResponse(f"{person.pk}\n" for person in chain([first], people))
+
+
 def slow_me(request: HttpRequest) -> HttpResponse:
     known = request.user.pk
     it_happens()
@@ -76,5 +93,7 @@ urlpatterns = [
     path("rotate", rotate),
     path("slow-cart/<item>", slow_cart),
     path("slow-me", slow_me),
+    path("slow-rotate", slow_rotate),
+    path("streamed", streamed),
     path("broken/<user>", broken),
 ]

@@ -203,16 +203,15 @@ class DjangoBackend:
         if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
             raise SessionEnded("the session that asked is no longer live")
         others = [key for key in live if key != keep]
+        missed = {key for key in sought.difference(found) if key != keep}
         if not self._listable:
             self._close(user_id, keep)
-            # A cache may miss a moment what it has again afterwards, so everything that was ever seen of this user is ended.
-            missed = [key for key in indexed if key not in found and key != keep]
-            self._tables.record(using, [_digest(key) for key in missed])
         if not self._store.firm:
-            self._tables.record(using, [_digest(key) for key in others])
+            # What is not there now may be again: a cache missed it, or a request in flight is giving it a new key at this moment.
+            self._tables.record(using, [_digest(key) for key in (*others, *missed)])
         self._store.end(others)
-        if self._listable and len(indexed) - len(live) > STALE:
-            self._index.forget(self._store.absent(indexed.difference(live)))
+        if len(indexed) - len(live) > STALE:
+            self._index.forget(self._store.absent(missed) if self._store.firm else indexed.intersection(missed))
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:

@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.utils import timezone
 
+from sessionward.backends.django.patience import settled
 from sessionward.backends.django.store import Entries, Rows
 from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
 from sessionward.backends.django.users import named_by
@@ -46,11 +47,22 @@ class Index:
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
 
     def note(self, key: str, user_id: str) -> None:
-        """Write down whose a session is, unless that is known."""
+        """Write down whose a session is, unless that is known.
+
+        Under the lock of its user, where the door looks back: whoever ends their sessions at this moment either finds it, or
+        has ended the one that it comes from.
+        """
         if (key, user_id) in self._noted:
             return
-        ensure(self._store.using)
-        write(self._store.using, [(key, user_id)])
+        using = self._store.using
+        ensure(using)
+        if self._store.firm:
+            write(using, [(key, user_id)])
+        else:
+            add_lock(using, user_id)
+            with settled(using):
+                lock(using, user_id, closes=False)
+                write(using, [(key, user_id)])
         if len(self._noted) >= REMEMBERED:
             self._noted.clear()
         self._noted.add((key, user_id))
@@ -63,7 +75,7 @@ class Index:
         """
         using = self._store.using
         add_lock(using, user_id)
-        with atomic(using=using):
+        with settled(using):
             lock(using, user_id, closes=False)
             if is_closed(using, user_id):
                 return False

@@ -75,3 +75,14 @@ def impatient(using: str, deadline: float) -> None:
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
                 f" SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"
             )
+
+
+@contextmanager
+def settled(using: str) -> Generator[None]:
+    """A short transaction at READ COMMITTED. MariaDB reads anew once it has a lock, at any level; SQLite has one writer."""
+    connection = connections[using]
+    with atomic(using=using):
+        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase it would come too late
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        yield

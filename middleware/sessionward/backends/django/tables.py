@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
+from sessionward.backends.django.patience import settled
 from sessionward.backends.django.words import change
 from sessionward.errors import BackendUnavailable, UsageError
 
@@ -120,8 +121,9 @@ def lock(using: str, user_id: str, *, closes: bool) -> bool:
 
 
 def add_lock(using: str, user_id: str) -> None:
-    """The row to lock; outside a transaction, or MariaDB's shared lock on it would make two that meet wait for each other."""
-    User.objects.using(using).bulk_create([User(user=user_digest(user_id))], ignore_conflicts=True)
+    """The row to lock; in a transaction of its own, or MariaDB's shared lock on it would make two that meet wait for each other."""
+    with settled(using):
+        User.objects.using(using).bulk_create([User(user=user_digest(user_id))], ignore_conflicts=True)
 
 
 def is_closed(using: str, user_id: str) -> bool:
