@@ -135,10 +135,11 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
             _join(called, found, logins, hidden)
         else:
             _merge(called, found, logins)
-    hidden_headers = _read_headers(header, names, logins)
+    _read_headers(header, names, logins)
+    hidden_headers: set[str] = set()
     if len(logins) > MAX_LOGINS:
         hidden |= {place for login in logins for place in login.places}
-        hidden_headers |= {login.name for login in logins if not login.places}
+        hidden_headers = {login.name for login in logins if not login.places}
         logins = []
     return Found(pairs, logins, frozenset(hidden), frozenset(hidden_headers))
 
@@ -169,20 +170,16 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login],
         logins.append(Login(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
 
 
-def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> set[str]:
+def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> None:
     """Frameworks pick a token out of a header each in their own way, so it counts only where it is all that stands there."""
-    hidden: set[str] = set()
     for carrier in names.headers:
         name, field = carrier.name.decode(), header(carrier.name) or b""
         scheme, _, value = field.partition(b" ") if carrier.scheme else (b"", b"", field.strip(BLANKS))
         words = [word for word in _BETWEEN_WORDS.split(field) if word]
-        if len(words) > MAX_LOGINS:
-            hidden.add(name)
-        elif scheme.lower() == carrier.scheme and words[-1:] == [value]:
+        if scheme.lower() == carrier.scheme and words[-1:] == [value]:
             logins.append(Login(name, value.decode("latin-1")))
         else:
             logins.extend(Login(name, word.decode("latin-1"), odd=True) for word in dict.fromkeys(words))
-    return hidden
 
 
 _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")

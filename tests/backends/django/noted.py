@@ -138,10 +138,10 @@ def case_a_login_while_the_caller_waits_for_the_lock_ends_too() -> None:
     late: list[object] = []
     known, ask, lock = session(own), backend(), ours.lock
 
-    def waits(using: str, user_id: str, *, closes: bool) -> bool:
+    def waits(using: str, user_id: str) -> bool:
         if not late:
             late.extend(at_once([lambda: sign_in(ann, through=bare)]))
-        return lock(using, user_id, closes=closes)
+        return lock(using, user_id)
 
     with patch.object(ours, "lock", waits):
         assert ask.end_others(known) == 1

@@ -177,7 +177,7 @@ class DjangoBackend:
         using = self._store.using
         with atomic(using=using, durable=True):
             impatient(using, self._deadline)
-            if not self._tables.lock(using, user_id, closes=False):
+            if not self._tables.lock(using, user_id):
                 raise _NoLockYet
             others = self._ended_now(user_id, keys, keep)
             phase.append("the commit has been sent")
@@ -211,7 +211,8 @@ class DjangoBackend:
             self._tables.record(using, [_digest(key) for key in (*others, *missed)])
         self._store.end(others)
         if len(indexed) - len(live) > STALE:
-            self._index.forget(self._store.absent(missed) if self._store.firm else indexed.intersection(missed))
+            gone = indexed.intersection(missed)  # what was recorded as ended never comes back; of firm rows, only what is not there
+            self._index.forget(self._store.absent(missed) if isinstance(self._store, Rows) and self._store.firm else gone)
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:
@@ -220,7 +221,7 @@ class DjangoBackend:
 
     def _close(self, user_id: str, keep: str | None) -> None:
         """From now on, what nobody has noted of this user is refused."""
-        self._tables.lock(self._store.using, user_id, closes=True)
+        self._tables.close(self._store.using, user_id)
         if keep is not None:
             self._index.write(keep, user_id)
 

@@ -61,7 +61,7 @@ class Index:
         else:
             add_lock(using, user_id)
             with settled(using):
-                lock(using, user_id, closes=False)
+                lock(using, user_id)
                 write(using, [(key, user_id)])
         if len(self._noted) >= REMEMBERED:
             self._noted.clear()
@@ -76,7 +76,7 @@ class Index:
         using = self._store.using
         add_lock(using, user_id)
         with settled(using):
-            lock(using, user_id, closes=False)
+            lock(using, user_id)
             if is_closed(using, user_id):
                 return False
             self.write(key, user_id)

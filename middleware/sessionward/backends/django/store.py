@@ -179,9 +179,6 @@ class Entries:
     def end(self, keys: Sequence[str]) -> None:
         """Nothing: it would be written back. The record of what was ended is the truth."""
 
-    def absent(self, keys: Iterable[str]) -> set[str]:  # noqa: ARG002 - a store that writes back late may have any of them again
-        return set()
-
     def tidy(self, keys: Sequence[str]) -> None:
         for key in keys:
             with suppress(Exception):

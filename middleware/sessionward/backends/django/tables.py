@@ -107,17 +107,20 @@ def _create(using: str, model: type[models.Model]) -> None:
                 raise BackendUnavailable(f"the tables of sessionward could not be created ({why}); create them: {wish}") from None
 
 
-def lock(using: str, user_id: str, *, closes: bool) -> bool:
+def lock(using: str, user_id: str) -> bool:
     """Inside a transaction: hold back whoever else ends sessions of this user, until it is over. False if there is no row yet.
 
-    ``closes``: sessions of this user that nobody has noted are refused from now on. On SQLite, which has one lock for all,
-    a write takes it before anything is read.
+    On SQLite, which has one lock for all, a write takes it before anything is read.
     """
-    values = "{closed} = %s" if closes else "{user} = {user}"
-    statement = f"UPDATE {{table}} SET {values} WHERE {{user}} = %s"
-    given = [True, user_digest(user_id)] if closes else [user_digest(user_id)]
-    names = {"table": User._meta.db_table, "user": "user", "closed": "closed"}
-    return change(using, statement, given, **names) > 0 or (closes and is_closed(using, user_id))
+    return change(using, "UPDATE {table} SET {user} = {user} WHERE {user} = %s", [user_digest(user_id)], **_USER) > 0
+
+
+def close(using: str, user_id: str) -> None:
+    """Inside a transaction that has the lock: sessions of this user that nobody has noted are refused from now on."""
+    change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [True, user_digest(user_id)], **_USER)
+
+
+_USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed"}
 
 
 def add_lock(using: str, user_id: str) -> None:
