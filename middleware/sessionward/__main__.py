@@ -4,4 +4,5 @@ import sys
 
 from sessionward.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # workers of the sidecar import this module as well
+    sys.exit(main())

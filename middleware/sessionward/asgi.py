@@ -78,6 +78,20 @@ class ASGIMiddleware:
         scope[ASGI_KEY] = ward = AsyncWard(self._door, scope)
         return await self.app(scope, receive, self._sealing(ward, send))
 
+    def concerns(self, scope: Scope) -> bool:
+        """For a server of ours: whether this request would be looked at at all, or its answer. If not, it may go past this door."""
+        if self._watches or (scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings):
+            return True
+        needles = self._needles
+        for name, value in scope["headers"]:
+            if (
+                name in needles
+                and value.find(needles[name]) >= 0
+                and (name != b"authorization" or not self._own_bearers or holds_own(name, value))
+            ):
+                return True
+        return False
+
     def _sealing(self, ward: AsyncWard, send: Send) -> Send:
         """The ``send`` of a request that came without a credential. (Not in ``__call__``: a closure's cells would slow all of it.)"""
 

@@ -36,8 +36,18 @@ class Response:
     body: bytes
 
 
-class Problem(enum.Enum):
-    """Everything that we refuse, and what we say then: status, error id, message, reason."""
+class Refusal(enum.Enum):
+    """What is refused, and what is said then: status, error id, message, reason."""
+
+    def __init__(self, status: HTTPStatus, id: str, message: str, reason: str) -> None:
+        self.status = status
+        self.id = id
+        self.message = message
+        self.reason = reason
+
+
+class Problem(Refusal):
+    """Everything that a door refuses."""
 
     HEADER_TOO_LARGE = (
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -76,12 +86,6 @@ class Problem(enum.Enum):
         "Whether the sessions were changed is not known. Repeating the request is safe.",
     )
 
-    def __init__(self, status: HTTPStatus, id: str, message: str, reason: str) -> None:
-        self.status = status
-        self.id = id
-        self.message = message
-        self.reason = reason
-
 
 def counted(count: int, request: Request, trusted: frozenset[bytes]) -> Response:
     """200: how many sessions were ended."""
@@ -89,7 +93,7 @@ def counted(count: int, request: Request, trusted: frozenset[bytes]) -> Response
 
 
 def refused(
-    problem: Problem, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes], debug: str | None = None
+    problem: Refusal, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes], debug: str | None = None
 ) -> Response:
     """The error form of CONTRACT.md 1, with ``extra`` header fields; a 503 also says when to come back."""
     error: dict[str, object] = {

@@ -80,6 +80,10 @@ class _Held:
             self._visit.head_is_out = self.head_is_out
         return self._visit
 
+    def began(self, moment: float) -> None:
+        """For a door's server: the request had reached it at this moment of the monotonic clock already (P3 a)."""
+        self._started = min(self._started, moment)
+
     def head_goes_out(self) -> Visit | None:
         """For the door: from now on it is too late for a cookie. The visit, if anyone has needed it."""
         self.head_is_out = True

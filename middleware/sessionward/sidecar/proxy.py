@@ -1,0 +1,350 @@
+"""The application that a sidecar's door stands around: it hands every request on, and the answer back.
+
+Nothing is buffered, in either direction: each side is read only as fast as the other one takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, cast
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Receive, Scope, Send
+
+from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
+from sessionward.request import ASGIRequest
+from sessionward.response import Problem, Refusal, refused
+from sessionward.session import Session
+from sessionward.sidecar.fields import SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
+from sessionward.sidecar.problems import SidecarProblem
+from sessionward.sidecar.tunnel import TUNNEL, Tunnel
+from sessionward.sidecar.upstream import SWITCHING, Answer, ClientGone, Connection, Invalid, Pool, TooSlow, UpstreamError
+from sessionward.ward import ASGI_KEY, AsyncWard, warn
+
+PATIENCE: Final = 0.1
+"""Seconds after which somebody looks whether the client still waits. Most answers are there before."""
+CONTINUE: Final = 1.0
+"""Seconds that an upstream has to say 100 Continue before the body is sent anyway (RFC 9110, 10.1.1)."""
+TARGET: Final = "sessionward.target"
+"""The key of a scope that holds the request target exactly as it came."""
+ASKED: Final = "sessionward.asked"
+"""The key of a scope whose request has been sent already, by :mod:`sessionward.sidecar.straight`: when, and on which connection."""
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+"""What may be asked again (RFC 9110, 9.2.2) if a connection that was kept has ended before anything came back."""
+
+
+class Cut(Exception):
+    """The answer cannot be brought to its end: the listener cuts the client's connection, so that it can tell."""
+
+
+class Signs(Protocol):
+    """What makes assertions: :class:`sessionward.assertion.Signer`."""
+
+    def sign(self, session: Session, now: float, /) -> bytes: ...
+
+
+class Proxy:
+    """Hands every request on to the upstream. Stands inside of :class:`sessionward.ASGIMiddleware`.
+
+    ``failed`` is told the kind of each failure of the upstream. ``clock``: seconds since 1970, for assertions.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        fields: RequestFields,
+        *,
+        signer: Signs | None,
+        clock: Callable[[], float],
+        response_timeout: float,
+        body_timeout: float,
+        failed: Callable[[str], None],
+    ) -> None:
+        self.pool = pool
+        self.fields = fields
+        self._signer = signer
+        self._clock = clock
+        self._response_timeout = response_timeout
+        self._body_timeout = body_timeout
+        self.failed = failed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._serve(scope, receive, send)
+        elif kind == "websocket":
+            await self._tunnelled(scope, receive, send)
+        elif kind == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.pool.close()
+            await send({"type": "lifespan.shutdown.complete"})
+
+    def identity(self, scope: Scope) -> Sequence[bytes]:
+        """The lines that tell the upstream who is calling."""
+        ward: AsyncWard | None = scope.get(ASGI_KEY)
+        session = None if ward is None else ward.session
+        lines = identity_lines(session)
+        if self._signer is not None:
+            signed = b"" if session is None else self._signer.sign(session, self._clock())
+            lines = (*lines, SESSION_ASSERTION + b": " + signed)
+        return lines
+
+    def head(self, scope: Scope, onward: Onward) -> bytes:
+        """The head of a request, as the upstream gets it."""
+        return b"".join((scope["method"].encode("ascii"), b" ", target(scope), b" HTTP/1.1\r\n", b"\r\n".join(onward.lines), b"\r\n\r\n"))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method: bytes = scope["method"].encode("ascii")
+        onward = self.fields.onward(scope, self.identity(scope))
+        has_body = onward.chunked or _has_length(scope)
+        if onward.chunked:
+            onward.lines.append(b"transfer-encoding: chunked")
+        if onward.expects and has_body:
+            onward.lines.append(b"expect: 100-continue")
+        head = self.head(scope, onward)
+        try:
+            connection = self._asked(scope)
+            if connection is None:
+                connection = self.pool.kept() or await self.pool.new()
+                connection.ask(method, head)
+        except UpstreamError as failure:
+            return await self._fail(failure, scope, send)
+        exchange = _Exchange(self, scope, receive, send, connection)
+        if has_body:
+            exchange.watch(exchange.pump(chunked=onward.chunked, expects=onward.expects))
+        try:
+            try:
+                answer = await connection.head()
+            except UpstreamError:
+                if connection.fresh or has_body or not connection.unheard or method not in _IDEMPOTENT:
+                    raise
+                exchange.connection = connection = await self.pool.new()
+                connection.ask(method, head)
+                answer = await connection.head()
+            if (answer.login is None and not answer.logout) or await self._signed(scope, send, answer):
+                await exchange.give(answer)
+        except ClientGone:
+            pass
+        except UpstreamError as failure:
+            if exchange.begun:
+                self.failed(failure.kind)
+                raise Cut from failure
+            await self._fail(failure, scope, send)
+        finally:
+            exchange.over()
+
+    def _asked(self, scope: Scope) -> Connection | None:
+        """The connection on which the request has been sent already, if it has."""
+        asked: tuple[float, Connection] | None = scope.get(ASKED)
+        if asked is None:
+            return None
+        ward: AsyncWard | None = scope.get(ASGI_KEY)
+        if ward is not None:
+            ward.began(asked[0])
+        return asked[1]
+
+    async def _tunnelled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: the handshake is a request like any other, what follows it are bytes."""
+        await receive()  # websocket.connect
+        tunnel: Tunnel = scope[TUNNEL]
+        connection = None
+        try:
+            connection = await self.pool.new()
+            onward = self.fields.onward(scope, (*self.identity(scope), b"connection: Upgrade", b"upgrade: websocket"))
+            connection.ask(
+                b"GET", b"".join((b"GET ", target(scope), b" HTTP/1.1\r\n", b"\r\n".join(onward.lines), b"\r\n\r\n")), upgrades="websocket"
+            )
+            async with asyncio.timeout(self._response_timeout):
+                answer = await connection.head()
+            if answer.status == SWITCHING:
+                answer.fields += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+                await send({"type": "websocket.accept", "headers": answer.fields, "reason": answer.reason})
+                joined, connection = connection, None
+                await tunnel.join(joined)
+            else:
+                await give(connection, answer, send, prefix="websocket.http.response")
+        except TimeoutError:
+            await self._fail(TooSlow("no answer to a WebSocket handshake in time"), scope, send)
+        except UpstreamError as failure:
+            await self._fail(failure, scope, send)
+        finally:
+            if connection is not None:
+                connection.abort()
+
+    async def _signed(self, scope: Scope, send: Send, answer: Answer) -> bool:
+        """Do what the upstream says of the login. False if it could not be done, and the client has been told."""
+        ward: AsyncWard | None = scope.get(ASGI_KEY)
+        request = ASGIRequest(scope)
+        try:
+            if ward is None:
+                raise UsageError("the backend of this sidecar signs nobody in, and the upstream has sent Session-Login or Session-Logout")
+            if answer.login is None:
+                await ward.logout()
+                return True
+            token = await ward.login(_user(answer.login))
+            if request.header(TOKEN_REQUEST) == b"1":
+                ward.visit().cookie = None
+                answer.fields = [field for field in answer.fields if field[0].lower() != b"cache-control"]
+                answer.fields += [(b"Cache-Control", b"no-store"), (b"X-Session-Token", token.encode())]
+        except StaleLogin:
+            await refuse(SidecarProblem.STALE_LOGIN, scope, send)
+        except OutcomeUnknown:
+            await refuse(Problem.UNKNOWN, scope, send)
+        except BackendUnavailable:
+            await refuse(Problem.UNAVAILABLE, scope, send)
+        except UsageError as error:
+            warn(f"the upstream's sign-in is refused: {error}")
+            self.failed(Invalid.kind)
+            await refuse(SidecarProblem.UPSTREAM_INVALID, scope, send)
+        else:
+            return True
+        return False
+
+    async def _fail(self, failure: UpstreamError, scope: Scope, send: Send) -> None:
+        self.failed(failure.kind)
+        warn(f"the upstream does not answer: {failure}")
+        await refuse(problem_of(failure), scope, send)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it is done: the event loop itself does not."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def body_timeout(self) -> float:
+        return self._body_timeout
+
+    @property
+    def response_timeout(self) -> float:
+        return self._response_timeout
+
+
+class _Exchange:
+    """One request and its answer, on one connection of each side."""
+
+    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send, connection: Connection) -> None:
+        self._proxy = proxy
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self.connection = connection
+        self.begun = False
+        self._sent = True  # the whole request, as far as we send it
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(PATIENCE, self._grows_late)
+
+    def watch(self, watching: Coroutine[Any, Any, None]) -> None:
+        """Have somebody read what the client sends."""
+        self._watcher = asyncio.get_running_loop().create_task(watching)
+        self._proxy.keep(self._watcher)
+
+    async def give(self, answer: Answer) -> None:
+        """Hand the answer back to the client."""
+        self.begun = True
+        await give(self.connection, answer, self._send)
+
+    async def pump(self, *, chunked: bool, expects: bool) -> None:
+        """Send the request's body on, then go on to watch the client."""
+        self._sent = False
+        connection, receive = self.connection, self._receive
+        if expects and not await connection.may_continue(CONTINUE):
+            return
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                connection.abort(ClientGone("it has gone away"))
+                return
+            data: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            if chunked:
+                framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+                await connection.write(framed if more else framed + b"0\r\n\r\n")
+            else:
+                await connection.write(data)
+        self._sent = True
+        await self._until_gone()
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.connection.abort(ClientGone("it has gone away"))
+
+    def _grows_late(self) -> None:
+        if self._watcher is None:
+            self.watch(self._until_gone())
+        left = self._proxy.response_timeout - PATIENCE
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._is_late)
+
+    def _is_late(self) -> None:
+        if not self.begun:
+            self.connection.abort(TooSlow("no answer in time"))
+
+    def over(self) -> None:
+        """Whatever the end was: nothing of this exchange goes on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._sent:
+            self._proxy.pool.keep(self.connection)
+        else:
+            self.connection.abort()
+
+
+async def give(connection: Connection, answer: Answer, send: Send, *, prefix: str = "http.response") -> None:
+    """Send an answer on, part by part, as it comes."""
+    start, part = f"{prefix}.start", f"{prefix}.body"
+    await send({"type": start, "status": answer.status, "headers": answer.fields, "reason": answer.reason})
+    if not connection.ready:  # so that the head does not wait for the first part
+        await send({"type": part, "body": b"", "more_body": True})
+    more = True
+    while more:
+        data, more = await connection.body()
+        await send({"type": part, "body": data, "more_body": more})
+
+
+def target(scope: Scope) -> bytes:
+    """The request target, byte for byte as it came where the listener tells it."""
+    exact: bytes | None = scope.get(TARGET)
+    if exact is not None:
+        return exact
+    query: bytes = scope.get("query_string", b"")
+    return cast("bytes", scope["raw_path"]) + (b"?" + query if query else b"")
+
+
+def _has_length(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return bool(value != b"0")
+    return False
+
+
+def _user(values: Sequence[bytes]) -> str:
+    """The user's id in ``Session-Login``. Raises UsageError for what is none."""
+    try:
+        (value,) = set(values)
+        return unquote_to_bytes(value.strip()).decode()
+    except ValueError:
+        raise UsageError("Session-Login must be one user id, percent-encoded UTF-8") from None
+
+
+def problem_of(failure: UpstreamError) -> SidecarProblem:
+    """What the client is told of a failure of the upstream."""
+    if isinstance(failure, TooSlow):
+        return SidecarProblem.UPSTREAM_TIMEOUT
+    return SidecarProblem.UPSTREAM_INVALID if isinstance(failure, Invalid) else SidecarProblem.UPSTREAM_FAILED
+
+
+async def refuse(problem: Refusal, scope: Scope, send: Send) -> None:
+    """Answer in the error form of CONTRACT.md 1."""
+    response = refused(problem, ASGIRequest(scope), frozenset())
+    prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    await send({"type": f"{prefix}.start", "status": int(response.status), "headers": list(response.headers)})
+    await send({"type": f"{prefix}.body", "body": response.body})
