@@ -36,6 +36,7 @@ ERRORS = {
 
 SETTINGS = {
     "secrets",
+    "assertion_secrets",
     "identify",
     "path",
     "cookie_name",

@@ -50,6 +50,7 @@ def test_every_default_is_the_one_of_the_contract() -> None:
     settings = Settings.of({})
     assert {name: getattr(settings, name) for name in Settings.__dataclass_fields__} == {
         "secrets": (),
+        "assertion_secrets": (),
         "identify": None,
         "path": "/auth/sessions",
         "cookie_name": "__Host-session-ward",
@@ -132,6 +133,8 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "secret of one letter": ({"secrets": ["a" * 40]}, "placeholder"),
     "secret of seven letters": ({"secrets": ["abcdefg" * 6]}, "placeholder"),
     "secret twice": ({"secrets": [SECRET, SECRET.encode()]}, "listed twice"),
+    "short assertion secret": ({"assertion_secrets": ["short"]}, "assertion_secrets: number 1 has 5 bytes"),
+    "assertion secret that signs cookies": ({"assertion_secrets": [SECRET]}, "assertion_secrets: it lists one of secrets"),
     "17 secrets": ({"secrets": [f"{n:02}{SECRET}" for n in range(17)]}, "at most 16"),
     "secret not in a list": ({"secrets": SECRET}, "secrets: a list"),
     "bytes not in a list": ({"secrets": SECRET.encode()}, "secrets: a list"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from time import time
 from typing import Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sessionward.assertion import stated_in_scope
 from sessionward.backend import AnyBackend
 from sessionward.credential import holds_own, stripped_scope
 from sessionward.drive import PlainDriver, async_driver
@@ -15,6 +17,7 @@ from sessionward.flow import Admission, concerned, end_others, guard, misplaced,
 from sessionward.logins import with_one_cookie_field
 from sessionward.request import ASGIRequest
 from sessionward.response import Headers, Response, sets_cookie
+from sessionward.session import Session
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
 from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn
@@ -51,6 +54,7 @@ class ASGIMiddleware:
         self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
         self._unwrapped = None if traits is None else traits.unwrapped
         self._watches = policy.logins is not None
+        self._verifier = policy.verifier
         self._attends = self._signs_in or self._watches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +67,11 @@ class ASGIMiddleware:
                 return await _send_response(await self._door.driver(end_others(visit)), send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
+        if self._verifier is not None:
+            stated, session = stated_in_scope(scope, self._verifier, time())
+            scope = cast("Scope", stated)
+            if session is not None:
+                return await self._stated(session, scope, receive, send)
         needles = self._needles
         for name, value in scope["headers"]:
             if (
@@ -80,7 +89,11 @@ class ASGIMiddleware:
 
     def concerns(self, scope: Scope) -> bool:
         """For a server of ours: whether this request would be looked at at all, or its answer. If not, it may go past this door."""
-        if self._watches or (scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings):
+        if (
+            self._watches
+            or self._verifier is not None
+            or (scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._policy.spellings)
+        ):
             return True
         needles = self._needles
         for name, value in scope["headers"]:
@@ -120,6 +133,16 @@ class ASGIMiddleware:
             scope = with_one_cookie_field(scope)
         if self._watches:
             return await self._watched(ward, scope, receive, send)
+        return await self._served(ward, visit, scope, receive, send)
+
+    async def _stated(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request of whose caller a sidecar in front has convinced itself."""
+        ward = AsyncWard(self._door, scope)
+        visit = ward.visit(ASGIRequest(scope))
+        visit.session = session
+        await self._served(ward, visit, scope, receive, send)
+
+    async def _served(self, ward: AsyncWard, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         if visit.session is not None or self._signs_in:
             scope[ASGI_KEY] = ward
 

@@ -100,7 +100,7 @@ def refused(
         "id": problem.id,
         "code": int(problem.status),
         "status": problem.status.phrase,
-        "request": _request_id(request),
+        "request": request_id(request),
         "message": problem.message,
         "reason": problem.reason,
     }
@@ -128,7 +128,8 @@ def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozen
     return Response(status, headers, body)
 
 
-def _request_id(request: Request) -> str:
+def request_id(request: Request) -> str:
+    """The id that the client or a proxy has given a request, or a new one."""
     given = request.header(b"x-request-id") or b""
     return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid4())
 

@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     """The keyword settings of both doors, for type checkers and editors. :class:`Settings` says what each means."""
 
     secrets: Sequence[str | bytes]
+    assertion_secrets: Sequence[str | bytes]
     identify: object
     path: str
     cookie_name: str
@@ -63,6 +64,9 @@ class Settings:
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
+    assertion_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """Behind a sidecar that signs who is calling (``X-Session-Assertion``): its secrets, newest first. What it states is
+    believed in place of a lookup; without a valid statement ``X-Session-User`` and ``X-Session-Id`` are taken out."""
     identify: object = None
     """An identifier (:class:`sessionward.Identifier`): the application keeps its own login, and each browser that is signed
     in there gets a companion session here. The application's login passes only together with it."""
@@ -170,6 +174,7 @@ def _lower(value: object) -> object:
 
 _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
     "secrets": _keys,
+    "assertion_secrets": _keys,
     "skip": _texts,
     "trusted_origins": _texts,
     "lifetime": seconds,
@@ -233,23 +238,26 @@ def _skip_mistakes(s: Settings) -> Iterator[str]:
             yield f"skip: {prefix!r} contains the path {s.path!r} itself"
 
 
-def _secret_mistakes(secrets: tuple[bytes, ...]) -> Iterator[str]:
+def _secret_mistakes(name: str, secrets: tuple[bytes, ...]) -> Iterator[str]:
     if len(secrets) > MAX_SECRETS:
-        yield f"secrets: at most {MAX_SECRETS} are useful"
+        yield f"{name}: at most {MAX_SECRETS} are useful"
     for number, secret in enumerate(secrets, 1):
         if len(secret) < MIN_SECRET:
-            yield f"secrets: number {number} has {len(secret)} bytes, at least {MIN_SECRET} are needed; {MAKE_SECRET}"
+            yield f"{name}: number {number} has {len(secret)} bytes, at least {MIN_SECRET} are needed; {MAKE_SECRET}"
         elif len(set(secret)) < 8:
-            yield f"secrets: number {number} looks like a placeholder; {MAKE_SECRET}"
+            yield f"{name}: number {number} looks like a placeholder; {MAKE_SECRET}"
     if len(set(secrets)) < len(secrets):
-        yield "secrets: the same one is listed twice"
+        yield f"{name}: the same one is listed twice"
 
 
 MAKE_SECRET: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def _secrets_mistakes(s: Settings) -> Iterator[str]:
-    yield from _secret_mistakes(s.secrets)
+    yield from _secret_mistakes("secrets", s.secrets)
+    yield from _secret_mistakes("assertion_secrets", s.assertion_secrets)
+    if set(s.secrets) & set(s.assertion_secrets):
+        yield "assertion_secrets: it lists one of secrets, and who may read statements could then sign cookies"
 
 
 def _cookie_mistakes(s: Settings) -> Iterator[str]:
@@ -286,7 +294,7 @@ def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
 
 
 _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]]]] = (
-    (("secrets",), _secrets_mistakes),
+    (("secrets", "assertion_secrets"), _secrets_mistakes),
     (("path",), _path_mistakes),
     (("cookie_name", "cookie_domain", "insecure"), _cookie_mistakes),
     (("samesite",), _choice_mistakes("samesite", "lax", "strict", "none")),

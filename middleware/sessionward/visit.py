@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from sessionward.assertion import Verifier
 from sessionward.backend import Abilities
 from sessionward.credential import Credential, Signature
 from sessionward.errors import ConfigurationError
@@ -44,6 +45,7 @@ class Policy:
         "ticket_signature",
         "traits",
         "trusted",
+        "verifier",
     )
 
     def __init__(self, backend: object, options: Mapping[str, Any], *, awaits: bool = True) -> None:
@@ -68,6 +70,10 @@ class Policy:
             mistakes.append(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
         if abilities and (abilities.signs_in or not abilities.carriers) and not options.get("secrets"):
             mistakes.append(f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}")
+        if options.get("assertion_secrets") and (traits or (abilities and abilities.carriers)):
+            mistakes.append(
+                "assertion_secrets: the sidecar looks at the login, so neither identify nor a backend with carriers goes with it"
+            )
         if abilities and traits:
             mistakes.extend(_companion_mistakes(abilities, traits, name, options, awaits=awaits))
         logins = None if abilities is None else _login_names(abilities, traits)
@@ -90,6 +96,7 @@ class Policy:
         self.trusted = frozenset(origin.encode() for origin in settings.trusted_origins)
         self.public = None if settings.public_origin is None else settings.public_origin.encode()
         self.spellings = spellings(settings.path)
+        self.verifier = Verifier(settings.assertion_secrets, settings.audience) if settings.assertion_secrets else None
         self.skip = tuple(quoted(prefix) for prefix in settings.skip)
 
     def cookie(self, credential: Credential, *, max_age: float | None, beside: Sequence[Given] = ()) -> bytes:

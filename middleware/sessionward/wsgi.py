@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutinefunction
-from time import monotonic
+from time import monotonic, time
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
+from sessionward.assertion import stated_in_environ
 from sessionward.backend import Backend
 from sessionward.credential import holds_own, strip_environ
 from sessionward.drive import PlainDriver
@@ -15,6 +16,7 @@ from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
 from sessionward.request import WSGIRequest, environ_key
 from sessionward.response import Headers, Response
+from sessionward.session import Session
 from sessionward.settings import Options
 from sessionward.visit import Policy, Visit
 from sessionward.ward import WSGI_KEY, Door, Ward, warn
@@ -50,6 +52,7 @@ class WSGIMiddleware:
         abilities = policy.abilities
         self._door = Door(policy, PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
+        self._verifier = policy.verifier
         self._guards = not abilities.carriers
         self._watched = _watched_keys(policy)
         self._unwrapped = None if policy.traits is None else policy.traits.unwrapped
@@ -62,6 +65,8 @@ class WSGIMiddleware:
             if self._unwrapped in environ:
                 return _misplaced(visit, start_response)
             return _respond(self._door.driver(end_others(visit)), start_response)
+        if self._verifier is not None and (session := stated_in_environ(environ, self._verifier, time())) is not None:
+            return self._stated(session, environ, start_response)
         if self._guards and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
             or "HTTP_X_SESSION_TOKEN" in environ
@@ -101,6 +106,16 @@ class WSGIMiddleware:
             strip_environ(environ, self._policy.cookie_name)
         elif visit.taken is not None:
             visit.taken.from_environ(environ)
+        return self._served(ward, visit, environ, start_response)
+
+    def _stated(self, session: Session, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """A request of whose caller a sidecar in front has convinced itself."""
+        ward = _Answering(self._door, environ, start_response)
+        visit = ward.visit(WSGIRequest(environ))
+        visit.session = session
+        return self._served(ward, visit, environ, start_response)
+
+    def _served(self, ward: _Answering, visit: Visit, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         visit.request = ward.sender()  # the environ itself is not kept
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))

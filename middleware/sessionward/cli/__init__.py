@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from sessionward import __version__
 from sessionward.cli.demo import demo
 from sessionward.cli.index import index
+from sessionward.cli.sidecar import COMMANDS, add_commands
+from sessionward.cli.sidecar import run as run_sidecar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
     )
     indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="sessions that are looked at in one step (default: 5000)")
+    add_commands(commands)
     chosen = parser.parse_args(arguments)
+    if chosen.command in COMMANDS:
+        return run_sidecar(chosen)
     signal.signal(signal.SIGTERM, _leave)
     if chosen.command == "index":
         return _index(chosen.batch)

@@ -16,6 +16,7 @@ class SidecarProblem(Refusal):
     BAD_REQUEST = (HTTPStatus.BAD_REQUEST, "bad_request", _MALFORMED, "The request is not well-formed HTTP/1.1.")
     BAD_HOST = (HTTPStatus.BAD_REQUEST, "bad_host", _MALFORMED, "Exactly one valid Host is needed.")
     BAD_TARGET = (HTTPStatus.BAD_REQUEST, "bad_target", _MALFORMED, "The request target is not a plain path with a query.")
+    NOT_FOUND = (HTTPStatus.NOT_FOUND, "not_found", "There is nothing here", "Checks are answered under /authz.")
     METHOD = (HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed", "CONNECT and TRACE do not pass.")
     REQUEST_TIMEOUT = (HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request took too long", "The request did not arrive in time.")
     TARGET_TOO_LONG = (HTTPStatus.REQUEST_URI_TOO_LONG, "target_too_long", "The request target is too long", "Shorten the URL.")

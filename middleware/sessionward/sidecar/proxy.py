@@ -6,6 +6,7 @@ Nothing is buffered, in either direction: each side is read only as fast as the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
@@ -18,9 +19,12 @@ from sessionward.response import Problem, Refusal, refused
 from sessionward.session import Session
 from sessionward.sidecar.fields import SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
 from sessionward.sidecar.problems import SidecarProblem
+from sessionward.sidecar.record import RECORD
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
 from sessionward.sidecar.upstream import SWITCHING, Answer, ClientGone, Connection, Invalid, Pool, TooSlow, UpstreamError
-from sessionward.ward import ASGI_KEY, AsyncWard, warn
+from sessionward.ward import ASGI_KEY, AsyncWard
+
+log = logging.getLogger("sessionward")
 
 PATIENCE: Final = 0.1
 """Seconds after which somebody looks whether the client still waits. Most answers are there before."""
@@ -59,7 +63,6 @@ class Proxy:
         signer: Signs | None,
         clock: Callable[[], float],
         response_timeout: float,
-        body_timeout: float,
         failed: Callable[[str], None],
     ) -> None:
         self.pool = pool
@@ -67,7 +70,6 @@ class Proxy:
         self._signer = signer
         self._clock = clock
         self._response_timeout = response_timeout
-        self._body_timeout = body_timeout
         self.failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,6 +90,8 @@ class Proxy:
         """The lines that tell the upstream who is calling."""
         ward: AsyncWard | None = scope.get(ASGI_KEY)
         session = None if ward is None else ward.session
+        if session is not None and RECORD in scope:
+            scope[RECORD].session = session.id
         lines = identity_lines(session)
         if self._signer is not None:
             signed = b"" if session is None else self._signer.sign(session, self._clock())
@@ -127,12 +131,15 @@ class Proxy:
                 connection.ask(method, head)
                 answer = await connection.head()
             if (answer.login is None and not answer.logout) or await self._signed(scope, send, answer):
+                if RECORD in scope:
+                    scope[RECORD].answered = True
                 await exchange.give(answer)
         except ClientGone:
             pass
         except UpstreamError as failure:
             if exchange.begun:
                 self.failed(failure.kind)
+                log.warning("the upstream broke off its answer: %s", failure)
                 raise Cut from failure
             await self._fail(failure, scope, send)
         finally:
@@ -163,6 +170,8 @@ class Proxy:
                 answer = await connection.head()
             if answer.status == SWITCHING:
                 answer.fields += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+                if RECORD in scope:
+                    scope[RECORD].answered = True
                 await send({"type": "websocket.accept", "headers": answer.fields, "reason": answer.reason})
                 joined, connection = connection, None
                 await tunnel.join(joined)
@@ -198,7 +207,7 @@ class Proxy:
         except BackendUnavailable:
             await refuse(Problem.UNAVAILABLE, scope, send)
         except UsageError as error:
-            warn(f"the upstream's sign-in is refused: {error}")
+            log.error("what the upstream says of a login cannot be done: %s", error)
             self.failed(Invalid.kind)
             await refuse(SidecarProblem.UPSTREAM_INVALID, scope, send)
         else:
@@ -207,17 +216,13 @@ class Proxy:
 
     async def _fail(self, failure: UpstreamError, scope: Scope, send: Send) -> None:
         self.failed(failure.kind)
-        warn(f"the upstream does not answer: {failure}")
+        log.warning("the upstream does not answer: %s", failure)
         await refuse(problem_of(failure), scope, send)
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold a task until it is done: the event loop itself does not."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    @property
-    def body_timeout(self) -> float:
-        return self._body_timeout
 
     @property
     def response_timeout(self) -> float:

@@ -10,10 +10,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -21,9 +23,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sessionward.errors import SessionwardError
-from sessionward.sidecar.build import Built, authorization, backend_is_ready, reverse_proxy
+from sessionward.sidecar.build import Built, build, prepare
 from sessionward.sidecar.config import Config
 from sessionward.sidecar.listener import Listener
+from sessionward.sidecar.observed import Counts, shared
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -42,31 +45,33 @@ log = logging.getLogger("sessionward")
 
 def run(config: Config) -> int:
     """Serve until a signal ends it; answers the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    _log()
     with _sockets(config) as sockets:
         if sockets is None:
             return CANNOT_BIND
         try:
-            asyncio.run(backend_is_ready(config))
+            asyncio.run(prepare(config))
         except SessionwardError as error:
-            print(f"sessionward: the backend refuses: {error}", file=sys.stderr)
+            log.error("the backend refuses: %s", error)
             return BACKEND_REFUSED
         _tell(config)
         if config.workers == 1:
-            return work(config, sockets, 0)
-        return _Crew(config, sockets).run()
+            return work(config, sockets, Counts())
+        with tempfile.TemporaryDirectory(prefix="sessionward-") as folder:
+            counts = Path(folder) / "counts"
+            shared(counts, config.workers)
+            return _Crew(config, sockets, counts).run()
 
 
 @contextmanager
-def _sockets(config: Config) -> Iterator[list[socket.socket] | None]:
+def _sockets(config: Config) -> Generator[list[socket.socket] | None]:
     opened: list[socket.socket] = []
     try:
         for address in filter(None, (config.listen, config.admin)):
             try:
                 opened.append(address.bind())
             except OSError as error:
-                print(f"sessionward: cannot listen on {address}: {error.strerror or error}", file=sys.stderr)
+                log.error("cannot listen on %s: %s", address, error.strerror or error)
                 yield None
                 return
         yield opened
@@ -80,10 +85,10 @@ def _tell(config: Config) -> None:
     log.info("%s on %s%s", config.command, config.listen, behind)
 
 
-def work(config: Config, sockets: list[socket.socket], number: int) -> int:
-    """One worker: serve until it is told to end. ``number``: which of them it is."""
-    built = authorization(config, number) if config.command == "authz" else reverse_proxy(config, number)
-    server = _Server(_uvicorn(built.app, config, built, http=Listener if built.tunnels else _WithoutTunnels), built, config)
+def work(config: Config, sockets: list[socket.socket], counts: Counts) -> int:
+    """One worker: serve until it is told to end."""
+    built = build(config, counts)
+    server = _Server(_uvicorn(built.app, config, built, http=_WithoutTunnels if config.upstream is None else Listener), built, config)
     beside = None if built.admin is None else uvicorn.Server(_uvicorn(built.admin, config, built, http="httptools"))
     gc.collect()
     gc.freeze()  # what is there now stays; looking through it again and again costs
@@ -111,7 +116,7 @@ async def _serve(server: _Server, beside: uvicorn.Server | None, sockets: list[s
 
 
 @contextmanager
-def _no_signals() -> Iterator[None]:
+def _no_signals() -> Generator[None]:
     yield
 
 
@@ -131,6 +136,7 @@ def _uvicorn(app: ASGIApp, config: Config, built: Built, *, http: Any) -> uvicor
         timeout_graceful_shutdown=max(1, round(config.drain_timeout)),
     )
     made.draining = lambda: built.readiness.draining  # type: ignore[attr-defined]
+    made.straight = built.straight  # type: ignore[attr-defined]
     return made
 
 
@@ -145,7 +151,7 @@ class _Server(uvicorn.Server):
         self.exit_code = DONE
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.end, signal.SIGTERM)
         loop.add_signal_handler(signal.SIGINT, self.end, signal.SIGINT)
@@ -188,16 +194,17 @@ class _Server(uvicorn.Server):
 class _Crew:
     """Several workers on the same sockets. One that dies is replaced; a signal goes to all."""
 
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: Config, sockets: list[socket.socket], counts: Path) -> None:
         self._config = config
+        self._counts = counts
         self._sockets = sockets
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, tuple[SpawnProcess, float]] = {}
         self._ending = False
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, self._hand_on)
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(each, self._hand_on)
         for number in range(self._config.workers):
             self._start(number)
         quick, code = 0, DONE
@@ -222,7 +229,9 @@ class _Crew:
         return code if code >= 0 else 128 - code
 
     def _start(self, number: int) -> None:
-        process = self._context.Process(target=_worker, args=(self._config, self._sockets, number), name=f"sessionward-{number}")
+        process = self._context.Process(
+            target=_worker, args=(self._config, self._sockets, self._counts, number), name=f"sessionward-{number}"
+        )
         process.start()
         self._workers[number] = (process, monotonic())
 
@@ -235,7 +244,11 @@ class _Crew:
                     os.kill(process.pid, number)
 
 
-def _worker(config: Config, sockets: list[socket.socket], number: int) -> None:
+def _worker(config: Config, sockets: list[socket.socket], counts: Path, number: int) -> None:
+    _log()
+    sys.exit(work(config, sockets, Counts(counts, rows=config.workers, row=number)))
+
+
+def _log() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    sys.exit(work(config, sockets, number))

@@ -459,6 +459,10 @@ class Pool:
         loop = asyncio.get_running_loop()
         return cast("Connection", await self.open(lambda: Connection(loop)))
 
+    async def reachable(self) -> None:
+        """Open a connection and close it again. Raises as :meth:`new`."""
+        (await self.new()).abort()
+
     async def open(self, factory: Callable[[], asyncio.Protocol]) -> asyncio.BaseProtocol:
         """A fresh connection of another protocol. Raises as :meth:`new`."""
         try:

@@ -1,0 +1,157 @@
+"""A signed statement of who is calling, from a sidecar to the application behind it.
+
+It is a compact JWS (RFC 7515) with HS256 over the claims of a JWT (RFC 7519), so that an application in any language can
+verify it with a library that it has. The key is the secret exactly as it is configured.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from uuid import UUID
+
+from sessionward.errors import UsageError
+from sessionward.request import Fields, Mapping, environ_key
+from sessionward.session import Session, user_key
+
+LIFETIME: Final = 30.0
+"""Seconds that a statement is good for."""
+MAX_LIFETIME: Final = 60.0
+"""Seconds. What claims to live longer is not believed."""
+SKEW: Final = 5.0
+"""Seconds by which the sidecar's clock may be ahead of ours."""
+MAX_LENGTH: Final = 4096
+"""Bytes that are looked at."""
+ISSUER: Final = "sessionward"
+
+FIELD: Final = b"x-session-assertion"
+STATED: Final = frozenset({b"x-session-user", b"x-session-id", FIELD})
+"""The fields that say who is calling. They mean something only together with a valid statement."""
+
+_HEADER: Final = b'{"alg":"HS256","typ":"JWT"}'
+
+
+def _base64(data: bytes) -> bytes:
+    """base64url without padding (RFC 7515, 2)."""
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
+
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+_PLAIN: Final = bytes.maketrans(b"-_", b"+/")
+_FIRST: Final = _base64(_HEADER) + b"."
+
+
+class Signer:
+    """Makes statements. The first of the secrets signs."""
+
+    __slots__ = ("_audience", "_lifetime", "_prepared")
+
+    def __init__(self, secrets: Sequence[bytes], audience: str = "", lifetime: float = LIFETIME) -> None:
+        """``lifetime``: seconds, at most :data:`MAX_LIFETIME`. Raises ValueError."""
+        if not 1 <= lifetime <= MAX_LIFETIME:
+            raise ValueError(f"an assertion lives from 1 to {MAX_LIFETIME:g} seconds")
+        self._prepared = hmac.new(secrets[0], digestmod="sha256")
+        self._audience = {"aud": audience} if audience else {}
+        self._lifetime = int(lifetime)
+
+    def sign(self, session: Session, now: float) -> bytes:
+        """The statement that this session's user is calling. ``now``: seconds since 1970."""
+        issued = int(now)
+        claims: dict[str, Any] = {"iss": ISSUER, **self._audience, "sub": session.user_id, "sid": str(session.id)}
+        claims.update(iat=issued, exp=issued + self._lifetime)
+        signed = _FIRST + _base64(json.dumps(claims, separators=(",", ":")).encode())
+        mac = self._prepared.copy()
+        mac.update(signed)
+        return signed + b"." + _base64(mac.digest())
+
+
+class Verifier:
+    """Recognises statements that one of the secrets has signed for this audience."""
+
+    __slots__ = ("_audience", "_prepared")
+
+    def __init__(self, secrets: Sequence[bytes], audience: str = "") -> None:
+        self._prepared = [hmac.new(secret, digestmod="sha256") for secret in secrets]
+        self._audience = audience
+
+    def verify(self, value: bytes, now: float) -> Session | None:
+        """The session that is stated, None if nobody needs to believe it. ``now``: seconds since 1970.
+
+        The header must be ours byte for byte, so nobody chooses another algorithm; the spelling must be the one that
+        signing gives.
+        """
+        signed, _, signature = value.rpartition(b".")
+        if len(value) > MAX_LENGTH or not signed.startswith(_FIRST) or not self._is_signed(signed, signature):
+            return None
+        claims = _claims(signed[len(_FIRST) :])
+        return None if claims is None or not self._is_for_us(claims, now) else _session(claims)
+
+    def _is_signed(self, signed: bytes, signature: bytes) -> bool:
+        for prepared in self._prepared:
+            mac = prepared.copy()
+            mac.update(signed)
+            if hmac.compare_digest(_base64(mac.digest()), signature):
+                return True
+        return False
+
+    def _is_for_us(self, claims: dict[str, Any], now: float) -> bool:
+        issued, expires = claims.get("iat"), claims.get("exp")
+        if type(issued) is not int or type(expires) is not int:
+            return False
+        if claims.get("iss") != ISSUER or claims.get("aud", "") != self._audience:
+            return False
+        return issued - SKEW <= now < expires <= issued + MAX_LIFETIME
+
+
+def _claims(payload: bytes) -> dict[str, Any] | None:
+    try:
+        data = binascii.a2b_base64(payload.translate(_PLAIN) + b"=" * (-len(payload) % 4))
+        claims: object = json.loads(data)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", claims) if isinstance(claims, dict) else None
+
+
+def _session(claims: dict[str, Any]) -> Session | None:
+    user, session = claims.get("sub"), claims.get("sid")
+    if not isinstance(user, str) or not isinstance(session, str) or not session:
+        return None
+    try:
+        return Session(id=_public_id(session), user_id=user_key(user))
+    except UsageError:
+        return None
+
+
+def _public_id(text: str) -> UUID | str:
+    try:
+        return UUID(text)
+    except ValueError:  # of a backend with ids of another kind
+        return text
+
+
+# --- in a request -----------------------------------------------------------------------------------------------------
+
+
+def stated_in_scope(scope: Mapping, verifier: Verifier, now: float) -> tuple[Mapping, Session | None]:
+    """Who is calling, as a sidecar states it to an ASGI application; the scope without the three fields if nobody needs to
+    believe them."""
+    fields: Fields = scope["headers"]
+    statements = [value for name, value in fields if name == FIELD]
+    session = verifier.verify(statements[0], now) if len(statements) == 1 else None
+    if session is not None:
+        return scope, session
+    kept = [field for field in fields if field[0].replace(b"_", b"-") not in STATED]
+    return (scope if len(kept) == len(fields) else {**scope, "headers": kept}), None
+
+
+def stated_in_environ(environ: Mapping, verifier: Verifier, now: float) -> Session | None:
+    """The same of a WSGI environ, where the fields are taken out in place."""
+    statement: str = environ.get(environ_key(FIELD), "")
+    session = verifier.verify(statement.encode("latin-1", "replace"), now) if statement else None
+    if session is None:
+        for name in STATED:
+            environ.pop(environ_key(name), None)
+    return session

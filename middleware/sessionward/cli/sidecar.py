@@ -1,0 +1,138 @@
+"""``sessionward serve`` and its kin: the sidecar's commands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from sessionward.errors import ConfigurationError
+
+COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "snippet")
+BAD_CONFIGURATION: Final = 2
+
+_EPILOG: Final = """\
+Each option can be given as a flag (--upstream), as an environment variable (SESSIONWARD_UPSTREAM) and as a key of a TOML
+file (upstream = "..."); the flag decides over the variable, the variable over the file. Secrets are no flags, since
+everybody on a machine sees those: they come from a variable, a key, or a file (--secret-file).
+
+exit codes: 0 done; 1 it could not be done; 2 the configuration is wrong; 3 cannot listen; 4 the backend refused at
+start; 128 + the signal if requests under way had to be cut. SIGTERM drains, a second one cuts; SIGINT drains without
+delay; SIGUSR1 opens the access log anew."""
+
+
+def add_commands(commands: Any) -> None:
+    """Put the sidecar's commands beside the others."""
+    from sessionward.sidecar.options import FILE, OPTIONS, switch
+
+    helps = {
+        "serve": "a reverse proxy before one application, in any language",
+        "authz": "answers for the proxy that is there already: nginx, Caddy, Traefik, HAProxy, Envoy",
+        "check-config": "tell what is wrong with the configuration, and start nothing",
+        "print-config": "print the configuration that is in force, as TOML, secrets masked",
+    }
+    for command, said in helps.items():
+        parser = commands.add_parser(
+            command, help=said, description=said, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.add_argument("--config", metavar="FILE", help="a TOML file with these options")
+        if command.endswith("-config"):
+            parser.add_argument("--for", dest="command_for", choices=("serve", "authz"), default="serve", help="of which command (serve)")
+        for option in OPTIONS:
+            if option.only not in ("", command) and not command.endswith("-config"):
+                continue
+            shown = "" if option.default in (None, (), True, False) else f" ({option.default})"
+            if option.is_secret:
+                parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))
+            elif option.read is switch:
+                parser.add_argument(f"--{option.name}", nargs="?", const="true", metavar="true|false", help=option.help + shown)
+            elif option.default == () or option.name in ("skip", "trusted-origins"):
+                parser.add_argument(f"--{option.name}", action="append", metavar="VALUE", help=option.help)
+            else:
+                parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)
+    snippet = commands.add_parser("snippet", help="print a tested configuration for the proxy that is there already")
+    snippet.add_argument("engine", choices=("nginx", "caddy", "traefik", "haproxy", "envoy"))
+    snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
+    snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
+    snippet.add_argument("--listen", default="127.0.0.1:8080", help="where the proxy listens (127.0.0.1:8080)")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Carry a command out; answers its exit code."""
+    if chosen.command == "snippet":
+        from sessionward.sidecar.snippet import snippet
+
+        print(snippet(chosen.engine, authz=chosen.authz, app=chosen.app, listen=chosen.listen), end="")
+        return 0
+    command: str = getattr(chosen, "command_for", chosen.command)
+    names = vars(chosen)
+    flags = {name.replace("_", "-"): value for name, value in names.items() if value is not None and name not in ("command", "command_for")}
+    try:
+        return _carry_out(chosen.command, command, flags)
+    except ConfigurationError as error:
+        print("\n".join(f"sessionward: {mistake}" for mistake in error.mistakes), file=sys.stderr)
+        return BAD_CONFIGURATION
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("uvicorn", "httptools", "prometheus_client"):
+            raise
+        print(f"sessionward: {error.name} is not installed; pip install 'sessionward[sidecar]'", file=sys.stderr)
+        return BAD_CONFIGURATION
+
+
+def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
+    import os
+
+    from sessionward.sidecar import config
+    from sessionward.sidecar.options import collect
+
+    given = collect(flags, os.environ, command)
+    made = config.build(command, given)
+    for told in made.told:
+        print(f"sessionward: {told}", file=sys.stderr)
+    if asked == "print-config":
+        print("\n".join(printed(given)))
+        return 0
+    from sessionward.sidecar import build, serve
+
+    build.check(made)
+    if asked == "check-config":
+        print("ok")
+        return 0
+    return serve.run(made)
+
+
+def printed(given: Mapping[str, Any]) -> list[str]:
+    """The lines of a TOML file with what is in force; each says where it comes from."""
+    from sessionward.sidecar.config import MASK, without_password
+    from sessionward.sidecar.options import BY_NAME
+
+    lines: list[str] = []
+    for name, each in given.items():
+        if name not in BY_NAME or each.value == ():
+            continue
+        value = each.value
+        if BY_NAME[name].is_secret:
+            value = [MASK] * len(value)
+        elif name == "backend":
+            value = without_password(value)
+        lines.append(f"{name} = {toml(value)}  # {each.source}")
+    table = given.get("identify-table")
+    if table is not None:
+        lines += ["", "[identify]"]
+        for key, value in table.value.items():
+            hidden = any(word in key for word in ("secret", "key", "password")) and not key.endswith("-file") and key != "user_key"
+            lines.append(f"{key} = {toml(MASK if hidden else value)}")
+    return lines
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it: texts, numbers, true and false, and lists of these."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml, cast('Sequence[Any]', value)))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

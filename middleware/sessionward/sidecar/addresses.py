@@ -1,0 +1,131 @@
+"""Where a sidecar listens, and where the application behind it does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Self
+from urllib.parse import urlsplit
+
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen: ``host:port``, ``[::1]:port``, or ``unix:/path?mode=660``."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    mode: int = 0o600
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError that says what is wrong."""
+        if text.startswith("unix:"):
+            path, _, query = text.removeprefix("unix:").partition("?")
+            mode = re.fullmatch(r"mode=0?([0-7]{3})", query)
+            if not path.startswith("/") or (query and mode is None):
+                raise ValueError(f"{text!r} is not a socket such as 'unix:/run/sessionward.sock?mode=660'")
+            return cls(path=path, mode=int(mode[1], 8) if mode else 0o600)
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:/?\[\]\s]+):([0-9]{1,5})", text)
+        if found is None or int(found[2]) > 65_535:
+            raise ValueError(f"{text!r} is not an address such as '127.0.0.1:8080' or 'unix:/run/sessionward.sock'")
+        return cls(host=found[1].strip("[]"), port=int(found[2]))
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on another machine can connect."""
+        if self.path or self.host == "localhost":
+            return True
+        with suppress(ValueError):
+            return ip_address(self.host).is_loopback
+        return False
+
+    def bind(self) -> socket.socket:
+        """A socket that listens. Raises OSError."""
+        if self.path:
+            return self._bind_unix()
+        family, kind, protocol, _, place = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
+    def _bind_unix(self) -> socket.socket:
+        """In place of a socket that nobody listens on any more, never of anything else."""
+        with suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(os.stat(self.path).st_mode):
+                raise OSError(errno.EEXIST, "there is a file that is no socket")
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(self.path)
+                except ConnectionRefusedError:
+                    os.unlink(self.path)
+                else:
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        listening = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o777 & ~self.mode)  # so that there is no moment at which it is open to more
+        try:
+            listening.bind(self.path)
+            os.chmod(self.path, self.mode)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        finally:
+            os.umask(before)
+        return listening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where the application listens: ``http://host:port``, ``https://host:port``, or ``unix:/path``."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError that says what is wrong."""
+        if text.startswith("unix:/"):
+            return cls(path=text.removeprefix("unix:"))
+        wrong = ValueError(f"{text!r} is not an address such as 'http://127.0.0.1:8000' or 'unix:/run/app.sock'")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise wrong from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise wrong
+        if parts.path not in ("", "/"):
+            raise ValueError(f"{text!r} has a path; requests go on with the path they came with, so leave it out")
+        tls = parts.scheme == "https"
+        return cls(host=parts.hostname, port=(443 if tls else 80) if port is None else port, tls=tls)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"

@@ -1,0 +1,294 @@
+"""The configuration of a sidecar: read from three places, checked once, then frozen."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from secrets import token_urlsafe
+from typing import Any, Final, cast
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from sessionward.errors import ConfigurationError
+from sessionward.settings import MAKE_SECRET
+from sessionward.sidecar.addresses import Address, Upstream
+from sessionward.sidecar.options import BY_NAME, OPTIONS, Given, collect
+from sessionward.sidecar.peers import Peers
+
+MASK: Final = "********"
+
+_BACKENDS: Final = {
+    "memory": "sessionward.backends.memory:MemoryBackend",
+    "django": "sessionward.backends.django:DjangoBackend",
+}
+_SQL: Final = "sessionward.backends.sql"
+
+_IDENTIFIERS: Final[Mapping[str, tuple[str, str, Mapping[str, str]]]] = {
+    "flask": ("sessionward.identify.flask", "FlaskLogin", {"secret": "secret_key", "user": "user_key", "cookie": "session_cookie"}),
+    "starlette": ("sessionward.identify.starlette", "StarletteSession", {"secret": "secret_key", "user": "user", "cookie": "cookie"}),
+    "jwt": ("sessionward.identify.jwt", "JWT", {"secret": "key", "user": "user_claim", "cookie": "cookies"}),
+    "django": ("sessionward.identify.django", "SignedCookies", {}),
+}
+"""Which class each kind is, and what ``identify-secret``, ``-user`` and ``-cookie`` are called there."""
+
+_EXTRAS: Final = {
+    "asyncpg": "asyncpg",
+    "psycopg": "postgresql",
+    "asyncmy": "mysql-async",
+    "jwt": "jwt",
+    "flask": "flask",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What ``serve`` and ``authz`` run with. It is pickled for the workers, so it holds no objects that live.
+
+    ``settings``: the keyword settings of :class:`sessionward.ASGIMiddleware`, apart from ``identify``. ``told``: what
+    whoever starts it should know. Durations are seconds.
+    """
+
+    command: str
+    listen: Address
+    backend: str = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
+    admin: Address | None = None
+    upstream: Upstream | None = None
+    upstream_ca_file: str | None = None
+    upstream_cert_file: str | None = None
+    upstream_key_file: str | None = None
+    upstream_server_name: str | None = None
+    identify: str | None = None
+    identify_options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    trusted_proxy: tuple[str, ...] = ()
+    assertion_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    access_log: str | None = None
+    workers: int = 1
+    drain_delay: float = 1.0
+    drain_timeout: float = 30.0
+    connect_timeout: float = 5.0
+    response_timeout: float = 60.0
+    create_tables: bool = True
+    told: tuple[str, ...] = ()
+
+    def make_backend(self) -> Any:
+        """The backend that was named. Raises :class:`ConfigurationError` if it cannot be made."""
+        if self.backend == "django":
+            _set_up_django("backend")
+        if self.backend in _BACKENDS:
+            return _object("backend", _BACKENDS[self.backend])
+        if _names_object(self.backend):
+            return _object("backend", self.backend)
+        with _Explained("backend"):
+            kind = getattr(import_module(_SQL), "AsyncSQLBackend")  # noqa: B009 - a leaf, which the configuration names
+            return kind(self.backend, deadline=self.settings.get("deadline", 2.0))
+
+    def make_identifier(self) -> Any:
+        """The identifier that was named, None if there is none. Raises :class:`ConfigurationError`."""
+        if self.identify is None:
+            return None
+        if self.identify not in _IDENTIFIERS:
+            return _object("identify", self.identify)
+        if self.identify == "django":
+            _set_up_django("identify")
+        module, name, _ = _IDENTIFIERS[self.identify]
+        with _Explained("identify"):
+            kind: Callable[..., Any] = getattr(import_module(module), name)
+            unknown = [key for key in self.identify_options if key not in inspect.signature(kind).parameters]
+            if unknown:
+                raise ConfigurationError(*(f"identify: {name} has no {key}" for key in unknown))
+            return kind(**self.identify_options)
+
+
+def configure(command: str, flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration of ``serve`` or ``authz``.
+
+    ``flags``: by the names of options, without those that were not given. ``environment``: this process's by default.
+    Raises :class:`ConfigurationError` that names every mistake.
+    """
+    return build(command, collect(flags, os.environ if environment is None else environment, command))
+
+
+def build(command: str, given: Mapping[str, Given]) -> Config:
+    """The configuration made of what was given. Raises :class:`ConfigurationError` that names every mistake."""
+    mistakes: list[str] = []
+    value = {name: each.value for name, each in given.items()}
+    listen = _parsed(Address.parse, "listen", value, mistakes)
+    admin = _parsed(Address.parse, "admin", value, mistakes)
+    upstream = _parsed(Upstream.parse, "upstream", value, mistakes)
+    mistakes += _mistakes(command, value, listen)
+    identify, identify_options = _identify(value, mistakes)
+    settings: dict[str, Any] = {option.key: value[option.name] for option in OPTIONS if option.of_door and option.name in value}
+    told: list[str] = []
+    if value.get("secret"):
+        settings["secrets"] = tuple(value["secret"])
+    elif value.get("backend") != "django" or identify is not None:
+        if listen is not None and listen.is_private:
+            settings["secrets"] = (token_urlsafe(32),)
+            told.append(f"no secret is given: cookies are signed with one that ends with this process; for --secret-file {MAKE_SECRET}")
+        else:
+            mistakes.append(f"secret: our cookies are signed, so one is needed; for --secret-file {MAKE_SECRET}")
+    if mistakes or listen is None:
+        raise ConfigurationError(*mistakes)
+    return Config(
+        command=command,
+        listen=listen,
+        admin=admin,
+        upstream=upstream,
+        settings=settings,
+        identify=identify,
+        identify_options=identify_options,
+        assertion_secrets=tuple(secret.encode() for secret in value["assertion-secret"]),
+        told=tuple(told),
+        **{key: value[name] for name, key in _AS_THEY_ARE.items() if name in value},
+    )
+
+
+_AS_THEY_ARE: Final = {
+    name: BY_NAME[name].key
+    for name in (
+        "backend", "trusted-proxy", "access-log", "workers", "drain-delay", "drain-timeout", "create-tables", "connect-timeout",
+        "response-timeout", "upstream-ca-file", "upstream-cert-file", "upstream-key-file", "upstream-server-name",
+    )
+}  # fmt: skip
+
+
+def _parsed(parse: Callable[[str], Any], name: str, value: Mapping[str, Any], mistakes: list[str]) -> Any:
+    if name not in value:
+        return None
+    try:
+        return parse(value[name])
+    except ValueError as wrong:
+        mistakes.append(f"{name}: {wrong}")
+        return None
+
+
+def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None) -> Iterator[str]:
+    for name in ("backend", *(("upstream",) if command == "serve" else ())):
+        if name not in value:
+            yield f"{name}: it is needed: {BY_NAME[name].help}"
+    backend: str = value.get("backend", "memory")
+    if backend not in _BACKENDS and not _names_object(backend):
+        try:
+            make_url(backend)
+        except (ArgumentError, ValueError):
+            yield "backend: it is no database URL such as 'sqlite:///sessions.db', and not memory, django or package.module:object"
+    if backend == "memory" and value["workers"] > 1:
+        yield "workers: with memory there can be one only, since the others would know nothing of its sessions"
+    try:
+        peers = Peers(value["trusted-proxy"])
+    except ConfigurationError as error:
+        yield from error.mistakes
+    else:
+        if command == "authz" and listen is not None and not listen.path and not peers:
+            yield "trusted-proxy: authz answers only peers that are trusted, or on a unix socket; name the proxy's address"
+    if value.get("upstream-key-file") and not value.get("upstream-cert-file"):
+        yield "upstream-key-file: it is the key of upstream-cert-file, which is missing"
+    for name in ("upstream-ca-file", "upstream-cert-file", "upstream-key-file"):
+        if name in value and not os.access(value[name], os.R_OK):
+            yield f"{name}: {value[name]} cannot be read"
+    if any(len(secret) < 32 for secret in value["assertion-secret"]):
+        yield f"assertion-secret: at least 32 bytes are needed; {MAKE_SECRET}"
+    if set(value["assertion-secret"]) & set(value["secret"]):
+        yield "assertion-secret: it must be another one than secret, since the application knows it"
+
+
+def _identify(value: Mapping[str, Any], mistakes: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """The identifier's kind, and the keywords that it is made with."""
+    table: dict[str, Any] = dict(value.get("identify-table", {}))
+    kind: Any = value.get("identify", table.pop("kind", None))
+    if kind is None:
+        if table or value["identify-secret"] or "identify-user" in value or "identify-cookie" in value:
+            mistakes.append(f"identify: a kind is needed: {BY_NAME['identify'].help}")
+        return None, {}
+    if not isinstance(kind, str) or (kind not in _IDENTIFIERS and not _names_object(kind)):
+        mistakes.append(f"identify: {kind!r} is not one of {', '.join(_IDENTIFIERS)}, and no package.module:object")
+        return None, {}
+    table.pop("kind", None)
+    options: dict[str, Any] = {}
+    for key, each in table.items():
+        name = key.removesuffix("-file").replace("-", "_")
+        try:
+            options[name] = _line_of(each) if key.endswith("-file") else each
+        except OSError as error:
+            mistakes.append(f"[identify] {key}: {each} cannot be read: {error.strerror}")
+    called = _IDENTIFIERS[kind][2] if kind in _IDENTIFIERS else {}
+    secrets: tuple[str, ...] = value["identify-secret"]
+    if secrets and "secret" in called:
+        options[called["secret"]] = secrets[0]
+        if len(secrets) > 1 and kind == "flask":
+            options["fallbacks"] = list(secrets[1:])
+    for word in ("user", "cookie"):
+        if f"identify-{word}" in value and word in called:
+            given = value[f"identify-{word}"]
+            options[called[word]] = [given] if called[word] == "cookies" else given
+    if not called and (secrets or "identify-user" in value or "identify-cookie" in value):
+        mistakes.append(f"identify: {kind} takes no secret, user or cookie from here")
+    return kind, options
+
+
+def _line_of(path: Any) -> str:
+    with open(path, encoding="utf-8") as opened:
+        return opened.read().strip()
+
+
+def without_password(backend: str) -> str:
+    """What was given as ``backend``, fit to be shown."""
+    try:
+        return make_url(backend).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return backend if _names_object(backend) or backend in _BACKENDS else MASK
+
+
+# --- what is named by a text ------------------------------------------------------------------------------------------
+
+
+def _names_object(text: str) -> bool:
+    module, colon, name = text.partition(":")
+    return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _object(option: str, text: str) -> Any:
+    """The object that ``package.module:name`` names, called if it is a function or a class. Raises ConfigurationError."""
+    module, _, name = text.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    with _Explained(option):
+        found = getattr(import_module(module), name)
+        return cast("Callable[[], Any]", found)() if inspect.isfunction(found) or inspect.isclass(found) else found
+
+
+def _set_up_django(option: str) -> None:
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        raise ConfigurationError(f"{option}: set DJANGO_SETTINGS_MODULE to the project's settings, and start this where manage.py is")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    with _Explained(option):
+        import_module("django").setup()
+
+
+class _Explained:
+    """Whatever goes wrong in the block is a mistake of one option, and says the way out where we know it."""
+
+    def __init__(self, option: str) -> None:
+        self._option = option
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        if error is None or isinstance(error, (ConfigurationError, KeyboardInterrupt, SystemExit)):
+            return
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
+            extra = _EXTRAS[(error.name or "").partition(".")[0]]
+            raise ConfigurationError(f"{self._option}: {error.name} is not installed; pip install 'sessionward[{extra}]'") from None
+        if isinstance(error, NoSuchModuleError):
+            raise ConfigurationError(f"{self._option}: there is no driver for this kind of database") from None
+        if isinstance(error, (ImportError, AttributeError, TypeError)):
+            raise ConfigurationError(f"{self._option}: {error}") from None
+        raise ConfigurationError(f"{self._option}: {type(error).__name__}") from error

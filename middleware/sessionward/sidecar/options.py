@@ -1,0 +1,262 @@
+"""The options of a sidecar: one table, from which flags, environment variables and TOML keys are all made."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from sessionward.errors import ConfigurationError
+
+PREFIX: Final = "SESSIONWARD_"
+NOT_OURS: Final = ("SESSIONWARD_TEST_", "SESSIONWARD_REQUIRE_SERVICES")
+"""Variables of the project's own tests."""
+MAX_SECRET_FILE: Final = 65_536
+"""Bytes."""
+
+Read: TypeAlias = Callable[[Any], Any]
+"""Makes a value of what stands in one of the three places. Raises ValueError."""
+
+
+def text(value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text is needed")
+    return value
+
+
+def switch(value: Any) -> bool:
+    """True or false."""
+    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in known:
+        raise ValueError("true or false is needed")
+    return known[value.lower()]
+
+
+def seconds(value: Any) -> float:
+    """A duration in seconds."""
+    if isinstance(value, bool):
+        raise ValueError("a number of seconds is needed")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError("a number of seconds is needed") from None
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number of seconds, not below 0, is needed")
+    return number
+
+
+def whole(value: Any) -> int:
+    """A whole number from 1 on."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("a whole number from 1 on is needed")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of texts; in one text they are parted by commas."""
+    if isinstance(value, str):
+        return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in cast("Sequence[object]", value)):
+        raise ValueError("a list of texts is needed")
+    return tuple(part for item in cast("Sequence[str]", value) for part in texts(item))
+
+
+def secrets(value: Any) -> tuple[str, ...]:
+    """Secrets, newest first; in one text each has a line."""
+    if isinstance(value, str):
+        return tuple(line for line in (line.strip() for line in value.splitlines()) if line)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in cast("Sequence[object]", value)):
+        raise ValueError("a list of texts is needed, newest first")
+    return tuple(cast("Sequence[str]", value))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. ``secret``: it is no flag, since flags are seen by everybody on the machine; ``NAME-file`` is one."""
+
+    name: str
+    read: Read
+    help: str
+    default: Any = None
+    only: str = ""
+    """The one command that has it; by default both."""
+    is_secret: bool = False
+    of_door: bool = False
+    """A setting of the door (:class:`sessionward.Settings`), by the same name."""
+
+    @property
+    def variable(self) -> str:
+        return _variable(self.name)
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+
+def _door(name: str, read: Read, help: str) -> Option:
+    return Option(name, read, help, of_door=True)
+
+
+OPTIONS: Final = (
+    Option("upstream", text, "the application: http://host:port, https://host:port or unix:/path", only="serve"),
+    Option("backend", text, "where sessions live: a database URL, memory, django, or package.module:object"),
+    Option("listen", text, "where to listen: host:port or unix:/path?mode=660", "127.0.0.1:8080"),
+    Option("secret", secrets, "what signs the cookies: newest first, each at least 32 bytes", (), is_secret=True),
+    Option("identify", text, "who the application says is signed in: flask, starlette, django, jwt, or package.module:object"),
+    Option("identify-secret", secrets, "the application's own secret, with which it signs its login cookie", (), is_secret=True),
+    Option("identify-user", text, "the key of the application's session that holds the user's id"),
+    Option("identify-cookie", text, "the name of the application's login cookie"),
+    Option("trusted-proxy", texts, "peers whose X-Forwarded-* is believed: addresses, networks, unix; repeatable; none by default", ()),
+    Option("assertion-secret", secrets, "signs X-Session-Assertion for the application; without it there is none", (), is_secret=True),
+    Option("admin", text, "where /livez, /readyz and /metrics are; not served by default"),
+    Option("access-log", text, "a file for one JSON line a request, - for standard output; none by default"),
+    Option("workers", whole, "processes", 1),
+    Option("drain-delay", seconds, "seconds between SIGTERM (readyz says 503) and the end of listening", 1.0),
+    Option("drain-timeout", seconds, "seconds that requests under way then have", 30.0),
+    Option("create-tables", switch, "create the tables that are missing at start", True),
+    Option("connect-timeout", seconds, "seconds to connect to the application", 5.0, only="serve"),
+    Option("response-timeout", seconds, "seconds until the head of its answer", 60.0, only="serve"),
+    Option("upstream-ca-file", text, "certificates that the application's TLS certificate is verified with", only="serve"),
+    Option("upstream-cert-file", text, "our certificate, where the application wants one", only="serve"),
+    Option("upstream-key-file", text, "the key of that certificate", only="serve"),
+    Option("upstream-server-name", text, "the name that the application's certificate must have; its host by default", only="serve"),
+    _door("path", text, "where DELETE is answered (/auth/sessions)"),
+    _door("cookie-name", text, "the name of our cookie (__Host-session-ward)"),
+    _door("cookie-domain", text, "the Domain of our cookie, where the application's login cookie has one"),
+    _door("samesite", text, "lax, strict or none"),
+    _door("insecure", switch, "development over plain http: our cookie goes without Secure"),
+    _door("dead", text, "strip or reject: what becomes of a request whose credential is dead"),
+    _door("skip", texts, "path prefixes that pass without a lookup and without our credential; repeatable"),
+    _door("csrf", text, "standard or strict"),
+    _door("trusted-origins", texts, "other sites whose pages may call our routes; repeatable"),
+    _door("public-origin", text, "our own origin as browsers see it"),
+    _door("audience", text, "names this application where several share a secret"),
+    _door("max-cookie", whole, "bytes of the Cookie field beyond which our routes answer 431"),
+    _door("lifetime", seconds, "seconds that a session lives"),
+    _door("deadline", seconds, "seconds that a request waits for the backend"),
+    _door("debug", switch, "errors say what was wrong with the credential; never in production"),
+)
+
+BY_NAME: Final = {option.name: option for option in OPTIONS}
+FILE: Final = "-file"
+IDENTIFY: Final = "identify"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value, and where it was given."""
+
+    value: Any
+    source: str
+
+
+_Place: TypeAlias = tuple[Mapping[str, Any], Callable[[str], str]]
+"""What stands in one of the three places by the names of options, and what an option is called there."""
+
+
+def collect(flags: Mapping[str, Any], environment: Mapping[str, str], command: str) -> dict[str, Given]:
+    """What is given for a command, by the names of options: a flag before a variable before the file before the default.
+
+    ``flags``: by name, without those that were not given. Raises :class:`ConfigurationError` with all mistakes.
+    """
+    mistakes: list[str] = []
+    file = flags.get("config") or environment.get(f"{PREFIX}CONFIG")
+    places: list[_Place] = [
+        (dict(flags), _flag),
+        (_from_environment(environment, mistakes), _variable),
+        (_from_file(file, mistakes) if file else {}, lambda name: f"{name} in {file}"),
+    ]
+    found: dict[str, Given] = {}
+    for option in OPTIONS:
+        if option.only not in ("", command):
+            continue
+        given = next(iter(_given(option, places, mistakes)), None)
+        if given is not None:
+            found[option.name] = given
+        elif option.default is not None:
+            found[option.name] = Given(option.default, "default")
+    table = places[2][0].get(IDENTIFY)
+    if isinstance(table, Mapping):
+        found["identify-table"] = Given(dict(cast("Mapping[str, Any]", table)), f"[identify] in {file}")
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    return found
+
+
+def _given(option: Option, places: Sequence[_Place], mistakes: list[str]) -> Iterator[Given]:
+    for values, called in places:
+        names = [name for name in (option.name, option.name + FILE) if name in values and (name == option.name or option.is_secret)]
+        if len(names) > 1:
+            mistakes.append(f"{called(option.name)}: it is given twice, as itself and as a file")
+        for name in names[:1]:
+            value = values[name]
+            if option.name == IDENTIFY and isinstance(value, Mapping):
+                continue
+            try:
+                yield Given(option.read(value if name == option.name else _content(value)), called(name))
+            except ValueError as wrong:
+                mistakes.append(f"{called(name)}: {wrong}")
+
+
+def _content(path: Any) -> str:
+    """What a file of secrets holds. Raises ValueError."""
+    try:
+        content = Path(text(path)).read_bytes()[:MAX_SECRET_FILE].decode()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text in UTF-8") from None
+    if not content.strip():
+        raise ValueError(f"{path} is empty")
+    return content
+
+
+def _flag(name: str) -> str:
+    return f"--{name}"
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper().replace("-", "_")
+
+
+def _names() -> list[str]:
+    return [*BY_NAME, *(option.name + FILE for option in OPTIONS if option.is_secret)]
+
+
+def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> dict[str, Any]:
+    known = {_variable(name): name for name in _names()}
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if variable in known:
+            found[known[variable]] = value
+        elif variable.startswith(PREFIX) and variable != f"{PREFIX}CONFIG" and not variable.startswith(NOT_OURS):
+            mistakes.append(f"{variable}: there is no such variable{_near(variable, known)}")
+    return found
+
+
+def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as opened:
+            table = tomllib.load(opened)
+    except OSError as error:
+        mistakes.append(f"config: {path} cannot be read: {error.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        mistakes.append(f"config: {path} is not TOML: {error}")
+        return {}
+    known = _names()
+    mistakes.extend(f"{name} in {path}: there is no such key{_near(name, known)}" for name in table if name not in known)
+    return table
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,212 @@
+"""A stage for the sidecar: a scripted upstream, the sidecar in front of it, and clients, all in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from time import time
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+import sessionward
+from sessionward.backends.memory import MemoryBackend
+from sessionward.credential import Credential, new_token
+from sessionward.sidecar.fields import RequestFields
+from sessionward.sidecar.listener import Listener
+from sessionward.sidecar.peers import Believing, Peers
+from sessionward.sidecar.proxy import Proxy
+from sessionward.sidecar.straight import Straight
+from sessionward.sidecar.upstream import Place, Pool
+
+SECRET = "a secret of the tests, long enough: 0123456789"
+PATIENCE = 10.0
+"""Seconds after which a test that waits has failed."""
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""What the upstream does on one connection."""
+
+
+@dataclass
+class Stage:
+    """``port``: of the sidecar. ``heard``: the requests that the upstream has read, head and body as they came."""
+
+    port: int
+    backend: Any
+    door: sessionward.ASGIMiddleware
+    pool: Pool
+    heard: list[bytes] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    connections: int = 0
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def say(self, *parts: bytes) -> bytes:
+        """Send these parts on a new connection, and answer all that comes back until it ends or one answer is whole."""
+        reader, writer = await self.open()
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await read_answer(reader)
+        finally:
+            writer.close()
+
+    async def login(self, user: str) -> str:
+        """The token of a new session of this user."""
+        token = new_token()
+        begun = self.backend.login(
+            user,
+            Credential(token.encode()).digest,
+            since=None,
+            age=lambda: 0.0,
+            replaces=None,
+            expires_in=3600.0,
+            device=sessionward.Device(),
+            methods=(),
+        )
+        if isawaitable(begun):
+            await begun
+        return token
+
+
+async def read_answer(reader: asyncio.StreamReader) -> bytes:
+    """One answer, as its own framing says; what comes until the end where it does not."""
+    head = b""
+    with suppress(asyncio.IncompleteReadError):
+        head = await reader.readuntil(b"\r\n\r\n")
+    if not head:
+        return await reader.read()
+    lower = head.lower()
+    if head[9:12] in (b"204", b"304") or head[9:10] == b"1":
+        return head
+    if b"content-length:" in lower:
+        length = int(lower.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        with suppress(asyncio.IncompleteReadError):
+            return head + await reader.readexactly(length)
+        return head + b"<cut>"
+    if b"transfer-encoding: chunked" in lower:
+        body = b""
+        while True:
+            try:
+                line = await reader.readuntil(b"\r\n")
+                size = int(line, 16)
+                body += (await reader.readexactly(size + 2))[:size]
+            except asyncio.IncompleteReadError:
+                return head + body + b"<cut>"
+            if size == 0:
+                return head + body
+    return head + await reader.read()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request as the upstream gets it, its body as it was framed; empty at the end of the connection."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+    lower = head.lower()
+    if b"content-length:" in lower:
+        length = int(lower.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return head + await reader.readexactly(length)
+    if b"transfer-encoding: chunked" in lower:
+        return head + await reader.readuntil(b"0\r\n\r\n")
+    return head
+
+
+def answering(answer: bytes | Callable[[bytes], bytes]) -> Callable[[Stage], Script]:
+    """An upstream that answers every request with the same bytes, or with what a function makes of it, and notes what it hears."""
+
+    def of(stage: Stage) -> Script:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while request := await read_request(reader):
+                stage.heard.append(request)
+                writer.write(answer(request) if callable(answer) else answer)
+                await writer.drain()
+
+        return script
+
+    return of
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@asynccontextmanager
+async def staged(
+    script: Callable[[Stage], Script] | None,
+    *,
+    backend: Any = None,
+    peers: Sequence[str] = (),
+    straight: bool = True,
+    signer: Any = None,
+    response_timeout: float = 5.0,
+    connect_timeout: float = 1.0,
+    place: Place | None = None,
+    listener: type[Listener] = Listener,
+    draining: Callable[[], bool] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Stage]:
+    """The sidecar before an upstream that follows a script; None: nobody listens there."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[Any]] = set()
+    stage: Stage
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert script is not None
+        stage.connections += 1
+        tasks.add(asyncio.current_task())  # type: ignore[arg-type]
+        try:
+            await script(stage)(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nowhere = probe.getsockname()[1]
+    upstream = None if script is None else await asyncio.start_server(connected, "127.0.0.1", 0)
+    far = nowhere if upstream is None else upstream.sockets[0].getsockname()[1]
+    backend = MemoryBackend() if backend is None else backend
+    pool = Pool(place or Place(host="127.0.0.1", port=far), connect_timeout=connect_timeout)
+    failures: list[str] = []
+    proxy = Proxy(
+        pool,
+        RequestFields(),
+        signer=signer,
+        clock=time,
+        response_timeout=response_timeout,
+        failed=failures.append,
+    )
+    door = sessionward.ASGIMiddleware(proxy, backend, **{"secrets": [SECRET], **settings})
+    believing = Believing(door, Peers(peers))
+    config = uvicorn.Config(believing, ws="none", log_config=None, access_log=False, proxy_headers=False)
+    config.load()
+    if straight:
+        config.straight = Straight(door, proxy, believing, None)  # type: ignore[attr-defined]
+    if draining is not None:
+        config.draining = draining  # type: ignore[attr-defined]
+    state = ServerState()
+    server = await loop.create_server(lambda: listener(config, state, {}), "127.0.0.1", 0)
+    stage = Stage(server.sockets[0].getsockname()[1], backend, door, pool, failures=failures)
+    try:
+        yield stage
+    finally:
+        server.close()
+        pool.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in [*state.tasks, *tasks]:
+            task.cancel()
+        await asyncio.gather(*state.tasks, *tasks, return_exceptions=True)
+        if upstream is not None:
+            upstream.close()

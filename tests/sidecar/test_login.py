@@ -1,0 +1,291 @@
+"""The upstream signs users in and out with a field of its answer; nobody else can, and the client never sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+import sessionward
+from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.sql import AsyncSQLBackend
+from sessionward.backends.table import TableBackend
+from tests.sidecar.stage import OK, Stage, answering, read_answer, staged
+
+GET = b"GET %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
+
+
+def upstream(request: bytes) -> bytes:
+    """Signs in whom the path names, signs out at ``/out``, else says who is there."""
+    path = request.split(b" ")[1]
+    if path.startswith(b"/in/"):
+        body = request.partition(b"\r\n\r\n")[2] or b"welcome"
+        return b"HTTP/1.1 200 OK\r\nSession-Login: %b\r\nCache-Control: max-age=5\r\nContent-Length: %d\r\n\r\n%b" % (
+            path[4:],
+            len(body),
+            body,
+        )
+    if path == b"/out":
+        return b"HTTP/1.1 303 See Other\r\nLocation: /\r\nSession-Logout: 1\r\nContent-Length: 0\r\n\r\n"
+    user = request.partition(b"x-session-user: ")[2].partition(b"\r\n")[0]
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(user), user)
+
+
+def fields_of(answer: bytes, name: bytes) -> list[bytes]:
+    head = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    return [line.partition(b": ")[2] for line in head if line.partition(b":")[0].lower() == name]
+
+
+def cookie_of(answer: bytes) -> bytes:
+    (cookie,) = fields_of(answer, b"set-cookie")
+    return b"Cookie: " + cookie.partition(b";")[0] + b"\r\n"
+
+
+def error_of(answer: bytes) -> str:
+    error: str = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["id"]
+    return error
+
+
+@pytest.fixture(params=["straight", "plain"])
+def straight(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "straight")
+
+
+@pytest.mark.parametrize("user", ["ann", "ann@example.com", "Zoë", "a b/c?d&e=f", "%41", "x" * 255])
+def test_a_browser_is_given_a_cookie_and_the_upstream_then_sees_the_user(user: str, straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            await stage.say(GET % (b"/", b""))  # so that there is a connection at hand
+            answer = await stage.say(GET % (b"/in/" + quote(user, safe="").encode(), b""))
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert answer.endswith(b"welcome")
+            assert fields_of(answer, b"cache-control") == [b"no-store"]
+            for name in (b"session-login", b"x-session-token"):
+                assert fields_of(answer, name) == []
+            seen = await stage.say(GET % (b"/", cookie_of(answer)))
+            assert seen.endswith(quote(user, safe="").encode())
+
+    asyncio.run(story())
+
+
+def test_a_client_that_asks_is_given_the_token_and_no_cookie(straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            answer = await stage.say(GET % (b"/in/ann", b"X-Session-Token-Request: 1\r\n"))
+            (token,) = fields_of(answer, b"x-session-token")
+            assert fields_of(answer, b"set-cookie") == []
+            assert fields_of(answer, b"cache-control") == [b"no-store"]
+            assert (await stage.say(GET % (b"/", b"X-Session-Token: " + token + b"\r\n"))).endswith(b"ann")
+            assert b"x-session-token-request" not in stage.heard[0]
+
+    asyncio.run(story())
+
+
+def test_the_endpoint_ends_the_other_one_and_counts_it(straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            laptop, phone = [cookie_of(await stage.say(GET % (b"/in/ann", b""))) for _ in range(2)]
+            heard = len(stage.heard)
+            ended = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n" + laptop + b"\r\n")
+            assert ended.endswith(b'{"count": 1}')
+            assert len(stage.heard) == heard
+            assert (await stage.say(GET % (b"/", laptop))).endswith(b"ann")
+            assert (await stage.say(GET % (b"/", phone))).endswith(b"\r\n\r\n")
+            assert b"ookie" not in stage.heard[-1]
+
+    asyncio.run(story())
+
+
+def test_signing_out_ends_the_session_and_clears_the_cookie(straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            answer = await stage.say(GET % (b"/out", cookie))
+            assert answer.startswith(b"HTTP/1.1 303")
+            assert b"Max-Age=0" in fields_of(answer, b"set-cookie")[0]
+            assert fields_of(answer, b"session-logout") == []
+            assert (await stage.say(GET % (b"/", cookie))).endswith(b"\r\n\r\n")
+
+    asyncio.run(story())
+
+
+def test_a_client_can_neither_sign_in_nor_out(straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            spoofed = b"Session-Login: eve\r\nSession-Logout: 1\r\nsession_login: eve\r\n"
+            answer = await stage.say(GET % (b"/", cookie + spoofed))
+            assert answer.endswith(b"ann")
+            assert fields_of(answer, b"set-cookie") == []
+            assert b"eve" not in stage.heard[-1]
+            assert (await stage.say(GET % (b"/", cookie))).endswith(b"ann")
+
+    asyncio.run(story())
+
+
+class Gate:
+    """An upstream whose sign-in waits, so that something can happen on the way."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    def __call__(self, stage: Stage) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            from tests.sidecar.stage import read_request
+
+            while request := await read_request(reader):
+                stage.heard.append(request)
+                if request.startswith(b"GET /slow/"):
+                    self.reached.set()
+                    await self.opened.wait()
+                    request = request.replace(b"/slow/", b"/in/", 1)
+                writer.write(upstream(request))
+                await writer.drain()
+
+        return script
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "after it has left the straight way"])
+def test_a_sign_in_that_was_under_way_when_the_sessions_were_ended_is_refused(wait: float, straight: bool) -> None:
+    async def story() -> None:
+        gate = Gate()
+        async with staged(gate, straight=straight) as stage:  # type: ignore[arg-type]
+            await stage.say(GET % (b"/", b""))
+            laptop = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            late = asyncio.create_task(stage.say(GET % (b"/slow/ann", b"")))
+            await gate.reached.wait()
+            await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n" + laptop + b"\r\n")
+            await asyncio.sleep(wait)
+            gate.opened.set()
+            answer = await late
+            assert answer.startswith(b"HTTP/1.1 409 Conflict")
+            assert error_of(answer) == "stale_login"
+            assert fields_of(answer, b"set-cookie") == []
+            assert b"welcome" not in answer
+            again = await stage.say(GET % (b"/in/ann", b""))
+            assert fields_of(again, b"set-cookie")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Session-Login: \r\n",
+        b"Session-Login: %ff\r\n",
+        b"Session-Login: a%00b\r\n",
+        b"Session-Login: ann\r\nsession-login: bob\r\n",
+        b"Session-Login: " + b"x" * 256 + b"\r\n",
+    ],
+    ids=["empty", "not UTF-8", "a control character", "two users", "too long"],
+)
+def test_a_sign_in_that_names_nobody_is_an_error_of_the_upstream(said: bytes, straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(b"HTTP/1.1 200 OK\r\n" + said + b"Content-Length: 2\r\n\r\nok"), straight=straight) as stage:
+            for _ in range(2):
+                answer = await stage.say(GET % (b"/", b""))
+                assert answer.startswith(b"HTTP/1.1 502 ")
+                assert error_of(answer) == "upstream_invalid"
+                assert fields_of(answer, b"set-cookie") == []
+
+    asyncio.run(story())
+
+
+class Silent(MemoryBackend):
+    """Signs nobody in or out any more."""
+
+    silent = False
+
+    def login(self, *args: object, **named: object) -> sessionward.Session:  # type: ignore[override]
+        if self.silent:
+            raise sessionward.BackendUnavailable("gone")
+        return super().login(*args, **named)  # type: ignore[arg-type]
+
+    def end(self, session: sessionward.Session, /) -> None:
+        if self.silent:
+            raise sessionward.OutcomeUnknown("gone")
+        super().end(session)
+
+
+def test_a_backend_that_is_silent_at_sign_in_or_sign_out_is_a_503_and_nobody_is_told_that_it_was_done(straight: bool) -> None:
+    async def story() -> None:
+        backend = Silent()
+        async with staged(answering(upstream), backend=backend, straight=straight) as stage:
+            cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            backend.silent = True
+            answer = await stage.say(GET % (b"/in/ann", b""))
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert error_of(answer) == "backend_unavailable"
+            assert fields_of(answer, b"retry-after")
+            answer = await stage.say(GET % (b"/out", cookie))
+            assert error_of(answer) == "outcome_unknown"
+            assert fields_of(answer, b"set-cookie") == []
+
+    asyncio.run(story())
+
+
+def test_a_backend_that_signs_nobody_in_says_so(tmp_path: object) -> None:
+    async def story() -> None:
+        backend = TableBackend(f"sqlite:///{tmp_path}/t.db", "sessions", key="key", user="user", cookie="sid")
+        async with staged(answering(upstream), backend=backend) as stage:
+            answer = await stage.say(GET % (b"/in/ann", b""))
+            assert answer.startswith(b"HTTP/1.1 502 ")
+        backend.close()
+
+    asyncio.run(story())
+
+
+def test_on_sqlite_with_its_threads(tmp_path: object) -> None:
+    async def story() -> None:
+        backend = AsyncSQLBackend(f"sqlite:///{tmp_path}/s.db")
+        await backend.create_tables()
+        async with staged(answering(upstream), backend=backend) as stage:
+            cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            assert (await stage.say(GET % (b"/", cookie))).endswith(b"ann")
+            other = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            assert (await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: a\r\n" + cookie + b"\r\n")).endswith(b'{"count": 1}')
+            assert (await stage.say(GET % (b"/", other))).endswith(b"\r\n\r\n")
+        await backend.close()
+
+    asyncio.run(story())
+
+
+def test_a_sign_in_replaces_the_session_that_this_browser_had(straight: bool) -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), straight=straight) as stage:
+            first = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            await stage.say(GET % (b"/in/bob", first))
+            assert (await stage.say(GET % (b"/", first))).endswith(b"\r\n\r\n")
+
+    asyncio.run(story())
+
+
+def test_many_sign_ins_on_one_connection() -> None:
+    async def story() -> None:
+        async with staged(answering(upstream)) as stage:
+            reader, writer = await stage.open()
+            for number in range(20):
+                writer.write(GET % (b"/in/user%d" % number, b""))
+                assert cookie_of(await read_answer(reader))
+                writer.write(GET % (b"/", b""))
+                assert (await read_answer(reader)).endswith(b"\r\n\r\n")
+            writer.close()
+            assert stage.connections == 1
+
+    asyncio.run(story())
+
+
+def test_the_other_fields_of_the_answer_stay_as_they_are() -> None:
+    async def story() -> None:
+        answer = (
+            b"HTTP/1.1 201 Made By Hand\r\nX-A: 1\r\nSession-Login: ann\r\nx-a: 2\r\nSet-Cookie: theme=dark\r\n" + OK.partition(b"\r\n")[2]
+        )
+        async with staged(answering(answer)) as stage:
+            heard = await stage.say(GET % (b"/", b""))
+            assert heard.startswith(b"HTTP/1.1 201 Made By Hand\r\n")
+            assert b"X-A: 1\r\nx-a: 2\r\nSet-Cookie: theme=dark\r\n" in heard
+
+    asyncio.run(story())
