@@ -68,8 +68,7 @@ class ASGIMiddleware:
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         if self._verifier is not None:
-            stated, session = stated_in_scope(scope, self._verifier, time())
-            scope = cast("Scope", stated)
+            scope, session = stated_in_scope(scope, self._verifier, time())
             if session is not None:
                 return await self._stated(session, scope, receive, send)
         needles = self._needles

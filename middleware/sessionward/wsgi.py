@@ -106,16 +106,16 @@ class WSGIMiddleware:
             strip_environ(environ, self._policy.cookie_name)
         elif visit.taken is not None:
             visit.taken.from_environ(environ)
-        return self._served(ward, visit, environ, start_response)
+        return self._served(ward, visit, environ)
 
     def _stated(self, session: Session, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """A request of whose caller a sidecar in front has convinced itself."""
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit(WSGIRequest(environ))
         visit.session = session
-        return self._served(ward, visit, environ, start_response)
+        return self._served(ward, visit, environ)
 
-    def _served(self, ward: _Answering, visit: Visit, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _served(self, ward: _Answering, visit: Visit, environ: Environ) -> Iterable[bytes]:
         visit.request = ward.sender()  # the environ itself is not kept
         if visit.session is not None and self._policy.settings.remote_user:
             environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))

@@ -210,3 +210,5 @@ async def staged(
         await asyncio.gather(*state.tasks, *tasks, return_exceptions=True)
         if upstream is not None:
             upstream.close()
+        for _ in range(3):  # transports close one turn of the loop after they were told to
+            await asyncio.sleep(0)

@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
             else:
                 parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)
     snippet = commands.add_parser("snippet", help="print a tested configuration for the proxy that is there already")
-    snippet.add_argument("engine", choices=("nginx", "caddy", "traefik", "haproxy", "envoy"))
+    snippet.add_argument("engine", choices=("nginx", "caddy", "traefik", "haproxy", "haproxy-lua", "envoy"))
     snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
     snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
     snippet.add_argument("--listen", default="127.0.0.1:8080", help="where the proxy listens (127.0.0.1:8080)")
@@ -87,8 +87,8 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     from sessionward.sidecar import config
     from sessionward.sidecar.options import collect
 
-    given = collect(flags, os.environ, command)
-    made = config.build(command, given)
+    given, mistakes = collect(flags, os.environ, command)
+    made = config.made_of(command, given, mistakes)
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
     if asked == "print-config":

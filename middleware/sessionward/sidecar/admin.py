@@ -89,7 +89,7 @@ class _Metrics:
 def admin(readiness: Readiness, counts: Counts, idle: Callable[[], int]) -> Starlette:
     """``/livez``, ``/readyz`` and ``/metrics``. ``idle``: how many connections to the upstream are kept open."""
     registry = CollectorRegistry()
-    registry.register(_Metrics(counts, idle))  # type: ignore[arg-type]
+    registry.register(_Metrics(counts, idle))
 
     async def livez(_request: Request) -> Response:
         return _json({"alive": True})

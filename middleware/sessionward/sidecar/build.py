@@ -21,7 +21,7 @@ from sessionward.identity import Traits
 from sessionward.session import Find, Session
 from sessionward.sidecar.admin import Check, Readiness, admin
 from sessionward.sidecar.authz import Authorization, Checks
-from sessionward.sidecar.config import Config
+from sessionward.sidecar.config import Config, by_our_names
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.observed import AccessLog, Counts, Observed
 from sessionward.sidecar.peers import Believing, Peers
@@ -71,7 +71,7 @@ def build(config: Config, counts: Counts) -> Built:
     try:
         door = ASGIMiddleware(inner, backend, **settings)
     except ConfigurationError as error:
-        raise ConfigurationError(*map(_by_our_names, error.mistakes)) from None
+        raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
     return _around(config, counts, inner, door, pool, backend)
 
 
@@ -99,12 +99,6 @@ def _around(config: Config, counts: Counts, inner: Proxy | Authorization, door: 
 
 def _nothing() -> None:
     pass
-
-
-def _by_our_names(mistake: str) -> str:
-    """A door's mistake under the name that the option has here."""
-    name, colon, rest = mistake.partition(":")
-    return name.replace("_", "-") + colon + rest
 
 
 def _opened(path: str) -> AccessLog:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from sessionward.errors import ConfigurationError
-from sessionward.settings import MAKE_SECRET
+from sessionward.settings import MAKE_SECRET, Settings
 from sessionward.sidecar.addresses import Address, Upstream
 from sessionward.sidecar.options import BY_NAME, OPTIONS, Given, collect
 from sessionward.sidecar.peers import Peers
@@ -111,12 +111,13 @@ def configure(command: str, flags: Mapping[str, Any], environment: Mapping[str, 
     ``flags``: by the names of options, without those that were not given. ``environment``: this process's by default.
     Raises :class:`ConfigurationError` that names every mistake.
     """
-    return build(command, collect(flags, os.environ if environment is None else environment, command))
+    given, mistakes = collect(flags, os.environ if environment is None else environment, command)
+    return made_of(command, given, mistakes)
 
 
-def build(command: str, given: Mapping[str, Given]) -> Config:
-    """The configuration made of what was given. Raises :class:`ConfigurationError` that names every mistake."""
-    mistakes: list[str] = []
+def made_of(command: str, given: Mapping[str, Given], mistakes: list[str]) -> Config:
+    """The configuration made of what :func:`collect` has found. Raises :class:`ConfigurationError` that names every mistake."""
+    mistakes = [*mistakes]
     value = {name: each.value for name, each in given.items()}
     listen = _parsed(Address.parse, "listen", value, mistakes)
     admin = _parsed(Address.parse, "admin", value, mistakes)
@@ -131,8 +132,12 @@ def build(command: str, given: Mapping[str, Given]) -> Config:
         if listen is not None and listen.is_private:
             settings["secrets"] = (token_urlsafe(32),)
             told.append(f"no secret is given: cookies are signed with one that ends with this process; for --secret-file {MAKE_SECRET}")
-        else:
+        elif listen is not None:
             mistakes.append(f"secret: our cookies are signed, so one is needed; for --secret-file {MAKE_SECRET}")
+    try:
+        Settings.of(settings)
+    except ConfigurationError as error:
+        mistakes += map(by_our_names, error.mistakes)
     if mistakes or listen is None:
         raise ConfigurationError(*mistakes)
     return Config(
@@ -156,6 +161,12 @@ _AS_THEY_ARE: Final = {
         "response-timeout", "upstream-ca-file", "upstream-cert-file", "upstream-key-file", "upstream-server-name",
     )
 }  # fmt: skip
+
+
+def by_our_names(mistake: str) -> str:
+    """A door's mistake under the name that the option has here."""
+    name, colon, rest = mistake.partition(":")
+    return ("secret" if name == "secrets" else name.replace("_", "-")) + colon + rest
 
 
 def _parsed(parse: Callable[[str], Any], name: str, value: Mapping[str, Any], mistakes: list[str]) -> Any:

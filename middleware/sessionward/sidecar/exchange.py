@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,8 +20,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from sessionward.request import Fields, Mapping
 from sessionward.response import Problem
-from sessionward.sidecar.proxy import Cut, refuse
-from sessionward.sidecar.upstream import SWITCHING
+from sessionward.sidecar.forwarding import Cut
+from sessionward.sidecar.proxy import refuse
+from sessionward.sidecar.upstream import SWITCHING, moves
 
 if TYPE_CHECKING:
     from sessionward.sidecar.listener import Listener
@@ -68,6 +72,15 @@ class Head:
         return part if more else part + b"0\r\n\r\n"
 
 
+def _reset(transport: asyncio.Transport) -> None:
+    """End a connection with a reset: where the end of the connection ends the body, an orderly end would look like one."""
+    peer = transport.get_extra_info("socket")
+    if peer is not None:
+        with socket.socket(fileno=os.dup(peer.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class Exchange(RequestResponseCycle):
     """What the ASGI application receives from and sends to."""
 
@@ -110,7 +123,7 @@ class Exchange(RequestResponseCycle):
         """End the connection so that the client can tell that the answer is not whole."""
         self.disconnected = True
         if self._head is not None and self._head.left is None and not self._head.chunked:
-            self.transport.abort()
+            _reset(self.transport)
         else:
             self.transport.close()
 
@@ -121,7 +134,10 @@ class Exchange(RequestResponseCycle):
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            await self._room()
+        if self.transport.is_closing():
+            self.disconnected = True
+            self.message_event.set()
         if self.disconnected or self.response_complete:
             return
         kind: str = message["type"]
@@ -136,6 +152,15 @@ class Exchange(RequestResponseCycle):
         else:  # websocket.close before the handshake
             self._start(403, [(b"content-length", b"0")], None)
             self._go_on(b"", more=False)
+
+    async def _room(self) -> None:
+        """Wait until the client has taken some of what it was sent; one that takes nothing any more is cut off."""
+        drained = asyncio.ensure_future(self.flow.drain())
+        try:
+            if not await moves(drained, self.transport):
+                self.transport.abort()
+        finally:
+            drained.cancel()
 
     def _start(self, status: int, fields: Fields, reason: bytes | None) -> None:
         self.response_started = True

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sessionward.response import Response, refused
@@ -92,6 +92,8 @@ class Listener(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._over = False
         self._idle_since = 0.0
+        self.running: Any = None
+        """What is being answered: the first of those that were read and have no answer yet."""
         self.framed = False
         """Whether the request has a body, or wants to become something else than a request."""
         self._straight: Straight | None = getattr(config, "straight", None)
@@ -183,10 +185,11 @@ class Listener(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
         else:
-            self._start_asgi_task(exchange, self.app)
+            self.start(exchange)
 
-    def start(self, exchange: Exchange) -> None:
+    def start(self, exchange: RequestResponseCycle) -> None:
         """Have the application serve it."""
+        self.running = exchange
         self._start_asgi_task(exchange, self.app)
 
     def _open_tunnel(self, exchange: Exchange) -> None:
@@ -258,8 +261,7 @@ class Listener(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            exchange, app = self.pipeline.pop()
-            self._start_asgi_task(exchange, app)
+            self.start(self.pipeline.pop()[0])
         else:
             self._idles()
 
@@ -312,7 +314,17 @@ class Listener(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
         if self.tunnel is not None:
             self.tunnel.near_lost()
+        self._tell_those_who_answer()
         super().connection_lost(exc)
+
+    def _tell_those_who_answer(self) -> None:
+        """The request that is being answered and those behind it, of which uvicorn knows the last one only."""
+        waiting = [exchange for exchange, _ in self.pipeline]
+        self.pipeline.clear()
+        for exchange in (self.running, *waiting):
+            if exchange is not None and not exchange.response_complete:
+                exchange.disconnected = True
+                exchange.message_event.set()
 
     def shutdown(self) -> None:
         if self.tunnel is None:

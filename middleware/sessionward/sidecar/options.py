@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from sessionward.errors import ConfigurationError
-
 PREFIX: Final = "SESSIONWARD_"
 NOT_OURS: Final = ("SESSIONWARD_TEST_", "SESSIONWARD_REQUIRE_SERVICES")
 """Variables of the project's own tests."""
@@ -162,10 +160,10 @@ _Place: TypeAlias = tuple[Mapping[str, Any], Callable[[str], str]]
 """What stands in one of the three places by the names of options, and what an option is called there."""
 
 
-def collect(flags: Mapping[str, Any], environment: Mapping[str, str], command: str) -> dict[str, Given]:
+def collect(flags: Mapping[str, Any], environment: Mapping[str, str], command: str) -> tuple[dict[str, Given], list[str]]:
     """What is given for a command, by the names of options: a flag before a variable before the file before the default.
 
-    ``flags``: by name, without those that were not given. Raises :class:`ConfigurationError` with all mistakes.
+    ``flags``: by name, without those that were not given. Also answers what is wrong; such options have their default.
     """
     mistakes: list[str] = []
     file = flags.get("config") or environment.get(f"{PREFIX}CONFIG")
@@ -186,9 +184,7 @@ def collect(flags: Mapping[str, Any], environment: Mapping[str, str], command: s
     table = places[2][0].get(IDENTIFY)
     if isinstance(table, Mapping):
         found["identify-table"] = Given(dict(cast("Mapping[str, Any]", table)), f"[identify] in {file}")
-    if mistakes:
-        raise ConfigurationError(*mistakes)
-    return found
+    return found, mistakes
 
 
 def _given(option: Option, places: Sequence[_Place], mistakes: list[str]) -> Iterator[Given]:

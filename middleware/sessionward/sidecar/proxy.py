@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Scope, Send
@@ -18,18 +18,15 @@ from sessionward.request import ASGIRequest
 from sessionward.response import Problem, Refusal, refused
 from sessionward.session import Session
 from sessionward.sidecar.fields import SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
+from sessionward.sidecar.forwarding import Cut, Forwarding, give
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.record import RECORD
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
-from sessionward.sidecar.upstream import SWITCHING, Answer, ClientGone, Connection, Invalid, Pool, TooSlow, UpstreamError
+from sessionward.sidecar.upstream import SWITCHING, Answer, ClientGone, Connection, Invalid, Pool, Stalled, TooSlow, UpstreamError
 from sessionward.ward import ASGI_KEY, AsyncWard
 
 log = logging.getLogger("sessionward")
 
-PATIENCE: Final = 0.1
-"""Seconds after which somebody looks whether the client still waits. Most answers are there before."""
-CONTINUE: Final = 1.0
-"""Seconds that an upstream has to say 100 Continue before the body is sent anyway (RFC 9110, 10.1.1)."""
 TARGET: Final = "sessionward.target"
 """The key of a scope that holds the request target exactly as it came."""
 ASKED: Final = "sessionward.asked"
@@ -37,10 +34,6 @@ ASKED: Final = "sessionward.asked"
 
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 """What may be asked again (RFC 9110, 9.2.2) if a connection that was kept has ended before anything came back."""
-
-
-class Cut(Exception):
-    """The answer cannot be brought to its end: the listener cuts the client's connection, so that it can tell."""
 
 
 class Signs(Protocol):
@@ -69,9 +62,8 @@ class Proxy:
         self.fields = fields
         self._signer = signer
         self._clock = clock
-        self._response_timeout = response_timeout
+        self.response_timeout = response_timeout
         self.failed = failed
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -118,32 +110,32 @@ class Proxy:
                 connection.ask(method, head)
         except UpstreamError as failure:
             return await self._fail(failure, scope, send)
-        exchange = _Exchange(self, scope, receive, send, connection)
+        forwarding = Forwarding(connection, receive, send, self.response_timeout)
         if has_body:
-            exchange.watch(exchange.pump(chunked=onward.chunked, expects=onward.expects))
+            forwarding.watch(forwarding.pump(chunked=onward.chunked, expects=onward.expects))
         try:
             try:
                 answer = await connection.head()
-            except UpstreamError:
-                if connection.fresh or has_body or not connection.unheard or method not in _IDEMPOTENT:
+            except UpstreamError as failure:
+                if type(failure) is not UpstreamError or connection.fresh or has_body or connection.heard or method not in _IDEMPOTENT:
                     raise
-                exchange.connection = connection = await self.pool.new()
+                connection = await forwarding.again(self.pool)
                 connection.ask(method, head)
                 answer = await connection.head()
             if (answer.login is None and not answer.logout) or await self._signed(scope, send, answer):
                 if RECORD in scope:
                     scope[RECORD].answered = True
-                await exchange.give(answer)
+                await forwarding.give(answer)
         except ClientGone:
             pass
         except UpstreamError as failure:
-            if exchange.begun:
+            if forwarding.begun:
                 self.failed(failure.kind)
                 log.warning("the upstream broke off its answer: %s", failure)
                 raise Cut from failure
             await self._fail(failure, scope, send)
         finally:
-            exchange.over()
+            forwarding.over(self.pool)
 
     def _asked(self, scope: Scope) -> Connection | None:
         """The connection on which the request has been sent already, if it has."""
@@ -166,7 +158,8 @@ class Proxy:
             connection.ask(
                 b"GET", b"".join((b"GET ", target(scope), b" HTTP/1.1\r\n", b"\r\n".join(onward.lines), b"\r\n\r\n")), upgrades="websocket"
             )
-            async with asyncio.timeout(self._response_timeout):
+            tunnel.waits_for(connection)
+            async with asyncio.timeout(self.response_timeout):
                 answer = await connection.head()
             if answer.status == SWITCHING:
                 answer.fields += ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
@@ -179,6 +172,8 @@ class Proxy:
                 await give(connection, answer, send, prefix="websocket.http.response")
         except TimeoutError:
             await self._fail(TooSlow("no answer to a WebSocket handshake in time"), scope, send)
+        except ClientGone:
+            pass
         except UpstreamError as failure:
             await self._fail(failure, scope, send)
         finally:
@@ -219,101 +214,6 @@ class Proxy:
         log.warning("the upstream does not answer: %s", failure)
         await refuse(problem_of(failure), scope, send)
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it is done: the event loop itself does not."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    @property
-    def response_timeout(self) -> float:
-        return self._response_timeout
-
-
-class _Exchange:
-    """One request and its answer, on one connection of each side."""
-
-    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send, connection: Connection) -> None:
-        self._proxy = proxy
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self.connection = connection
-        self.begun = False
-        self._sent = True  # the whole request, as far as we send it
-        self._watcher: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(PATIENCE, self._grows_late)
-
-    def watch(self, watching: Coroutine[Any, Any, None]) -> None:
-        """Have somebody read what the client sends."""
-        self._watcher = asyncio.get_running_loop().create_task(watching)
-        self._proxy.keep(self._watcher)
-
-    async def give(self, answer: Answer) -> None:
-        """Hand the answer back to the client."""
-        self.begun = True
-        await give(self.connection, answer, self._send)
-
-    async def pump(self, *, chunked: bool, expects: bool) -> None:
-        """Send the request's body on, then go on to watch the client."""
-        self._sent = False
-        connection, receive = self.connection, self._receive
-        if expects and not await connection.may_continue(CONTINUE):
-            return
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                connection.abort(ClientGone("it has gone away"))
-                return
-            data: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
-            if chunked:
-                framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-                await connection.write(framed if more else framed + b"0\r\n\r\n")
-            else:
-                await connection.write(data)
-        self._sent = True
-        await self._until_gone()
-
-    async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.connection.abort(ClientGone("it has gone away"))
-
-    def _grows_late(self) -> None:
-        if self._watcher is None:
-            self.watch(self._until_gone())
-        left = self._proxy.response_timeout - PATIENCE
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._is_late)
-
-    def _is_late(self) -> None:
-        if not self.begun:
-            self.connection.abort(TooSlow("no answer in time"))
-
-    def over(self) -> None:
-        """Whatever the end was: nothing of this exchange goes on."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self._sent:
-            self._proxy.pool.keep(self.connection)
-        else:
-            self.connection.abort()
-
-
-async def give(connection: Connection, answer: Answer, send: Send, *, prefix: str = "http.response") -> None:
-    """Send an answer on, part by part, as it comes."""
-    start, part = f"{prefix}.start", f"{prefix}.body"
-    await send({"type": start, "status": answer.status, "headers": answer.fields, "reason": answer.reason})
-    if not connection.ready:  # so that the head does not wait for the first part
-        await send({"type": part, "body": b"", "more_body": True})
-    more = True
-    while more:
-        data, more = await connection.body()
-        await send({"type": part, "body": data, "more_body": more})
-
 
 def target(scope: Scope) -> bytes:
     """The request target, byte for byte as it came where the listener tells it."""
@@ -342,6 +242,8 @@ def _user(values: Sequence[bytes]) -> str:
 
 def problem_of(failure: UpstreamError) -> SidecarProblem:
     """What the client is told of a failure of the upstream."""
+    if isinstance(failure, Stalled):
+        return SidecarProblem.REQUEST_TIMEOUT
     if isinstance(failure, TooSlow):
         return SidecarProblem.UPSTREAM_TIMEOUT
     return SidecarProblem.UPSTREAM_INVALID if isinstance(failure, Invalid) else SidecarProblem.UPSTREAM_FAILED

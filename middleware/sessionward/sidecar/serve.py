@@ -78,6 +78,10 @@ def _sockets(config: Config) -> Generator[list[socket.socket] | None]:
     finally:
         for each in opened:
             each.close()
+        for path in [each.path for each in (config.listen, config.admin) if each is not None][: len(opened)]:
+            if path:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
 
 
 def _tell(config: Config) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionward.asgi import ASGIMiddleware
 from sessionward.sidecar.exchange import Exchange, Head
+from sessionward.sidecar.forwarding import PATIENCE
 from sessionward.sidecar.peers import Believing
-from sessionward.sidecar.proxy import ASKED, PATIENCE, Proxy
+from sessionward.sidecar.proxy import ASKED, Proxy
 from sessionward.sidecar.upstream import Connection
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Straight:
         self._believing.believe(scope)
         onward = self._proxy.fields.onward(scope, self._proxy.identity(scope))
         passage = _Passage(self, listener, scope, connection, keep_alive=keep_alive)
-        listener.cycle = passage
+        listener.cycle = listener.running = passage
         self._under_way[passage] = passage.began
         if self._timer is None:
             self._timer = listener.loop.call_later(PATIENCE, self._look, listener.loop)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from sessionward.sidecar.upstream import Connection
+from sessionward.sidecar.upstream import HIGH_WATER, ClientGone, Connection
 
 TUNNEL: Final = "sessionward.tunnel"
 """The key of a websocket scope that holds the tunnel from the client."""
@@ -21,8 +21,15 @@ class Tunnel:
         self._near = near
         self._far: asyncio.Transport | None = None
         self._early: list[bytes] = []
+        self._size = 0
+        self._asked: Connection | None = None
         self._over = asyncio.Event()
-        near.pause_reading()
+
+    def waits_for(self, connection: Connection) -> None:
+        """The handshake is under way: if the client goes away meanwhile, nobody waits for it."""
+        self._asked = connection
+        if self._over.is_set():
+            connection.abort(ClientGone("it has gone away"))
 
     async def join(self, connection: Connection) -> None:
         """Carry bytes until one end closes; then the other one is closed, once it has got what was sent before."""
@@ -42,6 +49,9 @@ class Tunnel:
     def near_received(self, data: bytes) -> None:
         if self._far is None:
             self._early.append(data)
+            self._size += len(data)
+            if self._size > HIGH_WATER:
+                self._near.pause_reading()
         else:
             self._far.write(data)
 
@@ -55,6 +65,8 @@ class Tunnel:
 
     def near_lost(self) -> None:
         self._over.set()
+        if self._far is None and self._asked is not None:
+            self._asked.abort(ClientGone("it has gone away"))
 
     def far_received(self, data: bytes, /) -> None:
         self._near.write(data)

@@ -30,6 +30,8 @@ MAX_INFORMATIONAL: Final = 16
 """1xx answers before the final one."""
 
 
+STALL: Final = 60.0
+"""Seconds without a single byte, in the middle of a body, after which a side is given up (nginx: 60)."""
 SWITCHING: Final = 101
 """Switching Protocols."""
 
@@ -63,6 +65,12 @@ class TooSlow(UpstreamError):
     kind = "timeout"
 
 
+class Stalled(UpstreamError):
+    """The client has stopped in the middle of its request."""
+
+    kind = "client"
+
+
 class ClientGone(UpstreamError):
     """Nobody waits for the answer any more."""
 
@@ -89,6 +97,19 @@ class Answer:
         self.upgrade = b""
 
 
+async def moves(drained: asyncio.Future[None], transport: asyncio.Transport) -> bool:
+    """Wait until a transport takes more; False if nothing at all has left it for :data:`STALL` seconds."""
+    while not drained.done():
+        before = transport.get_write_buffer_size()
+        try:
+            async with asyncio.timeout(STALL):
+                await asyncio.shield(drained)
+        except TimeoutError:
+            if transport.get_write_buffer_size() >= before:
+                return False
+    return True
+
+
 class Ends(Protocol):
     """The tunnel that a connection has become a part of; it is told what happens at this end of it, the far one."""
 
@@ -105,7 +126,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._drained: asyncio.Future[None] | None = None
         self._failure: UpstreamError | None = None
         self._ends: Ends | None = None
@@ -151,8 +172,9 @@ class Connection(asyncio.Protocol):
         """Send a part of the request's body; waits while the upstream is slow to take it."""
         if self._failure is None and data:
             self._transport.write(data)
-        if self._drained is not None and not self._transport.is_closing():
-            await asyncio.shield(self._drained)
+        while self._drained is not None and not self._transport.is_closing():
+            if not await moves(self._drained, self._transport):
+                self.abort(TooSlow("it has stopped taking what is sent"))
 
     async def head(self) -> Answer:
         """The head of the final answer. Raises :class:`UpstreamError`."""
@@ -214,9 +236,9 @@ class Connection(asyncio.Protocol):
         return b"".join(self._chunks)
 
     @property
-    def unheard(self) -> bool:
-        """Whether nothing at all has come back since the request was sent."""
-        return not self._seen
+    def heard(self) -> bool:
+        """Whether anything has come back since the request was sent."""
+        return self._seen
 
     @property
     def complete(self) -> bool:
@@ -241,11 +263,12 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            self._waiters.remove(waiter)
 
     def _wake(self) -> None:
         then = self._then
@@ -253,8 +276,9 @@ class Connection(asyncio.Protocol):
             self._then = None
             then()
             return
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -331,7 +355,7 @@ class Connection(asyncio.Protocol):
             self._head, self._count, self._tokens = Answer(), 0, None
 
     def on_status(self, reason: bytes) -> None:
-        self._head.reason = reason
+        self._head.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._answer is not None:  # a trailer
