@@ -155,13 +155,13 @@ def test_a_body_cut_short_does_not_look_whole_to_an_http_1_0_client() -> None:
 
 
 BODILESS = {
-    "HEAD": (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nETag: \"a\"\r\n\r\n"),
-    "HEAD, chunked": (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"a\"\r\n\r\n"),
-    "HEAD, no length": (b"HEAD", b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\n"),
-    "204": (b"GET", b"HTTP/1.1 204 No Content\r\nETag: \"a\"\r\n\r\n"),
-    "204 to a POST": (b"POST", b"HTTP/1.1 204 No Content\r\nETag: \"a\"\r\n\r\n"),
-    "304": (b"GET", b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
-    "304 with the length of what it does not send": (b"GET", b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 99\r\n\r\n"),
+    "HEAD": (b"HEAD", b'HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nETag: "a"\r\n\r\n'),
+    "HEAD, chunked": (b"HEAD", b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: "a"\r\n\r\n'),
+    "HEAD, no length": (b"HEAD", b'HTTP/1.1 200 OK\r\nETag: "a"\r\n\r\n'),
+    "204": (b"GET", b'HTTP/1.1 204 No Content\r\nETag: "a"\r\n\r\n'),
+    "204 to a POST": (b"POST", b'HTTP/1.1 204 No Content\r\nETag: "a"\r\n\r\n'),
+    "304": (b"GET", b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n'),
+    "304 with the length of what it does not send": (b"GET", b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\nContent-Length: 99\r\n\r\n'),
 }
 
 
@@ -179,7 +179,7 @@ def test_an_answer_without_a_body_leaves_both_connections_usable(method: bytes, 
             writer.write(b"bad\r\n\r\n")  # whatever comes now is the answer to this
             assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
             writer.close()
-            if b"HEAD" != method or b"h: " in answer or b"chunked" in answer:  # else it looks as if it had a body
+            if method != b"HEAD" or b"h: " in answer or b"chunked" in answer:  # else it looks as if it had a body
                 assert stage.connections == 1
 
     told(story)

@@ -1,0 +1,359 @@
+"""Real proxies with the printed configurations: they let pass whom the authorization service passes, and nobody else."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sessionward
+from sessionward.backends.sql import SQLBackend
+from sessionward.credential import Credential, Signature, new_token
+from sessionward.sidecar.snippet import ENGINES as SNIPPETS
+from sessionward.sidecar.snippet import snippet
+from tests.sidecar.engines import ENGINES, SECRET, App, Engine, authz, engine, nowhere, silent
+from tests.support.services import missing
+
+COOKIE = b"__Host-session-ward"
+
+
+class Town:
+    """The service, the application and one engine."""
+
+    def __init__(self, port: int, app: App, folder: Path, backend: SQLBackend, kind: str) -> None:
+        self.port = port
+        self.app = app
+        self.folder = folder
+        self.backend = backend
+        self.kind = kind
+
+    def login(self, user: str = "ann") -> bytes:
+        """A Cookie pair of a new session."""
+        token = new_token()
+        digest = Credential(token.encode()).digest
+        self.backend.login(
+            user, digest, since=None, age=lambda: 0.0, replaces=None, expires_in=3600.0, device=sessionward.Device(), methods=()
+        )
+        return COOKIE + b"=" + Signature([SECRET.encode()], "cookie").sign(token.encode())
+
+    def ask(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", body: bytes = b"") -> Answer:
+        """One request on a connection of its own; the answer, and what the application has seen of it."""
+        seen = len(self.app.heads)
+        lines = [method + b" " + target + b" HTTP/1.1", b"Host: app.example", *fields]
+        if not any(field.lower().startswith(b"connection:") for field in fields):
+            lines.append(b"Connection: close")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=15) as connection:
+            connection.sendall(b"\r\n".join([*lines, b"", b""]) + body)
+            answer = _read(connection)
+        return Answer(answer, self.app.heads[seen:])
+
+
+def _read(connection: socket.socket) -> bytes:
+    answer = b""
+    while True:
+        data = connection.recv(65536)
+        answer += data
+        head, between, body = answer.partition(b"\r\n\r\n")
+        lower = head.lower()
+        if not data or (
+            between and b"content-length:" in lower and len(body) >= int(lower.partition(b"content-length:")[2].partition(b"\r")[0])
+        ):
+            return answer
+        if between and (b" 204 " in lower or (b"chunked" in lower and body.endswith(b"0\r\n\r\n"))):
+            return answer
+
+
+class Answer:
+    """What came back, and what had reached the application."""
+
+    def __init__(self, answer: bytes, heads: list[bytes]) -> None:
+        self.status = int(answer[9:12] or b"0")
+        self.head, _, self.body = answer.partition(b"\r\n\r\n")
+        self.heads = heads
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Of a field that the application has seen, in any spelling of its name."""
+        (head,) = self.heads
+        lines = [line for line in head.replace(b"\r\n", b"\n").split(b"\n") if b":" in line]
+        return [line.partition(b":")[2].strip() for line in lines if line.partition(b":")[0].lower().replace(b"_", b"-") == name]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("engines")
+    for parent in (made, *made.parents[:2]):
+        parent.chmod(0o755)  # nginx's workers are nobody
+    return made
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[int]:
+    with authz(folder) as server:
+        yield server.port
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    made = App()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=str)
+def chosen(request: pytest.FixtureRequest) -> Engine:
+    found: Engine = request.param
+    if found.binary is None:
+        missing(str(found), "it is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def town(chosen: Engine, service: int, app: App, folder: Path) -> Iterator[Town]:
+    backend = SQLBackend(f"sqlite:///{folder}/sessions.db")
+    backend.create_tables()
+    with engine(chosen, folder / str(chosen).replace(" ", "-"), authz=service, app=app.port) as server:
+        yield Town(server.port, app, folder, backend, chosen.kind)
+    backend.close()
+
+
+def test_a_live_session_passes_with_its_identity_and_its_cookie(town: Town) -> None:
+    cookie = town.login("ann@example.com")
+    answer = town.ask(b"/a/b?c=%2F", b"Cookie: theme=dark; " + cookie)
+    assert answer.status == 200
+    assert answer.heads[0].startswith(b"GET /a/b?c=%2F HTTP/1.1\r\n")
+    assert answer.values(b"x-session-user") == [b"ann%40example.com"]
+    assert len(answer.values(b"x-session-id")[0]) == 36
+    assert answer.values(b"cookie") == [b"theme=dark; " + cookie]
+
+
+def test_two_cookie_fields_are_judged_together(town: Town) -> None:
+    cookie = town.login()
+    answer = town.ask(b"/", b"Cookie: theme=dark", b"Cookie: " + cookie)
+    assert answer.status == (401 if town.kind == "envoy" else 200)  # which joins them by a comma
+    if answer.heads:
+        assert answer.values(b"x-session-user") == [b"ann"]
+
+
+@pytest.mark.parametrize("fields", [[], [b"Cookie: theme=dark"], [b"Cookie: " + COOKIE + b"=forged"], [b"X-Session-Token: nonsense"]])
+def test_nobody_else_passes(town: Town, fields: list[bytes]) -> None:
+    answer = town.ask(b"/", *fields)
+    assert answer.status == 401
+    assert answer.heads == []
+    assert b'"session_inactive"' in answer.body
+    assert b"www-authenticate: bearer" in answer.head.lower()
+    assert b"content-type: application/json" in answer.head.lower()
+
+
+def test_an_ended_session_does_not_pass_any_more(town: Town) -> None:
+    mine, other = town.login(), town.login()
+    assert town.ask(b"/", b"Cookie: " + other).status == 200
+    ended = town.ask(b"/auth/sessions", b"Cookie: " + mine, method=b"DELETE")
+    assert ended.status == 200
+    assert b'{"count": ' in ended.body
+    assert ended.heads == []
+    assert town.ask(b"/", b"Cookie: " + other).status == 401
+    assert town.ask(b"/", b"Cookie: " + mine).status == 200
+
+
+def test_a_backend_that_is_silent_is_a_503_and_nobody_passes(town: Town) -> None:
+    cookie = town.login()
+    flag = town.folder / "flag"
+    flag.touch()
+    try:
+        for target, method in ((b"/", b"GET"), (b"/auth/sessions", b"DELETE")):
+            answer = town.ask(target, b"Cookie: " + cookie, method=method)
+            assert answer.status == 503
+            assert answer.heads == []
+            assert b'"backend_unavailable"' in answer.body or town.kind == "envoy"
+    finally:
+        flag.unlink()
+
+
+@pytest.mark.parametrize("down", ["down", "silent"])
+def test_a_service_that_does_not_answer_lets_nobody_pass(chosen: Engine, town: Town, folder: Path, down: str) -> None:
+    if chosen.wheel and chosen.kind != "envoy":
+        pytest.skip("once for each kind of engine")
+    with ExitStack() as stack:
+        port = nowhere() if down == "down" else stack.enter_context(silent()).getsockname()[1]
+
+        def sooner(text: str) -> str:
+            return (
+                text.replace("5s", "1s")
+                .replace("MILLISECONDS = 5000", "MILLISECONDS = 1000")
+                .replace("uri /authz", "uri /authz\n\t\t\ttransport http {\n\t\t\t\tresponse_header_timeout 1s\n\t\t\t}")
+            )
+
+        other = stack.enter_context(
+            engine(chosen, folder / f"{str(chosen).replace(' ', '-')}-{down}", authz=port, app=town.app.port, change=sooner)
+        )
+        answer = Town(other.port, town.app, folder, town.backend, town.kind).ask(b"/", b"Cookie: " + town.login())
+        assert answer.status == 503
+        assert answer.heads == []
+
+
+# --- what a client may try --------------------------------------------------------------------------------------------
+
+IDENTITY = (b"X-Session-User", b"X-Session-Id", b"X-Session-Assertion")
+SPELLINGS = {
+    "plain": lambda name: [name + b": eve"],
+    "lower case": lambda name: [name.lower() + b": eve"],
+    "underscores": lambda name: [name.replace(b"-", b"_") + b": eve"],
+    "one underscore": lambda name: [name.replace(b"-", b"_", 1) + b": eve", name[::-1].replace(b"-", b"_", 1)[::-1] + b": eve"],
+    "twice": lambda name: [name + b": eve", name + b": eve2"],
+    "named by Connection": lambda name: [name + b": eve", b"Connection: close, " + name],
+    "named by Connection alone": lambda name: [b"Connection: close, " + name],
+}
+
+
+@pytest.mark.parametrize("name", IDENTITY, ids=lambda name: name.decode())
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_an_identity_that_a_client_names_never_arrives(town: Town, name: bytes, spelled: Any) -> None:
+    answer = town.ask(b"/", b"Cookie: " + town.login("ann"), *spelled(name))
+    if answer.status in (400, 431):  # the engine refuses it
+        return
+    assert answer.status == 200
+    assert b"eve" not in answer.heads[0]
+    assert answer.values(b"x-session-user") == [b"ann"]
+    assert len(answer.values(b"x-session-id")) == 1
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Original-Method", b"X-Original-Uri", b"X-Forwarded-Uri", b"X-Forwarded-For", b"Forwarded"], ids=lambda name: name.decode()
+)
+def test_what_a_client_says_of_the_way_makes_no_difference(town: Town, name: bytes) -> None:
+    assert town.ask(b"/", name + b": /auth/sessions").status == 401
+    answer = town.ask(b"/", b"Cookie: " + town.login("ann"), name + b": 6.6.6.6")
+    assert answer.status == 200
+    assert answer.values(b"x-session-user") == [b"ann"]
+
+
+def test_an_identity_in_a_trailer_never_becomes_a_field(town: Town) -> None:
+    body = b"1\r\nx\r\n0\r\nX-Session-User: eve\r\n\r\n"
+    answer = town.ask(b"/", b"Cookie: " + town.login("ann"), b"Transfer-Encoding: chunked", method=b"POST", body=body)
+    if town.kind == "haproxy":
+        assert answer.status == 411
+        return
+    assert answer.status == 200
+    assert b"eve" not in answer.heads[0]
+
+
+def test_a_dead_cookie_beside_a_live_token_does_not_reach_the_application(town: Town) -> None:
+    dead, live = town.login("bob"), town.login("ann")
+    town.ask(b"/auth/sessions", b"Cookie: " + town.login("bob"), method=b"DELETE")
+    token = live.partition(b"=")[2][:32]
+    answer = town.ask(b"/", b"X-Session-Token: " + token, b"Cookie: theme=dark; " + dead)
+    assert answer.status == 200
+    assert answer.values(b"x-session-user") == [b"ann"]
+
+
+PATHS = [
+    b"//auth/sessions",
+    b"/auth/sessions/",
+    b"/auth//sessions",
+    b"/AUTH/sessions",
+    b"/auth%2Fsessions",
+    b"/%61uth/sessions",
+    b"/x/../auth/sessions",
+    b"/auth/sessions;a=b",
+    b"/auth/sessionsx",
+]
+
+
+@pytest.mark.parametrize("target", PATHS, ids=lambda target: target.decode())
+def test_no_other_spelling_of_the_path_gets_past_the_check(town: Town, target: bytes) -> None:
+    """Whether it is the endpoint, the application's, or nothing: without a session it is never the application that answers."""
+    mine, other = town.login("ann"), town.login("ann")
+    anonymous = town.ask(target, method=b"DELETE")
+    assert anonymous.status in (400, 401, 404)
+    assert anonymous.heads == []
+    answer = town.ask(target, b"Cookie: " + mine, method=b"DELETE")
+    assert answer.status in (200, 400, 404)
+    if answer.heads:
+        assert answer.values(b"x-session-user") == [b"ann"]
+    still = town.ask(b"/", b"Cookie: " + other).status
+    assert still == (401 if b'{"count": ' in answer.body else 200)
+
+
+def test_the_endpoint_by_another_method_is_the_applications(town: Town) -> None:
+    answer = town.ask(b"/auth/sessions?a=b", b"Cookie: " + town.login())
+    assert answer.status == 200
+    assert answer.heads[0].startswith(b"GET /auth/sessions?a=b HTTP/1.1")
+
+
+@pytest.mark.parametrize("target", [b"/authz", b"/sessionward/check", b"/authz/optional"])
+def test_the_check_itself_is_not_to_be_had_from_outside(town: Town, target: bytes) -> None:
+    answer = town.ask(target)
+    assert answer.status in (401, 404)
+    answer = town.ask(target, b"Cookie: " + town.login())
+    assert answer.status in (200, 404)
+    assert answer.status == 404 or answer.heads  # it is the application that has answered
+
+
+# --- what must still work ---------------------------------------------------------------------------------------------
+
+
+def test_a_websocket_passes(town: Town) -> None:
+    fields = [
+        b"Cookie: " + town.login(),
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        b"Sec-WebSocket-Version: 13",
+    ]
+    request = b"\r\n".join([b"GET /ws HTTP/1.1", b"Host: app.example", *fields, b"", b""])
+    with socket.create_connection(("127.0.0.1", town.port), timeout=15) as connection:
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += connection.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        connection.sendall(b"\x81\x85\x00\x00\x00\x00hello")
+        echoed = answer.partition(b"\r\n\r\n")[2]
+        while len(echoed) < 11:
+            echoed += connection.recv(4096)
+        assert echoed == b"\x81\x85\x00\x00\x00\x00hello"
+
+
+def test_a_websocket_without_a_session_is_refused(town: Town) -> None:
+    answer = town.ask(
+        b"/ws", b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13"
+    )
+    assert answer.status == 401
+    assert answer.heads == []
+
+
+def test_an_event_arrives_while_the_answer_goes_on(town: Town) -> None:
+    request = b"\r\n".join([b"GET /sse HTTP/1.1", b"Host: app.example", b"Cookie: " + town.login(), b"", b""])
+    with socket.create_connection(("127.0.0.1", town.port), timeout=15) as connection:
+        connection.sendall(request)
+        answer = b""
+        while b"data: 1" not in answer:
+            data = connection.recv(4096)
+            assert data
+            answer += data
+
+
+def test_an_upload_passes(town: Town) -> None:
+    answer = town.ask(b"/", b"Cookie: " + town.login(), b"Content-Length: 5", method=b"POST", body=b"hello")
+    assert answer.status == 200
+    assert answer.values(b"content-length") == [b"5"]
+
+
+# --- the texts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", SNIPPETS)
+def test_every_snippet_has_its_addresses_and_no_place_left_open(kind: str) -> None:
+    text = snippet(kind, authz="10.0.0.2:9001", app="10.0.0.3:9002", listen="10.0.0.1:9003", path="/sessions")
+    assert "10.0.0.2" in text
+    assert not any(f"@{name}" in text for name in ("AUTHZ", "APP", "LISTEN", "PATH"))
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:", ":80", "host:http"])
+def test_a_malformed_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="is not an address"):
+        snippet("nginx", authz=address, app="a:1", listen="b:2")
