@@ -220,7 +220,8 @@ class _Crew:
                 process.join()
                 del self._workers[number]
                 if self._ending:
-                    code = code or process.exitcode or DONE
+                    if process.exitcode != -signal.SIGTERM:  # which ends one that has not begun to serve
+                        code = code or process.exitcode or DONE
                     continue
                 log.error("worker %d ended with %s", number, process.exitcode)
                 quick = quick + 1 if monotonic() - since < QUICK else 0

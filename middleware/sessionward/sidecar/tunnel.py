@@ -35,12 +35,12 @@ class Tunnel:
         """Carry bytes until one end closes; then the other one is closed, once it has got what was sent before."""
         self._far = connection.transport
         try:
-            self._near.write(connection.relay(self))
+            self.far_has_room()
+            self.near_has_room()
+            self._near.write(connection.relay(self))  # which may find a side full already
             for data in self._early:
                 self._far.write(data)
             self._early = []
-            self.far_has_room()
-            self.near_has_room()
             await self._over.wait()
         finally:  # closing sends what is still to be sent
             self._near.close()

@@ -1,0 +1,1 @@
+"""Applications with a login of their own, which know nothing of us."""
