@@ -64,7 +64,11 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.command == "snippet":
         from sessionward.sidecar.snippet import snippet
 
-        print(snippet(chosen.engine, authz=chosen.authz, app=chosen.app, listen=chosen.listen), end="")
+        try:
+            print(snippet(chosen.engine, authz=chosen.authz, app=chosen.app, listen=chosen.listen), end="")
+        except ValueError as wrong:
+            print(f"sessionward: {wrong}", file=sys.stderr)
+            return BAD_CONFIGURATION
         return 0
     command: str = getattr(chosen, "command_for", chosen.command)
     names = vars(chosen)

@@ -283,6 +283,11 @@ def _set_up_django(option: str) -> None:
         import_module("django").setup()
 
 
+def _under(option: str, mistake: str) -> str:
+    name, colon, rest = mistake.partition(": ")
+    return f"{option}: {rest}" if colon and name in ("database", option) else f"{option}: {mistake}"
+
+
 class _Explained:
     """Whatever goes wrong in the block is a mistake of one option, and says the way out where we know it."""
 
@@ -293,8 +298,10 @@ class _Explained:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
-        if error is None or isinstance(error, (ConfigurationError, KeyboardInterrupt, SystemExit)):
+        if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):
             return
+        if isinstance(error, ConfigurationError):  # by the name of the argument there, where it has one
+            raise ConfigurationError(*(_under(self._option, mistake) for mistake in error.mistakes)) from None
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
             extra = _EXTRAS[(error.name or "").partition(".")[0]]
             raise ConfigurationError(f"{self._option}: {error.name} is not installed; pip install 'sessionward[{extra}]'") from None

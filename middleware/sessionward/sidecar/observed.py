@@ -6,15 +6,15 @@ import hashlib
 import json
 import logging
 import mmap
+import os
 import re
 import secrets
 import struct
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +28,8 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 
 """Seconds."""
 RESULTS: Final = ("passed", "ended", "refused", "failed", "cut")
 FAILURES: Final = ("connect", "timeout", "reset", "invalid", "client")
+
+STANDARD_OUTPUT: Final = 1
 
 _NAMES: Final = (
     *(f"requests:{result}" for result in RESULTS),
@@ -94,29 +96,35 @@ def shared(path: Path, rows: int) -> None:
 
 
 class AccessLog:
-    """One line of JSON for each request. No token, no cookie, no query string."""
+    """One line of JSON for each request. No token, no cookie, no query string.
+
+    Each line is one write to the end of the file, so that the lines of several workers do not mix.
+    """
 
     def __init__(self, path: str) -> None:
         """``path``: a file that is appended to, ``-`` for standard output. Raises OSError."""
         self._path = path
         self._key = secrets.token_bytes(16)
-        self._failed = False
-        self._stream: TextIO = self._open()
+        self._complained = False
+        self._file = self._open()
 
-    def _open(self) -> TextIO:
-        return sys.stdout if self._path == "-" else open(self._path, "a", buffering=1, encoding="utf-8")
+    def _open(self) -> int:
+        return STANDARD_OUTPUT if self._path == "-" else os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
 
     def reopen(self) -> None:
         """Open the file anew, after it has been moved away."""
-        if self._path == "-":
-            return
-        before = self._stream
         try:
-            self._stream = self._open()
+            opened = self._open()
         except OSError as error:
             self._complain(error)
         else:
-            before.close()
+            self.close()
+            self._file = opened
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file != STANDARD_OUTPUT:
+            os.close(self._file)
 
     def write(self, scope: Scope, status: int, size: int, took: float, result: str, session: object) -> None:
         """``session``: its id, which is noted as a keyed hash: the same in all lines of this process, and nowhere else."""
@@ -139,16 +147,14 @@ class AccessLog:
         if trace is not None and _is_trace(trace):
             line["traceparent"] = trace.decode("ascii")
         try:
-            self._stream.write(json.dumps(line) + "\n")
-            if self._path == "-":
-                self._stream.flush()
-        except (OSError, ValueError) as error:  # a full disk, a pipe that is gone: no request fails for that
+            os.write(self._file, json.dumps(line).encode() + b"\n")
+        except OSError as error:  # a full disk, a pipe that is gone: no request fails for that
             self._complain(error)
 
-    def _complain(self, error: Exception) -> None:
-        if not self._failed:
-            self._failed = True
-            log.error("the access log cannot be written: %s", error)
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            log.error("the access log cannot be written: %s", error.strerror)
 
 
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -1,0 +1,266 @@
+"""Counters and the access log: what they tell, and what they must never tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+import sessionward
+from sessionward.backends.memory import MemoryBackend
+from sessionward.credential import new_token
+from sessionward.sidecar.admin import Readiness, admin
+from sessionward.sidecar.observed import AccessLog, Counts, Observed, shared
+from sessionward.sidecar.record import RECORD
+
+TOKEN = new_token()
+App = Callable[[Any, Any, Any], Any]
+
+
+def answering(status: int, *, of_upstream: bool = True, whole: bool = True, body: bytes = b"hello") -> App:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        inner = {**scope}  # as the door makes copies
+        inner[RECORD].answered = of_upstream
+        inner[RECORD].session = "a-session-id"
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body[:2], "more_body": True})
+        if whole:
+            await send({"type": "http.response.body", "body": body[2:]})
+
+    return app
+
+
+def scope_of(target: str = "/a%20b?token=" + TOKEN, *fields: tuple[str, str], method: str = "GET", kind: str = "http") -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    return {
+        "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(), "client": ("10.0.0.1", 9),
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in fields],
+    }  # fmt: skip
+
+
+async def nothing(*_: Any) -> None:
+    pass
+
+
+def observe(app: App, scope: dict[str, Any], log: Path | None = None) -> Counts:
+    counts = Counts()
+    ticks = iter([10.0, 10.02])
+    access = None if log is None else AccessLog(str(log))
+    asyncio.run(Observed(app, counts, access, lambda: next(ticks))(scope, nothing, nothing))
+    if access is not None:
+        access.close()
+    return counts
+
+
+RESULTS = {
+    "the upstream's answer": (answering(200), "GET", "passed"),
+    "the upstream's 404": (answering(404), "GET", "passed"),
+    "the upstream's 500": (answering(500), "DELETE", "passed"),
+    "others were ended": (answering(200, of_upstream=False), "DELETE", "ended"),
+    "refused by us": (answering(401, of_upstream=False), "GET", "refused"),
+    "a failure of ours": (answering(502, of_upstream=False), "GET", "failed"),
+    "cut": (answering(200, whole=False), "GET", "cut"),
+}
+
+
+@pytest.mark.parametrize(("app", "method", "result"), RESULTS.values(), ids=RESULTS)
+def test_every_request_is_counted_once_by_what_became_of_it(app: App, method: str, result: str) -> None:
+    sums = observe(app, scope_of(method=method)).sums()
+    assert {name: number for name, number in sums.items() if name.startswith("requests:") and number} == {f"requests:{result}": 1}
+    assert sums["seconds"] == pytest.approx(0.02)
+    assert [name for name, number in sums.items() if name.startswith("le:") and number] == ["le:0.025"]
+    assert sums["in_flight"] == 0
+
+
+def test_an_application_that_fails_is_counted_too() -> None:
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("no")
+
+    counts = Counts()
+    with pytest.raises(RuntimeError):
+        asyncio.run(Observed(fails, counts, None)(scope_of(), nothing, nothing))
+    assert counts.sums()["requests:cut"] == 1
+    assert counts.sums()["in_flight"] == 0
+
+
+def test_workers_add_up_and_one_that_comes_back_goes_on_counting(tmp_path: Path) -> None:
+    path = tmp_path / "counts"
+    shared(path, 2)
+    first, second = (Counts(path, rows=2, row=row) for row in range(2))
+    first.done("passed", 99.0)
+    first.add("in_flight")
+    second.done("passed", 0.0)
+    second.upstream_failed("connect")
+    again = Counts(path, rows=2, row=0)  # the one before it was killed in the middle of a request
+    again.done("passed", 0.0)
+    for worker in (first, second, again):
+        assert worker.sums()["requests:passed"] == 3
+        assert worker.sums()["upstream:connect"] == 1
+        assert worker.sums()["in_flight"] == 0
+        assert worker.sums()["le:+Inf"] == 1
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_a_line_says_what_is_needed_and_no_secret_wherever_one_stands(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    fields = [
+        ("Cookie", f"__Host-session-ward={TOKEN}.x; sid={TOKEN}"), ("Authorization", f"Bearer {TOKEN}"), ("X-Session-Token", TOKEN),
+        ("Referer", f"https://a/?t={TOKEN}"), ("X-Request-Id", "given-by-a-proxy"), ("User-Agent", TOKEN), ("traceparent", TOKEN),
+        ("X-Session-Assertion", TOKEN),
+    ]  # fmt: skip
+    observe(answering(200), scope_of(f"/a%20b?token={TOKEN}", *fields), log)
+    assert TOKEN not in log.read_text()
+    assert "a-session-id" not in log.read_text()
+    (line,) = lines(log)
+    assert line.pop("time").endswith("Z")
+    assert len(line.pop("session")) == 16
+    assert line == {
+        "id": "given-by-a-proxy", "peer": "10.0.0.1", "client": "10.0.0.1", "method": "GET", "path": "/a%20b", "status": 200, "bytes": 5,
+        "duration_ms": 20.0, "result": "passed",
+    }  # fmt: skip
+
+
+def test_a_session_has_the_same_name_in_all_lines_of_a_process_and_another_in_the_next(tmp_path: Path) -> None:
+    for log, number in ((tmp_path / "a", 2), (tmp_path / "b", 1)):
+        access = AccessLog(str(log))
+        for _ in range(number):
+            access.write(scope_of(), 200, 0, 0.0, "passed", "id")
+        access.close()
+    first, second = lines(tmp_path / "a")
+    (other,) = lines(tmp_path / "b")
+    assert first["session"] == second["session"] != other["session"]
+
+
+def test_a_trace_goes_into_the_line_and_nothing_that_only_looks_like_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    observe(answering(200), scope_of("/", ("traceparent", trace)), log)
+    observe(answering(200), scope_of("/", ("traceparent", trace.replace("0af7", "0Af\n"))), log)
+    assert [line.get("traceparent") for line in lines(log)] == [trace, None]
+
+
+def test_bytes_that_are_no_text_do_not_break_a_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    scope = scope_of()
+    scope["raw_path"] = b'/\xff"\x0a\x1b['
+    observe(answering(200), scope, log)
+    assert len(lines(log)) == 1
+
+
+def test_a_log_that_cannot_be_written_fails_no_request_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    access = AccessLog("/dev/full")
+    counts = Counts()
+    observed = Observed(answering(200), counts, access)
+    with caplog.at_level(logging.ERROR, logger="sessionward"):
+        for _ in range(3):
+            asyncio.run(observed(scope_of(), nothing, nothing))
+    access.close()
+    assert counts.sums()["requests:passed"] == 3
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["the access log cannot be written"]
+
+
+def test_a_websocket_is_counted_as_open_until_it_ends() -> None:
+    counts = Counts()
+    seen: list[float] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept", "headers": []})
+        seen.append(counts.sums()["tunnels"])
+
+    asyncio.run(Observed(app, counts, None)(scope_of(kind="websocket"), nothing, nothing))
+    assert seen == [1.0]
+    assert counts.sums()["tunnels"] == 0
+    assert counts.sums()["requests:passed"] == 1
+
+
+# --- the admin address ------------------------------------------------------------------------------------------------
+
+
+async def passes() -> None:
+    pass
+
+
+async def fails() -> None:
+    raise OSError("secret detail")
+
+
+async def hangs() -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.filterwarnings("ignore:.*httpx.*")
+def test_ready_is_only_who_passes_every_check_and_says_nothing_more() -> None:
+    readiness = Readiness({"backend": passes, "upstream": fails})
+    with TestClient(admin(readiness, Counts(), lambda: 0)) as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"serving": True, "backend": True, "upstream": False})
+        assert answer.headers["cache-control"] == "no-store"
+        assert client.get("/livez").json() == {"alive": True}
+
+
+def test_draining_is_not_ready_at_once_and_checks_are_asked_at_most_once_a_second() -> None:
+    asked: list[int] = []
+    now = [100.0]
+
+    async def counted() -> None:
+        asked.append(1)
+
+    async def story() -> None:
+        readiness = Readiness({"backend": counted}, lambda: now[0])
+        for _ in range(5):
+            assert await readiness.state() == {"serving": True, "backend": True}
+        assert len(asked) == 1
+        readiness.draining = True
+        assert (await readiness.state())["serving"] is False
+        now[0] += 1.0
+        await readiness.state()
+        assert len(asked) == 2
+
+    asyncio.run(story())
+
+
+def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionward.sidecar.admin.PATIENCE", 0.01)
+    assert asyncio.run(Readiness({"upstream": hangs}).state()) == {"serving": True, "upstream": False}
+
+
+def test_metrics_are_what_prometheus_reads() -> None:
+    counts = Counts()
+    counts.done("passed", 0.004)
+    counts.done("refused", 0.2)
+    counts.upstream_failed("timeout")
+    with TestClient(admin(Readiness({}), counts, lambda: 7)) as client:
+        answer = client.get("/metrics")
+        text = answer.text
+        for line in (
+            'sessionward_requests_total{result="passed"} 1.0',
+            'sessionward_requests_total{result="refused"} 1.0',
+            'sessionward_request_duration_seconds_bucket{le="0.0025"} 0.0',
+            'sessionward_request_duration_seconds_bucket{le="0.005"} 1.0',
+            'sessionward_request_duration_seconds_bucket{le="+Inf"} 2.0',
+            "sessionward_request_duration_seconds_count 2.0",
+            'sessionward_upstream_failures_total{kind="timeout"} 1.0',
+            "sessionward_upstream_connections_idle 7.0",
+            f'sessionward_build_info{{version="{sessionward.__version__}"}} 1.0',
+        ):
+            assert line in text.splitlines()
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert (client.get("/").status_code, client.post("/readyz").status_code) == (404, 405)
+        assert client.get("/").json() == {"error": "Not Found"}
+
+
+def test_memory_is_a_backend_that_is_ready() -> None:
+    from sessionward.sidecar.build import _answers
+    from sessionward.visit import Policy
+
+    backend = MemoryBackend()
+    asyncio.run(_answers(Policy(backend, {"secrets": ["a secret of the tests, long enough: 0123456789"]}), backend))
