@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.benchmarks import companion, end_others, guarded, passthrough, served, sqlite
+from tests.benchmarks import companion, end_others, guarded, passthrough, served, sidecar, sqlite
 from tests.benchmarks import django as in_django
 from tests.benchmarks import postgresql as on_postgresql
 from tests.benchmarks.databases import postgresql
@@ -28,6 +28,7 @@ TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
     "end_others": end_others.measure,
     "companion": companion.measure,
     "django": in_django.measure,
+    "sidecar": sidecar.measure,
 }
 
 

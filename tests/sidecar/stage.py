@@ -11,9 +11,6 @@ from inspect import isawaitable
 from time import time
 from typing import Any
 
-import uvicorn
-from uvicorn.server import ServerState
-
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import Credential, new_token
@@ -23,6 +20,7 @@ from sessionward.sidecar.peers import Believing, Peers
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight
 from sessionward.sidecar.upstream import Place, Pool
+from tests.sidecar.listening import listening
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 PATIENCE = 10.0
@@ -156,7 +154,6 @@ async def staged(
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """The sidecar before an upstream that follows a script; None: nobody listens there."""
-    loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[Any]] = set()
     stage: Stage
 
@@ -189,25 +186,16 @@ async def staged(
     )
     door = sessionward.ASGIMiddleware(proxy, backend, **{"secrets": [SECRET], **settings})
     believing = Believing(door, Peers(peers))
-    config = uvicorn.Config(believing, ws="none", log_config=None, access_log=False, proxy_headers=False)
-    config.load()
-    if straight:
-        config.straight = Straight(door, proxy, believing, None)  # type: ignore[attr-defined]
-    if draining is not None:
-        config.draining = draining  # type: ignore[attr-defined]
-    state = ServerState()
-    server = await loop.create_server(lambda: listener(config, state, {}), "127.0.0.1", 0)
-    stage = Stage(server.sockets[0].getsockname()[1], backend, door, pool, failures=failures)
+    way = Straight(door, proxy, believing, None) if straight else None
     try:
-        yield stage
+        async with listening(believing, straight=way, draining=draining, listener=listener) as port:
+            stage = Stage(port, backend, door, pool, failures=failures)
+            yield stage
     finally:
-        server.close()
         pool.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        for task in [*state.tasks, *tasks]:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*state.tasks, *tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if upstream is not None:
             upstream.close()
         for _ in range(3):  # transports close one turn of the loop after they were told to

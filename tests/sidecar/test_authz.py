@@ -13,8 +13,13 @@ import pytest
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import Credential, Signature, new_token
-from sessionward.sidecar.authz import Authorization, Checks
+from sessionward.drive import async_driver
+from sessionward.sidecar.authz import Checks, Rules, nothing_here
 from sessionward.sidecar.peers import Believing, Peers
+from sessionward.sidecar.straight import StraightChecks
+from sessionward.visit import Policy
+from tests.sidecar.listening import listening
+from tests.sidecar.stage import read_answer
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 COOKIE = "__Host-session-ward"
@@ -42,8 +47,11 @@ class Service:
     def __init__(self, backend: Any = None, *, peers: Iterable[str] = ("127.0.0.1",), signer: Any = None, **settings: Any) -> None:
         self.backend = MemoryBackend() if backend is None else backend
         trusted = Peers(peers)
-        door = sessionward.ASGIMiddleware(Authorization(signer=signer, clock=lambda: 5.0), self.backend, secrets=[SECRET], **settings)
-        self._app = Believing(Checks(door, trusted.__contains__), trusted)
+        settings = {"secrets": [SECRET], **settings}
+        policy = Policy(self.backend, settings)
+        self.rules = Rules(policy, trusted, signer=signer, clock=lambda: 5.0)
+        driver = async_driver(self.backend, 2.0, is_async=policy.abilities.is_async, blocks=policy.abilities.blocks)
+        self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, driver), trusted)
 
     def login(self, user: str = "ann") -> str:
         token = new_token()
@@ -72,7 +80,7 @@ class Service:
             "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
             "client": client, "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in fields],
         }  # fmt: skip
-        asyncio.run(self._app(scope, receive, send))
+        asyncio.run(self.app(scope, receive, send))
         return Answer(sent)
 
 
@@ -230,3 +238,63 @@ def test_the_endpoint_is_on_the_same_port_with_its_own_statuses() -> None:
     assert service.ask("/auth/sessions", method="DELETE").status == 401
     assert service.ask("/auth/sessions", ("Cookie", f"{COOKIE}=a; {COOKIE}=b"), method="DELETE").status == 400
     assert service.ask("/auth/sessions", cookie(service.login()), ("Sec-Fetch-Site", "cross-site"), method="DELETE").status == 403
+
+
+# --- answered at once, where the backend never waits ------------------------------------------------------------------
+
+
+def test_a_check_that_is_answered_at_once_says_the_same_as_one_that_is_not() -> None:
+    service = Service(signer=Signs())
+    live, gone = service.login(), dead(service)
+    requests = [
+        (path, fields)
+        for path in ("/authz", "/authz/", "/authz/200/x", "/authz/optional", "/authz/optional/200", "/authzx", "/")
+        for fields in (
+            [],
+            [cookie(live)],
+            [gone],
+            [("X-Session-Token", live)],
+            [cookie(live), gone],
+            [("Cookie", "a=b")],
+            *HOSTILE.values(),
+        )
+        if ("Content-Length", "5") not in fields
+    ]
+
+    async def story() -> None:
+        straight = StraightChecks(service.rules, service.backend, service.app, None)
+        async with listening(service.app, straight=straight) as at_once, listening(service.app) as later:
+            streams = [await asyncio.open_connection("127.0.0.1", port) for port in (at_once, later)]
+            for path, fields in requests:
+                lines = [f"GET {path} HTTP/1.1", "Host: a", "X-Request-Id: 1", *(f"{name}: {value}" for name, value in fields)]
+                answers = []
+                for reader, writer in streams:
+                    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+                    answers.append(await read_answer(reader))
+                assert answers[0] == answers[1], (path, fields)
+            for _, writer in streams:
+                writer.close()
+
+    asyncio.run(story())
+
+
+def test_pipelined_checks_are_answered_in_order_and_a_draining_service_closes() -> None:
+    service = Service()
+    name, value = cookie(service.login())
+    draining = [False]
+
+    async def story() -> None:
+        straight = StraightChecks(service.rules, service.backend, service.app, None)
+        async with listening(service.app, straight=straight, draining=lambda: draining[0]) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            check = f"GET /authz HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n"
+            anonymous = "GET /authz HTTP/1.1\r\nHost: a\r\n\r\n"
+            writer.write((check + anonymous + check + anonymous).encode())
+            assert [(await read_answer(reader))[9:12] for _ in range(4)] == [b"204", b"401", b"204", b"401"]
+            draining[0] = True
+            writer.write(check.encode())
+            assert b"connection: close" in await read_answer(reader)
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(story())

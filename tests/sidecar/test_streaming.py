@@ -169,8 +169,7 @@ def test_a_body_cut_short_does_not_look_whole_to_an_http_1_0_client() -> None:
             reader, writer = await stage.open()
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
             with pytest.raises(ConnectionError):
-                while await reader.read(1000):
-                    pass
+                await reader.read()
             writer.close()
 
     told(story)
@@ -500,8 +499,8 @@ ABORTS: dict[str, tuple[Any, bytes, bool]] = {
 @pytest.mark.parametrize(("act", "request_", "answered"), ABORTS.values(), ids=ABORTS.keys())
 @pytest.mark.parametrize("way", ["closes", "resets"])
 def test_a_client_that_goes_away_is_missed_by_the_upstream(act: Any, request_: bytes, answered: bool, way: str, straight: bool) -> None:
-    if straight and request_.startswith(b"POST"):
-        return  # a body never goes straight
+    if request_.startswith(b"POST") and (straight or (act is silent and way == "resets")):
+        return  # a body never goes straight; and waiting for 100 takes a second
 
     async def story() -> None:
         async with staged(acting(act), straight=straight, response_timeout=60.0) as stage:
@@ -547,14 +546,14 @@ async def stands_still(count: Callable[[], int]) -> int:
     return before
 
 
-MOST = 64_000_000
+MOST = 50_000_000
 """Bytes: more than the systems of both connections take (tcp_wmem and tcp_rmem, grown), and we with our 200 kB."""
 
 
 def test_the_upstream_is_not_read_while_the_client_does_not_read(straight: bool) -> None:
     async def story() -> None:
         sent = 0
-        size = 160_000_000
+        size = 80_000_000
 
         async def flood(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal sent
@@ -585,7 +584,7 @@ def test_the_upstream_is_not_read_while_the_client_does_not_read(straight: bool)
 def test_the_client_is_not_read_while_the_upstream_does_not_read() -> None:
     async def story() -> None:
         reads = asyncio.Event()
-        size = 160_000_000
+        size = 80_000_000
 
         async def lazy(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reads.wait()

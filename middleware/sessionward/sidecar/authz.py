@@ -14,78 +14,99 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sessionward.request import ASGIRequest, joined
+from sessionward.credential import stripped_scope
+from sessionward.drive import AsyncDriver
+from sessionward.flow import Admission, guard
+from sessionward.request import ASGIRequest, Mapping, joined
 from sessionward.response import Problem, Response, refused
 from sessionward.session import Session
-from sessionward.sidecar.peers import PEER
+from sessionward.sidecar.caller import caller
+from sessionward.sidecar.peers import PEER, Peers
 from sessionward.sidecar.problems import SidecarProblem
-from sessionward.sidecar.proxy import Signs
-from sessionward.ward import ASGI_KEY, AsyncWard
+from sessionward.sidecar.proxy import Signs, answer
+from sessionward.step import Flow
+from sessionward.visit import Policy, Visit
 
 ROUTE: Final = "/authz"
 OPTIONAL: Final = "optional"
 EXACTLY_200: Final = "200"
-_PASSING: Final = frozenset({200, 204, 401, 503})
 
 log = logging.getLogger("sessionward")
 
 
-class Authorization:
-    """The application inside of the door: by then the credential has been judged, and taken out if it is dead."""
+class Rules:
+    """How checks are answered. ``clock``: seconds since 1970, for assertions."""
 
-    def __init__(self, *, signer: Signs | None, clock: Callable[[], float]) -> None:
+    def __init__(self, policy: Policy, peers: Peers, *, signer: Signs | None, clock: Callable[[], float]) -> None:
+        self.policy = policy
+        self._peers = peers
         self._signer = signer
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        words = _words(scope)
-        if words is None:
-            await _answer(refused(SidecarProblem.NOT_FOUND, ASGIRequest(scope), frozenset()), send)
-            return
-        ward: AsyncWard | None = scope.get(ASGI_KEY)
-        session = None if ward is None else ward.session
-        if session is None and OPTIONAL not in words:
-            await _answer(refused(Problem.INACTIVE, ASGIRequest(scope), frozenset(), (b"www-authenticate", b"Bearer")), send)
-            return
-        status = 200 if EXACTLY_200 in words else 204
-        fields = self._fields(scope, session)
-        if status == 200:
-            fields.append((b"content-length", b"0"))
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": b""})
+    def answer(self, scope: Mapping, words: tuple[str, ...]) -> Flow[Response]:
+        """A check: passed only if the backend says that the caller has a live session, or visitors may pass."""
+        request = ASGIRequest(scope)
+        if PEER not in scope and scope.get("client") not in self._peers:
+            _warn(f"a check from {scope.get('client')} is refused, since it is not on the list of --trusted-proxy")
+            return _inactive(request)
+        visit = Visit(self.policy, request, float)
+        if self.policy.abilities.carriers:
+            try:
+                visit.session = yield from caller(visit)
+            except Exception:  # it has been logged where it was raised
+                return refused(Problem.UNAVAILABLE, request, frozenset())
+        else:
+            admission = yield from guard(visit)
+            if admission is _WITHOUT_CREDENTIAL:
+                scope = stripped_scope(scope, self.policy.cookie_name)
+            elif isinstance(admission, Response):
+                return admission if admission.status is HTTPStatus.SERVICE_UNAVAILABLE else _inactive(request)
+        if visit.session is None and OPTIONAL not in words:
+            return _inactive(request)
+        status = _OK if EXACTLY_200 in words else _NO_CONTENT
+        return Response(status, self._fields(scope, visit.session, status), b"")
 
-    def _fields(self, scope: Scope, session: Session | None) -> list[tuple[bytes, bytes]]:
+    def _fields(self, scope: Mapping, session: Session | None, status: HTTPStatus) -> list[tuple[bytes, bytes]]:
         """Who is calling, and the credentials as they may go on: always all of them, so that an engine can put them in place."""
         fields = scope["headers"]
+        stated = b"" if session is None or self._signer is None else self._signer.sign(session, self._clock())
         found = [
             (b"cache-control", b"no-store"),
             (b"x-session-user", b"" if session is None else quote(session.user_id, safe="").encode()),
             (b"x-session-id", b"" if session is None else str(session.id).encode()),
+            (b"x-session-assertion", stated),  # also an empty one: Caddy 2.6 would put a text of its own in its place
             (b"cookie", joined(fields, b"cookie") or b""),
             (b"authorization", joined(fields, b"authorization") or b""),
             (b"x-session-token", joined(fields, b"x-session-token") or b""),
         ]
-        stated = b"" if session is None or self._signer is None else self._signer.sign(session, self._clock())
-        found.append((b"x-session-assertion", stated))  # also an empty one: Caddy 2.6 would put a text of its own in its place
+        if status is _OK:
+            found.append((b"content-length", b"0"))
         return found
 
 
-def _words(scope: Scope) -> tuple[str, ...] | None:
-    """What stands behind ``/authz`` in the path; None if it is no check."""
-    path: str = scope["path"]
+_OK, _NO_CONTENT = HTTPStatus.OK, HTTPStatus.NO_CONTENT
+_WITHOUT_CREDENTIAL: Final = Admission.WITHOUT_CREDENTIAL
+
+
+def _inactive(request: ASGIRequest) -> Response:
+    return refused(Problem.INACTIVE, request, frozenset(), (b"www-authenticate", b"Bearer"))
+
+
+@cache
+def _warn(message: str) -> None:
+    log.warning(message)
+
+
+@lru_cache(maxsize=1024)
+def words_of(path: str) -> tuple[str, ...] | None:
+    """What stands behind ``/authz`` in the path of a check; None if it is no check."""
     if path != ROUTE and not path.startswith(ROUTE + "/"):
         return None
     parts = path[len(ROUTE) + 1 :].split("/")
@@ -94,38 +115,27 @@ def _words(scope: Scope) -> tuple[str, ...] | None:
 
 
 class Checks:
-    """Stands around the door: only trusted peers may ask, and no check is answered otherwise than 2xx, 401 or 503."""
+    """Answers checks, and leaves everything else to the door: the endpoint is on the same port."""
 
-    def __init__(self, door: ASGIApp, is_trusted: Callable[[Any], bool]) -> None:
+    def __init__(self, door: ASGIApp, rules: Rules, driver: AsyncDriver) -> None:
         self._door = door
-        self._is_trusted = is_trusted
+        self._rules = rules
+        self._driver = driver
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _words(scope) is None:
+        words = words_of(scope["path"]) if scope["type"] == "http" else None
+        if words is None:
             await self._door(scope, receive, send)
-            return
-        if PEER not in scope and not self._is_trusted(scope.get("client")):
-            _warn(f"a check from {scope.get('client')} is refused, since it is not on the list of --trusted-proxy")
-            await _answer(refused(Problem.INACTIVE, ASGIRequest(scope), frozenset(), (b"www-authenticate", b"Bearer")), send)
-            return
-        refusing = False
-
-        async def narrowed(message: Message) -> None:
-            nonlocal refusing
-            if message["type"] == "http.response.start" and message["status"] not in _PASSING:
-                refusing = True
-                await _answer(refused(Problem.INACTIVE, ASGIRequest(scope), frozenset(), (b"www-authenticate", b"Bearer")), send)
-            elif not refusing:
-                await send(message)
-
-        await self._door(scope, receive, narrowed)
+        else:
+            await answer(await self._driver(self._rules.answer(scope, words)), scope, send)
 
 
-@cache
-def _warn(message: str) -> None:
-    log.warning(message)
-
-
-async def _answer(response: Response, send: Send) -> None:
-    await send({"type": "http.response.start", "status": int(response.status), "headers": list(response.headers)})
-    await send({"type": "http.response.body", "body": response.body})
+async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application behind the door of this service: there is none."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await answer(refused(SidecarProblem.NOT_FOUND, ASGIRequest(scope), frozenset()), scope, send)

@@ -10,26 +10,27 @@ from inspect import isawaitable
 from time import time
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from sessionward.asgi import ASGIMiddleware
 from sessionward.assertion import Signer
 from sessionward.credential import Credential, new_token
-from sessionward.drive import async_driver
+from sessionward.drive import AsyncDriver, async_driver
 from sessionward.errors import ConfigurationError
-from sessionward.identity import Traits
+from sessionward.request import ASGIRequest
 from sessionward.session import Find, Session
-from sessionward.sidecar.admin import Check, Readiness, admin
-from sessionward.sidecar.authz import Authorization, Checks
+from sessionward.sidecar.admin import Readiness, admin
+from sessionward.sidecar.authz import Checks, Rules, nothing_here
+from sessionward.sidecar.caller import caller
 from sessionward.sidecar.config import Config, by_our_names
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.observed import AccessLog, Counts, Observed
-from sessionward.sidecar.peers import Believing, Peers
+from sessionward.sidecar.peers import UNIX, Believing, Peers
 from sessionward.sidecar.proxy import Proxy
-from sessionward.sidecar.straight import Straight
+from sessionward.sidecar.straight import Straight, StraightChecks
 from sessionward.sidecar.upstream import Place, Pool
 from sessionward.step import Flow
-from sessionward.visit import Policy
+from sessionward.visit import Policy, Visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Built:
     app: ASGIApp
     readiness: Readiness
     admin: ASGIApp | None
-    straight: Straight | None
+    straight: Straight | StraightChecks | None
     reopen: Callable[[], None]
 
 
@@ -55,46 +56,74 @@ def build(config: Config, counts: Counts) -> Built:
     if identifier is not None:
         settings["identify"] = identifier
     signer = Signer(config.assertion_secrets, settings.get("audience", "")) if config.assertion_secrets else None
-    pool = None if config.upstream is None else Pool(_place(config), connect_timeout=config.connect_timeout)
-    inner: Proxy | Authorization
-    if pool is None:
-        inner = Authorization(signer=signer, clock=time)
-    else:
-        inner = Proxy(
-            pool,
-            RequestFields([] if identifier is None else [carrier.name for carrier in Traits.of(identifier).headers]),
-            signer=signer,
-            clock=time,
-            response_timeout=config.response_timeout,
-            failed=counts.upstream_failed,
-        )
-    try:
-        door = ASGIMiddleware(inner, backend, **settings)
-    except ConfigurationError as error:
-        raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
-    return _around(config, counts, inner, door, pool, backend)
-
-
-def _around(config: Config, counts: Counts, inner: Proxy | Authorization, door: ASGIMiddleware, pool: Pool | None, backend: Any) -> Built:
-    """What stands around the door: whom to believe, what to count."""
     peers = Peers(config.trusted_proxy)
-    if config.listen.path and config.command == "authz":
-        peers = Peers((*config.trusted_proxy, "unix"))  # whoever may open the socket
-    believing = Believing(Checks(door, peers.__contains__) if isinstance(inner, Authorization) else door, peers)
-    access = None if config.access_log is None else _opened(config.access_log)
-    observed = Observed(believing, counts, access) if access is not None or config.admin is not None else None
-    straight = Straight(door, inner, believing, None if observed is None else observed.straight) if isinstance(inner, Proxy) else None
-    checks: dict[str, Check] = {"backend": partial(_answers, Policy(backend, config.settings), backend)}
-    if pool is not None:
-        checks["upstream"] = pool.reachable
-    readiness = Readiness(checks)
+    if config.upstream is None:
+        return _authorization(config, counts, backend, settings, signer, peers)
+    pool = Pool(_place(config), connect_timeout=config.connect_timeout)
+    policy = _policy(backend, settings)
+    names = [] if policy.traits is None else [carrier.name for carrier in policy.traits.headers]
+    proxy = Proxy(
+        pool,
+        RequestFields(names),
+        signer=signer,
+        clock=time,
+        response_timeout=config.response_timeout,
+        failed=counts.upstream_failed,
+        who=partial(_caller, policy, _driver(policy, backend)) if policy.abilities.carriers else None,
+    )
+    door = ASGIMiddleware(proxy, backend, **settings)
+    believing = Believing(door, peers)
+    observed = _observed(config, counts, believing)
+    straight = None if policy.abilities.carriers else Straight(door, proxy, believing, None if observed is None else observed.straight)
+    readiness = Readiness({"backend": partial(_answers, policy, backend), "upstream": pool.reachable})
     return Built(
         app=observed or believing,
         readiness=readiness,
-        admin=None if config.admin is None else admin(readiness, counts, lambda: 0 if pool is None else len(pool)),
+        admin=None if config.admin is None else admin(readiness, counts, lambda: len(pool)),
         straight=straight,
-        reopen=_nothing if access is None else access.reopen,
+        reopen=_nothing if observed is None else observed.reopen,
     )
+
+
+def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[str, Any], signer: Signer | None, peers: Peers) -> Built:
+    if config.listen.path:
+        peers = Peers((*config.trusted_proxy, UNIX))  # whoever may open the socket
+    policy = _policy(backend, settings)
+    rules = Rules(policy, peers, signer=signer, clock=time)
+    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, _driver(policy, backend)), peers)
+    observed = _observed(config, counts, believing)
+    waits = policy.abilities.is_async or policy.abilities.blocks
+    seen = None if observed is None else partial(observed.straight, by_us=True)
+    readiness = Readiness({"backend": partial(_answers, policy, backend)})
+    return Built(
+        app=observed or believing,
+        readiness=readiness,
+        admin=None if config.admin is None else admin(readiness, counts, int),
+        straight=None if waits else StraightChecks(rules, backend, believing, seen),
+        reopen=_nothing if observed is None else observed.reopen,
+    )
+
+
+def _observed(config: Config, counts: Counts, app: ASGIApp) -> Observed | None:
+    """Who counts and notes, if anybody wants to know."""
+    access = None if config.access_log is None else _opened(config.access_log)
+    return None if access is None and config.admin is None else Observed(app, counts, access)
+
+
+def _policy(backend: Any, settings: dict[str, Any]) -> Policy:
+    try:
+        return Policy(backend, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
+
+
+def _driver(policy: Policy, backend: Any) -> AsyncDriver:
+    abilities = policy.abilities
+    return async_driver(backend, policy.settings.deadline, is_async=abilities.is_async, blocks=abilities.blocks)
+
+
+async def _caller(policy: Policy, driver: AsyncDriver, scope: Scope) -> Session | None:
+    return await driver(caller(Visit(policy, ASGIRequest(scope), float)))
 
 
 def _nothing() -> None:
@@ -124,9 +153,7 @@ def _place(config: Config) -> Place:
 
 async def _answers(policy: Policy, backend: Any) -> None:
     """Ask the backend something that costs next to nothing. Raises what it raises."""
-    abilities = policy.abilities
-    driver = async_driver(backend, policy.settings.deadline, is_async=abilities.is_async, blocks=abilities.blocks)
-    await driver(_find_nobody())
+    await _driver(policy, backend)(_find_nobody())
 
 
 def _find_nobody() -> Flow[Session | None]:

@@ -183,19 +183,14 @@ def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None) ->
     for name in ("backend", *(("upstream",) if command == "serve" else ())):
         if name not in value:
             yield f"{name}: it is needed: {BY_NAME[name].help}"
-    backend: str = value.get("backend", "memory")
-    if backend not in _BACKENDS and not _names_object(backend):
-        try:
-            make_url(backend)
-        except (ArgumentError, ValueError):
-            yield "backend: it is no database URL such as 'sqlite:///sessions.db', and not memory, django or package.module:object"
-    if backend == "memory" and value["workers"] > 1:
-        yield "workers: with memory there can be one only, since the others would know nothing of its sessions"
+    yield from _backend_mistakes(value)
     try:
         peers = Peers(value["trusted-proxy"])
     except ConfigurationError as error:
         yield from error.mistakes
     else:
+        if command == "authz" and ("identify" in value or "identify-table" in value):
+            yield "identify: authz cannot give a browser its companion cookie, since proxies drop the Set-Cookie of a check; take serve"
         if command == "authz" and listen is not None and not listen.path and not peers:
             yield "trusted-proxy: authz answers only peers that are trusted, or on a unix socket; name the proxy's address"
     if value.get("upstream-key-file") and not value.get("upstream-cert-file"):
@@ -207,6 +202,17 @@ def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None) ->
         yield f"assertion-secret: at least 32 bytes are needed; {MAKE_SECRET}"
     if set(value["assertion-secret"]) & set(value["secret"]):
         yield "assertion-secret: it must be another one than secret, since the application knows it"
+
+
+def _backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
+    backend: str = value.get("backend", "memory")
+    if backend not in _BACKENDS and not _names_object(backend):
+        try:
+            make_url(backend)
+        except (ArgumentError, ValueError):
+            yield "backend: it is no database URL such as 'sqlite:///sessions.db', and not memory, django or package.module:object"
+    if backend == "memory" and value["workers"] > 1:
+        yield "workers: with memory there can be one only, since the others would know nothing of its sessions"
 
 
 def _identify(value: Mapping[str, Any], mistakes: list[str]) -> tuple[str | None, dict[str, Any]]:

@@ -8,6 +8,7 @@ the bytes it is.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -22,8 +23,10 @@ from sessionward.response import Response, refused
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.proxy import TARGET
-from sessionward.sidecar.straight import Straight
+from sessionward.sidecar.straight import Straight, StraightChecks
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
+
+log = logging.getLogger("sessionward")
 
 MAX_TARGET: Final = 8_192
 """Bytes."""
@@ -96,7 +99,7 @@ class Listener(HttpToolsProtocol):
         """What is being answered: the first of those that were read and have no answer yet."""
         self.framed = False
         """Whether the request has a body, or wants to become something else than a request."""
-        self._straight: Straight | None = getattr(config, "straight", None)
+        self._straight: Straight | StraightChecks | None = getattr(config, "straight", None)
         self.draining: Callable[[], bool] = getattr(config, "draining", _never)
         self.tunnel: Tunnel | None = None
 
@@ -114,7 +117,10 @@ class Listener(HttpToolsProtocol):
             if self.tunnel is not None:
                 self.tunnel.near_received(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
-            self._refuse(error.__context__.problem if isinstance(error.__context__, _Refused) else SidecarProblem.BAD_REQUEST)
+            cause = error.__context__
+            if not isinstance(cause, _Refused):
+                log.error("a request could not be read", exc_info=cause)
+            self._refuse(cause.problem if isinstance(cause, _Refused) else SidecarProblem.BAD_REQUEST)
         except httptools.HttpParserError:
             self._refuse(SidecarProblem.BAD_REQUEST)
         else:
@@ -293,7 +299,7 @@ class Listener(HttpToolsProtocol):
         elif cycle is not None and cycle.response_started and not cycle.response_complete:
             self.transport.abort()
         elif not self._over:
-            if cycle is not None:
+            if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True  # so that nobody takes half of its body for the whole
                 cycle.message_event.set()
             response = refused(problem, _NoRequest(), frozenset())

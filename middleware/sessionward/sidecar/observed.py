@@ -213,9 +213,14 @@ class Observed:
             result = "cut" if not seen.whole else "passed" if record.answered else _result(scope.get("method", "GET"), seen.status)
             self._note(scope, seen.status, seen.size, self._clock() - began, result, record.session)
 
-    def straight(self, scope: Scope, status: int, size: int, took: float) -> None:
+    def straight(self, scope: Scope, status: int, size: int, took: float, *, by_us: bool = False) -> None:
         """A request that went past all of this (:mod:`sessionward.sidecar.straight`)."""
-        self._note(scope, status, size, took, "passed", None)
+        self._note(scope, status, size, took, _result(scope["method"], status) if by_us else "passed", None)
+
+    def reopen(self) -> None:
+        """Open the access log anew."""
+        if self._access is not None:
+            self._access.reopen()
 
     def _note(self, scope: Scope, status: int, size: int, took: float, result: str, session: object) -> None:
         self._counts.done(result, took)

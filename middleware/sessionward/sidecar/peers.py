@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias, cast
 
@@ -77,6 +78,7 @@ class Peers:
         return client
 
 
+@lru_cache(maxsize=MAX_KNOWN)
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """An address as it stands in X-Forwarded-For, perhaps with a port; None if it is none."""
     if text.startswith("["):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
 from sessionward.request import ASGIRequest
-from sessionward.response import Problem, Refusal, refused
+from sessionward.response import Problem, Refusal, Response, refused
 from sessionward.session import Session
-from sessionward.sidecar.fields import SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
+from sessionward.sidecar.fields import NOBODY, SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
 from sessionward.sidecar.forwarding import Cut, Forwarding, give
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.record import RECORD
@@ -57,38 +57,46 @@ class Proxy:
         clock: Callable[[], float],
         response_timeout: float,
         failed: Callable[[str], None],
+        who: Callable[[Scope], Awaitable[Session | None]] | None = None,
     ) -> None:
         self.pool = pool
         self.fields = fields
         self._signer = signer
+        self.nobody = NOBODY if signer is None else (*NOBODY, SESSION_ASSERTION + b": ")
+        """The lines for a visitor."""
         self._clock = clock
         self.response_timeout = response_timeout
         self.failed = failed
+        self._who = who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http":
-            await self._serve(scope, receive, send)
-        elif kind == "websocket":
-            await self._tunnelled(scope, receive, send)
-        elif kind == "lifespan":
+        try:
+            if kind == "http":
+                await self._serve(scope, receive, send)
+            elif kind == "websocket":
+                await self._tunnelled(scope, receive, send)
+        except BackendUnavailable:  # logged where it was raised; nothing has been asked of the upstream
+            await refuse(Problem.UNAVAILABLE, scope, send)
+        if kind == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self.pool.close()
             await send({"type": "lifespan.shutdown.complete"})
 
-    def identity(self, scope: Scope) -> Sequence[bytes]:
-        """The lines that tell the upstream who is calling."""
+    async def _identity(self, scope: Scope) -> Sequence[bytes]:
+        """The lines that tell the upstream who is calling. Raises what the backend raises."""
         ward: AsyncWard | None = scope.get(ASGI_KEY)
         session = None if ward is None else ward.session
+        if self._who is not None:
+            session = await self._who(scope)
         if session is not None and RECORD in scope:
             scope[RECORD].session = session.id
+        if session is None:
+            return self.nobody
         lines = identity_lines(session)
-        if self._signer is not None:
-            signed = b"" if session is None else self._signer.sign(session, self._clock())
-            lines = (*lines, SESSION_ASSERTION + b": " + signed)
-        return lines
+        return lines if self._signer is None else (*lines, SESSION_ASSERTION + b": " + self._signer.sign(session, self._clock()))
 
     def head(self, scope: Scope, onward: Onward) -> bytes:
         """The head of a request, as the upstream gets it."""
@@ -96,7 +104,7 @@ class Proxy:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: bytes = scope["method"].encode("ascii")
-        onward = self.fields.onward(scope, self.identity(scope))
+        onward = self.fields.onward(scope, await self._identity(scope))
         has_body = onward.chunked or _has_length(scope)
         if onward.chunked:
             onward.lines.append(b"transfer-encoding: chunked")
@@ -154,7 +162,7 @@ class Proxy:
         connection = None
         try:
             connection = await self.pool.new()
-            onward = self.fields.onward(scope, (*self.identity(scope), b"connection: Upgrade", b"upgrade: websocket"))
+            onward = self.fields.onward(scope, (*(await self._identity(scope)), b"connection: Upgrade", b"upgrade: websocket"))
             connection.ask(
                 b"GET", b"".join((b"GET ", target(scope), b" HTTP/1.1\r\n", b"\r\n".join(onward.lines), b"\r\n\r\n")), upgrades="websocket"
             )
@@ -251,7 +259,11 @@ def problem_of(failure: UpstreamError) -> SidecarProblem:
 
 async def refuse(problem: Refusal, scope: Scope, send: Send) -> None:
     """Answer in the error form of CONTRACT.md 1."""
-    response = refused(problem, ASGIRequest(scope), frozenset())
+    await answer(refused(problem, ASGIRequest(scope), frozenset()), scope, send)
+
+
+async def answer(response: Response, scope: Scope, send: Send) -> None:
+    """Send an answer of our own."""
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     await send({"type": f"{prefix}.start", "status": int(response.status), "headers": list(response.headers)})
     await send({"type": f"{prefix}.body", "body": response.body})

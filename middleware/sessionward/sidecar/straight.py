@@ -13,11 +13,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionward.asgi import ASGIMiddleware
+from sessionward.drive import carry
+from sessionward.sidecar.authz import Rules, words_of
 from sessionward.sidecar.exchange import Exchange, Head
 from sessionward.sidecar.forwarding import PATIENCE
 from sessionward.sidecar.peers import Believing
 from sessionward.sidecar.proxy import ASKED, Proxy
 from sessionward.sidecar.upstream import Connection
+from sessionward.step import Step
 
 if TYPE_CHECKING:
     from sessionward.sidecar.listener import Listener
@@ -49,7 +52,7 @@ class Straight:
         if connection is None:
             return False
         self._believing.believe(scope)
-        onward = self._proxy.fields.onward(scope, self._proxy.identity(scope))
+        onward = self._proxy.fields.onward(scope, self._proxy.nobody)
         passage = _Passage(self, listener, scope, connection, keep_alive=keep_alive)
         listener.cycle = listener.running = passage
         self._under_way[passage] = passage.began
@@ -71,6 +74,40 @@ class Straight:
         for passage in [passage for passage, began in self._under_way.items() if began < late]:
             passage.goes_the_long_way()
         self._timer = loop.call_later(PATIENCE, self._look, loop) if self._under_way else None
+
+
+class StraightChecks:
+    """Checks, where the backend never waits: judged and answered as soon as they are read."""
+
+    def __init__(self, rules: Rules, backend: Any, believing: Believing, seen: Seen | None) -> None:
+        self._rules = rules
+        self._backend = backend
+        self._believing = believing
+        self._seen = seen
+
+    def takes(self, listener: Listener, *, keep_alive: bool) -> bool:
+        """Answer the request that the listener has just read; False if it is not one for here."""
+        scope: Any = listener.scope
+        words = words_of(scope["path"])
+        if words is None or listener.framed:
+            return False
+        began = monotonic()
+        if self._seen is not None:
+            self._believing.believe(scope)
+        response = carry(self._rules.answer(scope, words), self._ask)
+        keep_alive = keep_alive and not listener.draining()
+        head = Head.of(int(response.status), None, response.headers, len(response.body), scope, keep_alive=keep_alive)
+        listener.transport.write(head.data + head.framed(response.body, more=False))
+        listener.cycle = listener.running = _ANSWERED
+        if not head.keep_alive:
+            listener.transport.close()
+        if self._seen is not None:
+            self._seen(scope, int(response.status), len(response.body), monotonic() - began)
+        listener.on_response_complete()
+        return True
+
+    def _ask(self, step: Step[Any]) -> Any:
+        return step.ask(self._backend)
 
 
 class _Nobody:
@@ -137,3 +174,17 @@ class _Passage:
         if listener.cycle is self:  # else another request waits behind it already
             listener.cycle = exchange
         listener.start(exchange)
+
+
+class _Answered:
+    """To the listener, an exchange that is over."""
+
+    message_event: Final = _Nobody()
+    more_body = False
+    response_started = True
+    response_complete = True
+    disconnected = False
+    keep_alive = True
+
+
+_ANSWERED: Final = _Answered()

@@ -254,6 +254,9 @@ class Connection(asyncio.Protocol):
         """Nothing is asked any more: whatever comes now is unasked for."""
         self._asked = False
         self.fresh = False
+        if self._paused and not self._transport.is_closing():  # else the next answer would never be read
+            self._paused = False
+            self._transport.resume_reading()
 
     def abort(self, failure: UpstreamError | None = None) -> None:
         """Cut the connection; whoever waits is told."""

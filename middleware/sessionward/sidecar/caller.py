@@ -1,0 +1,14 @@
+"""Who is calling, over sessions of the application's own (way 2), whose ordinary traffic the door leaves alone."""
+
+from __future__ import annotations
+
+from sessionward.credential import Credential, read_carriers
+from sessionward.session import Find, Session
+from sessionward.step import Flow
+from sessionward.visit import Visit
+
+
+def caller(visit: Visit) -> Flow[Session | None]:
+    """The live session that the application's own cookie or header proves. Raises what the backend raises."""
+    reading, _ = read_carriers(visit.request.header, visit.policy.abilities.carriers)
+    return (yield from Find(reading)) if isinstance(reading, Credential) else None
