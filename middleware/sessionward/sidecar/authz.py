@@ -17,7 +17,6 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,6 +27,7 @@ from sessionward.request import ASGIRequest, Mapping, joined
 from sessionward.response import Problem, Response, refused
 from sessionward.session import Session
 from sessionward.sidecar.caller import caller
+from sessionward.sidecar.fields import identity
 from sessionward.sidecar.peers import PEER, Peers
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.proxy import Signs, answer
@@ -76,11 +76,12 @@ class Rules:
     def _fields(self, scope: Mapping, session: Session | None, status: HTTPStatus) -> list[tuple[bytes, bytes]]:
         """Who is calling, and the credentials as they may go on: always all of them, so that an engine can put them in place."""
         fields = scope["headers"]
+        user, public = (b"", b"") if session is None else identity(session.user_id, session.id)
         stated = b"" if session is None or self._signer is None else self._signer.sign(session, self._clock())
         found = [
             (b"cache-control", b"no-store"),
-            (b"x-session-user", b"" if session is None else quote(session.user_id, safe="").encode()),
-            (b"x-session-id", b"" if session is None else str(session.id).encode()),
+            (b"x-session-user", user),
+            (b"x-session-id", public),
             (b"x-session-assertion", stated),  # also an empty one: Caddy 2.6 would put a text of its own in its place
             (b"cookie", joined(fields, b"cookie") or b""),
             (b"authorization", joined(fields, b"authorization") or b""),

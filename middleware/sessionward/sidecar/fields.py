@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -212,9 +213,19 @@ NOBODY: Final = (SESSION_USER + b": ", SESSION_ID + b": ")
 
 def identity_lines(session: Session | None) -> Sequence[bytes]:
     """Who is calling, for the upstream: always both fields, empty for a visitor."""
-    if session is None:
-        return NOBODY
-    return (SESSION_USER + b": " + quote(session.user_id, safe="").encode(), SESSION_ID + b": " + str(session.id).encode())
+    return NOBODY if session is None else _named(session.user_id, session.id)
+
+
+@lru_cache(maxsize=4096)
+def _named(user_id: str, id: object) -> Sequence[bytes]:
+    user, public = identity(user_id, id)
+    return (SESSION_USER + b": " + user, SESSION_ID + b": " + public)
+
+
+@lru_cache(maxsize=4096)
+def identity(user_id: str, id: object) -> tuple[bytes, bytes]:
+    """A user's id, percent-encoded, and the public id of a session, as they stand in header fields."""
+    return quote(user_id, safe="").encode(), str(id).encode()
 
 
 # --- back to the client -----------------------------------------------------------------------------------------------

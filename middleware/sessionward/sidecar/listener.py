@@ -19,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from sessionward.credential import BLANKS
 from sessionward.response import Response, refused
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.problems import SidecarProblem
@@ -91,12 +92,13 @@ class Listener(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._in_head = False
-        self._head_size = 0
+        self._head_size = self._fields_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._over = False
         self._idle_since = 0.0
         self.running: Any = None
         """What is being answered: the first of those that were read and have no answer yet."""
+        self._has_body = False
         self.framed = False
         """Whether the request has a body, or wants to become something else than a request."""
         self._straight: Straight | StraightChecks | None = getattr(config, "straight", None)
@@ -111,11 +113,9 @@ class Listener(HttpToolsProtocol):
             return
         if self._over:
             return
+        size = len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self.tunnel is not None:
-                self.tunnel.near_received(data[upgrade.args[0] :])
+            self._feed(data)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             if not isinstance(cause, _Refused):
@@ -125,7 +125,20 @@ class Listener(HttpToolsProtocol):
             self._refuse(SidecarProblem.BAD_REQUEST)
         else:
             if self._in_head:
-                self._head_goes_on(len(data))
+                self._head_goes_on(size)
+
+    def _feed(self, data: bytes) -> None:
+        """Have it parsed. An upgrade that we do not make ends nothing: what follows it is the next request."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                if self.tunnel is not None:
+                    self.tunnel.near_received(data)
+                    return
+            else:
+                return
 
     def _head_goes_on(self, more: int) -> None:
         self._head_size += more
@@ -149,7 +162,7 @@ class Listener(HttpToolsProtocol):
             "headers": self.headers,
         }
         self._in_head = True
-        self._head_size = 0
+        self._head_size = self._fields_size = 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -159,8 +172,9 @@ class Listener(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:  # a trailer: uvicorn would take it for a header field
             return
-        self.headers.append((name.lower(), value))
-        if len(self.headers) > MAX_FIELDS:
+        self.headers.append((name.lower(), value.strip(BLANKS)))
+        self._fields_size += len(name) + len(value)
+        if len(self.headers) > MAX_FIELDS or self._fields_size > MAX_HEAD:
             raise _Refused(SidecarProblem.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
@@ -178,6 +192,9 @@ class Listener(HttpToolsProtocol):
         if method in ("CONNECT", "TRACE"):
             raise _Refused(SidecarProblem.METHOD)
         self._read_target(self._read_fields(version))
+        if parser.should_upgrade() and self._has_body:
+            # The parser takes the body for what follows the upgrade, so it would be read as the next request.
+            raise _Refused(SidecarProblem.BAD_REQUEST)
         before = self.cycle
         keep_alive = version == "1.1" and parser.should_keep_alive()
         waits = before is not None and not before.response_complete
@@ -212,7 +229,7 @@ class Listener(HttpToolsProtocol):
     def _read_fields(self, version: str) -> int:
         """Looks at the fields that frame a request; answers where Host is. (llhttp has refused what contradicts itself.)"""
         host = -1
-        self.framed = False
+        self.framed = self._has_body = False
         for place, (name, value) in enumerate(self.headers):
             if name == b"host":
                 if host >= 0 or not _HOST.fullmatch(value):
@@ -223,8 +240,10 @@ class Listener(HttpToolsProtocol):
                     raise _Refused(SidecarProblem.BAD_REQUEST)
                 if value.lower() != b"chunked":
                     raise _Refused(SidecarProblem.CODING)
-                self.framed = True
-            elif name == b"content-length" or name == b"upgrade":
+                self.framed = self._has_body = True
+            elif name == b"content-length":
+                self.framed, self._has_body = True, bool(value.strip(b"0"))
+            elif name == b"upgrade":
                 self.framed = True
             elif name == b"expect":
                 if value.lower() != b"100-continue":
