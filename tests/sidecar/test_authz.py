@@ -124,6 +124,7 @@ def test_the_assertion_is_signed_for_the_session_that_was_found() -> None:
 def dead(service: Service) -> Field:
     token = service.login()
     session = service.backend.find(Credential(token.encode()))
+    assert session is not None
     service.backend.end(session)
     return cookie(token)
 

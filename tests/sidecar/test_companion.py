@@ -65,7 +65,7 @@ SHOPS = {
 }
 
 
-@pytest.fixture(scope="module", params=SHOPS.values(), ids=SHOPS)
+@pytest.fixture(scope="module", params=list(SHOPS.values()), ids=list(SHOPS))
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shopfront]:
     serving, arguments, env, backend = request.param
     made = Shopfront(tmp_path_factory.mktemp("shop"), serving, arguments, env, backend)

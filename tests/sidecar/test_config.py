@@ -75,7 +75,7 @@ def of(flags: Mapping[str, Any] = {}, environment: Mapping[str, str] = {}) -> Co
 def mistakes(command: str = "serve", environment: Mapping[str, str] = {}, **flags: Any) -> tuple[str, ...]:
     with pytest.raises(ConfigurationError) as raised:
         configure(command, {name.replace("_", "-"): value for name, value in flags.items()}, environment)
-    return raised.value.mistakes
+    return tuple(raised.value.mistakes)
 
 
 def test_there_is_a_sample_of_every_option() -> None:
@@ -184,7 +184,7 @@ def test_a_mistake_is_told_with_the_way_out(flags: dict[str, Any], said: str) ->
 def test_names_that_are_mistyped_are_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text('upstraem = "x"\n')
-    told = mistakes(environment={"SESSIONWARD_BACKND": "x", "SESSIONWARD_TEST_REDIS": "x"}, config=str(file), **BASE)
+    told = mistakes("serve", {"SESSIONWARD_BACKND": "x", "SESSIONWARD_TEST_REDIS": "x"}, config=str(file), **BASE)
     assert told == (
         "SESSIONWARD_BACKND: there is no such variable; did you mean SESSIONWARD_BACKEND?",
         f"upstraem in {file}: there is no such key; did you mean upstream?",
@@ -195,7 +195,7 @@ def test_names_that_are_mistyped_are_told_with_the_one_that_was_meant(tmp_path: 
 def test_a_file_that_is_no_toml_is_told(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "a.toml"
     file.write_bytes(content)
-    assert "is not TOML" in mistakes(config=str(file), **BASE)[0]
+    assert "is not TOML" in mistakes(config=str(file), upstream="http://a", backend="memory")[0]
 
 
 @pytest.mark.parametrize("backend", ["memory", "sqlite:///a.db", "tests.sidecar.engines:flagged"])

@@ -262,7 +262,7 @@ def chunk_joined(heard: bytes) -> bytes:
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(heard)
     events = []
-    while not isinstance(event := connection.next_event(), (h11.EndOfMessage, h11.NEED_DATA)):  # type: ignore[arg-type]
+    while not isinstance(event := connection.next_event(), (h11.EndOfMessage, h11.NEED_DATA)):
         events.append(event)
     assert isinstance(event, h11.EndOfMessage)
     assert event.headers.raw_items() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -199,15 +200,15 @@ class Silent(MemoryBackend):
 
     silent = False
 
-    def login(self, *args: object, **named: object) -> sessionward.Session:  # type: ignore[override]
+    def login(self, *args: Any, **named: Any) -> sessionward.Session:
         if self.silent:
             raise sessionward.BackendUnavailable("gone")
-        return super().login(*args, **named)  # type: ignore[arg-type]
+        return super().login(*args, **named)
 
-    def end(self, session: sessionward.Session, /) -> None:
+    def end(self, session: sessionward.Session, /) -> bool:
         if self.silent:
             raise sessionward.OutcomeUnknown("gone")
-        super().end(session)
+        return super().end(session)
 
 
 def test_a_backend_that_is_silent_at_sign_in_or_sign_out_is_a_503_and_nobody_is_told_that_it_was_done(straight: bool) -> None:

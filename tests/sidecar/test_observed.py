@@ -44,7 +44,7 @@ def scope_of(target: str = "/a%20b?token=" + TOKEN, *fields: tuple[str, str], me
     }  # fmt: skip
 
 
-async def nothing(*_: Any) -> None:
+async def nothing(*_: Any) -> Any:
     pass
 
 

@@ -37,6 +37,7 @@ SWITCHING: Final = 101
 
 
 _PASSES: Final = Kind.PASSES
+_VERSIONS: Final = ("1.1", "1.0")
 _KEPT: Final = frozenset({b"keep-alive", b"close", b"content-length", b"set-cookie", b"content-type", b"content-encoding", b"location"})
 """What an answer's Connection cannot take out."""
 
@@ -395,6 +396,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         head, parser = self._head, self._parser
         head.status = status = parser.get_status_code()
+        if parser.get_http_version() not in _VERSIONS:
+            raise Invalid("it speaks another version of HTTP")
         if status < 200:
             self._informed(head)
             return

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import django
-from django.conf import settings
-from django.core.management import call_command
-from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, HttpResponse
-from django.urls import path
+import django  # type: ignore[import-untyped]
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core.management import call_command  # type: ignore[import-untyped]
+from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
+from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]
+from django.urls import path  # type: ignore[import-untyped]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.sidecar.apps.django_settings")
 
 
 def sign_in(request: HttpRequest, user: str) -> HttpResponse:
-    from django.contrib.auth import get_user_model, login
+    from django.contrib.auth import get_user_model, login  # type: ignore[import-untyped]
 
     model: Any = get_user_model()
     found, _ = model.objects.get_or_create(username=user)
