@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 import sessionward
 from sessionward import response, settings
+from sessionward.sidecar.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -71,3 +72,9 @@ def test_its_commands_are_one_line_each() -> None:
     assert [command.count("\n") for command in commands] == [1, 1]
     assert "sessionward demo" in commands[0]
     assert "python -m pytest" in commands[1]
+
+
+def test_every_option_of_the_sidecar_is_named() -> None:
+    section = README.partition("## In front of any application")[2].partition("\n## ")[0]
+    names = {f"--{option.name}{'-file' if option.is_secret else ''}" for option in OPTIONS if not option.of_door}
+    assert {name for name in names if f"`{name}" not in section} == {"--create-tables"}
