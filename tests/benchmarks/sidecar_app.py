@@ -14,8 +14,8 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import Credential
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.listener import Listener
+from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
-from sessionward.sidecar.upstream import Place, Pool
 from tests.benchmarks.requests import SECRET
 from tests.benchmarks.signing import SIGN_IN
 

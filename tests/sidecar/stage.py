@@ -17,9 +17,9 @@ from sessionward.credential import Credential, new_token
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.listener import Listener
 from sessionward.sidecar.peers import Believing, Peers
+from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight
-from sessionward.sidecar.upstream import Place, Pool
 from tests.sidecar.listening import listening
 
 SECRET = "a secret of the tests, long enough: 0123456789"

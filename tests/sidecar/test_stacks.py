@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionward.sidecar.upstream import Place
+from sessionward.sidecar.pool import Place
 from tests.sidecar.stacks.data import PAGE
 from tests.sidecar.stage import PATIENCE, read_answer, staged
 from tests.support.servers import HOST, Server, served

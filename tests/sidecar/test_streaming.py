@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sessionward.sidecar.upstream import IDLE, Place
+from sessionward.sidecar.pool import IDLE, Place
 from tests.sidecar.stage import OK, PATIENCE, Script, Stage, answering, read_answer, read_request, staged
 
 GET = b"GET %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n"

@@ -17,7 +17,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from sessionward.sidecar.upstream import Place
+from sessionward.sidecar.pool import Place
 from tests.sidecar.stage import OK, PATIENCE, Script, Stage, read_answer, staged
 
 HANDSHAKE = (

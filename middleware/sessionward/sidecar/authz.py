@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -54,7 +54,8 @@ class Rules:
         """A check: passed only if the backend says that the caller has a live session, or visitors may pass."""
         request = ASGIRequest(scope)
         if PEER not in scope and scope.get("client") not in self._peers:
-            _warn(f"a check from {scope.get('client')} is refused, since it is not on the list of --trusted-proxy")
+            client = scope.get("client")
+            _warn(client[0] if client else "a unix socket")
             return _inactive(request)
         visit = Visit(self.policy, request, float)
         if self.policy.abilities.carriers:
@@ -100,9 +101,10 @@ def _inactive(request: ASGIRequest) -> Response:
     return refused(Problem.INACTIVE, request, frozenset(), (b"www-authenticate", b"Bearer"))
 
 
-@cache
-def _warn(message: str) -> None:
-    log.warning(message)
+@lru_cache(maxsize=256)
+def _warn(host: str) -> None:
+    """Once for each host, so that nobody floods the log."""
+    log.warning("checks from %s are refused, since it is not on the list of --trusted-proxy", host)
 
 
 @lru_cache(maxsize=1024)

@@ -26,9 +26,9 @@ from sessionward.sidecar.config import Config, by_our_names
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.observed import AccessLog, Counts, Observed
 from sessionward.sidecar.peers import UNIX, Believing, Peers
+from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight, StraightChecks
-from sessionward.sidecar.upstream import Place, Pool
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
 
