@@ -19,8 +19,9 @@ import sessionward
 from sessionward.assertion import MAX_LENGTH, Signer, Verifier
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential, new_token
+from sessionward.credential import Credential
 from sessionward.identify import Function
+from tests.support.sessions import begun
 
 KEY, OLD, OTHER = (
     text.encode()
@@ -208,18 +209,7 @@ NAMES = ("x-session-user", "x-session-id", "x-session-assertion")
 
 
 def signed_in(backend: Any, user: str = "ann") -> tuple[sessionward.Session, str]:
-    token = new_token()
-    session = backend.login(
-        user,
-        Credential(token.encode()).digest,
-        since=None,
-        age=lambda: 0.0,
-        replaces=None,
-        expires_in=3600.0,
-        device=sessionward.Device(),
-        methods=(),
-    )
-    return session, token
+    return begun(backend, user)
 
 
 @pytest.fixture(autouse=True)

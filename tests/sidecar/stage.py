@@ -13,7 +13,6 @@ from typing import Any
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential, new_token
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.listener import Listener
 from sessionward.sidecar.peers import Believing, Peers
@@ -21,6 +20,7 @@ from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight
 from tests.sidecar.listening import listening
+from tests.support.sessions import begun
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 PATIENCE = 10.0
@@ -60,19 +60,9 @@ class Stage:
 
     async def login(self, user: str) -> str:
         """The token of a new session of this user."""
-        token = new_token()
-        begun = self.backend.login(
-            user,
-            Credential(token.encode()).digest,
-            since=None,
-            age=lambda: 0.0,
-            replaces=None,
-            expires_in=3600.0,
-            device=sessionward.Device(),
-            methods=(),
-        )
-        if isawaitable(begun):
-            await begun
+        begins, token = begun(self.backend, user)
+        if isawaitable(begins):
+            await begins
         return token
 
 

@@ -20,6 +20,7 @@ from sessionward.sidecar.straight import StraightChecks
 from sessionward.visit import Policy
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
+from tests.support.sessions import begun
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 COOKIE = "__Host-session-ward"
@@ -54,18 +55,7 @@ class Service:
         self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, driver), trusted)
 
     def login(self, user: str = "ann") -> str:
-        token = new_token()
-        self.backend.login(
-            user,
-            Credential(token.encode()).digest,
-            since=None,
-            age=lambda: 0.0,
-            replaces=None,
-            expires_in=3600.0,
-            device=sessionward.Device(),
-            methods=(),
-        )
-        return token
+        return begun(self.backend, user)[1]
 
     def ask(self, path: str = "/authz", *fields: Field, method: str = "GET", client: Any = PEER, kind: str = "http") -> Answer:
         sent: list[Any] = []

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-import sessionward
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential, Signature, new_token
+from sessionward.credential import Signature
 from sessionward.sidecar.snippet import ENGINES as SNIPPETS
 from sessionward.sidecar.snippet import snippet
 from tests.sidecar.engines import ENGINES, SECRET, App, Engine, authz, engine, nowhere, silent
 from tests.support.services import missing
+from tests.support.sessions import begun
 
 COOKIE = b"__Host-session-ward"
 
@@ -33,11 +33,7 @@ class Town:
 
     def login(self, user: str = "ann") -> bytes:
         """A Cookie pair of a new session."""
-        token = new_token()
-        digest = Credential(token.encode()).digest
-        self.backend.login(
-            user, digest, since=None, age=lambda: 0.0, replaces=None, expires_in=3600.0, device=sessionward.Device(), methods=()
-        )
+        token = begun(self.backend, user)[1]
         return COOKIE + b"=" + Signature([SECRET.encode()], "cookie").sign(token.encode())
 
     def ask(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", body: bytes = b"") -> Answer:

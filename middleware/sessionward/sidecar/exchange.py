@@ -11,11 +11,13 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from starlette.types import ASGIApp, Message
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from sessionward.request import Fields, Mapping
@@ -23,9 +25,6 @@ from sessionward.response import Problem
 from sessionward.sidecar.forwarding import Cut
 from sessionward.sidecar.proxy import refuse
 from sessionward.sidecar.upstream import SWITCHING, moves
-
-if TYPE_CHECKING:
-    from sessionward.sidecar.listener import Listener
 
 log = logging.getLogger("sessionward")
 
@@ -81,12 +80,26 @@ def _reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
+class Client(Protocol):
+    """The connection of a client, as far as an answer on it needs to know."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    logger: logging.Logger
+    access_logger: logging.Logger
+    expect_100_continue: bool
+    draining: Callable[[], bool]
+
+    def on_response_complete(self) -> None: ...
+    def linger(self) -> None: ...
+
+
 class Exchange(RequestResponseCycle):
     """What the ASGI application receives from and sends to."""
 
     scope: Any
 
-    def __init__(self, listener: Listener, scope: Any, *, keep_alive: bool) -> None:
+    def __init__(self, listener: Client, scope: Any, *, keep_alive: bool) -> None:
         super().__init__(
             scope,
             listener.transport,

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from starlette.types import Receive, Send
 
+from sessionward.sidecar.failures import ClientGone, Stalled, TooSlow, UpstreamError
 from sessionward.sidecar.pool import Pool
-from sessionward.sidecar.upstream import STALL, Answer, ClientGone, Connection, Stalled, TooSlow, UpstreamError
+from sessionward.sidecar.upstream import STALL, Answer, Connection
 
 PATIENCE: Final = 0.1
 """Seconds after which somebody looks whether the client still waits. Most answers are there before."""

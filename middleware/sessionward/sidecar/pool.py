@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sessionward.sidecar.upstream import CannotConnect, Connection, TooSlow
+from sessionward.sidecar.failures import CannotConnect, TooSlow
+from sessionward.sidecar.upstream import Connection
 
 MAX_IDLE: Final = 64
 """Connections that are kept open for the next request."""

@@ -17,13 +17,14 @@ from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, U
 from sessionward.request import ASGIRequest
 from sessionward.response import Problem, Refusal, Response, refused
 from sessionward.session import Session
+from sessionward.sidecar.failures import ClientGone, Invalid, Stalled, TooSlow, UpstreamError
 from sessionward.sidecar.fields import NOBODY, SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
 from sessionward.sidecar.forwarding import Cut, Forwarding, give
 from sessionward.sidecar.pool import Pool
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.record import RECORD
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
-from sessionward.sidecar.upstream import SWITCHING, Answer, ClientGone, Connection, Invalid, Stalled, TooSlow, UpstreamError
+from sessionward.sidecar.upstream import SWITCHING, Answer, Connection
 from sessionward.ward import ASGI_KEY, AsyncWard
 
 log = logging.getLogger("sessionward")

@@ -10,26 +10,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from sessionward.asgi import ASGIMiddleware
 from sessionward.drive import carry
 from sessionward.sidecar.authz import Rules, words_of
-from sessionward.sidecar.exchange import Exchange, Head
+from sessionward.sidecar.exchange import Client, Exchange, Head
 from sessionward.sidecar.forwarding import PATIENCE
 from sessionward.sidecar.peers import Believing
 from sessionward.sidecar.proxy import ASKED, Proxy
 from sessionward.sidecar.upstream import Connection
 from sessionward.step import Step
 
-if TYPE_CHECKING:
-    from sessionward.sidecar.listener import Listener
-
 SHORT: Final = 16_384
 """Bytes of a body for whose last one the head waits, for as long as :data:`PATIENCE`."""
 
 Seen = Callable[[Any, int, int, float], None]
 """Told the scope, the status, the bytes of the body and the seconds of each request that has gone straight through."""
+
+
+class Reader(Client, Protocol):
+    """The connection of a client that has just read the head of a request."""
+
+    loop: asyncio.AbstractEventLoop
+    scope: Any
+    cycle: Any
+    running: Any
+    framed: bool
+
+    def start(self, exchange: Exchange, /) -> None: ...
 
 
 class Straight:
@@ -43,7 +52,7 @@ class Straight:
         self._under_way: dict[_Passage, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def takes(self, listener: Listener, *, keep_alive: bool) -> bool:
+    def takes(self, listener: Reader, *, keep_alive: bool) -> bool:
         """Send the request on that the listener has just read; False if it is not one for here, and nothing has been done."""
         scope: Any = listener.scope
         if listener.framed or self._door.concerns(scope):
@@ -85,7 +94,7 @@ class StraightChecks:
         self._believing = believing
         self._seen = seen
 
-    def takes(self, listener: Listener, *, keep_alive: bool) -> bool:
+    def takes(self, listener: Reader, *, keep_alive: bool) -> bool:
         """Answer the request that the listener has just read; False if it is not one for here."""
         scope: Any = listener.scope
         words = words_of(scope["path"])
@@ -126,7 +135,7 @@ class _Passage:
     response_complete = False
     disconnected = False
 
-    def __init__(self, way: Straight, listener: Listener, scope: Any, connection: Connection, *, keep_alive: bool) -> None:
+    def __init__(self, way: Straight, listener: Reader, scope: Any, connection: Connection, *, keep_alive: bool) -> None:
         self._way = way
         self._listener = listener
         self._scope = scope

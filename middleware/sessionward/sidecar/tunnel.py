@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from sessionward.sidecar.upstream import HIGH_WATER, ClientGone, Connection
+from sessionward.sidecar.failures import ClientGone
+from sessionward.sidecar.upstream import HIGH_WATER, Connection
 
 TUNNEL: Final = "sessionward.tunnel"
 """The key of a websocket scope that holds the tunnel from the client."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 
 import httptools
 
+from sessionward.sidecar.failures import Invalid, TooSlow, UpstreamError
 from sessionward.sidecar.fields import RESPONSE_KINDS, Kind
 
 MAX_HEAD: Final = 65_536
@@ -33,42 +34,6 @@ _PASSES: Final = Kind.PASSES
 _VERSIONS: Final = ("1.1", "1.0")
 _KEPT: Final = frozenset({b"keep-alive", b"close", b"content-length", b"set-cookie", b"content-type", b"content-encoding", b"location"})
 """What an answer's Connection cannot take out."""
-
-
-class UpstreamError(Exception):
-    """The upstream could not be asked, or has not answered as it must. ``kind`` is for metrics and the log."""
-
-    kind = "reset"
-
-
-class CannotConnect(UpstreamError):
-    """Nobody listens there, or TLS failed."""
-
-    kind = "connect"
-
-
-class Invalid(UpstreamError):
-    """What came is not one well-formed answer."""
-
-    kind = "invalid"
-
-
-class TooSlow(UpstreamError):
-    """No connection, or no head of an answer, within its time."""
-
-    kind = "timeout"
-
-
-class Stalled(UpstreamError):
-    """The client has stopped in the middle of its request."""
-
-    kind = "client"
-
-
-class ClientGone(UpstreamError):
-    """Nobody waits for the answer any more."""
-
-    kind = "client"
 
 
 class Answer:
