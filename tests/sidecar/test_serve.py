@@ -85,6 +85,26 @@ def test_what_one_worker_ends_is_ended_in_all_and_a_worker_that_dies_is_replaced
         assert server.process.wait(20) == 0
 
 
+def test_one_signal_to_the_whole_group_is_one_signal_and_workers_without_a_parent_end(tmp_path: Path, application: Shop) -> None:
+    with sidecar(tmp_path, application.url, "--workers", "2", "--drain-delay", "9") as server, Client(server.port) as client:
+        outcome: list[object] = []
+        asking = threading.Thread(target=_outcome, args=(client, "/slow", outcome))
+        asking.start()
+        application.reached.wait(10)
+        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does
+        until(lambda: "draining: 0 s" in server.printed())
+        application.opened.set()
+        asking.join()
+        assert outcome == [(200, b"slow")]
+        assert "Traceback" not in server.printed()
+        assert server.process.wait(20) == 0
+    with sidecar(tmp_path, application.url, "--workers", "2") as server:
+        until(lambda: len(children(server.process.pid)) == 2)
+        workers = children(server.process.pid)
+        server.process.kill()
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
 def children(pid: int) -> list[int]:
     """The workers of a sidecar: what Python's multiprocessing keeps beside them is none."""
     listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=False).stdout

@@ -11,10 +11,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -89,10 +90,12 @@ def _tell(config: Config) -> None:
     log.info("%s on %s%s", config.command, config.listen, behind)
 
 
-def work(config: Config, sockets: list[socket.socket], counts: Counts) -> int:
-    """One worker: serve until it is told to end."""
+def work(config: Config, sockets: list[socket.socket], counts: Counts, in_a_hurry: Callable[[], bool] = bool) -> int:
+    """One worker: serve until it is told to end. ``in_a_hurry``: whether SIGTERM means what SIGINT does."""
     built = build(config, counts)
-    server = _Server(_uvicorn(built.app, config, built, http=_WithoutTunnels if config.upstream is None else Listener), built, config)
+    server = _Server(
+        _uvicorn(built.app, config, built, http=_WithoutTunnels if config.upstream is None else Listener), built, config, in_a_hurry
+    )
     beside = None if built.admin is None else uvicorn.Server(_uvicorn(built.admin, config, built, http="httptools"))
     gc.collect()
     gc.freeze()  # what is there now stays; looking through it again and again costs
@@ -147,8 +150,9 @@ def _uvicorn(app: ASGIApp, config: Config, built: Built, *, http: Any) -> uvicor
 class _Server(uvicorn.Server):
     """Ends in steps: it says that it drains, goes on serving for the delay, takes no more, finishes, and cuts what does not end."""
 
-    def __init__(self, config: uvicorn.Config, built: Built, settings: Config) -> None:
+    def __init__(self, config: uvicorn.Config, built: Built, settings: Config, in_a_hurry: Callable[[], bool]) -> None:
         super().__init__(config)
+        self._in_a_hurry = in_a_hurry
         self._built = built
         self._settings = settings
         self._signal = 0
@@ -167,6 +171,8 @@ class _Server(uvicorn.Server):
 
     def end(self, number: int) -> None:
         """The first time: drain (SIGINT: without the delay). The second time: cut."""
+        if self._in_a_hurry():
+            number = signal.SIGINT
         if self._signal:
             self._cut(number)
             return
@@ -203,6 +209,7 @@ class _Crew:
         self._counts = counts
         self._sockets = sockets
         self._context = multiprocessing.get_context("spawn")
+        self._hurry = self._context.Event()
         self._workers: dict[int, tuple[SpawnProcess, float]] = {}
         self._ending = False
 
@@ -235,23 +242,28 @@ class _Crew:
 
     def _start(self, number: int) -> None:
         process = self._context.Process(
-            target=_worker, args=(self._config, self._sockets, self._counts, number), name=f"sessionward-{number}"
+            target=_worker, args=(self._config, self._sockets, self._counts, number, self._hurry), name=f"sessionward-{number}"
         )
         process.start()
         self._workers[number] = (process, monotonic())
 
     def _hand_on(self, number: int, _frame: object) -> None:
+        """SIGINT as SIGTERM, in a hurry: a worker that is only starting would end in the middle of an import with a traceback."""
         if number != signal.SIGUSR1:
             self._ending = True
+        if number == signal.SIGINT:
+            self._hurry.set()
+            number = signal.SIGTERM
         for process, _ in self._workers.values():
             with suppress(ProcessLookupError):
                 if process.pid is not None:
                     os.kill(process.pid, number)
 
 
-def _worker(config: Config, sockets: list[socket.socket], counts: Path, number: int) -> None:
+def _worker(config: Config, sockets: list[socket.socket], counts: Path, number: int, hurry: Event) -> None:
+    os.setpgrp()  # Ctrl-C reaches the parent alone, which hands it on: a second signal would cut
     _log()
-    sys.exit(work(config, sockets, Counts(counts, rows=config.workers, row=number)))
+    sys.exit(work(config, sockets, Counts(counts, rows=config.workers, row=number), hurry.is_set))
 
 
 def _log() -> None:
