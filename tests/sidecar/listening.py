@@ -15,12 +15,18 @@ from sessionward.sidecar.listener import Listener
 
 @asynccontextmanager
 async def listening(
-    app: Any, *, straight: Any = None, draining: Callable[[], bool] | None = None, listener: type[Listener] = Listener
+    app: Any,
+    *,
+    straight: Any = None,
+    unreadable: Any = None,
+    draining: Callable[[], bool] | None = None,
+    listener: type[Listener] = Listener,
 ) -> AsyncIterator[int]:
     """The port on which an ASGI application is served until the block ends."""
     config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, proxy_headers=False)
     config.load()
     config.straight = straight  # type: ignore[attr-defined]
+    config.unreadable = unreadable  # type: ignore[attr-defined]
     if draining is not None:
         config.draining = draining  # type: ignore[attr-defined]
     state = ServerState()

@@ -67,7 +67,11 @@ def test_only_the_sidecar_can_be_reached_and_the_application_only_through_it() -
     assert given(CONTAINER["args"] + ["--backend=memory"])["upstream"] == socket
     assert "ports" not in application
     service = MANIFEST[1]["spec"]
-    assert [port["targetPort"] for port in service["ports"]] == ["http"]
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert [port["targetPort"] for port in service["ports"]] == [ports["http"]]
+    public, inner = MANIFEST[2]["spec"]["ingress"]
+    assert (public["ports"], inner["ports"]) == ([{"port": ports["http"]}], [{"port": ports["admin"]}])
+    assert "from" in inner
 
 
 def test_it_is_a_native_sidecar_with_nothing_that_it_does_not_need() -> None:
@@ -84,6 +88,13 @@ def test_it_is_a_native_sidecar_with_nothing_that_it_does_not_need() -> None:
         assert service["user"]
 
 
+def test_no_secret_can_get_into_the_image() -> None:
+    copied = [line.split()[1:-1] for line in (DEPLOY / "Dockerfile").read_text().splitlines() if line.startswith(("COPY", "ADD"))]
+    assert {name for names in copied for name in names} == {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "middleware"}
+    ignored = (DEPLOY.parent.parent / ".gitignore").read_text().splitlines()
+    assert COMPOSE["secrets"]["sessionward"]["file"].removeprefix("./") in ignored
+
+
 def test_probes_ask_the_admin_address_and_what_it_has() -> None:
     options = given(CONTAINER["args"] + ["--backend=memory"])
     admin = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}["admin"]
@@ -97,7 +108,10 @@ def test_probes_ask_the_admin_address_and_what_it_has() -> None:
 
 def test_there_is_time_to_drain() -> None:
     options, grace = given(CONTAINER["args"] + ["--backend=memory"]), POD["terminationGracePeriodSeconds"]
-    assert grace >= options["drain-delay"] + options["drain-timeout"] + 5
+    (application,) = POD["containers"]
+    before = int(application["lifecycle"]["preStop"]["exec"]["command"][1])
+    serving = int(application["args"][application["args"].index("--graceful-timeout") + 1])
+    assert grace >= before + serving + options["drain-delay"] + options["drain-timeout"] + 5  # one after the other
     options, text = given(SIDECAR["command"]), SIDECAR["stop_grace_period"]
     assert float(text.removesuffix("s")) >= options["drain-delay"] + options["drain-timeout"] + 5
 

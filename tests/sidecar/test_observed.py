@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,17 @@ from starlette.testclient import TestClient
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import new_token
+from sessionward.request import ASGIRequest
+from sessionward.response import request_id
+from sessionward.sidecar import build
+from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
-from sessionward.sidecar.observed import AccessLog, Counts, Observed, shared
-from sessionward.sidecar.record import RECORD
+from sessionward.sidecar.config import configure
+from sessionward.sidecar.counts import Counts, shared
+from sessionward.sidecar.observed import Observed
+from sessionward.sidecar.record import ASKED, RECORD
+from tests.sidecar.listening import listening
+from tests.sidecar.stage import read_answer
 
 TOKEN = new_token()
 App = Callable[[Any, Any, Any], Any]
@@ -85,7 +94,7 @@ def test_an_application_that_fails_is_counted_too() -> None:
     counts = Counts()
     with pytest.raises(RuntimeError):
         asyncio.run(Observed(fails, counts, None)(scope_of(), nothing, nothing))
-    assert counts.sums()["requests:cut"] == 1
+    assert counts.sums()["requests:failed"] == 1
     assert counts.sums()["in_flight"] == 0
 
 
@@ -182,6 +191,115 @@ def test_a_websocket_is_counted_as_open_until_it_ends() -> None:
     assert counts.sums()["requests:passed"] == 1
 
 
+def test_the_id_in_the_line_is_the_one_that_an_error_names(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(request_id(ASGIRequest(scope)))
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    for given in ((), (("X-Request-Id", "not an id"),), (("X-Request-Id", "mine"),)):
+        observe(app, scope_of("/", *given), tmp_path / "log")
+    assert [line["id"] for line in lines(tmp_path / "log")] == seen
+    assert seen[2] == "mine"
+
+
+def test_a_client_that_does_not_wait_is_noted_as_cut_with_what_it_took(tmp_path: Path) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        scope[RECORD].gone = True
+        await send({"type": "http.response.body", "body": b"defgh"})
+
+    counts = observe(app, scope_of(), tmp_path / "log")
+    assert counts.sums()["requests:cut"] == 1
+    (line,) = lines(tmp_path / "log")
+    assert (line["result"], line["bytes"]) == ("cut", 3)
+
+
+def test_what_began_on_the_straight_way_is_timed_from_there() -> None:
+    counts = Counts()
+    asyncio.run(Observed(answering(200), counts, None, lambda: 12.0)({**scope_of(), ASKED: (10.0, None)}, nothing, nothing))
+    assert counts.sums()["seconds"] == 2.0
+
+
+def test_a_check_is_never_counted_as_an_end_whatever_its_method() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        {**scope}[RECORD].is_check = True
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    assert observe(app, scope_of(method="DELETE")).sums()["requests:passed"] == 1
+    counts = Counts()
+    Observed(app, counts, None).check(scope_of(method="DELETE"), 204, 0, 0.0)
+    Observed(app, counts, None).check(scope_of(method="DELETE"), 401, 0, 0.0)
+    assert (counts.sums()["requests:passed"], counts.sums()["requests:refused"]) == (1, 1)
+
+
+def test_what_cannot_be_read_is_counted_and_noted(tmp_path: Path) -> None:
+    counts, access = Counts(), AccessLog(str(tmp_path / "log"))
+    observed = Observed(answering(200), counts, access)
+
+    async def story() -> None:
+        async with listening(observed, unreadable=observed.unreadable) as port:
+            for garbage in (b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(garbage)
+                assert (await read_answer(reader)).startswith(b"HTTP/1.1 4")
+                writer.close()
+
+    asyncio.run(story())
+    access.close()
+    assert counts.sums()["requests:refused"] == 3
+    assert [(line["status"], line["result"], line["peer"]) for line in lines(tmp_path / "log")] == [
+        (status, "refused", "127.0.0.1") for status in (400, 400, 405)
+    ]
+
+
+def test_no_line_is_longer_than_a_pipe_takes_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    scope = scope_of("/", ("X-Request-Id", '"' * 128))
+    scope["raw_path"] = b"/" + b'"' * 8_000
+    observe(answering(200), scope, log)
+    assert len(log.read_bytes()) < 4096
+    assert lines(log)[0]["path_length"] == 8_001
+
+
+def test_a_line_that_was_torn_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    access = AccessLog(str(tmp_path / "log"))
+    real, outcomes = os.write, iter([20, OSError(28, "No space left on device"), None, None])
+
+    def writes(file: int, data: bytes) -> int:
+        outcome = next(outcomes)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return real(file, data[:outcome])
+
+    monkeypatch.setattr("sessionward.sidecar.access.os.write", writes)
+    with caplog.at_level(logging.WARNING, logger="sessionward"):
+        for _ in range(4):
+            access.write(scope_of(), 200, 0, 0.0, "passed", None)
+    monkeypatch.undo()
+    access.close()
+    torn, *whole = (tmp_path / "log").read_text().splitlines()
+    assert len(torn) == 20
+    assert [json.loads(line)["status"] for line in whole] == [200, 200]
+    assert [record.message for record in caplog.records] == [
+        "the access log cannot be written: No space left on device",
+        "the access log is written again; 1 lines were lost",
+    ]
+
+
+def test_looking_at_a_configuration_leaves_no_file_open(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    before = len(os.listdir("/proc/self/fd"))
+    build.check(configure("serve", {"upstream": "http://a", "backend": "memory", "access-log": str(log)}, {}))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 # --- the admin address ------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +338,8 @@ def test_draining_is_not_ready_at_once_and_checks_are_asked_at_most_once_a_secon
             assert await readiness.state() == {"serving": True, "backend": True}
         assert len(asked) == 1
         readiness.draining = True
-        assert (await readiness.state())["serving"] is False
+        assert await readiness.state() == {"serving": False}
+        readiness.draining = False
         now[0] += 1.0
         await readiness.state()
         assert len(asked) == 2
@@ -255,6 +374,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
             assert line in text.splitlines()
         assert answer.headers["content-type"].startswith("text/plain")
         assert (client.get("/").status_code, client.post("/readyz").status_code) == (404, 405)
+        assert client.get("/livez/", follow_redirects=False).status_code == 404
         assert client.get("/").json() == {"error": "Not Found"}
 
 

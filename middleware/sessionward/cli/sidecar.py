@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -88,6 +89,8 @@ def run(chosen: argparse.Namespace) -> int:
 def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     import os
 
+    if asked in ("serve", "authz"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not end it
     from sessionward.sidecar import config
     from sessionward.sidecar.options import collect
 

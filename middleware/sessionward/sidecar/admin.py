@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sessionward.sidecar.observed import BUCKETS, FAILURES, RESULTS, Counts
+from sessionward.sidecar.counts import BUCKETS, FAILURES, RESULTS, Counts
 
 FRESH: Final = 1.0
 """Seconds for which an answer of the checks is good, so that probes cannot hammer what they probe."""
@@ -40,9 +40,12 @@ class Readiness:
 
     async def state(self) -> dict[str, bool]:
         """Each check by its name, and whether it has been passed."""
+        if self.draining:
+            return {"serving": False}
         async with self._lock:
             if self._clock() - self._asked >= FRESH:
-                self._found = {name: await _passes(check) for name, check in self._checks.items()}
+                passed = await asyncio.gather(*map(_passes, self._checks.values()))
+                self._found = dict(zip(self._checks, passed, strict=True))
                 self._asked = self._clock()
         return {"serving": not self.draining, **self._found}
 
@@ -106,7 +109,9 @@ def admin(readiness: Readiness, counts: Counts, idle: Callable[[], int]) -> Star
         return JSONResponse({"error": error.detail}, error.status_code, {**(error.headers or {}), "Cache-Control": "no-store"})
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return Starlette(routes=routes, exception_handlers={HTTPException: refused})
+    made = Starlette(routes=routes, exception_handlers={HTTPException: refused})
+    made.router.redirect_slashes = False
+    return made
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -31,6 +31,7 @@ from sessionward.sidecar.fields import identity
 from sessionward.sidecar.peers import PEER, Peers
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.proxy import Signs, answer
+from sessionward.sidecar.record import RECORD
 from sessionward.step import Flow
 from sessionward.visit import Policy, Visit
 
@@ -69,6 +70,8 @@ class Rules:
                 scope = stripped_scope(scope, self.policy.cookie_name)
             elif isinstance(admission, Response):
                 return admission if admission.status is HTTPStatus.SERVICE_UNAVAILABLE else _inactive(request)
+        if visit.session is not None and RECORD in scope:
+            scope[RECORD].session = visit.session.id
         if visit.session is None and OPTIONAL not in words:
             return _inactive(request)
         status = _OK if EXACTLY_200 in words else _NO_CONTENT
@@ -130,6 +133,8 @@ class Checks:
         if words is None:
             await self._door(scope, receive, send)
         else:
+            if RECORD in scope:
+                scope[RECORD].is_check = True
             await answer(await self._driver(self._rules.answer(scope, words)), scope, send)
 
 

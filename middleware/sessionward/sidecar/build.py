@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from time import time
@@ -19,12 +19,14 @@ from sessionward.drive import AsyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.request import ASGIRequest
 from sessionward.session import Find, Session
+from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
 from sessionward.sidecar.caller import caller
 from sessionward.sidecar.config import Config, by_our_names
+from sessionward.sidecar.counts import Counts
 from sessionward.sidecar.fields import RequestFields
-from sessionward.sidecar.observed import AccessLog, Counts, Observed
+from sessionward.sidecar.observed import Observed
 from sessionward.sidecar.peers import UNIX, Believing, Peers
 from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
@@ -42,11 +44,14 @@ class Built:
     admin: ASGIApp | None
     straight: Straight | StraightChecks | None
     reopen: Callable[[], None]
+    unreadable: Callable[[tuple[str, int] | None, int], None] | None
 
 
 def check(config: Config) -> None:
     """Make all parts and throw them away. Raises :class:`ConfigurationError` for what cannot be made."""
-    build(config, Counts())
+    if config.access_log is not None:
+        _opened(config.access_log).close()
+    build(replace(config, access_log=None), Counts())
 
 
 def build(config: Config, counts: Counts) -> Built:
@@ -74,7 +79,8 @@ def build(config: Config, counts: Counts) -> Built:
     door = ASGIMiddleware(proxy, backend, **settings)
     believing = Believing(door, peers)
     observed = _observed(config, counts, believing)
-    straight = None if policy.abilities.carriers else Straight(door, proxy, believing, None if observed is None else observed.straight)
+    seen, busy = (None, None) if observed is None else (observed.straight, observed.busy)
+    straight = None if policy.abilities.carriers else Straight(door, proxy, believing, seen, busy)
     readiness = Readiness({"backend": partial(_answers, policy, backend), "upstream": pool.reachable})
     return Built(
         app=observed or believing,
@@ -82,6 +88,7 @@ def build(config: Config, counts: Counts) -> Built:
         admin=None if config.admin is None else admin(readiness, counts, lambda: len(pool)),
         straight=straight,
         reopen=_nothing if observed is None else observed.reopen,
+        unreadable=None if observed is None else observed.unreadable,
     )
 
 
@@ -93,7 +100,7 @@ def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[
     believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, _driver(policy, backend)), peers)
     observed = _observed(config, counts, believing)
     waits = policy.abilities.is_async or policy.abilities.blocks
-    seen = None if observed is None else partial(observed.straight, by_us=True)
+    seen = None if observed is None else observed.check
     readiness = Readiness({"backend": partial(_answers, policy, backend)})
     return Built(
         app=observed or believing,
@@ -101,6 +108,7 @@ def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[
         admin=None if config.admin is None else admin(readiness, counts, int),
         straight=None if waits else StraightChecks(rules, backend, believing, seen),
         reopen=_nothing if observed is None else observed.reopen,
+        unreadable=None if observed is None else observed.unreadable,
     )
 
 

@@ -24,6 +24,7 @@ from sessionward.request import Fields, Mapping
 from sessionward.response import Problem
 from sessionward.sidecar.forwarding import Cut
 from sessionward.sidecar.proxy import refuse
+from sessionward.sidecar.record import RECORD
 from sessionward.sidecar.upstream import SWITCHING, moves
 
 log = logging.getLogger("sessionward")
@@ -152,6 +153,8 @@ class Exchange(RequestResponseCycle):
             self.disconnected = True
             self.message_event.set()
         if self.disconnected or self.response_complete:
+            if RECORD in self.scope:
+                self.scope[RECORD].gone = True
             return
         kind: str = message["type"]
         if kind.endswith("start"):

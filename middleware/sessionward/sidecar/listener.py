@@ -102,6 +102,7 @@ class Listener(HttpToolsProtocol):
         self.framed = False
         """Whether the request has a body, or wants to become something else than a request."""
         self._straight: Straight | StraightChecks | None = getattr(config, "straight", None)
+        self._unreadable: Callable[[tuple[str, int] | None, int], None] | None = getattr(config, "unreadable", None)
         self.draining: Callable[[], bool] = getattr(config, "draining", _never)
         self.tunnel: Tunnel | None = None
 
@@ -323,6 +324,8 @@ class Listener(HttpToolsProtocol):
                 cycle.message_event.set()
             response = refused(problem, _NoRequest(), frozenset())
             self.transport.write(head_of(response) + response.body)
+            if self._unreadable is not None and (cycle is None or cycle.response_complete):
+                self._unreadable(self.client, int(response.status))
             self.linger()
 
     def linger(self) -> None:

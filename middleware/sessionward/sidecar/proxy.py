@@ -22,7 +22,7 @@ from sessionward.sidecar.fields import NOBODY, SESSION_ASSERTION, TOKEN_REQUEST,
 from sessionward.sidecar.forwarding import Cut, Forwarding, give
 from sessionward.sidecar.pool import Pool
 from sessionward.sidecar.problems import SidecarProblem
-from sessionward.sidecar.record import RECORD
+from sessionward.sidecar.record import ASKED, RECORD
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
 from sessionward.sidecar.upstream import SWITCHING, Answer, Connection
 from sessionward.ward import ASGI_KEY, AsyncWard
@@ -31,8 +31,6 @@ log = logging.getLogger("sessionward")
 
 TARGET: Final = "sessionward.target"
 """The key of a scope that holds the request target exactly as it came."""
-ASKED: Final = "sessionward.asked"
-"""The key of a scope whose request has been sent already, by :mod:`sessionward.sidecar.straight`: when, and on which connection."""
 
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 """What may be asked again (RFC 9110, 9.2.2) if a connection that was kept has ended before anything came back."""

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp
 from sessionward.errors import SessionwardError
 from sessionward.sidecar.build import Built, build, prepare
 from sessionward.sidecar.config import Config
+from sessionward.sidecar.counts import Counts, shared
 from sessionward.sidecar.listener import Listener
-from sessionward.sidecar.observed import Counts, shared
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -116,7 +116,7 @@ async def _serve(server: _Server, beside: uvicorn.Server | None, sockets: list[s
     try:
         await server.serve(sockets=sockets[:1])
     finally:
-        beside.should_exit = True
+        beside.should_exit = beside.force_exit = True  # nothing there is worth waiting for
         with suppress(asyncio.CancelledError):
             await admin
     return server.exit_code
@@ -144,6 +144,7 @@ def _uvicorn(app: ASGIApp, config: Config, built: Built, *, http: Any) -> uvicor
     )
     made.draining = lambda: built.readiness.draining  # type: ignore[attr-defined]
     made.straight = built.straight  # type: ignore[attr-defined]
+    made.unreadable = built.unreadable  # type: ignore[attr-defined]
     return made
 
 
@@ -244,7 +245,9 @@ class _Crew:
         process = self._context.Process(
             target=_worker, args=(self._config, self._sockets, self._counts, number, self._hurry), name=f"sessionward-{number}"
         )
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # which the new process keeps until it can open a log anew
         process.start()
+        signal.signal(signal.SIGUSR1, self._hand_on)
         self._workers[number] = (process, monotonic())
 
     def _hand_on(self, number: int, _frame: object) -> None:

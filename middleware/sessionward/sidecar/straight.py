@@ -18,7 +18,8 @@ from sessionward.sidecar.authz import Rules, words_of
 from sessionward.sidecar.exchange import Client, Exchange, Head
 from sessionward.sidecar.forwarding import PATIENCE
 from sessionward.sidecar.peers import Believing
-from sessionward.sidecar.proxy import ASKED, Proxy
+from sessionward.sidecar.proxy import Proxy
+from sessionward.sidecar.record import ASKED
 from sessionward.sidecar.upstream import Connection
 from sessionward.step import Step
 
@@ -44,11 +45,15 @@ class Reader(Client, Protocol):
 class Straight:
     """Decides which requests go straight, and sends them."""
 
-    def __init__(self, door: ASGIMiddleware, proxy: Proxy, believing: Believing, seen: Seen | None) -> None:
+    def __init__(
+        self, door: ASGIMiddleware, proxy: Proxy, believing: Believing, seen: Seen | None, busy: Callable[[float], None] | None = None
+    ) -> None:
+        """``busy``: told how many more requests are under way here, or less."""
         self._door = door
         self._proxy = proxy
         self._believing = believing
         self.seen = seen
+        self._busy = busy
         self._under_way: dict[_Passage, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -65,6 +70,8 @@ class Straight:
         passage = _Passage(self, listener, scope, connection, keep_alive=keep_alive)
         listener.cycle = listener.running = passage
         self._under_way[passage] = passage.began
+        if self._busy is not None:
+            self._busy(1.0)
         if self._timer is None:
             self._timer = listener.loop.call_later(PATIENCE, self._look, listener.loop)
         connection.ask(scope["method"].encode("ascii"), self._proxy.head(scope, onward), then=passage.answered)
@@ -72,7 +79,8 @@ class Straight:
 
     def done(self, passage: _Passage) -> None:
         """It is under way no more."""
-        self._under_way.pop(passage, None)
+        if self._under_way.pop(passage, None) is not None and self._busy is not None:
+            self._busy(-1.0)
 
     def keep(self, connection: Connection) -> None:
         self._proxy.pool.keep(connection)
