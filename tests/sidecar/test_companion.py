@@ -102,4 +102,5 @@ def test_an_identity_that_the_client_names_is_nobodys(front: Shopfront) -> None:
     with Client(front.port) as laptop:
         laptop.ask("/in/ann")
         assert laptop.ask("/", X_Session_User="eve") == (200, b"ann")
+        assert laptop.ask("/auth/sessions", "DELETE", X_Session_User="eve")[0] == 200
         assert laptop.ask("/auth/sessions", "DELETE", X_Session_User="eve") == (200, b'{"count": 0}')
