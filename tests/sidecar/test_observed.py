@@ -24,6 +24,7 @@ from sessionward.sidecar.admin import Readiness, admin
 from sessionward.sidecar.config import configure
 from sessionward.sidecar.counts import Counts, shared
 from sessionward.sidecar.observed import Observed
+from sessionward.sidecar.peers import PEER
 from sessionward.sidecar.record import ASKED, RECORD
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
@@ -255,6 +256,22 @@ def test_what_cannot_be_read_is_counted_and_noted(tmp_path: Path) -> None:
     assert [(line["status"], line["result"], line["peer"]) for line in lines(tmp_path / "log")] == [
         (status, "refused", "127.0.0.1") for status in (400, 400, 405)
     ]
+
+
+@pytest.mark.parametrize(("took", "bucket"), [(0.0, "0.001"), (0.001, "0.001"), (0.0011, "0.0025"), (10.0, "10"), (10.1, "+Inf")])
+def test_a_duration_is_in_the_first_bucket_that_holds_it(took: float, bucket: str) -> None:
+    counts = Counts()
+    counts.done("passed", took)
+    assert [name for name, number in counts.sums().items() if name.startswith("le:") and number] == [f"le:{bucket}"]
+
+
+def test_a_unix_socket_is_a_peer_without_an_address_and_the_file_is_not_for_everybody(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    observe(answering(200), {**scope_of(), "client": None}, log)
+    assert [(line["peer"], line["client"]) for line in lines(log)] == [("unix", "unix")]
+    observe(answering(200), {**scope_of(), PEER: ("10.0.0.2", 1)}, log)
+    assert [(line["peer"], line["client"]) for line in lines(log)[1:]] == [("10.0.0.2", "10.0.0.1")]
+    assert log.stat().st_mode & 0o007 == 0
 
 
 def test_no_line_is_longer_than_a_pipe_takes_at_once(tmp_path: Path) -> None:

@@ -70,20 +70,20 @@ class Proxy:
         self._who = who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         try:
-            if kind == "http":
-                await self._serve(scope, receive, send)
-            elif kind == "websocket":
-                await self._tunnelled(scope, receive, send)
+            await (self._serve if scope["type"] == "http" else self._tunnelled)(scope, receive, send)
         except BackendUnavailable:  # logged where it was raised; nothing has been asked of the upstream
             await refuse(Problem.UNAVAILABLE, scope, send)
-        if kind == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            self.pool.close()
-            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.pool.close()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _identity(self, scope: Scope) -> Sequence[bytes]:
         """The lines that tell the upstream who is calling. Raises what the backend raises."""
