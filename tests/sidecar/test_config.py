@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import socket
 import tomllib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +161,12 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no backend": ({"upstream": "http://a"}, "backend: it is needed"),
     "no upstream": ({"backend": "memory"}, "upstream: it is needed"),
-    "an upstream with a path": ({**BASE, "upstream": "http://a/app"}, "upstream: 'http://a/app' has a path"),
+    "an upstream with a path": ({**BASE, "upstream": "http://a/app"}, "upstream: it has the path '/app'"),
     "memory and workers": ({**BASE, "workers": "2"}, "workers: with memory there can be one only"),
     "a key without its certificate": ({**BASE, "upstream_key_file": "/dev/null"}, "upstream-key-file: it is the key of"),
     "a file that is not there": ({**BASE, "upstream_ca_file": "/nowhere"}, "upstream-ca-file: /nowhere cannot be read"),
-    "a short assertion secret": ({**BASE, "assertion_secret": ["short"]}, "assertion-secret: at least 32 bytes"),
-    "one secret for both": ({**BASE, "secret": [SECRET], "assertion_secret": [SECRET]}, "assertion-secret: it must be another one"),
+    "a short assertion secret": ({**BASE, "assertion_secret": ["short"]}, "assertion-secret: number 1 has 5 bytes, at least 32"),
+    "one secret for both": ({**BASE, "secret": [SECRET], "assertion_secret": [SECRET]}, "assertion-secret: it lists one of secrets"),
     "no secret for the world": ({**BASE, "listen": "0.0.0.0:80"}, "secret: our cookies are signed"),
     "an unknown identifier": ({**BASE, "identify": "rails"}, "identify: 'rails' is not one of flask"),
     "a secret for nobody": ({**BASE, "identify_secret": ["x"]}, "identify: a kind is needed"),
@@ -172,6 +174,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a secret file that is not there": ({**BASE, "secret_file": "/nowhere"}, "--secret-file: /nowhere cannot be read: No such file"),
     "an empty secret file": ({**BASE, "secret_file": "/dev/null"}, "--secret-file: /dev/null is empty"),
     "a config that is not there": ({**BASE, "config": "/nowhere"}, "config: /nowhere cannot be read"),
+    "a password in the upstream": ({**BASE, "upstream": "http://u:hunter2@a"}, "upstream: it is not an address"),
+    "TLS files without TLS": ({**BASE, "upstream_ca_file": "/dev/null"}, "upstream-ca-file: the upstream is not https"),
+    "a proxy to itself": ({**BASE, "upstream": "http://127.0.0.1:8080"}, "upstream: it is the address that is listened on"),
+    "an empty secret": ({**BASE, "secret": ""}, "--secret: it is empty"),
+    "a mask for a secret": ({**BASE, "identify": "flask", "identify_secret": ["********"]}, "--identify-secret: this is the mask"),
+    "two secrets where there is one": (
+        {**BASE, "identify": "starlette", "identify_secret": ["a", "b"]},
+        "identify-secret: starlette takes one",
+    ),
+    "an endless secret file": ({**BASE, "secret_file": "/dev/zero"}, "--secret-file: /dev/zero is"),
+    "a number without an end": ({**BASE, "lifetime": 10**400}, "--lifetime: a number of seconds"),
+    "a line break": ({**BASE, "access_log": "a\nb"}, "--access-log: a text without control characters"),
     "a secret twice": ({**BASE, "secret": [SECRET], "secret_file": "/dev/null"}, "--secret: it is given twice"),
 }
 
@@ -343,10 +357,28 @@ def test_an_upstream_has_the_port_of_its_scheme(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a:80", "ftp://a", "http://", "http://u:p@a", "http://a?x", "http://a#x", "http://a:port", "http://a/x"]
+    "text",
+    [
+        "",
+        "a:80",
+        "ftp://a",
+        "http://",
+        "http://u:p@a",
+        "http://a?x",
+        "http://a#x",
+        "http://a:port",
+        "http://a/x",
+        "http://a:0",
+        "http://a:70000",
+        "http://a b",
+        "http://a..b",
+        "http://@a",
+        "unix:/a?mode=660",
+        "unix:/",
+    ],
 )
 def test_what_is_no_upstream_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not an address|has a path"):
+    with pytest.raises(ValueError, match=r"is not an address|has the path|is not a port"):
         Upstream.parse(text)
 
 
@@ -422,3 +454,105 @@ def test_a_snippet_is_printed(engine: str, capsys: pytest.CaptureFixture[str]) -
 def test_a_snippet_with_a_malformed_address_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["snippet", "nginx", "--app", "nowhere"]) == 2
     assert "'nowhere' is not an address" in capsys.readouterr().err
+
+
+# --- what an attack on all this has found -----------------------------------------------------------------------------
+
+none = None
+
+
+def test_an_identifier_that_is_none_is_a_mistake_and_not_an_open_door() -> None:
+    with pytest.raises(ConfigurationError, match="test_config:none is None"):
+        build.check(of({"identify": "tests.sidecar.test_config:none"}))
+
+
+@pytest.mark.parametrize("command", ["serve", "authz", "check-config", "print-config"])
+@pytest.mark.parametrize("flag", ["--secret", "--assertion-secret", "--identify-secret"])
+def test_a_secret_given_as_a_flag_is_refused_and_not_shown(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([flag, "hunter2"], [f"{flag}=hunter2"]):
+        with pytest.raises(SystemExit) as left:
+            main([command, "--backend", "memory", *arguments])
+        assert left.value.code == 2
+        said = capsys.readouterr()
+        assert "is no flag" in said.err
+        assert "hunter2" not in said.err + said.out
+
+
+def test_nothing_that_may_be_a_secret_is_printed() -> None:
+    table = {"kind": "flask", "fallbacks": ["hunter1"], "options": {"secret": "hunter2"}, "odd key": "hunter3", "secret_key-file": "/a"}
+    shown = "\n".join(
+        printed({"backend": Given("postgresql://u:hunter4@h/d?password=hunter5&a=b", "x\ny"), "identify-table": Given(table, "f")})
+    )
+    assert "hunter" not in shown
+    read = tomllib.loads(shown)
+    assert read["identify"]["secret_key-file"] == "/a"
+    assert "a=b" in read["backend"]
+
+
+def test_what_kubernetes_puts_beside_a_service_of_our_name_is_none_of_ours() -> None:
+    injected = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_PROTO", "PORT_8080_TCP_ADDR"]
+    injected += [f"AUTHZ_{name}" for name in injected]
+    assert of({}, {f"SESSIONWARD_{name}": "tcp://10.0.0.1:8080" for name in injected}).backend == "memory"
+
+
+class Closing:
+    """A backend that is there already, and must not be closed by whoever only looks at it."""
+
+    closed = False
+    blocking = True
+
+    def find(self, credential: object, /) -> None:
+        assert not self.closed
+
+    def end_others(self, session: object, /) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+closing = Closing()
+
+
+def test_a_backend_that_was_there_already_is_not_closed_before_it_serves() -> None:
+    config = of({"backend": "tests.sidecar.test_config:closing"})
+    asyncio.run(build.prepare(config))
+    assert not config.make_backend().closed
+
+
+def test_a_backend_in_memory_by_another_name_does_not_go_with_workers() -> None:
+    with pytest.raises(ConfigurationError, match="there can be one worker only"):
+        build.check(of({"backend": "sessionward.backends.memory:MemoryBackend", "workers": "2"}))
+
+
+def test_mistakes_of_all_parts_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build.check(of({"backend": "nowhere_at_all:x", "identify": "jwt", "access-log": f"{tmp_path}/no/log"}))
+    assert [mistake.partition(":")[0] for mistake in raised.value.mistakes] == ["backend", "identify", "identify", "access-log"]
+    assert "identify: JWT needs algorithms, in the table [identify]" in raised.value.mistakes
+    assert "identify: JWT needs key: identify-secret" in raised.value.mistakes
+
+
+def test_a_jwt_in_a_header_can_be_configured(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(
+        f'[identify]\nkind = "jwt"\nkey = "{SECRET}"\nalgorithms = ["HS256"]\nheader = ["authorization", "bearer"]\ncookies = []\n'
+    )
+    assert of({"config": str(file)}).make_identifier().headers
+
+
+def test_a_socket_whose_queue_is_full_is_in_use(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as stack:
+        listening.bind(f"{tmp_path}/full.sock")
+        listening.listen(0)
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            waiting.connect_ex(f"{tmp_path}/full.sock")
+        with pytest.raises(OSError, match="in use"):
+            Address.parse(f"unix:{tmp_path}/full.sock").bind()
+
+
+def test_a_name_that_no_host_can_have_is_told() -> None:
+    with pytest.raises(OSError, match="no name of a host"):
+        Address.parse("a..b:80").bind()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,12 @@ def add_commands(commands: Any) -> None:
     }
     for command, said in helps.items():
         parser = commands.add_parser(
-            command, help=said, description=said, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+            command,
+            help=said,
+            description=said,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         parser.add_argument("--config", metavar="FILE", help="a TOML file with these options")
         if command.endswith("-config"):
@@ -46,6 +52,7 @@ def add_commands(commands: Any) -> None:
                 continue
             shown = "" if option.default in (None, (), True, False) else f" ({option.default})"
             if option.is_secret:
+                parser.add_argument(f"--{option.name}", dest="secret_flag", action=_NoFlag, help=argparse.SUPPRESS)
                 parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))
             elif option.read is switch:
                 parser.add_argument(f"--{option.name}", nargs="?", const="true", metavar="true|false", help=option.help + shown)
@@ -58,6 +65,14 @@ def add_commands(commands: Any) -> None:
     snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
     snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
     snippet.add_argument("--listen", default="127.0.0.1:8080", help="where the proxy listens (127.0.0.1:8080)")
+
+
+class _NoFlag(argparse.Action):
+    """A secret is no flag; and what was given as one is not shown again."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, _values: object, option_string: str | None = None) -> None:
+        name = (option_string or "").removeprefix("--")
+        parser.error(f"{name} is no flag, since everybody on a machine sees those: give --{name}-file, a variable or a key")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -110,10 +125,35 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     return serve.run(made)
 
 
+_SHOWN: Final = frozenset(
+    [
+        "kind",
+        "user_key",
+        "user",
+        "session_cookie",
+        "remember_cookie",
+        "cookie",
+        "cookies",
+        "user_claim",
+        "algorithms",
+        "header",
+        "audience",
+        "issuer",
+        "leeway",
+        "lifetime",
+        "remember_lifetime",
+        "token_lifetime",
+        "max_age",
+        "samesite",
+    ]
+)
+"""Keywords of identifiers that are no secret. Whatever else there is may be one."""
+
+
 def printed(given: Mapping[str, Any]) -> list[str]:
     """The lines of a TOML file with what is in force; each says where it comes from."""
-    from sessionward.sidecar.config import MASK, without_password
-    from sessionward.sidecar.options import BY_NAME
+    from sessionward.sidecar.config import without_password
+    from sessionward.sidecar.options import BY_NAME, MASK
 
     lines: list[str] = []
     for name, each in given.items():
@@ -124,13 +164,14 @@ def printed(given: Mapping[str, Any]) -> list[str]:
             value = [MASK] * len(value)
         elif name == "backend":
             value = without_password(value)
-        lines.append(f"{name} = {toml(value)}  # {each.source}")
+        lines.append(f"{name} = {toml(value)}  # {' '.join(each.source.splitlines())}")
     table = given.get("identify-table")
     if table is not None:
         lines += ["", "[identify]"]
         for key, value in table.value.items():
-            hidden = any(word in key for word in ("secret", "key", "password")) and not key.endswith("-file") and key != "user_key"
-            lines.append(f"{key} = {toml(MASK if hidden else value)}")
+            shown = key in _SHOWN or key.endswith("-file")
+            name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+            lines.append(f"{name} = {toml(value if shown else MASK)}")
     return lines
 
 

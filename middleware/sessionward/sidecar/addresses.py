@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Self
-from urllib.parse import urlsplit
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
@@ -58,7 +57,11 @@ class Address:
         """A socket that listens. Raises OSError."""
         if self.path:
             return self._bind_unix()
-        family, kind, protocol, _, place = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except UnicodeError:
+            raise OSError(errno.EINVAL, "this is no name of a host") from None
+        family, kind, protocol, _, place = found[0]
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,10 +79,13 @@ class Address:
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
                 raise OSError(errno.EEXIST, "there is a file that is no socket")
             with socket.socket(socket.AF_UNIX) as probe:
+                probe.setblocking(False)  # one whose queue is full is in use too
                 try:
                     probe.connect(self.path)
                 except ConnectionRefusedError:
                     os.unlink(self.path)
+                except BlockingIOError:
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from None
                 else:
                     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         listening = socket.socket(socket.AF_UNIX)
@@ -97,6 +103,9 @@ class Address:
         return listening
 
 
+_UPSTREAM = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(?::([0-9]{1,5}))?(/[^\s?#@]*)?")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
     """Where the application listens: ``http://host:port``, ``https://host:port``, or ``unix:/path``."""
@@ -109,20 +118,19 @@ class Upstream:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises ValueError that says what is wrong."""
-        if text.startswith("unix:/"):
+        if re.fullmatch(r"unix:/[^?\s]+", text):
             return cls(path=text.removeprefix("unix:"))
-        wrong = ValueError(f"{text!r} is not an address such as 'http://127.0.0.1:8000' or 'unix:/run/app.sock'")
-        try:
-            parts = urlsplit(text)
-            port = parts.port
-        except ValueError:
-            raise wrong from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-            raise wrong
-        if parts.path not in ("", "/"):
-            raise ValueError(f"{text!r} has a path; requests go on with the path they came with, so leave it out")
-        tls = parts.scheme == "https"
-        return cls(host=parts.hostname, port=(443 if tls else 80) if port is None else port, tls=tls)
+        found = _UPSTREAM.fullmatch(text)
+        if found is None:  # its text may hold a password, so it is not shown
+            raise ValueError("it is not an address such as 'http://127.0.0.1:8000' or 'unix:/run/app.sock'")
+        scheme, host, port, path = found.groups()
+        if path not in (None, "/"):
+            raise ValueError(f"it has the path {path!r}; requests go on with the path they came with, so leave it out")
+        tls = scheme == "https"
+        number = (443 if tls else 80) if port is None else int(port)
+        if not 0 < number < 65_536:
+            raise ValueError(f"{number} is not a port")
+        return cls(host=host.strip("[]"), port=number, tls=tls)
 
     def __str__(self) -> str:
         if self.path:

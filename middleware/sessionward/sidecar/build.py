@@ -48,9 +48,23 @@ class Built:
 
 
 def check(config: Config) -> None:
-    """Make all parts and throw them away. Raises :class:`ConfigurationError` for what cannot be made."""
+    """Make all parts and throw them away. Raises :class:`ConfigurationError` with the mistakes of each part."""
+    mistakes: list[str] = []
+    parts: list[Callable[[], Any]] = [config.make_backend, config.make_identifier]
+    if config.upstream is not None:
+        parts.append(partial(_place, config))
     if config.access_log is not None:
-        _opened(config.access_log).close()
+        parts.append(lambda: _opened(config.access_log or "").close())
+    for make in parts:
+        try:
+            made = make()
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        else:
+            if config.workers > 1 and getattr(made, "blocking", None) is False and make == config.make_backend:
+                mistakes.append("workers: this backend is in the memory of one process, so there can be one worker only")
+    if mistakes:
+        raise ConfigurationError(*mistakes)
     build(replace(config, access_log=None), Counts())
 
 
@@ -179,7 +193,8 @@ async def prepare(config: Config) -> None:
                 await created
         await _answers(Policy(backend, config.settings), backend)
     finally:
-        close = getattr(backend, "close", None)
-        closed = close() if callable(close) else None
-        if isawaitable(closed):
-            await closed
+        if config.backend_is_made:  # another's is another's to close
+            close = getattr(backend, "close", None)
+            closed = close() if callable(close) else None
+            if isawaitable(closed):
+                await closed

@@ -17,10 +17,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sessionward.errors import ConfigurationError
 from sessionward.settings import MAKE_SECRET, Settings
 from sessionward.sidecar.addresses import Address, Upstream
-from sessionward.sidecar.options import BY_NAME, OPTIONS, Given, collect
+from sessionward.sidecar.options import BY_NAME, MASK, OPTIONS, Given, collect, content_of, near, secrets
 from sessionward.sidecar.peers import Peers
-
-MASK: Final = "********"
 
 _BACKENDS: Final = {
     "memory": "sessionward.backends.memory:MemoryBackend",
@@ -37,6 +35,7 @@ _IDENTIFIERS: Final[Mapping[str, tuple[str, str, Mapping[str, str]]]] = {
 """Which class each kind is, and what ``identify-secret``, ``-user`` and ``-cookie`` are called there."""
 
 _EXTRAS: Final = {
+    "django": "django",
     "asyncpg": "asyncpg",
     "psycopg": "postgresql",
     "asyncmy": "mysql-async",
@@ -76,6 +75,15 @@ class Config:
     create_tables: bool = True
     told: tuple[str, ...] = ()
 
+    @property
+    def backend_is_made(self) -> bool:
+        """Whether each :meth:`make_backend` makes a new one; else ``package.module:object`` names one that is there already."""
+        if not _names_object(self.backend):
+            return True
+        module, _, name = self.backend.partition(":")
+        named = getattr(sys.modules.get(module), name, None)
+        return inspect.isfunction(named) or inspect.isclass(named)
+
     def make_backend(self) -> Any:
         """The backend that was named. Raises :class:`ConfigurationError` if it cannot be made."""
         if self.backend == "django":
@@ -93,16 +101,22 @@ class Config:
         if self.identify is None:
             return None
         if self.identify not in _IDENTIFIERS:
-            return _object("identify", self.identify)
+            found = _object("identify", self.identify)
+            if found is None:
+                raise ConfigurationError(f"identify: {self.identify} is None, and an identifier is needed")
+            return found
         if self.identify == "django":
             _set_up_django("identify")
         module, name, _ = _IDENTIFIERS[self.identify]
         with _Explained("identify"):
             kind: Callable[..., Any] = getattr(import_module(module), name)
-            unknown = [key for key in self.identify_options if key not in inspect.signature(kind).parameters]
-            if unknown:
-                raise ConfigurationError(*(f"identify: {name} has no {key}" for key in unknown))
-            return kind(**self.identify_options)
+            parameters = inspect.signature(kind).parameters
+            mistakes = [f"identify: {name} has no {key}{near(key, parameters)}" for key in self.identify_options if key not in parameters]
+            needed = [key for key, each in parameters.items() if each.default is each.empty and key not in self.identify_options]
+            mistakes += [f"identify: {name} needs {key}{_as_option(self.identify, key)}" for key in needed]
+            if mistakes:
+                raise ConfigurationError(*mistakes)
+            return kind(**{key: tuple(value) if key == "header" else value for key, value in self.identify_options.items()})
 
 
 def configure(command: str, flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
@@ -122,7 +136,7 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str]) -> Co
     listen = _parsed(Address.parse, "listen", value, mistakes)
     admin = _parsed(Address.parse, "admin", value, mistakes)
     upstream = _parsed(Upstream.parse, "upstream", value, mistakes)
-    mistakes += _mistakes(command, value, listen)
+    mistakes += _mistakes(command, value, listen, upstream)
     identify, identify_options = _identify(value, mistakes)
     settings: dict[str, Any] = {option.key: value[option.name] for option in OPTIONS if option.of_door and option.name in value}
     told: list[str] = []
@@ -135,7 +149,7 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str]) -> Co
         elif listen is not None:
             mistakes.append(f"secret: our cookies are signed, so one is needed; for --secret-file {MAKE_SECRET}")
     try:
-        Settings.of(settings)
+        Settings.of({**settings, "assertion_secrets": list(value["assertion-secret"])})  # as the application's door will check them
     except ConfigurationError as error:
         mistakes += map(by_our_names, error.mistakes)
     if mistakes or listen is None:
@@ -166,7 +180,7 @@ _AS_THEY_ARE: Final = {
 def by_our_names(mistake: str) -> str:
     """A door's mistake under the name that the option has here."""
     name, colon, rest = mistake.partition(":")
-    return ("secret" if name == "secrets" else name.replace("_", "-")) + colon + rest
+    return {"secrets": "secret", "assertion_secrets": "assertion-secret"}.get(name, name.replace("_", "-")) + colon + rest
 
 
 def _parsed(parse: Callable[[str], Any], name: str, value: Mapping[str, Any], mistakes: list[str]) -> Any:
@@ -179,7 +193,7 @@ def _parsed(parse: Callable[[str], Any], name: str, value: Mapping[str, Any], mi
         return None
 
 
-def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None) -> Iterator[str]:
+def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None, upstream: Upstream | None) -> Iterator[str]:
     for name in ("backend", *(("upstream",) if command == "serve" else ())):
         if name not in value:
             yield f"{name}: it is needed: {BY_NAME[name].help}"
@@ -198,10 +212,10 @@ def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None) ->
     for name in ("upstream-ca-file", "upstream-cert-file", "upstream-key-file"):
         if name in value and not os.access(value[name], os.R_OK):
             yield f"{name}: {value[name]} cannot be read"
-    if any(len(secret) < 32 for secret in value["assertion-secret"]):
-        yield f"assertion-secret: at least 32 bytes are needed; {MAKE_SECRET}"
-    if set(value["assertion-secret"]) & set(value["secret"]):
-        yield "assertion-secret: it must be another one than secret, since the application knows it"
+        elif name in value and upstream is not None and not upstream.tls:
+            yield f"{name}: the upstream is not https, so nothing would be verified"
+    if upstream is not None and listen is not None and str(upstream).partition("//")[2] == str(listen):
+        yield "upstream: it is the address that is listened on, so requests would come back"
 
 
 def _backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
@@ -230,34 +244,44 @@ def _identify(value: Mapping[str, Any], mistakes: list[str]) -> tuple[str | None
     options: dict[str, Any] = {}
     for key, each in table.items():
         name = key.removesuffix("-file").replace("-", "_")
+        if name in options or each == MASK:
+            mistakes.append(f"[identify] {key}: {'this is the mask of print-config' if each == MASK else 'it is given twice'}")
+            continue
         try:
-            options[name] = _line_of(each) if key.endswith("-file") else each
-        except OSError as error:
-            mistakes.append(f"[identify] {key}: {each} cannot be read: {error.strerror}")
+            options[name] = secrets(content_of(each))[0] if key.endswith("-file") else each
+        except ValueError as wrong:
+            mistakes.append(f"[identify] {key}: {wrong}")
+    if options and kind not in _IDENTIFIERS:
+        mistakes.append("identify: package.module:object takes no options from here")
     called = _IDENTIFIERS[kind][2] if kind in _IDENTIFIERS else {}
-    secrets: tuple[str, ...] = value["identify-secret"]
-    if secrets and "secret" in called:
-        options[called["secret"]] = secrets[0]
-        if len(secrets) > 1 and kind == "flask":
-            options["fallbacks"] = list(secrets[1:])
+    own: tuple[str, ...] = value["identify-secret"]
+    if own and "secret" in called:
+        options[called["secret"]] = own[0]
+        if len(own) > 1 and kind == "flask":
+            options["fallbacks"] = list(own[1:])
+        elif len(own) > 1:
+            mistakes.append(f"identify-secret: {kind} takes one only")
     for word in ("user", "cookie"):
         if f"identify-{word}" in value and word in called:
             given = value[f"identify-{word}"]
             options[called[word]] = [given] if called[word] == "cookies" else given
-    if not called and (secrets or "identify-user" in value or "identify-cookie" in value):
+    if not called and (own or "identify-user" in value or "identify-cookie" in value):
         mistakes.append(f"identify: {kind} takes no secret, user or cookie from here")
     return kind, options
 
 
-def _line_of(path: Any) -> str:
-    with open(path, encoding="utf-8") as opened:
-        return opened.read().strip()
+def _as_option(kind: str, key: str) -> str:
+    """How a keyword of an identifier is given here, if by an option of its own."""
+    word = next((word for word, called in _IDENTIFIERS[kind][2].items() if called == key), None)
+    return f": identify-{word}" if word else ", in the table [identify]"
 
 
 def without_password(backend: str) -> str:
     """What was given as ``backend``, fit to be shown."""
     try:
-        return make_url(backend).render_as_string(hide_password=True)
+        url = make_url(backend)
+        hidden = {name: "***" for name in url.query if any(word in name.lower() for word in ("pass", "secret", "key", "token"))}
+        return url.update_query_dict(hidden).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return backend if _names_object(backend) or backend in _BACKENDS else MASK
 
@@ -309,8 +333,9 @@ class _Explained:
         if isinstance(error, ConfigurationError):  # by the name of the argument there, where it has one
             raise ConfigurationError(*(_under(self._option, mistake) for mistake in error.mistakes)) from None
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
-            extra = _EXTRAS[(error.name or "").partition(".")[0]]
-            raise ConfigurationError(f"{self._option}: {error.name} is not installed; pip install 'sessionward[{extra}]'") from None
+            top = (error.name or "").partition(".")[0]
+            extra = _EXTRAS[top]
+            raise ConfigurationError(f"{self._option}: {top} is not installed; pip install 'sessionward[{extra}]'") from None
         if isinstance(error, NoSuchModuleError):
             raise ConfigurationError(f"{self._option}: there is no driver for this kind of database") from None
         if isinstance(error, (ImportError, AttributeError, TypeError)):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 PREFIX: Final = "SESSIONWARD_"
 NOT_OURS: Final = ("SESSIONWARD_TEST_", "SESSIONWARD_REQUIRE_SERVICES")
 """Variables of the project's own tests."""
+MASK: Final = "********"
+_OF_KUBERNETES: Final = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+"""What Kubernetes puts into every container beside a Service that is called sessionward."""
 MAX_SECRET_FILE: Final = 65_536
 """Bytes."""
 
@@ -23,6 +26,8 @@ def text(value: Any) -> str:
     """A text."""
     if not isinstance(value, str) or not value:
         raise ValueError("a text is needed")
+    if not value.isprintable():
+        raise ValueError("a text without control characters is needed")
     return value
 
 
@@ -42,7 +47,7 @@ def seconds(value: Any) -> float:
         raise ValueError("a number of seconds is needed")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("a number of seconds is needed") from None
     if not 0 <= number < float("inf"):
         raise ValueError("a number of seconds, not below 0, is needed")
@@ -70,10 +75,15 @@ def texts(value: Any) -> tuple[str, ...]:
 def secrets(value: Any) -> tuple[str, ...]:
     """Secrets, newest first; in one text each has a line."""
     if isinstance(value, str):
-        return tuple(line for line in (line.strip() for line in value.splitlines()) if line)
+        value = [line for line in (line.strip() for line in value.splitlines()) if line]
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in cast("Sequence[object]", value)):
         raise ValueError("a list of texts is needed, newest first")
-    return tuple(cast("Sequence[str]", value))
+    found = tuple(cast("Sequence[str]", value))
+    if not found:
+        raise ValueError("it is empty; leave it out if there is none")
+    if MASK in found:
+        raise ValueError("this is the mask that print-config shows; give the secret itself")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +207,25 @@ def _given(option: Option, places: Sequence[_Place], mistakes: list[str]) -> Ite
             if option.name == IDENTIFY and isinstance(value, Mapping):
                 continue
             try:
-                yield Given(option.read(value if name == option.name else _content(value)), called(name))
+                yield Given(option.read(value if name == option.name else content_of(value)), called(name))
             except ValueError as wrong:
                 mistakes.append(f"{called(name)}: {wrong}")
 
 
-def _content(path: Any) -> str:
+def content_of(path: Any) -> str:
     """What a file of secrets holds. Raises ValueError."""
     try:
-        content = Path(text(path)).read_bytes()[:MAX_SECRET_FILE].decode()
+        with open(text(path), "rb") as opened:
+            data = opened.read(MAX_SECRET_FILE + 1)
+        content = data.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text in UTF-8") from None
     if not content.strip():
         raise ValueError(f"{path} is empty")
+    if len(data) > MAX_SECRET_FILE:
+        raise ValueError(f"{path} is longer than {MAX_SECRET_FILE} bytes")
     return content
 
 
@@ -233,9 +247,13 @@ def _from_environment(environment: Mapping[str, str], mistakes: list[str]) -> di
     for variable, value in environment.items():
         if variable in known:
             found[known[variable]] = value
-        elif variable.startswith(PREFIX) and variable != f"{PREFIX}CONFIG" and not variable.startswith(NOT_OURS):
-            mistakes.append(f"{variable}: there is no such variable{_near(variable, known)}")
+        elif variable.startswith(PREFIX) and not _is_anothers(variable):
+            mistakes.append(f"{variable}: there is no such variable{near(variable, known)}")
     return found
+
+
+def _is_anothers(variable: str) -> bool:
+    return variable == f"{PREFIX}CONFIG" or variable.startswith(NOT_OURS) or _OF_KUBERNETES.fullmatch(variable) is not None
 
 
 def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
@@ -245,14 +263,15 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     except OSError as error:
         mistakes.append(f"config: {path} cannot be read: {error.strerror}")
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
         mistakes.append(f"config: {path} is not TOML: {error}")
         return {}
     known = _names()
-    mistakes.extend(f"{name} in {path}: there is no such key{_near(name, known)}" for name in table if name not in known)
+    mistakes.extend(f"{name} in {path}: there is no such key{near(name, known)}" for name in table if name not in known)
     return table
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def near(name: str, known: Iterable[str]) -> str:
+    """The name that was probably meant, as the end of a sentence."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""

@@ -55,6 +55,9 @@ def run(config: Config) -> int:
         except SessionwardError as error:
             log.error("the backend refuses: %s", error)
             return BACKEND_REFUSED
+        except Exception as error:  # its text may hold what it likes
+            log.error("the backend refuses: it failed with %s", type(error).__name__)
+            return BACKEND_REFUSED
         _tell(config)
         if config.workers == 1:
             return work(config, sockets, Counts())

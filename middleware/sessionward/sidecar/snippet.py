@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Final
 
+from sessionward.sidecar.addresses import Address
+
 ENGINES: Final = {
     "nginx": "nginx.conf",
     "caddy": "Caddyfile",
@@ -25,8 +27,9 @@ def snippet(engine: str, *, authz: str, app: str, listen: str, path: str = "/aut
     """
     text = (files("sessionward.sidecar") / "snippets" / ENGINES[engine]).read_text("utf-8")
     for name, address in (("AUTHZ", authz), ("APP", app), ("LISTEN", listen)):
-        host, colon, port = address.rpartition(":")
-        if not colon or not host or not port.isdecimal():
-            raise ValueError(f"{address!r} is not an address such as '127.0.0.1:8080'")
+        parsed = Address.parse(address)
+        if parsed.path:
+            raise ValueError(f"{address!r} is a unix socket, and a host and a port are needed")
+        host, _, port = address.rpartition(":")
         text = text.replace(f"@{name}_HOST@", host).replace(f"@{name}_PORT@", port).replace(f"@{name}@", address)
     return text.replace("@PATH@", path)
