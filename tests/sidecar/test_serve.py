@@ -240,7 +240,7 @@ def run(folder: Path, upstream: str, *arguments: str) -> subprocess.CompletedPro
 
 def test_an_address_that_is_taken_is_code_3_and_a_backend_that_refuses_is_code_4(tmp_path: Path, application: Shop) -> None:
     taken = application.url.removeprefix("http://")
-    done = run(tmp_path, application.url, "--listen", taken)
+    done = run(tmp_path, "http://127.0.0.1:1", "--listen", taken)
     assert done.returncode == 3
     assert f"cannot listen on {taken}" in done.stderr
     done = run(tmp_path / "nowhere", application.url, "--listen", f"127.0.0.1:{free_port()}")
@@ -250,7 +250,8 @@ def test_an_address_that_is_taken_is_code_3_and_a_backend_that_refuses_is_code_4
 
 
 def test_without_a_secret_it_says_what_that_means(tmp_path: Path, application: Shop) -> None:
-    done = run(tmp_path, application.url, "--listen", application.url.removeprefix("http://"))
+    done = run(tmp_path, "http://127.0.0.1:1", "--listen", application.url.removeprefix("http://"))
+    assert done.returncode == 3
     assert "no secret is given" in done.stderr
 
 
