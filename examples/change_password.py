@@ -1,6 +1,6 @@
 """Change password: the new one ends the user's other sessions in the same call. Flask under gunicorn.
 
-The order matters: **commit the new hash first, then** ``end_others()``. Somebody may be signing in with the old
+The order matters: **commit the new hash first, then** ``revoke_others()``. Somebody may be signing in with the old
 password at this very moment. Whoever has read the old hash began before the commit, hence before the others are ended:
 sessionward refuses that sign-in (``StaleLogin``), even if it comes to mint its session later. Whoever begins after the
 commit meets the new hash. In the other order, a sign-in that begins between the two survives with the old password.
@@ -123,8 +123,8 @@ def change_password() -> dict[str, int]:
         if not db.execute("UPDATE users SET password = ? WHERE id = ? AND password = ?", row).rowcount:
             abort(409, "The password was changed meanwhile by somebody else.")
     try:
-        return {"count": ward.end_others()}
+        return {"count": ward.revoke_others()}
     except sessionward.SessionEnded:  # another session was faster and ended this one: then none may stay
-        return {"count": ward.end_all(user_id)}
+        return {"count": ward.revoke_all(user_id)}
     except sessionward.BackendUnavailable:
         abort(503, "Your password is changed, but your other devices may still be signed in. Please change it once more.")

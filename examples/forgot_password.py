@@ -1,6 +1,6 @@
 """Forgot password: a link ends all sessions of the user, then signs in whoever followed it. FastAPI, plain functions.
 
-One request does it: commit the new hash, ``end_all()``, ``login()``. The hash comes first, so that a sign-in with the
+One request does it: commit the new hash, ``revoke_all()``, ``login()``. The hash comes first, so that a sign-in with the
 old password that is under way is refused (``change_password.py`` says why); the ``login()`` that follows is not, since
 it comes from the very request that ended the sessions. The token is kept as a digest, works once, for half an hour.
 Asking for it says the same and takes as long whether the name is known or not. The link is not built from the Host
@@ -134,6 +134,6 @@ def reset(request: Request, token: Annotated[str, Form(max_length=64)], password
         db.execute("DELETE FROM resets WHERE user_id = ?", row)
         db.execute("UPDATE users SET password = ? WHERE id = ?", (new, *row))
     ward = sessionward.of(request).blocking
-    ended = ward.end_all(row[0])
+    ended = ward.revoke_all(row[0])
     ward.login(row[0])
     return f"Your password is changed, {ended} devices are signed out, and you are signed in."

@@ -16,11 +16,11 @@ import pytest
 import time_machine
 
 import sessionward
-from sessionward.assertion import MAX_LENGTH, Signer, Verifier
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from sessionward.identify import Function
+from sessionward.session.assertion import MAX_LENGTH, Signer, Verifier
 from tests.support.sessions import begun
 
 KEY, OLD, OTHER = (
@@ -288,14 +288,14 @@ def test_the_verbs_work_on_the_session_that_was_stated(through: Any, kind: str, 
     with time_machine.travel(NOW, tick=True):
         session, token = signed_in(backend)
         _, other = signed_in(backend)
-        seen, _ = through(backend, stated(session), "end_others", assertion_secrets=[KEY])
+        seen, _ = through(backend, stated(session), "revoke_others", assertion_secrets=[KEY])
         assert seen.outcome == 1
         assert backend.find(Credential(token.encode())) is not None
         assert backend.find(Credential(other.encode())) is None
         through(backend, stated(session), "logout", assertion_secrets=[KEY])
         assert backend.find(Credential(token.encode())) is None
         with pytest.raises(sessionward.SessionEnded):
-            through(backend, stated(session), "end_others", assertion_secrets=[KEY])
+            through(backend, stated(session), "revoke_others", assertion_secrets=[KEY])
     getattr(backend, "close", int)()
 
 

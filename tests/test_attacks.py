@@ -11,8 +11,8 @@ from sessionward import Device, Session, StaleLogin
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql.driver import killer
 from sessionward.backends.sql.watchdog import Watchdog
-from sessionward.flow import begin, end_others, login
-from sessionward.request import ASGIRequest, WSGIRequest
+from sessionward.flow import begin, revoke_others_endpoint, login
+from sessionward.request.request import ASGIRequest, WSGIRequest
 from sessionward.settings import Settings
 from tests.support.core import SECRET, TOKEN, environ_of, play, policy_of, scope_of, visit_of
 
@@ -31,7 +31,7 @@ def test_p3_a_ticket_of_a_user_whose_id_goes_on_after_a_dot_is_none_of_this_user
 def test_p3_a_clock_that_is_set_right_while_a_sign_in_waits_lets_no_stale_one_in() -> None:
     now = [1_000_000.0]
     backend = MemoryBackend(clock=lambda: now[0])
-    backend.end_all("ada")
+    backend.revoke_all("ada")
     now[0] += 10.0 * 1.0005  # ten seconds, by a clock that runs 500 ppm fast
     with pytest.raises(StaleLogin):
         backend.login(
@@ -45,7 +45,7 @@ def test_settings_show_no_secret() -> None:
 
 def test_a_backend_that_answers_no_number_is_no_success() -> None:
     session = Session(id="1", user_id="ada")
-    answer = play(end_others(visit_of((b"x-session-token", TOKEN), policy=policy_of())), session, None).value
+    answer = play(revoke_others_endpoint(visit_of((b"x-session-token", TOKEN), policy=policy_of())), session, None).value
     assert answer.status == 503
 
 

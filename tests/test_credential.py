@@ -18,21 +18,9 @@ from hypothesis import strategies as st
 from itsdangerous import Signer
 
 from sessionward import Carrier, Credential
-from sessionward.credential import (
-    ALPHABET,
-    TOKEN_LENGTH,
-    Reading,
-    Signature,
-    Source,
-    cookie_values,
-    holds_own,
-    is_token,
-    new_token,
-    read_carriers,
-    read_own,
-    without_cookie,
-)
-from sessionward.session import Find, Login
+from sessionward.credential.carriers import Reading, Source, cookie_values, holds_own, read_carriers, read_own, without_cookie
+from sessionward.credential.token import ALPHABET, TOKEN_LENGTH, Signature, is_token, new_token
+from sessionward.session.steps import Find, Login
 from tests.support.core import (
     DOORS,
     NAME,

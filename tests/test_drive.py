@@ -27,9 +27,9 @@ from sessionward import (
 )
 from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, PlainDriver, async_driver
-from sessionward.flow import end_others, guard
-from sessionward.session import Begin, End, EndAll, EndOthers, Find, Login
-from sessionward.step import Flow, Step
+from sessionward.flow import revoke_others_endpoint, guard
+from sessionward.session.step import Flow, Step
+from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
 from tests.support.core import NOWHERE, PAIR, SECRET, SESSION, TOKEN, scope_of, visit_of
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Plain:
         found: Session | None = self._find()
         return found
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         self.threads.append(threading.get_ident())
         count: int = self._end()
         return count
@@ -76,7 +76,7 @@ class Asynchronous:
         found: Session | None = await self._answer(self._find)
         return found
 
-    async def end_others(self, session: Session, /) -> int:
+    async def revoke_others(self, session: Session, /) -> int:
         count: int = await self._answer(self._end)
         return count
 
@@ -165,7 +165,7 @@ def raises(failure: BaseException) -> Answer:
 def alive() -> Flow[tuple[Session | None, int]]:
     session = yield from Find(OURS)
     assert session is not None
-    return session, (yield from EndOthers(session))
+    return session, (yield from RevokeOthers(session))
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
@@ -193,9 +193,9 @@ WAY: dict[str, Any] = {
     [
         (Find(OURS), ("find", (OURS,), {}), False),
         (Begin("ada"), ("begin", ("ada",), {}), False),
-        (EndOthers(SESSION), ("end_others", (SESSION,), {}), True),
+        (RevokeOthers(SESSION), ("revoke_others", (SESSION,), {}), True),
         (End(SESSION), ("end", (SESSION,), {}), True),
-        (EndAll("ada"), ("end_all", ("ada",), {}), True),
+        (RevokeAll("ada"), ("revoke_all", ("ada",), {}), True),
         (Login(user_id="ada", credential=OURS, **WAY), ("login", ("ada", OURS.digest), WAY), True),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Step) else "",
@@ -235,7 +235,7 @@ def test_a_failure_is_thrown_at_the_line_of_its_question_and_the_flow_goes_on(ki
     def persistent() -> Flow[tuple[object, ...]]:
         first = yield from Find(OURS)
         try:
-            caught: object = yield from EndOthers(SESSION)
+            caught: object = yield from RevokeOthers(SESSION)
         except Exception as arrived:
             caught = arrived
         last = yield from Find(OURS)
@@ -249,7 +249,7 @@ def test_a_failure_is_thrown_at_the_line_of_its_question_and_the_flow_goes_on(ki
 @every_driver
 def test_even_what_ends_an_iteration_is_a_failure_and_no_answer(kind: Kind) -> None:
     visit = visit_of((b"x-session-token", TOKEN))
-    assert kind.run(end_others(visit), kind.backend(lambda: next(iter(())))).status == 503
+    assert kind.run(revoke_others_endpoint(visit), kind.backend(lambda: next(iter(())))).status == 503
 
 
 @every_driver
@@ -327,7 +327,7 @@ def test_what_ends_the_process_is_not_thrown_into_a_flow(kind: Kind, caplog: pyt
 @every_driver
 def test_an_error_of_another_kind_is_logged_by_kind_and_place_only(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     visit = visit_of((b"x-session-token", TOKEN))
-    response = kind.run(end_others(visit), kind.backend(raises(quoting())))
+    response = kind.run(revoke_others_endpoint(visit), kind.backend(raises(quoting())))
     assert response.status == 503
     (record,) = caplog.records
     assert (record.name, record.levelno, record.exc_info) == ("sessionward", logging.ERROR, None)
@@ -343,8 +343,8 @@ def test_our_own_errors_are_logged_in_their_own_words_without_their_causes(kind:
     failure = OutcomeUnknown("it fell silent at COMMIT")
     failure.__cause__ = ValueError(CANARY)
     visit = visit_of((b"x-session-token", TOKEN))
-    assert kind.run(end_others(visit), kind.backend(lambda: SESSION, raises(failure))).status == 503
-    assert [record.getMessage() for record in caplog.records] == ["the backend did not answer EndOthers: it fell silent at COMMIT"]
+    assert kind.run(revoke_others_endpoint(visit), kind.backend(lambda: SESSION, raises(failure))).status == 503
+    assert [record.getMessage() for record in caplog.records] == ["the backend did not answer RevokeOthers: it fell silent at COMMIT"]
     assert CANARY not in caplog.text
 
 
@@ -442,7 +442,7 @@ def test_a_backend_that_never_waits_has_no_deadline(kind: Kind, clock: Clock) ->
 
 @pytest.mark.parametrize(
     ("step", "kind"),
-    [(Find(OURS), BackendUnavailable), (EndOthers(SESSION), OutcomeUnknown)],
+    [(Find(OURS), BackendUnavailable), (RevokeOthers(SESSION), OutcomeUnknown)],
     ids=["a read", "a write"],
 )
 def test_p7_an_async_backend_that_keeps_no_deadline_is_bounded(step: Step[Any], kind: type[BackendUnavailable], clock: Clock) -> None:
@@ -481,7 +481,7 @@ def test_a_backend_that_is_told_its_deadline_is_not_cancelled(clock: Clock) -> N
         return await AWAITED_TOLD.driver(AsynchronousTold(lambda: SESSION, commit), 0.01)(alive())
 
     def alive() -> Flow[tuple[Session | None, int]]:
-        return None, (yield from EndOthers(SESSION))
+        return None, (yield from RevokeOthers(SESSION))
 
     assert asyncio.run(patiently(story())) == (None, 2)
 
@@ -605,7 +605,7 @@ def test_begun_means_finished_even_if_the_client_goes_away(gate: Gate) -> None:
 
     def noted() -> Flow[None]:
         yield from Find(OURS)
-        yield from EndOthers(SESSION)
+        yield from RevokeOthers(SESSION)
         finished.set()
 
     async def story() -> None:
@@ -664,7 +664,7 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.mark.parametrize("kind", [THREADED, THREADED_TOLD], ids=lambda kind: kind.name)
 def test_a_flow_moves_to_a_thread_once_whatever_it_asks(kind: Kind, hops: list[object]) -> None:
     backend = kind.backend()
-    kind.run(end_others(visit_of((b"x-session-token", TOKEN))), backend)
+    kind.run(revoke_others_endpoint(visit_of((b"x-session-token", TOKEN))), backend)
     assert len(hops) == 1
     assert len(backend.threads) == 2
     assert len({*backend.threads}) == 1
@@ -673,7 +673,7 @@ def test_a_flow_moves_to_a_thread_once_whatever_it_asks(kind: Kind, hops: list[o
 
 @pytest.mark.parametrize("fields", [[], [(b"x-session-token", b"guest")], [(b"cookie", PAIR[:-1])]], ids=["nothing", "foreign", "forged"])
 def test_a_flow_that_decides_alone_does_not_move(fields: Sequence[tuple[bytes, bytes]], hops: list[object]) -> None:
-    for flow in (guard, end_others):
+    for flow in (guard, revoke_others):
         THREADED.run(flow(visit_of(*fields)), Plain())
     assert hops == []
 

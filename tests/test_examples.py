@@ -605,13 +605,13 @@ def stored() -> bytes:
 
 
 def test_p3_the_new_hash_is_committed_before_the_others_are_ended(signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, seen, end_others = stored(), list[bytes](), SQLBackend.end_others
+    old, seen, revoke_others = stored(), list[bytes](), SQLBackend.revoke_others
 
     def watched(self: SQLBackend, session: Session, /) -> Ended:
         seen.append(stored())
-        return end_others(self, session)
+        return revoke_others(self, session)
 
-    monkeypatch.setattr(SQLBackend, "end_others", watched)
+    monkeypatch.setattr(SQLBackend, "revoke_others", watched)
     assert post(signed_in, "/password", old=OLD, new=NEW).json == {"count": 0}
     assert seen == [stored()]
     assert seen != [old]
@@ -646,7 +646,7 @@ def test_p2_a_caller_that_another_session_ends_meanwhile_ends_all(signed_in: Fla
     def late(*_: object) -> Ended:
         raise SessionEnded
 
-    monkeypatch.setattr(SQLBackend, "end_others", late)
+    monkeypatch.setattr(SQLBackend, "revoke_others", late)
     assert post(signed_in, "/password", old=OLD, new=NEW).json == {"count": 1}
     assert not shows_signed_in(signed_in)
 

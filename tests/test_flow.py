@@ -30,12 +30,13 @@ from sessionward import (
     StaleLogin,
     UsageError,
 )
-from sessionward.credential import is_token
-from sessionward.flow import Admission, begin, end_all, end_my_others, end_others, guard, login, logout, seal
-from sessionward.response import Headers, Response
-from sessionward.session import Begin, End, EndAll, EndOthers, Find, Login, user_key
-from sessionward.step import Step
-from sessionward.visit import MAX_USER_AGENT, Policy, Visit
+from sessionward.context import MAX_USER_AGENT, Policy, Visit
+from sessionward.credential.token import is_token
+from sessionward.flow import Admission, begin, revoke_all, revoke_others, revoke_others_endpoint, guard, login, logout, seal
+from sessionward.response.answer import Headers, Response
+from sessionward.session.session import user_key
+from sessionward.session.step import Step
+from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
 from tests.support.core import (
     NAME,
     PAIR,
@@ -196,8 +197,8 @@ def _calls() -> Iterator[Call]:
             if (find != "found" and count != "0") or (dead == "reject" and debug):
                 continue  # the second question is not asked; and these two do not meet
             visit = visit_of(*shape.fields, *SITES[site][0], policy=policy, path="/auth/sessions", method="DELETE")
-            answers: Mapping[type[Step[Any]], object] = {Find: FINDS[find], EndOthers: COUNTS[count]}
-            played = answered(end_others(visit), lambda step, answers=answers: answers[type(step)])  # type: ignore[misc]
+            answers: Mapping[type[Step[Any]], object] = {Find: FINDS[find], RevokeOthers: COUNTS[count]}
+            played = answered(revoke_others_endpoint(visit), lambda step, answers=answers: answers[type(step)])  # type: ignore[misc]
             yield Call(shape, site, strict, debug, find, count, visit, played)
 
 
@@ -231,8 +232,8 @@ def test_every_call_is_answered_by_the_order_of_the_table() -> None:
 
 def test_only_a_known_live_client_ends_sessions() -> None:
     for call in calls():
-        if EndOthers.__name__ in call.played.kinds:
-            assert call.played.kinds == ["Find", "EndOthers"], call
+        if RevokeOthers.__name__ in call.played.kinds:
+            assert call.played.kinds == ["Find", "RevokeOthers"], call
             assert call.find == "found", call
             assert call.shape.reads == "ours", call
 
@@ -240,7 +241,7 @@ def test_only_a_known_live_client_ends_sessions() -> None:
 def test_p8_exactly_the_session_that_was_found_asks_and_nothing_else_is_asked() -> None:
     for call in calls():
         for step in call.played.asked:
-            assert step == Find(Credential(TOKEN)) or (isinstance(step, EndOthers) and step.session is SESSION), call
+            assert step == Find(Credential(TOKEN)) or (isinstance(step, RevokeOthers) and step.session is SESSION), call
 
 
 def test_nothing_is_asked_before_every_refusal_that_needs_no_answer() -> None:
@@ -252,7 +253,7 @@ def test_nothing_is_asked_before_every_refusal_that_needs_no_answer() -> None:
 def test_p7_no_success_after_a_failure_and_no_401_for_one() -> None:
     for call in calls():
         failed = "Find" in call.played.kinds and call.find in FAILURES
-        failed = failed or ("EndOthers" in call.played.kinds and call.count in FAILURES)
+        failed = failed or ("RevokeOthers" in call.played.kinds and call.count in FAILURES)
         assert failed == (call.response.status == 503), call
 
 
@@ -661,21 +662,21 @@ def test_logout_twice_is_logout_once() -> None:
 @pytest.mark.parametrize("count", [0, 3, Ended(2, 5)], ids=["none", "three", "two and an epoch"])
 def test_end_others_of_the_application_asks_for_exactly_the_caller(count: int) -> None:
     visit = signed_in()
-    played = play(end_my_others(visit), count)
-    assert played.asked == [EndOthers(SESSION)]
+    played = play(revoke_others(visit), count)
+    assert played.asked == [RevokeOthers(SESSION)]
     assert played.value == int(count)
     assert type(played.value) is int
     assert remembered(visit) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, Ended) else {})
 
 
 def test_end_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
-    played = play(end_my_others(visit_of()))
+    played = play(revoke_others(visit_of()))
     assert isinstance(played.raised, NotSignedIn)
     assert played.asked == []
 
 
 @all_failures
-@pytest.mark.parametrize("verb", [end_my_others, lambda visit: end_all(visit, "ada"), lambda visit: begin(visit, "ada")])
+@pytest.mark.parametrize("verb", [revoke_others, lambda visit: revoke_all(visit, "ada"), lambda visit: begin(visit, "ada")])
 def test_no_success_after_a_failure(verb: Callable[[Visit], Any], failure: Exception) -> None:
     visit = signed_in()
     before = remembered(visit)
@@ -690,8 +691,8 @@ def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, coun
     visit = VISITS[caller]()
     visit.cookie = FRESH
     session = visit.session
-    played = play(end_all(visit, "ada"), count)
-    assert played.asked == [EndAll("ada")]
+    played = play(revoke_all(visit, "ada"), count)
+    assert played.asked == [RevokeAll("ada")]
     assert played.value == int(count)
     assert type(played.value) is int
     assert visit.session is (None if caller == "ada" else session)
@@ -711,16 +712,16 @@ def since_of(visit: Visit, user: object, ticket: object = None) -> int | None:
 
 def test_p3_the_epoch_that_this_request_set_is_the_ticket_of_its_login() -> None:
     visit = signed_in()
-    play(end_my_others(visit), Ended(2, 5))
+    play(revoke_others(visit), Ended(2, 5))
     assert since_of(visit, "ada") == 5
-    play(end_all(visit, "ada"), Ended(1, 6))
+    play(revoke_all(visit, "ada"), Ended(1, 6))
     assert since_of(visit, "ada") == 6
     assert since_of(visit, "bob") is None
 
 
 def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
     visit = visit_of()
-    play(end_all(visit, 7), Ended(0, 3))
+    play(revoke_all(visit, 7), Ended(0, 3))
     assert since_of(visit, "7") == 3
     assert since_of(visit, "07") is None
 
@@ -730,7 +731,7 @@ def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_th
     assert played.asked == [Begin("ada")]
     assert since_of(visit_of(), "ada", played.value) == 41
     visit = visit_of()
-    play(end_all(visit, "ada"), Ended(0, 99))
+    play(revoke_all(visit, "ada"), Ended(0, 99))
     assert since_of(visit, "ada", played.value) == 41
 
 
@@ -810,13 +811,13 @@ VERBS: Mapping[str, Callable[[Visit], Any]] = {
     "login": lambda visit: login(visit, "ada", **FORM),
     "logout": logout,
     "begin": lambda visit: begin(visit, "ada"),
-    "end_all": lambda visit: end_all(visit, "ada"),
-    "end_others": end_my_others,
+    "revoke_all": lambda visit: revoke_all(visit, "ada"),
+    "revoke_others": revoke_others,
 }
 OF_USERS: Mapping[str, Callable[[Visit, object], Any]] = {
     "login": lambda visit, user: login(visit, user, **FORM),
     "begin": begin,
-    "end_all": end_all,
+    "revoke_all": revoke_all,
 }
 
 
@@ -840,7 +841,7 @@ def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_
 def test_what_a_backend_cannot_do_is_a_mistake_and_asks_nothing(verb: str, backend: object) -> None:
     visit = signed_in(policy=policy_of(backend))
     played: Played[Any] = play(VERBS[verb](visit), 1)
-    if verb == "end_others":
+    if verb == "revoke_others":
         assert played.value == 1
     else:
         assert type(played.raised) is UsageError
@@ -887,8 +888,8 @@ def test_a_wrong_user_id_is_a_mistake_and_asks_nothing(user: object, verb: str) 
 )
 def test_a_user_id_is_kept_as_its_text(user: object, key: str) -> None:
     assert user_key(user) == key
-    asked = play(end_all(visit_of(), user), 0).asked
-    assert asked == [EndAll(key)]
+    asked = play(revoke_all(visit_of(), user), 0).asked
+    assert asked == [RevokeAll(key)]
 
 
 # --- an application's own carriers ------------------------------------------------------------------------------------
@@ -897,25 +898,25 @@ def test_a_user_id_is_kept_as_its_text(user: object, key: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "asked"),
     [
-        pytest.param([(b"cookie", b"sid=plain")], 200, ["Find", "EndOthers"], id="its cookie"),
-        pytest.param([(b"x-key", b"Key plain")], 200, ["Find", "EndOthers"], id="its header"),
+        pytest.param([(b"cookie", b"sid=plain")], 200, ["Find", "RevokeOthers"], id="its cookie"),
+        pytest.param([(b"x-key", b"Key plain")], 200, ["Find", "RevokeOthers"], id="its header"),
         pytest.param([(b"cookie", b"sid=a; sid=b")], 400, [], id="its cookie twice"),
         pytest.param([(b"cookie", b"sid=plain"), *CROSS], 403, [], id="its cookie from another site"),
-        pytest.param([(b"x-key", b"Key plain"), *CROSS], 200, ["Find", "EndOthers"], id="its header from another site"),
+        pytest.param([(b"x-key", b"Key plain"), *CROSS], 200, ["Find", "RevokeOthers"], id="its header from another site"),
         pytest.param([(b"x-session-token", TOKEN), cookie(SIGNED)], 401, [], id="credentials of our own form"),
         pytest.param([], 401, [], id="nothing"),
     ],
 )
 def test_a_backend_with_carriers_of_its_own_is_asked_about_those(fields: list[Field], status: int, asked: list[str]) -> None:
     visit = visit_of(*fields, policy=policy_of(OverCarriers()))
-    played = play(end_others(visit), SESSION, 1)
+    played = play(revoke_others_endpoint(visit), SESSION, 1)
     assert played.value.status == status
     assert played.kinds == asked
 
 
 def test_the_plain_value_is_what_such_a_backend_is_asked_with() -> None:
     visit = visit_of((b"cookie", b"sid=plain"), policy=policy_of(OverCarriers()))
-    assert play(end_others(visit), None).asked == [Find(Credential(b"plain"))]
+    assert play(revoke_others_endpoint(visit), None).asked == [Find(Credential(b"plain"))]
 
 
 # --- a story ----------------------------------------------------------------------------------------------------------
@@ -924,7 +925,7 @@ def test_the_plain_value_is_what_such_a_backend_is_asked_with() -> None:
 def test_change_password_then_end_the_others_then_sign_in_anew_in_one_request() -> None:
     visit = visit_of((b"x-session-token", TOKEN), path="/password")
     assert play(guard(visit), SESSION).value is Admission.AS_IT_CAME
-    assert play(end_my_others(visit), Ended(3, 5)).value == 3
+    assert play(revoke_others(visit), Ended(3, 5)).value == 3
     renewed = play(login(visit, "ada", **FORM), MINTED)
     (asked,) = renewed.asked
     assert isinstance(asked, Login)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sessionward.flow import end_others
-from sessionward.origin import may_call
+from sessionward.flow import revoke_others_endpoint
+from sessionward.request.origin import may_call
 from tests.support.core import DOORS, PAIR, SESSION, SIGNED_RIVAL, TOKEN, Door, Field, play, policy_of, request_of, visit_of
 
 OWN = b"https://app.example"
@@ -129,9 +129,9 @@ def settings_of(row: Row, public: bytes | None) -> dict[str, Any]:
 def test_the_cross_site_table_from_end_to_end(row: Row, public: bytes | None) -> None:
     """With a cookie as the only credential the table decides, and decides before any question."""
     visit = visit_of((b"cookie", PAIR), *row.fields, HOST, policy=policy_of(**settings_of(row, public)), method="DELETE")
-    played = play(end_others(visit), SESSION, 2)
+    played = play(revoke_others_endpoint(visit), SESSION, 2)
     assert played.value.status == (200 if expected(row, public) else 403)
-    assert played.kinds == (["Find", "EndOthers"] if expected(row, public) else [])
+    assert played.kinds == (["Find", "RevokeOthers"] if expected(row, public) else [])
 
 
 @rows
@@ -140,13 +140,13 @@ def test_the_cross_site_table_from_end_to_end(row: Row, public: bytes | None) ->
 def test_a_credential_that_a_page_cannot_send_by_itself_is_exempt(row: Row, cookie: bytes | None, carrier: Field) -> None:
     fields = [carrier, *row.fields, HOST, *([(b"cookie", cookie)] if cookie else [])]
     visit = visit_of(*fields, policy=policy_of(**settings_of(row, OWN)), method="DELETE")
-    assert play(end_others(visit), SESSION, 2).value.status == 200
+    assert play(revoke_others_endpoint(visit), SESSION, 2).value.status == 200
 
 
 @rows
 def test_a_dead_cookie_is_judged_like_a_live_one(row: Row) -> None:
     visit = visit_of((b"cookie", PAIR[:-1]), *row.fields, HOST, policy=policy_of(**settings_of(row, OWN)), method="DELETE")
-    played = play(end_others(visit))
+    played = play(revoke_others_endpoint(visit))
     assert played.value.status == (401 if row.passes else 403)
 
 

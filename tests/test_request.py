@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sessionward.credential import strip_environ, stripped_scope
-from sessionward.request import ASGIRequest, WSGIRequest, spellings
+from sessionward.credential.carriers import strip_environ, stripped_scope
+from sessionward.request.request import ASGIRequest, WSGIRequest, spellings
 from tests.support.core import NAME, PAIR, RIVAL, SIGNED, TOKEN, UNCHECKED, Field, environ_of, scope_of
 
 # --- the path ---------------------------------------------------------------------------------------------------------

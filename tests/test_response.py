@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 
 from sessionward import Ended
-from sessionward.flow import end_others
-from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
+from sessionward.flow import revoke_others_endpoint
+from sessionward.response.answer import Headers, Problem, Response, counted, refused
+from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
 from tests.support.core import NAME, PAIR, SESSION, TOKEN, Field, play, policy_of, request_of, visit_of
 
 NOBODY: frozenset[bytes] = frozenset()
@@ -131,7 +132,7 @@ def test_debug_is_a_field_of_its_own_and_absent_without() -> None:
 @pytest.mark.parametrize("answer", [None, RuntimeError("words of a driver")], ids=["unknown", "failure"])
 def test_debugging_is_a_setting_and_never_shows_the_words_of_a_driver(answer: object, debug: bool) -> None:
     visit = visit_of((b"x-session-token", TOKEN), policy=policy_of(debug=debug))
-    response = play(end_others(visit), answer).value
+    response = play(revoke_others_endpoint(visit), answer).value
     assert ("debug" in error_of(response)) == debug
     assert b"driver" not in response.body
 
@@ -194,7 +195,7 @@ def test_no_other_origin_is_granted_anything(fields: list[Field]) -> None:
 
 def test_with_nobody_trusted_nobody_is_granted_anything() -> None:
     visit = visit_of((b"x-session-token", TOKEN), (b"origin", FRIEND))
-    assert b"access-control-allow-origin" not in dict(play(end_others(visit), SESSION, 1).value.headers)
+    assert b"access-control-allow-origin" not in dict(play(revoke_others_endpoint(visit), SESSION, 1).value.headers)
 
 
 # --- the head of the application's answer -----------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from sessionward import ASGIMiddleware, Carrier, ConfigurationError, Credential, Session, Settings, WSGIMiddleware
-from sessionward.backend import Abilities
 from sessionward.backends.memory import MemoryBackend
-from sessionward.visit import Policy
+from sessionward.context import Policy
+from sessionward.session.backend import Abilities
 from tests.support.core import (
     OLD_SECRET,
     SECRET,
@@ -293,7 +293,7 @@ class FindsOnly:
 
 
 class NotCallable(FindsAndEnds):
-    end_others: ClassVar[Any] = None
+    revoke_others: ClassVar[Any] = None
 
 
 class CarriersAndLogin(OverCarriers):
@@ -307,11 +307,11 @@ class CarriersAndLogin(OverCarriers):
     ("backend", "told"),
     [
         pytest.param(MemoryBackend, "backend: MemoryBackend is a class; pass an instance, MemoryBackend(...)", id="a class"),
-        pytest.param(FindsOnly(), "backend: FindsOnly has no end_others", id="one operation is missing"),
-        pytest.param(NotCallable(), "backend: NotCallable has no end_others", id="one operation is not a function"),
+        pytest.param(FindsOnly(), "backend: FindsOnly has no revoke_others", id="one operation is missing"),
+        pytest.param(NotCallable(), "backend: NotCallable has no revoke_others", id="one operation is not a function"),
         pytest.param("sqlite:///x.db", "backend: an object is needed", id="a text"),
         pytest.param(None, "backend: an object is needed", id="None"),
-        pytest.param(object(), "backend: object has no find and no end_others", id="anything"),
+        pytest.param(object(), "backend: object has no find and no revoke_others", id="anything"),
         pytest.param(Mixed(), "backend: Mixed mixes colours: only begin are async", id="two colours"),
     ],
 )
@@ -353,10 +353,10 @@ def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_ne
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, plain, other = (Abilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
     assert memory == Abilities(
-        frozenset({"find", "end_others", "login", "begin", "end", "end_all", "standing", "spent", "adopt", "touch"}), False, False, ()
+        frozenset({"find", "revoke_others", "login", "begin", "end", "revoke_all", "standing", "spent", "adopt", "touch"}), False, False, ()
     )
-    assert plain == Abilities(frozenset({"find", "end_others"}), False, True, ())
-    assert other == Abilities(frozenset({"find", "end_others"}), True, True, ())
+    assert plain == Abilities(frozenset({"find", "revoke_others"}), False, True, ())
+    assert other == Abilities(frozenset({"find", "revoke_others"}), True, True, ())
     assert memory.signs_in
     assert not plain.signs_in
     assert Abilities.of(OverCarriers()).carriers == (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))

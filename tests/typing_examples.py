@@ -53,8 +53,8 @@ async def starlette_verbs(request: Request) -> PlainTextResponse:
     ticket = await ward.begin(UUID(int=7))
     assert_type(ticket, str)
     await ward.login(7, since=await ward.begin(7))
-    assert_type(await ward.end_others(), int)
-    assert_type(await ward.end_all("ada"), int)
+    assert_type(await ward.revoke_others(), int)
+    assert_type(await ward.revoke_all("ada"), int)
     assert_type(await ward.logout(), None)
     if ward.session is not None:
         assert_type(ward.session.id, UUID | str)
@@ -67,7 +67,7 @@ def blocking_verbs(request: FastAPIRequest) -> str:
     ward = sessionward.of(request).blocking
     assert_type(ward, Ward)
     assert_type(ward.login("ada"), str)
-    assert_type(ward.end_others(), int)
+    assert_type(ward.revoke_others(), int)
     return ward.begin("ada")
 
 
@@ -81,7 +81,7 @@ def flask_verbs() -> str:
     assert_type(ward, Ward)
     token = ward.login("ada", since=ward.begin("ada"))
     assert_type(token, str)
-    assert_type(ward.end_others(), int)
+    assert_type(ward.revoke_others(), int)
     return token
 
 
@@ -100,7 +100,7 @@ async def wrong_calls(request: Request) -> None:
     await ward.login(None)  # type: ignore[arg-type]
     await ward.login("ada", "password")  # type: ignore[call-arg]
     await ward.login("ada", since=4)  # type: ignore[arg-type]
-    ward.end_others() + 1  # type: ignore[operator]
+    ward.revoke_others() + 1  # type: ignore[operator]
 
 
 # --- doors ------------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Own:
     def find(self, credential: Credential) -> Session | None:
         return Session(id=credential.digest.hex(), user_id="ada", credential=credential)
 
-    def end_others(self, session: Session) -> int:
+    def revoke_others(self, session: Session) -> int:
         return 0
 
 
@@ -166,7 +166,7 @@ class OwnAsync:
     async def find(self, secret: Credential) -> Session | None:
         return None
 
-    async def end_others(self, mine: Session) -> int:
+    async def revoke_others(self, mine: Session) -> int:
         return 0
 
 
@@ -195,7 +195,7 @@ class OwnSigningIn(Own):
     def end(self, session: Session) -> bool:
         return True
 
-    def end_all(self, user_id: str) -> int:
+    def revoke_all(self, user_id: str) -> int:
         return 0
 
 

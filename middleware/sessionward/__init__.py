@@ -4,8 +4,8 @@ A request is read, its credential found, the session looked up, revocations deci
 """
 
 from sessionward.asgi import ASGIMiddleware
-from sessionward.backend import AsyncBackend, AsyncCompanions, AsyncSignsIn, Backend, Companions, SignsIn, Watches
-from sessionward.credential import Carrier, Credential
+from sessionward.credential.carriers import Carrier
+from sessionward.credential.token import Credential
 from sessionward.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -17,10 +17,11 @@ from sessionward.errors import (
     Unreadable,
     UsageError,
 )
-from sessionward.identity import AsyncIdentifier, Identifier, Identity, Visitor
-from sessionward.session import Device, Ended, Session, Standing
+from sessionward.handle import AsyncWard, Ward, of
+from sessionward.session.backend import AsyncBackend, AsyncCompanions, AsyncSignsIn, Backend, Companions, SignsIn, Watches
+from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, Visitor
+from sessionward.session.session import Device, Ended, Session, Standing
 from sessionward.settings import Options, Settings
-from sessionward.ward import AsyncWard, Ward, of
 from sessionward.wsgi import WSGIMiddleware
 
 __version__ = "0.1.0"

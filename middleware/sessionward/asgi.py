@@ -8,19 +8,20 @@ from typing import Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sessionward.assertion import stated_in_scope
-from sessionward.backend import AnyBackend
-from sessionward.credential import holds_own, stripped_scope
+from sessionward.context import Policy, Visit
+from sessionward.credential.carriers import holds_own, stripped_scope
+from sessionward.credential.login_cookies import with_one_cookie_field
 from sessionward.drive import PlainDriver, async_driver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
-from sessionward.logins import with_one_cookie_field
-from sessionward.request import ASGIRequest
-from sessionward.response import Headers, Response, sets_cookie
-from sessionward.session import Session
+from sessionward.flow import Admission, concerned, revoke_others_endpoint, guard, misplaced, seal
+from sessionward.handle import ASGI_KEY, AsyncDoor, AsyncWard, warn
+from sessionward.request.request import ASGIRequest
+from sessionward.response.answer import Headers, Response
+from sessionward.response.head import sets_cookie
+from sessionward.session.assertion import stated_in_scope
+from sessionward.session.backend import AnyBackend
+from sessionward.session.session import Session
 from sessionward.settings import Options
-from sessionward.visit import Policy, Visit
-from sessionward.ward import ASGI_KEY, AsyncDoor, AsyncWard, warn
 
 HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry the head of a response, and with it cookies."""
@@ -64,7 +65,7 @@ class ASGIMiddleware:
                 visit = AsyncWard(self._door, scope).visit(request)
                 if self._unwrapped in scope:
                     return await self._misplaced(visit, scope, receive, send)
-                return await _send_response(await self._door.driver(end_others(visit)), send)
+                return await _send_response(await self._door.driver(revoke_others_endpoint(visit)), send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         if self._verifier is not None:

@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sessionward.assertion import Verifier
-from sessionward.backend import Abilities
-from sessionward.credential import Credential, Signature
+from sessionward.credential.login_cookies import Login, Names, Taken
+from sessionward.credential.token import Credential, Signature
 from sessionward.errors import ConfigurationError
-from sessionward.given import Given
-from sessionward.identity import Identity, Traits
-from sessionward.logins import Login, Names, Taken
-from sessionward.request import Request, spellings
-from sessionward.session import Device, Session
+from sessionward.request.request import Request, spellings
+from sessionward.response.set_cookies import Given
+from sessionward.session.assertion import Verifier
+from sessionward.session.backend import Abilities
+from sessionward.session.identifier import Identity, Traits
+from sessionward.session.session import Device, Session
 from sessionward.settings import MAKE_SECRET, Settings, quoted
 
 MAX_USER_AGENT: Final = 512

@@ -20,8 +20,8 @@ from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin, Unreadable
-from sessionward.identity import Identify
-from sessionward.step import Flow, Step
+from sessionward.session.identifier import Identify
+from sessionward.session.step import Flow, Step
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

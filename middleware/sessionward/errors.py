@@ -50,7 +50,7 @@ class UsageError(SessionwardError):
 
 
 class NotSignedIn(UsageError):
-    """``end_others()`` was called in a request that carries no live session."""
+    """``revoke_others()`` was called in a request that carries no live session."""
 
 
 class SessionEnded(SessionwardError):

@@ -6,7 +6,7 @@ carry flows to their ends (``drive.py``) and know nothing of their reasons. No f
 what the one before it has found stands in the visit, for the one after it.
 
 =================  =====================================================================================
-``end_others``     our route: request → credential → session → revocation → response
+``revoke_others_endpoint``     our route: request → credential → session → revocation → response
 ``guard``          every other request with a credential, before the application: session, or a refusal
 ``seal``           the head of the application's answer, after it: no cookie for a session that has ended meanwhile
 ``login`` ...      what the application itself may ask for, through ``ward.py``
@@ -20,18 +20,21 @@ import re
 from collections.abc import Sequence
 from typing import Final, cast
 
-from sessionward.companion import admit, concerns, see_off
-from sessionward.credential import Credential, Reading, Source, new_token, read_carriers, read_own
+from sessionward.context import Policy, Visit
+from sessionward.credential.carriers import Reading, Source, read_carriers, read_own
+from sessionward.credential.login_cookies import read_logins, taken
+from sessionward.credential.token import Credential, new_token
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
-from sessionward.given import gives_login, without_logins
-from sessionward.identity import link_of
-from sessionward.logins import read_logins, taken
-from sessionward.origin import may_call
-from sessionward.response import Headers, Problem, Response, counted, refused, sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.session import Begin, End, EndAll, Ended, EndOthers, Find, Login, user_key
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
-from sessionward.watch import keep_out, look_back
+from sessionward.modes.companion.before import admit, concerns, see_off
+from sessionward.modes.recorded import keep_out, look_back
+from sessionward.request.origin import may_call
+from sessionward.response.answer import Headers, Problem, Response, counted, refused
+from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
+from sessionward.response.set_cookies import gives_login, without_logins
+from sessionward.session.identifier import link_of
+from sessionward.session.session import Ended, user_key
+from sessionward.session.step import Flow
+from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
 
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -46,7 +49,7 @@ class Admission(enum.Enum):
 # --- our route --------------------------------------------------------------------------------------------------------
 
 
-def end_others(visit: Visit) -> Flow[Response]:
+def revoke_others_endpoint(visit: Visit) -> Flow[Response]:
     """``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1, statuses in order of precedence)."""
     policy, request = visit.policy, visit.request
     settings = policy.settings
@@ -67,7 +70,7 @@ def end_others(visit: Visit) -> Flow[Response]:
             yield from admit(visit, session)
             if visit.session is None:
                 return _inactive(visit, source, "The session is a companion, and the application's own login does not go with it.")
-        count = int((yield from EndOthers(session)))
+        count = int((yield from RevokeOthers(session)))
     except SessionEnded:  # somebody was faster, and ended ours
         return _inactive(visit, source, "The session was ended by another call at this moment.")
     except Exception as failure:
@@ -245,22 +248,22 @@ def logout(visit: Visit) -> Flow[None]:
     visit.cookie = visit.policy.clearing_cookie()
 
 
-def end_my_others(visit: Visit) -> Flow[int]:
+def revoke_others(visit: Visit) -> Flow[int]:
     """End the other sessions of the caller. Raises ``NotSignedIn``, or ``SessionEnded`` if the caller's own just ended."""
     session = visit.session
     if session is None:
-        raise NotSignedIn("end_others() needs a signed-in caller; this request carries no live session")
-    count = yield from EndOthers(session)
+        raise NotSignedIn("revoke_others_endpoint() needs a signed-in caller; this request carries no live session")
+    count = yield from RevokeOthers(session)
     if isinstance(count, Ended):
         visit.epochs[session.user_id] = count.epoch
     return int(count)
 
 
-def end_all(visit: Visit, user_id: object) -> Flow[int]:
+def revoke_all(visit: Visit, user_id: object) -> Flow[int]:
     """End all sessions of a user; the caller's too, if it is theirs."""
     user = user_key(user_id)
-    _able(visit, "end_all")
-    count = yield from EndAll(user)
+    _able(visit, "revoke_all")
+    count = yield from RevokeAll(user)
     if isinstance(count, Ended):
         visit.epochs[user] = count.epoch
     if visit.session is not None and visit.session.user_id == user:

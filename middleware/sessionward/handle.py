@@ -18,12 +18,12 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sessionward import flow
+from sessionward.context import Policy, Visit
 from sessionward.drive import AsyncDriver, PlainDriver
 from sessionward.errors import UsageError
-from sessionward.request import Fields, Mapping, Peer, Request, Sender, joined
-from sessionward.session import Session
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
+from sessionward.request.request import Fields, Mapping, Peer, Request, Sender, joined
+from sessionward.session.session import Session
+from sessionward.session.step import Flow
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class _Held:
 
     @property
     def session(self) -> Session | None:
-        """The live session of the caller; changes at once with ``login()``, ``logout()`` and ``end_all()``."""
+        """The live session of the caller; changes at once with ``login()``, ``logout()`` and ``revoke_all()``."""
         return None if self._visit is None else self._visit.session
 
     def __repr__(self) -> str:
@@ -140,23 +140,23 @@ class Ward(_Held):
         """End the caller's session and clear the cookie. Idempotent."""
         self._carry(flow.logout(self.visit()))
 
-    def end_others(self) -> int:
+    def revoke_others(self) -> int:
         """End the caller's other sessions, as the endpoint does; how many were live.
 
         To change a password: store the new one, commit, then call this. Raises ``NotSignedIn`` without a session, and
         ``SessionEnded`` if another session of the user has just ended this one: that other one lives, and whose it is
-        nobody knows, so answer with ``end_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
+        nobody knows, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
         """
-        return self._carry(flow.end_my_others(self.visit()))
+        return self._carry(flow.revoke_others(self.visit()))
 
-    def end_all(self, user_id: UserID) -> int:
+    def revoke_all(self, user_id: UserID) -> int:
         """End all sessions of a user, the caller's included; how many were live.
 
         A ``login()`` of this user in the same request is accepted afterwards: forgot password. Sign-ins of other
         requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: its
         login cookies are not renewed by this answer.
         """
-        return self._carry(flow.end_all(self.visit(), user_id))
+        return self._carry(flow.revoke_all(self.visit(), user_id))
 
     def _carry(self, asked: Flow[T]) -> T:
         return self._door.driver(asked)
@@ -197,13 +197,13 @@ class AsyncWard(_Held):
         """End the caller's session and clear the cookie: :meth:`Ward.logout`."""
         await self._door.driver(flow.logout(self.visit()))
 
-    async def end_others(self) -> int:
-        """End the caller's other sessions: :meth:`Ward.end_others`."""
-        return await self._door.driver(flow.end_my_others(self.visit()))
+    async def revoke_others(self) -> int:
+        """End the caller's other sessions: :meth:`Ward.revoke_others`."""
+        return await self._door.driver(flow.revoke_others(self.visit()))
 
-    async def end_all(self, user_id: UserID) -> int:
-        """End all sessions of a user: :meth:`Ward.end_all`."""
-        return await self._door.driver(flow.end_all(self.visit(), user_id))
+    async def revoke_all(self, user_id: UserID) -> int:
+        """End all sessions of a user: :meth:`Ward.revoke_all`."""
+        return await self._door.driver(flow.revoke_all(self.visit(), user_id))
 
     @property
     def blocking(self) -> Ward:

@@ -8,18 +8,18 @@ from time import monotonic, time
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
-from sessionward.assertion import stated_in_environ
-from sessionward.backend import Backend
-from sessionward.credential import holds_own, strip_environ
+from sessionward.context import Policy, Visit
+from sessionward.credential.carriers import holds_own, strip_environ
 from sessionward.drive import PlainDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import Admission, concerned, end_others, guard, misplaced, seal
-from sessionward.request import WSGIRequest, environ_key
-from sessionward.response import Headers, Response
-from sessionward.session import Session
+from sessionward.flow import Admission, concerned, revoke_others_endpoint, guard, misplaced, seal
+from sessionward.handle import WSGI_KEY, Door, Ward, warn
+from sessionward.request.request import WSGIRequest, environ_key
+from sessionward.response.answer import Headers, Response
+from sessionward.session.assertion import stated_in_environ
+from sessionward.session.backend import Backend
+from sessionward.session.session import Session
 from sessionward.settings import Options
-from sessionward.visit import Policy, Visit
-from sessionward.ward import WSGI_KEY, Door, Ward, warn
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -64,7 +64,7 @@ class WSGIMiddleware:
             visit = Ward(self._door, environ).visit(request)
             if self._unwrapped in environ:
                 return _misplaced(visit, start_response)
-            return _respond(self._door.driver(end_others(visit)), start_response)
+            return _respond(self._door.driver(revoke_others_endpoint(visit)), start_response)
         if self._verifier is not None and (session := stated_in_environ(environ, self._verifier, time())) is not None:
             return self._stated(session, environ, start_response)
         if self._guards and (

@@ -32,7 +32,7 @@ class KeyTable:
             row = table.execute("SELECT user_id FROM logins WHERE key = ?", (credential.reveal(),)).fetchone()
         return None if row is None else Session(id=credential.digest.hex()[:32], user_id=row[0], credential=credential)
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         own = session.credential.reveal()
         with self.transaction() as table:
@@ -62,5 +62,5 @@ class AsyncKeyTable:
     async def find(self, credential: Credential, /) -> Session | None:
         return await asyncio.to_thread(self.plain.find, credential)
 
-    async def end_others(self, session: Session, /) -> int:
-        return await asyncio.to_thread(self.plain.end_others, session)
+    async def revoke_others(self, session: Session, /) -> int:
+        return await asyncio.to_thread(self.plain.revoke_others, session)

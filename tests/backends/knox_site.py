@@ -135,7 +135,7 @@ def run(url: str) -> dict[str, Any]:
     ]
     again = sign_in(app)
     seen["signed in again, and out by Knox"] = [again.state, again.ask("POST", "/logout")[0], again.ask("DELETE", "/auth/sessions")[0]]
-    seen["end_all"] = [backend.end_all(str(User.objects.get(username="bob").pk)), bob.state, laptop.state]
+    seen["revoke_all"] = [backend.revoke_all(str(User.objects.get(username="bob").pk)), bob.state, laptop.state]
     backend.close()
     return seen
 

@@ -113,7 +113,7 @@ def test_an_engine_of_the_other_colour_is_refused(tmp_path: Path) -> None:
 def test_a_missing_driver_names_the_extra_that_brings_it(
     monkeypatch: pytest.MonkeyPatch, url: str, is_async: bool, module: str, extra: str
 ) -> None:
-    monkeypatch.setattr("sessionward.backends.sql.source.find_spec", lambda name: None if name == module else find_spec(name))
+    monkeypatch.setattr("sessionward.backends.sql.connect.find_spec", lambda name: None if name == module else find_spec(name))
     made = AsyncSQLBackend if is_async else SQLBackend
     with pytest.raises(ConfigurationError) as caught:
         made(url)
@@ -123,7 +123,7 @@ def test_a_missing_driver_names_the_extra_that_brings_it(
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 def test_sqlite_from_a_url_needs_no_driver_to_be_installed(monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
-    monkeypatch.setattr("sessionward.backends.sql.source.find_spec", lambda name: None if name == "aiosqlite" else find_spec(name))
+    monkeypatch.setattr("sessionward.backends.sql.connect.find_spec", lambda name: None if name == "aiosqlite" else find_spec(name))
     url = "sqlite+aiosqlite:///nowhere/x.db" if is_async else "sqlite:///nowhere/x.db"
     assert (AsyncSQLBackend if is_async else SQLBackend)(url).pool_size == 10
 

@@ -43,10 +43,10 @@ def kill_all(world: SQLWorld) -> int:
 
 def fill(world: SQLWorld) -> None:
     """Have as many connections as the pool holds, all idle: each caller has to wait for somebody else's lock on one."""
-    world.sessions.end_all("ann")
+    world.sessions.revoke_all("ann")
     with ThreadPoolExecutor(POOLED) as threads:
         with world.hold("ann"):
-            waiting = [threads.submit(world.sessions.end_all, "ann") for _ in range(POOLED)]
+            waiting = [threads.submit(world.sessions.revoke_all, "ann") for _ in range(POOLED)]
             ends = time.monotonic() + PATIENCE
             with world.safe.connect() as connection:
                 while len(others(connection)) <= POOLED:  # and the one that holds the lock
@@ -60,7 +60,7 @@ def test_p7_after_all_connections_have_been_killed_each_question_is_answered(wor
     client = world.sign_in("bob")
     for ask in (
         lambda: world.lives(client) == [True],
-        lambda: world.sessions.end_others(client.session) == 0,
+        lambda: world.sessions.revoke_others(client.session) == 0,
         lambda: world.lives(world.sign_in("eve")) == [True],
     ):
         fill(world)
@@ -75,6 +75,6 @@ def test_p7_after_all_connections_have_been_killed_many_callers_at_once_are_answ
     answers = together(*(lambda: world.found(client).user_id for _ in range(POOLED)))
     assert answers == ["bob"] * POOLED
     kill_all(world)
-    answers_of_writers = together(*(lambda: world.sessions.end_others(client.session) for _ in range(POOLED)))
+    answers_of_writers = together(*(lambda: world.sessions.revoke_others(client.session) for _ in range(POOLED)))
     assert answers_of_writers == [0] * POOLED
     assert world.sessions.begin("bob") == POOLED

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from sessionward import BackendUnavailable, OutcomeUnknown, Session
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 from tests.backends.conftest import Place
 from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, SESSIONS, Kind, SQLWorld
@@ -58,14 +58,14 @@ def test_p7_a_call_that_waits_for_a_lock_is_given_up_and_leaves_nothing(world: S
     before = world.everything()
     with world.hold():
         assert_given_up(
-            lambda: world.sessions.end_others(own.session),
-            lambda: world.sessions.end_all("ann"),
+            lambda: world.sessions.revoke_others(own.session),
+            lambda: world.sessions.revoke_all("ann"),
             lambda: world.sessions.end(own.session),
             lambda: world.login(since=0, replaces=own),
         )
     _until_free(world)
     assert world.everything() == before
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
     assert world.lives(own, other) == [True, False]
 
 
@@ -83,9 +83,9 @@ def test_p8_the_lock_of_an_abandoned_call_does_not_outlive_its_deadline(place: P
         own, other = world.sign_in(), world.sign_in()
         with world.safe.connect() as connection, connection.begin():
             connection.execute(select(SESSIONS).where(SESSIONS.c.id == world.id(other.session)).with_for_update())
-            assert_given_up(lambda: world.sessions.end_others(own.session))
+            assert_given_up(lambda: world.sessions.revoke_others(own.session))
             _until_free(world)
-        assert world.sessions.end_others(own.session) == 1
+        assert world.sessions.revoke_others(own.session) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -94,10 +94,10 @@ def test_p7_when_all_connections_are_in_use_a_call_is_given_up(place: Place, kin
     with opened(place, kind, **options) as world:
         own, bob = world.sign_in("ann"), world.sign_in("bob")
         with world.hold("ann"):
-            waits = threading.Thread(target=_swallow, args=(lambda: _within(world, 5 * DEADLINE).end_others(own.session),))
+            waits = threading.Thread(target=_swallow, args=(lambda: _within(world, 5 * DEADLINE).revoke_others(own.session),))
             waits.start()
             _until(lambda: _in_use(world, bob))
-            assert_given_up(lambda: world.sessions.end_all("bob"), lambda: world.sessions.find(bob.credential))
+            assert_given_up(lambda: world.sessions.revoke_all("bob"), lambda: world.sessions.find(bob.credential))
         waits.join(PATIENCE)
         assert world.lives(own, bob) == [True, True]
 
@@ -105,7 +105,7 @@ def test_p7_when_all_connections_are_in_use_a_call_is_given_up(place: Place, kin
 def test_p7_more_callers_than_connections_are_all_served(place: Place) -> None:
     with opened(place, KINDS[0], pool_size=2, deadline=10.0) as world:
         clients = [world.sign_in(f"user {number}") for number in range(12)]
-        answers = together(*(partial(world.sessions.end_others, own.session) for own in clients))
+        answers = together(*(partial(world.sessions.revoke_others, own.session) for own in clients))
         assert answers == [0] * 12
 
 
@@ -116,7 +116,7 @@ def test_p7_a_server_that_takes_connections_and_says_nothing_is_given_up(kind: K
         scheme = "postgresql" if kind.database == "postgresql" else "mysql"
         world = SQLWorld(kind, f"{scheme}://nobody@127.0.0.1:{port}/nothing", deadline=DEADLINE)
         try:
-            assert_given_up(lambda: world.sessions.find(Credential(new_token().encode())), lambda: world.sessions.end_all("ann"))
+            assert_given_up(lambda: world.sessions.find(Credential(new_token().encode())), lambda: world.sessions.revoke_all("ann"))
         finally:
             silent.close()  # which ends what still waits there
             world.close()
@@ -127,16 +127,16 @@ def test_the_deadline_is_seconds_or_a_timedelta(place: Place, deadline: float | 
     with opened(place, KINDS[0], deadline=deadline) as world:
         own = world.sign_in()
         with world.hold(), pytest.raises(BackendUnavailable, match=r"within 0\.25 s"):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
 
 
 def test_within_gives_the_same_backend_another_deadline(place: Place) -> None:
     with opened(place, KINDS[0], deadline=PATIENCE) as world:
         own = world.sign_in()
         with world.hold():
-            assert_given_up(lambda: world.backend.within(DEADLINE).end_others(own.session))
+            assert_given_up(lambda: world.backend.within(DEADLINE).revoke_others(own.session))
         assert isinstance(world.backend, SQLBackend)
-        assert world.backend.end_others(own.session) == 0
+        assert world.backend.revoke_others(own.session) == 0
 
 
 def _until_free(world: SQLWorld) -> None:
@@ -157,8 +157,8 @@ class _Run:
         self._world = world
         self._backend = backend
 
-    def end_others(self, session: Session) -> Any:
-        return self._world.run(self._backend.end_others(session))
+    def revoke_others(self, session: Session) -> Any:
+        return self._world.run(self._backend.revoke_others(session))
 
 
 def _in_use(world: SQLWorld, bob: Client) -> bool:

@@ -58,11 +58,11 @@ class TestKeyTable(Contract):
         with world.table.transaction() as table:
             table.execute(f"CREATE TRIGGER refusing BEFORE DELETE ON logins WHEN OLD.key = '{last}' BEGIN SELECT RAISE(ABORT, ''); END")
         with pytest.raises(sqlite3.IntegrityError):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         assert world.lives(own, *others) == [True] * 4
         with world.table.transaction() as table:
             table.execute("DROP TRIGGER refusing")
-        assert world.sessions.end_others(own.session) == 3
+        assert world.sessions.revoke_others(own.session) == 3
 
 
 class TestAsyncKeyTable(Contract):

@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 
 from sessionward import BackendUnavailable, Credential, Device
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.backends.sql.process import _Permits
+from sessionward.backends.sql.sync_pool import _Permits
 from tests.support.core import TOKEN
 
 DEADLINE = 0.3
@@ -69,7 +69,7 @@ def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up
 
     event.listen(engine, "reset", silent)
     try:
-        assert backend.end_others(own) == 1
+        assert backend.revoke_others(own) == 1
         assert asked.is_set()
         assert not gone_back.is_set()
     finally:
@@ -89,7 +89,7 @@ def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_an
             await_only(past.wait())
 
         event.listen(engine.sync_engine, "reset", slow)
-        ended = int(await backend.end_others(own))
+        ended = int(await backend.revoke_others(own))
         event.remove(engine.sync_engine, "reset", slow)
         assert past.is_set()
         live = len(await backend.list("ada"))

@@ -41,7 +41,7 @@ def test_a_refused_connection_shows_no_password(kind: Kind, refusing: int, caplo
     world = SQLWorld(kind, url(kind, refusing))
     try:
         with pytest.raises(BackendUnavailable) as caught:
-            world.sessions.end_all("ann")
+            world.sessions.revoke_all("ann")
     finally:
         world.close()
     texts = [str(caught.value), repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text, repr(world.backend)]
@@ -96,7 +96,7 @@ def test_the_logs_of_sqlalchemy_show_no_token_and_no_digest(kind: Kind, place: P
         world.sessions.create_tables()
         caplog.clear()
         client = world.sign_in()
-        world.sessions.end_others(client.session)
+        world.sessions.revoke_others(client.session)
     finally:
         world.close()
     secrets = [client.credential.reveal(), client.credential.digest.hex(), repr(client.credential.digest)]

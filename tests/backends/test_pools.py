@@ -141,7 +141,7 @@ def test_the_users_engine_keeps_its_isolation_level_and_its_transactions(place: 
     engine = create_engine(make_url(place("postgresql")).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
     backend = SQLBackend(engine)
     backend.create_tables()
-    backend.end_all("ann")
+    backend.revoke_all("ann")
     with engine.connect() as connection:
         assert connection.get_isolation_level() == "READ COMMITTED"
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
@@ -160,7 +160,7 @@ def test_the_users_engine_on_mariadb_keeps_its_settings(place: Place) -> None:
         before = connection.execute(asked).one()
     backend = SQLBackend(engine)
     backend.create_tables()
-    backend.end_all("ann")
+    backend.revoke_all("ann")
     with engine.connect() as connection:
         assert connection.execute(asked).one() == before
     engine.dispose()
@@ -170,7 +170,7 @@ def test_the_users_engine_on_sqlite_keeps_its_settings(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/x.db", pool_size=1, max_overflow=0, connect_args={"timeout": 7.0})
     backend = SQLBackend(engine)
     backend.create_tables()
-    backend.end_all("ann")
+    backend.revoke_all("ann")
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 7000
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
@@ -191,7 +191,7 @@ def test_times_are_in_utc_whatever_the_time_zone_of_the_connection(place: Place,
         client = world.sign_in()
         assert str(world.found(client).issued_at).endswith("+00:00")
         world.pass_time(10)
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         world.pass_time(10)
         assert world.lives(world.login(age=5.0), client) == [True, False]
     finally:
@@ -231,7 +231,7 @@ for ending in "closes", "just exits":
         warnings.simplefilter("ignore")  # of what it inherits, nothing is its own to close
         assert backend.find(credential)
         assert not mine() <= before, "the child speaks on a connection of its parent"
-        assert backend.end_all("bob") == 0
+        assert backend.revoke_all("bob") == 0
         backend.close()
         assert backend.find(credential)
         if ending == "closes":
@@ -240,7 +240,7 @@ for ending in "closes", "just exits":
     assert os.waitpid(child, 0)[1] == 0
     assert backend.find(credential)
     assert before <= mine(), "the child has closed a connection of its parent"
-assert backend.end_all("ann") == 1
+assert backend.revoke_all("ann") == 1
 backend.close()
 print("done")
 """
@@ -280,7 +280,7 @@ async def first():
 
 async def once():
     assert await backend.find(credential)
-    return await backend.end_all("bob")
+    return await backend.revoke_all("bob")
 
 asyncio.run(first())
 child = os.fork()
@@ -363,7 +363,7 @@ async def second():
     await backend.close()
 
 async def third():
-    return await backend.end_all("ann")
+    return await backend.revoke_all("ann")
 
 asyncio.run(first())
 asyncio.run(second())
@@ -378,7 +378,7 @@ async def many(number):
     await backend.find(credential)
     barrier.wait(20)
     for _ in range(10):
-        await asyncio.gather(*(backend.end_all(f"user {number}") for _ in range(2)), backend.find(credential), backend.begin("x"))
+        await asyncio.gather(*(backend.revoke_all(f"user {number}") for _ in range(2)), backend.find(credential), backend.begin("x"))
     counts[number] = await backend.begin(f"user {number}")
 
 threads = [threading.Thread(target=asyncio.run, args=(many(number),)) for number in range(2)]
@@ -427,7 +427,7 @@ def test_an_async_engine_serves_the_loop_that_it_belongs_to(place: Place) -> Non
     try:
         loop.run(backend.create_tables())
         loop.run(backend.close())
-        assert loop.run(backend.end_all("ann")) >= 0
+        assert loop.run(backend.revoke_all("ann")) >= 0
         loop.run(engine.dispose())
     finally:
         loop.close()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from sessionward import BackendUnavailable, StaleLogin
-from sessionward.backends.sql import questions
+from sessionward.backends.sql import queries
 from tests.backends.conftest import Place
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, PSYCOPG, PYMYSQL, SESSIONS, SQLITE, SQLITE_ASYNC, SQLITE_ENGINE, SQLWorld
 
@@ -31,16 +31,16 @@ def world(request: pytest.FixtureRequest, place: Place) -> Iterator[SQLWorld]:
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each batch has deleted, the last and empty one included. Batches are of five rows."""
-    monkeypatch.setattr(questions, "BATCH", 5)
+    monkeypatch.setattr(queries, "BATCH", 5)
     counts: list[int] = []
-    purge = questions.purge
+    purge = queries.purge
 
     def counted(*args: Any, **options: Any) -> tuple[int, UUID | None]:
         count, last = purge(*args, **options)
         counts.append(count)
         return count, last
 
-    monkeypatch.setattr(questions, "purge", counted)
+    monkeypatch.setattr(queries, "purge", counted)
     return counts
 
 
@@ -69,13 +69,13 @@ def add_ended(world: SQLWorld, number: int, *, user: str = "ann", days_ago: floa
 
 def test_what_ended_or_expired_long_enough_ago_goes_and_nothing_else(world: SQLWorld) -> None:
     ended, expired, out, replaced = world.sign_in("ann"), world.sign_in("bob", lasts=60.0), world.sign_in("eve"), world.sign_in("dan")
-    world.sessions.end_all("ann")
+    world.sessions.revoke_all("ann")
     world.sessions.end(out.session)
     world.login("dan", replaces=replaced)
     world.pass_time(2 * DAY)
     late, lately = world.sign_in("ann"), world.sign_in("bob", lasts=60.0)
     live = world.sign_in("eve", lasts=30 * DAY)
-    world.sessions.end_all("ann")
+    world.sessions.revoke_all("ann")
     world.pass_time(0.5 * DAY)
     users, _ = world.everything()
     assert world.sessions.purge(DAY) == 5  # dan's new session has expired as well
@@ -111,7 +111,7 @@ def test_a_purge_that_was_stopped_has_lost_nothing_and_is_completed_by_the_next(
     world: SQLWorld, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_ended(world, 23)
-    counted = questions.purge
+    counted = queries.purge
 
     def stops(*args: Any, **options: Any) -> tuple[int, UUID | None]:
         if len(batches) == 2:
@@ -119,7 +119,7 @@ def test_a_purge_that_was_stopped_has_lost_nothing_and_is_completed_by_the_next(
         return counted(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(questions, "purge", stops)
+        patch.setattr(queries, "purge", stops)
         with pytest.raises(BackendUnavailable):
             world.sessions.purge(DAY)
     assert len(world.rows()) == 13
@@ -128,7 +128,7 @@ def test_a_purge_that_was_stopped_has_lost_nothing_and_is_completed_by_the_next(
 
 def test_purge_forgets_no_epoch(world: SQLWorld) -> None:
     world.sign_in()
-    world.sessions.end_all("ann")
+    world.sessions.revoke_all("ann")
     world.pass_time(DAY)
     assert world.sessions.purge(0.0) == 1
     assert world.sessions.begin("ann") == 1
@@ -139,7 +139,7 @@ def test_purge_forgets_no_epoch(world: SQLWorld) -> None:
 def test_ten_thousand_ended_rows_are_neither_counted_nor_kept(world: SQLWorld) -> None:
     add_ended(world, 10_000)
     own, other = world.sign_in(), world.sign_in()
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
     assert len(world.sessions.list("ann")) == 1
     assert world.sessions.purge(30 * DAY) == 10_000
     assert world.lives(own, other) == [True, False]

@@ -43,26 +43,26 @@ class TestSchemas:
         bob, own, *others = world.sign_in("bob"), *(world.sign_in() for _ in range(4))
         before = [world.row(client) for client in (bob, own)]
         assert own.session.user_id == world.text_of("ann")
-        assert world.sessions.end_others(own.session) == 3
+        assert world.sessions.revoke_others(own.session) == 3
         assert world.lives(bob, own, *others) == [True, True, False, False, False]
         assert [world.row(client) for client in (bob, own)] == before
-        assert world.sessions.end_others(own.session) == 0
+        assert world.sessions.revoke_others(own.session) == 0
 
     def test_p5_expired_rows_are_neither_found_nor_counted_nor_touched(self, world: TableWorld) -> None:
         own, dead, _ = world.sign_in(), world.sign_in_dead(), world.sign_in()
         before = world.row(dead)
         if not world.schema.expires:  # then there are none
-            assert world.sessions.end_others(own.session) == 2
+            assert world.sessions.revoke_others(own.session) == 2
             return
         assert world.sessions.find(dead) is None
-        assert world.sessions.end_others(own.session) == 1
+        assert world.sessions.revoke_others(own.session) == 1
         assert world.row(dead) == before
 
     def test_a_session_that_has_gone_meanwhile_ends_nobody(self, world: TableWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
         world.sign_out(own)
         with pytest.raises(SessionEnded):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         assert world.lives(own, other) == [False, True]
 
     def test_a_forged_credential_is_nobodys(self, world: TableWorld) -> None:
@@ -74,21 +74,21 @@ class TestSchemas:
         own, *others = [world.sign_in() for _ in range(4)]
         before = world.rows()
         with world.refusing(others[1]), pytest.raises(BackendUnavailable):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         assert sorted(map(str, world.rows())) == sorted(map(str, before))
-        assert world.sessions.end_others(own.session) == 3
+        assert world.sessions.revoke_others(own.session) == 3
 
     def test_end_all_ends_every_session_of_the_user(self, world: TableWorld) -> None:
         clients, bob = [world.sign_in() for _ in range(3)], world.sign_in("bob")
-        assert world.sessions.end_all(world.text_of("ann")) == 3
+        assert world.sessions.revoke_all(world.text_of("ann")) == 3
         assert world.lives(*clients, bob) == [False, False, False, True]
-        assert world.sessions.end_all("nobody\N{SNOWMAN}") == 0
+        assert world.sessions.revoke_all("nobody\N{SNOWMAN}") == 0
 
     def test_a_request_in_flight_of_the_victim_does_not_bring_it_back(self, world: TableWorld) -> None:
         """An UPDATE by the key finds nothing, unless the row is kept: then it must not be what made it live."""
         own, victim = world.sign_in(), world.sign_in()
         seen = world.sessions.find(victim.credential)
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         touched = {
             name: row[name] for row in world.rows() for name in row if name in ("expires", "updatedAt", "last_activity", "updated_at")
         }
@@ -96,11 +96,11 @@ class TestSchemas:
             assert world.rewrite(victim, **touched) == 0
         assert world.lives(own, victim) == [True, False]
         with pytest.raises(SessionEnded):
-            world.sessions.end_others(seen)
+            world.sessions.revoke_others(seen)
 
     def test_the_victim_signs_in_again_at_once(self, world: TableWorld) -> None:
         own, victim = world.sign_in(), world.sign_in()
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         again = world.sign_in()
         assert world.lives(own, victim, again) == [True, False, True]
 

@@ -60,12 +60,12 @@ def test_a_table_in_a_schema_with_awkward_names_is_found(kind: Kind, place: Plac
 
     async def ask() -> Any:
         session = await backend.find(Credential(b"a"))
-        return await backend.end_others(session), await backend.close()
+        return await backend.revoke_others(session), await backend.close()
 
     if kind.is_async:
         assert world.run(ask())[0] == 1
     else:
-        assert backend.end_others(backend.find(Credential(b"a"))) == 1
+        assert backend.revoke_others(backend.find(Credential(b"a"))) == 1
         backend.close()
     with world.safe.begin() as connection:
         connection.exec_driver_sql('DROP SCHEMA "Auth-1" CASCADE' if kind.database == "postgresql" else "DROP TABLE `select from`")
@@ -150,7 +150,7 @@ def test_a_file_of_the_applications_keeps_its_journal(tmp_path: Path, journal: s
     backend = TableBackend(f"sqlite:///{tmp_path}/app.db", "s", key="token", user="user_id", cookie="c")
     session = backend.find(Credential(b"a"))
     assert session is not None
-    assert backend.end_others(session) == 1
+    assert backend.revoke_others(session) == 1
     backend.close()
     table = sqlite3.connect(tmp_path / "app.db")
     assert table.execute("PRAGMA journal_mode").fetchone() == (journal,)
@@ -164,7 +164,7 @@ def test_rows_that_the_database_does_not_let_go_are_not_called_ended(kind: Kind,
     with world.safe.begin() as connection:
         connection.exec_driver_sql('CREATE RULE keep AS ON DELETE TO "Session" DO INSTEAD NOTHING')
     with pytest.raises(BackendUnavailable, match="did not end a row of Session"):
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
     with world.safe.begin() as connection:
         connection.exec_driver_sql('DROP RULE keep ON "Session"')
     assert world.lives(own, other) == [True, True]

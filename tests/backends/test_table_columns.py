@@ -86,7 +86,7 @@ def test_a_value_that_the_key_column_cannot_hold_is_nobodys(kind: Kind, column: 
     as_bytes = [key if isinstance(key, bytes) else (key.hex if isinstance(key, UUID) else str(key)).encode() for key in keys]
     found = [world.sessions.find(Credential(value)) for value in as_bytes]
     assert [session.user_id for session in found] == ["ann"] * 3
-    assert world.sessions.end_others(found[0]) == 2
+    assert world.sessions.revoke_others(found[0]) == 2
 
 
 @every_driver
@@ -110,11 +110,11 @@ def test_p8_users_of_every_form_are_told_apart(kind: Kind, column: Any, ann: Any
     own, _, bystander = (Credential(world.insert(owner=owner).encode()) for owner in (ann, ann, bob))
     session = world.sessions.find(own)
     assert session.user_id == told
-    assert world.sessions.end_others(session) == 1
+    assert world.sessions.revoke_others(session) == 1
     assert world.sessions.find(bystander) is not None
-    assert world.sessions.end_all(told) == 1
+    assert world.sessions.revoke_all(told) == 1
     assert world.sessions.find(bystander) is not None
-    assert [world.sessions.end_all(nobody) for nobody in ("zz", "70000", "8" * 40)] == [0, 0, 0]
+    assert [world.sessions.revoke_all(nobody) for nobody in ("zz", "70000", "8" * 40)] == [0, 0, 0]
 
 
 @every_database
@@ -140,7 +140,7 @@ def test_a_key_that_is_not_unique_ends_nobody(kind: Kind, open_world: Open) -> N
     world = open_world(schema)
     own, _ = world.sign_in(), [world.insert(token="twice") for _ in range(2)]
     with pytest.raises(ConfigurationError, match="token of plain is not unique"):
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
     assert len(world.rows()) == 3
     with pytest.raises(ConfigurationError, match="is not unique"):
         world.sessions.find(Credential(b"twice"))
@@ -153,8 +153,8 @@ def test_only_rows_of_the_named_values_are_sessions(kind: Kind, open_world: Open
     reset = Credential(OWN.credential(world.insert(purpose="password reset")).encode())
     before = world.row(reset)
     assert world.sessions.find(reset) is None
-    assert world.sessions.end_others(own.session) == 1
-    assert world.sessions.end_all(own.session.user_id) == 1
+    assert world.sessions.revoke_others(own.session) == 1
+    assert world.sessions.revoke_all(own.session.user_id) == 1
     assert world.row(reset) == before
     assert world.lives(own, other) == [False, False]
 
@@ -163,7 +163,7 @@ def test_only_rows_of_the_named_values_are_sessions(kind: Kind, open_world: Open
 def test_end_all_ends_what_has_expired_as_well_but_does_not_count_it(kind: Kind, open_world: Open) -> None:
     world = open_world(AUTHJS)
     world.sign_in(), world.sign_in_dead()
-    assert world.sessions.end_all("ann") == 1
+    assert world.sessions.revoke_all("ann") == 1
     assert world.rows() == []
 
 
@@ -171,13 +171,13 @@ def test_a_session_of_another_backend_is_a_usage_error(sqlite_url: str) -> None:
     world = TableWorld(SQLITE, sqlite_url, AUTHJS)
     own = world.sign_in()
     with pytest.raises(UsageError, match="carries no credential"):
-        world.sessions.end_others(replace(own.session, credential=None))
+        world.sessions.revoke_others(replace(own.session, credential=None))
     with pytest.raises(SessionEnded):
-        world.sessions.end_others(replace(own.session, user_id="bob"))
+        world.sessions.revoke_others(replace(own.session, user_id="bob"))
     with pytest.raises(SessionEnded):
-        world.sessions.end_others(replace(own.session, credential=Credential(b"\xff")))
+        world.sessions.revoke_others(replace(own.session, credential=Credential(b"\xff")))
     with pytest.raises(UsageError):
-        world.sessions.end_all("")
+        world.sessions.revoke_all("")
     world.close()
 
 
@@ -208,7 +208,7 @@ def test_a_transform_gives_what_the_column_holds(kind: Kind, column: Any, keys: 
     for key in keys:
         world.insert(token=key)
     session = world.sessions.find(Credential(b"1"))
-    assert world.sessions.end_others(session) == 1
+    assert world.sessions.revoke_others(session) == 1
     assert [row["token"] for row in world.rows()] == keys[:1]
 
 
@@ -227,8 +227,8 @@ def test_blanks_that_fill_a_column_up_are_no_part_of_a_key_or_a_user(kind: Kind,
     session = world.sessions.find(own)
     assert session.user_id == "ann"
     assert world.sessions.find(Credential(own.reveal().encode() + b" ")) is None
-    assert world.sessions.end_others(session) == 1
-    assert world.sessions.end_all("ann") == 1
+    assert world.sessions.revoke_others(session) == 1
+    assert world.sessions.revoke_all("ann") == 1
     assert world.sessions.find(bob) is not None
 
 
@@ -246,9 +246,9 @@ def test_uuids_of_the_database_are_keys_and_users(kind: Kind, open_world: Open) 
     own, _, bystander = (Credential(str(world.insert(token=str(uuid4()), owner=owner)).encode()) for owner in (ann, ann, bob))
     session = world.sessions.find(own)
     assert session.user_id == ann
-    assert world.sessions.end_others(session) == 1
+    assert world.sessions.revoke_others(session) == 1
     assert [world.sessions.find(Credential(value)) for value in (b"x", b"{" + own.reveal().encode() + b"}")] == [None, None]
-    assert world.sessions.end_all(ann.upper()) == 1
+    assert world.sessions.revoke_all(ann.upper()) == 1
     assert world.sessions.find(bystander) is not None
 
 
@@ -258,6 +258,6 @@ def test_p8_users_are_told_apart_where_sqlite_does_not(sqlite_url: str) -> None:
     own, _, bob = (Credential(world.insert(owner).encode()) for owner in ("ann", "ann", "ANN"))
     session = world.sessions.find(own)
     assert world.sessions.find(Credential(own.reveal().upper().encode())) is None
-    assert world.sessions.end_others(session) == 1
+    assert world.sessions.revoke_others(session) == 1
     assert world.sessions.find(bob) is not None
     world.close()

@@ -43,7 +43,7 @@ def open_world(kind: Kind, place: Place) -> Iterator[Open]:
 def test_a_deleted_row_is_gone(kind: Kind, open_world: Open) -> None:
     world = open_world(AUTHJS)
     own, other = world.sign_in(), world.sign_in()
-    world.sessions.end_others(own.session)
+    world.sessions.revoke_others(own.session)
     assert [row["sessionToken"] for row in world.rows()] == [own.credential.reveal()]
     assert world.row(other) is None
 
@@ -54,14 +54,14 @@ def test_a_renamed_row_keeps_its_data_under_a_key_that_nobody_knows(kind: Kind, 
     own, other = world.sign_in(), world.sign_in()
     before = world.row(other)
     assert before is not None
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
     (renamed,) = [row for row in world.rows() if row["id"] != world.key_of(own)]
     assert {**renamed, "id": ""} == {**before, "id": ""}
     assert len(renamed["id"]) == 34
     assert renamed["id"].startswith("revoked:")
     assert world.rewrite(other, payload="late") == 0
     newer = world.sign_in()
-    assert world.sessions.end_others(own.session) == 1  # what was renamed before is not counted again
+    assert world.sessions.revoke_others(own.session) == 1  # what was renamed before is not counted again
     assert world.lives(own, other, newer) == [True, False, False]
 
 
@@ -69,7 +69,7 @@ def test_a_renamed_key_signs_nobody_in_where_it_is_the_credential(sqlite_url: st
     schema = replace(AUTHJS, options={**AUTHJS.options, "rename": True})
     world = TableWorld(SQLITE, sqlite_url, schema)
     own, _ = world.sign_in(), world.sign_in()
-    world.sessions.end_others(own.session)
+    world.sessions.revoke_others(own.session)
     (renamed,) = [row["sessionToken"] for row in world.rows() if row["sessionToken"].startswith("revoked:")]
     assert world.sessions.find(Credential(renamed.encode())) is None
     world.close()
@@ -81,10 +81,10 @@ def test_a_soft_column_keeps_the_row_under_its_key(kind: Kind, open_world: Open)
     own, other = world.sign_in(), world.sign_in()
     before = world.row(other)
     assert before is not None
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
     after: Any = world.row(other)
     assert after == {**before, "active": False}
-    assert world.sessions.end_others(own.session) == 0
+    assert world.sessions.revoke_others(own.session) == 0
 
 
 TIMES: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ TIMES: dict[str, dict[str, Any]] = {
 def test_a_soft_column_takes_the_time_in_its_own_form(kind: Kind, spoken: str, open_world: Open) -> None:
     world = open_world(simple(Column("revoked_at", TIMES[kind.database][spoken], nullable=True), ended=Soft.time("revoked_at")))
     own, other = world.sign_in(), world.sign_in()
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
     row = world.row(other)
     assert row is not None
     at = row["revoked_at"]
@@ -144,7 +144,7 @@ def test_p6_a_row_is_live_until_it_expires_whatever_says_so(kind: Kind, spoken: 
     assert abs((found.expires_at - datetime.now(UTC)).total_seconds() - 90) < 30
     assert world.sessions.find(Credential(forever.encode())).expires_at is None
     assert world.sessions.find(Credential(dead.encode())) is None
-    assert world.sessions.end_others(found) == 2
+    assert world.sessions.revoke_others(found) == 2
     assert {row["token"] for row in world.rows()} == {own, dead}
 
 
@@ -162,7 +162,7 @@ def test_p6_a_timestamp_of_mariadb_is_read_in_the_zone_of_the_connection(kind: K
     own, dead = (world.sessions.find(Credential(token)) for token in (b"own", b"dead"))
     assert dead is None
     assert abs((own.expires_at - datetime.now(UTC)).total_seconds() - 90) < 30
-    assert world.sessions.end_others(own) == 1
+    assert world.sessions.revoke_others(own) == 1
     with world.safe.connect() as connection:
         off = connection.execute(
             text("SELECT ABS(TIMESTAMPDIFF(SECOND, revoked_at, NOW(3))) FROM plain WHERE token = 'other'")
@@ -203,7 +203,7 @@ def test_an_engine_of_the_users_is_taken(sqlite_url: str) -> None:
     backend = TableBackend(engine, "s", key="token", user="user_id", cookie="c", ended=Soft.value("active", False))
     session = backend.find(Credential(b"a"))
     assert session is not None
-    assert backend.end_others(session) == 2  # what is not known to have ended is ended
+    assert backend.revoke_others(session) == 2  # what is not known to have ended is ended
     with engine.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM s WHERE active = 0")).scalar_one() == 3
     engine.dispose()

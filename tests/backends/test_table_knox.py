@@ -56,4 +56,4 @@ def test_who_signs_in_again_is_in_and_who_signed_out_by_knox_is_out(seen: dict[s
 
 
 def test_a_job_ends_all_tokens_of_a_user(seen: dict[str, Any]) -> None:
-    assert seen["end_all"] == [1, 401, 200]
+    assert seen["revoke_all"] == [1, 401, 200]

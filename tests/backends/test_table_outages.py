@@ -53,11 +53,11 @@ def test_p7_somebody_who_holds_a_row_makes_it_unavailable_within_the_deadline_an
             connection.exec_driver_sql(f"SELECT * FROM {table} FOR UPDATE")
         began = time.monotonic()
         with pytest.raises(BackendUnavailable):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         assert time.monotonic() - began < DEADLINE + 1
         connection.rollback()
     assert world.lives(own, *others) == [True] * 3
-    assert world.sessions.end_others(own.session) == 2
+    assert world.sessions.revoke_others(own.session) == 2
 
 
 @servers
@@ -68,7 +68,7 @@ def test_connections_that_were_closed_are_replaced(world: TableWorld) -> None:
             command = f"SELECT pg_terminate_backend({number})" if world.kind.database == "postgresql" else f"KILL {number}"
             connection.exec_driver_sql(command)
         connection.rollback()
-    assert world.sessions.end_others(own.session) == 1
+    assert world.sessions.revoke_others(own.session) == 1
 
 
 @pytest.mark.parametrize("kind", [ASYNCPG, ASYNCMY], ids=str)
@@ -77,7 +77,7 @@ def test_who_stops_waiting_does_not_stop_what_has_begun(kind: Kind, place: Place
     own, *_ = [world.sign_in() for _ in range(4)]
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(world.backend.end_others(own.session))
+        task = asyncio.ensure_future(world.backend.revoke_others(own.session))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -95,7 +95,7 @@ def test_who_stops_waiting_does_not_stop_what_has_begun(kind: Kind, place: Place
 def test_the_tokens_are_in_no_error(world: TableWorld) -> None:
     own, other = world.sign_in(), world.sign_in()
     with world.refusing(other), pytest.raises(BackendUnavailable) as caught:
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
     shown: Any = caught.value
     while shown is not None:
         said = f"{shown!r} {shown}"

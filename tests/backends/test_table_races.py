@@ -18,7 +18,7 @@ from sessionward import Credential, Session, SessionEnded
 from sessionward.backends.sql.dialect import MYSQL
 from sessionward.backends.table import plain
 from sessionward.backends.table.layout import Layout
-from sessionward.backends.table.questions import Questions
+from sessionward.backends.table.queries import Queries
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, BETTER_AUTH, LARAVEL, OWN, RAILS, Schema
 from tests.backends.tableworld import TableWorld
@@ -53,7 +53,7 @@ def race(world: TableWorld, sessions: Any, *, callers: int, trials: int = TRIALS
     for _ in range(trials):
         world.clean()
         clients = [world.sign_in() for _ in range(callers)]
-        answers = together(*(partial(sessions.end_others, client.session) for client in clients))
+        answers = together(*(partial(sessions.revoke_others, client.session) for client in clients))
         tally.trials += 1
         left = sum(world.lives(*clients))
         tally.nobody += left == 0
@@ -74,7 +74,7 @@ class CheckThenDelete:
         self.engine = safe_engine(world.url)
         self.table = world.schema.table
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         own = self.world.schema.options.get("transform", str)(_revealed(session))
         key, user = self.table.c[self.world.schema.key], self.table.c[self.world.schema.options["user"]]
         with self.engine.connect() as connection:
@@ -94,7 +94,7 @@ class CheckThenDelete:
 class LocksWithoutLooking(CheckThenDelete):
     """Lock all rows of the user, in order, then delete all others: that the caller is live was seen before."""
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         own = self.world.schema.options.get("transform", str)(_revealed(session))
         key, user = self.table.c[self.world.schema.key], self.table.c[self.world.schema.options["user"]]
         with self.engine.connect() as connection:
@@ -164,7 +164,7 @@ def test_p8_many_users_at_once_and_logins_meanwhile_neither_fail_nor_meet(world:
     busy = Thread(target=sign_in_others)
     busy.start()
     try:
-        counts = together(*(partial(world.sessions.end_others, own.session) for own in owns))
+        counts = together(*(partial(world.sessions.revoke_others, own.session) for own in owns))
     finally:
         over.set()
         busy.join(PATIENCE)
@@ -180,7 +180,7 @@ def test_p8_who_holds_the_row_of_another_user_is_not_waited_for(world: TableWorl
     with world.safe.connect() as connection:
         held = select(world.schema.table).where(world.key_column == world.key_of(bob)).with_for_update()
         assert len(connection.execute(held).all()) == 1
-        assert world.sessions.end_others(own.session) == 1
+        assert world.sessions.revoke_others(own.session) == 1
         connection.rollback()
 
 
@@ -209,9 +209,9 @@ class Recorded:
 
 @pytest.mark.parametrize("order", ["abcd", "dcba", "bdac"])
 def test_whatever_the_order_of_an_index_rows_are_locked_in_the_order_of_their_keys(order: str) -> None:
-    questions = Questions(Layout(table="t", key="token", user="owner"), plain)
+    queries = Queries(Layout(table="t", key="token", user="owner"), plain)
     wire: Any = Recorded(*order)
-    session = questions.find(wire, Credential(b"c"), "c")
+    session = queries.find(wire, Credential(b"c"), "c")
     assert session is not None
-    assert questions.end_others(wire, session, "c") == 3
+    assert queries.revoke_others(wire, session, "c") == 3
     assert wire.locked[:4] == ["a", "b", "c", "d"]

@@ -18,8 +18,8 @@ from sessionward import ConfigurationError
 from sessionward.backends.sql import SQLBackend, metadata
 from sessionward.backends.sql.dialect import POSTGRESQL as SPOKEN
 from sessionward.backends.sql.dialect import compiled
-from sessionward.backends.sql.questions import STATEMENTS
-from sessionward.credential import Credential, new_token
+from sessionward.backends.sql.queries import STATEMENTS
+from sessionward.credential.token import Credential, new_token
 from tests.backends.conftest import Place
 from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, PSYCOPG, PYMYSQL, SQLITE, Kind, SQLWorld, safe_engine
@@ -69,7 +69,7 @@ def test_create_tables_may_be_repeated_and_keeps_what_is_there(empty: tuple[str,
     url, engine = empty
     backend = SQLBackend(url)
     backend.create_tables()
-    assert backend.end_all("ann") == 0
+    assert backend.revoke_all("ann") == 0
     backend.create_tables()
     create_tables(url)
     assert backend.begin("ann") == 1
@@ -189,7 +189,7 @@ def _questions(world: SignsInWorld) -> list[Any]:
         lambda: world.sessions.find(credential),
         lambda: world.sessions.begin("ann"),
         lambda: world.sessions.list("ann"),
-        lambda: world.sessions.end_all("ann"),
+        lambda: world.sessions.revoke_all("ann"),
         lambda: world.login("ann"),
         lambda: world.sessions.purge(0.0),
     ]

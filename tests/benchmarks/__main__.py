@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.benchmarks import companion, end_others, guarded, passthrough, served, sidecar, sqlite
+from tests.benchmarks import companion, revoke_others, guarded, passthrough, served, sidecar, sqlite
 from tests.benchmarks import django as in_django
 from tests.benchmarks import postgresql as on_postgresql
 from tests.benchmarks.databases import postgresql
@@ -25,7 +25,7 @@ TOPICS: dict[str, Callable[[Effort], Iterator[Result]]] = {
     "served": served.measure,
     "sqlite": sqlite.measure,
     "postgresql": on_postgresql.measure,
-    "end_others": end_others.measure,
+    "revoke_others": revoke_others.measure,
     "companion": companion.measure,
     "django": in_django.measure,
     "sidecar": sidecar.measure,

@@ -32,7 +32,7 @@ from sqlalchemy import make_url
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.django import DjangoBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from tests.benchmarks.measure import Timed
 from tests.benchmarks.requests import (
     FIELDS,
@@ -110,7 +110,7 @@ def ending() -> Mapping[str, Timed]:
         session = backend.find(Credential(keys[-1].encode()))
         assert session is not None
         with left_of(keys, 1):
-            return timed(lambda: backend.end_others(session))
+            return timed(lambda: backend.revoke_others(session))
 
     def find_and_end_first(number: int) -> float:
         keys = signed_in(number)[1]
@@ -118,7 +118,7 @@ def ending() -> Mapping[str, Timed]:
         def find_and_end() -> None:
             session = backend.find(Credential(keys[-1].encode()))
             assert session is not None
-            backend.end_others(session)
+            backend.revoke_others(session)
 
         with left_of(keys, 1):
             return timed(find_and_end)

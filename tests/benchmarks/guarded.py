@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Signature
+from sessionward.credential.token import Signature
 from tests.benchmarks.measure import Effort, Result, Rounds, Row, added, alternate, microseconds, typical
 from tests.benchmarks.requests import (
     SECRET,

@@ -8,8 +8,8 @@ from typing import TypeVar
 from starlette.types import ASGIApp
 
 from sessionward import ASGIMiddleware, Backend, Credential, Session, WSGIMiddleware
-from sessionward.backend import AnyBackend
 from sessionward.backends.memory import MemoryBackend
+from sessionward.session.backend import AnyBackend
 from sessionward.wsgi import WSGIApplication
 from tests.benchmarks.measure import Effort, Result, Rounds, Row, Timed, added, alternate, microseconds, typical
 from tests.benchmarks.requests import (
@@ -33,7 +33,7 @@ class OnlyEnds:
     def find(self, credential: Credential, /) -> Session | None:
         return None
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         return 0
 
 

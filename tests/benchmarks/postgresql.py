@@ -11,7 +11,7 @@ import psycopg
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from tests.benchmarks.databases import counting_relay, postgresql
 from tests.benchmarks.measure import Effort, LeftOut, Result, Row, Timed, added, alternate, ratios, repeated, times, typical
 from tests.benchmarks.requests import (

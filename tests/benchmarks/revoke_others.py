@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from tests.benchmarks.databases import postgresql
 from tests.benchmarks.measure import Effort, LeftOut, Result, Row, ratios, times, trials, typical
 from tests.benchmarks.signing import tokens
@@ -26,7 +26,7 @@ FILL: Final = (
     b" SELECT gen_random_uuid(), %s || (i %% %s)::text, sha256(gen_random_uuid()::text::bytea), now(), now(),"
     b" now() + interval '1 day', now(), CASE WHEN %s THEN now() END FROM generate_series(1, %s) AS i"
 )
-NAME: Final = "end_others on PostgreSQL"
+NAME: Final = "revoke_others on PostgreSQL"
 
 
 def measure(effort: Effort) -> Iterator[Result]:
@@ -130,6 +130,6 @@ def _ours(backend: SQLBackend) -> Callable[[bytes], int]:
     def end(token: bytes) -> int:
         session = backend.find(Credential(token))
         assert session is not None
-        return int(backend.end_others(session))
+        return int(backend.revoke_others(session))
 
     return end

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.benchmarks.guarded import COOKIE, signed
 from tests.benchmarks.measure import Effort, LeftOut, Result, Row, microseconds, ratios, times
 from tests.benchmarks.requests import SECRET

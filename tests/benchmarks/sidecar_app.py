@@ -11,7 +11,7 @@ import uvicorn
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.listener import Listener
 from sessionward.sidecar.pool import Place, Pool

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sessionward import Device
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 
 SIGN_IN: dict[str, Any] = {
     "since": None,

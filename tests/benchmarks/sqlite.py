@@ -11,7 +11,7 @@ from statistics import median
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from tests.benchmarks.measure import Effort, Result, Row, added, alternate, ratios, repeated, times, typical
 from tests.benchmarks.requests import (
     SECRET,

@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, Signer
 
 from sessionward import Carrier, Identity
 from sessionward.errors import Unreadable
-from sessionward.identity import link_of
+from sessionward.session.identifier import link_of
 
 SIGNER: Final = Signer("a secret of the application, not of ours", salt="login")
 

@@ -13,10 +13,10 @@ from sqlalchemy import make_url
 
 from sessionward import Session
 from sessionward.backends.memory import MemoryBackend
-from sessionward.identity import link_of
+from sessionward.session.identifier import link_of
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLWorld
 
-WRITES: Final = frozenset({"login", "adopt", "touch", "end", "end_others", "end_all"})
+WRITES: Final = frozenset({"login", "adopt", "touch", "end", "revoke_others", "revoke_all"})
 READS: Final = frozenset({"find", "standing", "begin"})
 
 

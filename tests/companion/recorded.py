@@ -29,7 +29,7 @@ class Store:
         dead = user is None or credential.digest in self.dead
         return None if dead or user is None else Session(id=credential.digest.hex(), user_id=user, credential=credential)
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         own = session.credential
         if own.digest in self.dead:
@@ -76,8 +76,8 @@ class AsyncWatching:
         await asyncio.sleep(0)
         return self.plain.find(credential)
 
-    async def end_others(self, session: Session, /) -> int:
-        return self.plain.end_others(session)
+    async def revoke_others(self, session: Session, /) -> int:
+        return self.plain.revoke_others(session)
 
     async def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         await asyncio.sleep(0)

@@ -114,7 +114,7 @@ async def _asked(here: Here, verb: str) -> bytes:
     if verb == "session":
         session = here.ward.session
         return ("nobody" if session is None else session.user_id).encode()
-    if verb in ("logout", "end_others"):
+    if verb in ("logout", "revoke_others"):
         return str(await getattr(here.ward, verb)()).encode()
     return str(await getattr(here.ward, verb)(user)).encode()
 

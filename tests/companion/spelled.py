@@ -9,10 +9,10 @@ from functools import cache
 from typing import ClassVar, Final
 
 from sessionward import BackendUnavailable, Carrier, Identity, Session, Standing
-from sessionward.companion import SKEW
+from sessionward.context import Policy
 from sessionward.errors import Unreadable
-from sessionward.identity import Identify, link_of
-from sessionward.visit import Policy
+from sessionward.modes.companion.before import SKEW
+from sessionward.session.identifier import Identify, link_of
 from tests.support.core import NOON, SESSION, policy_of
 
 LINK: Final = link_of("theirs")

@@ -10,7 +10,7 @@ import pytest
 
 from sessionward import Identity
 from sessionward.identify import Function
-from sessionward.session import ADOPTION_PAUSE, ADOPTIONS
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
 from tests.companion.conftest import Site
 from tests.companion.identifiers import SIGNER, sealed
 from tests.companion.places import MemoryPlace
@@ -58,7 +58,7 @@ def test_an_anonymous_visitor_costs_no_question_and_is_given_nothing(memory: Sit
 
 def test_a_user_who_was_closed_while_the_application_worked_is_not_adopted(site: Site) -> None:
     shop, browser = from_before(site)
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/me")
     assert (answer.status, answer.values("set-cookie")) == (200, [])
     assert list(site.place.live()) == []
@@ -66,7 +66,7 @@ def test_a_user_who_was_closed_while_the_application_worked_is_not_adopted(site:
 
 def test_nor_does_such_an_answer_set_the_login_anew(site: Site) -> None:
     shop, browser = from_before(site)
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/login/ann.2")
     assert (answer.status, answer.values("set-cookie")) == (200, [])
     assert list(site.place.live()) == []
@@ -79,7 +79,7 @@ def test_nor_where_it_could_not_have_been_adopted_anyway(site: Site, why: str) -
         shop.fields = [("Cache-Control", "public")]
     else:
         browser.house.ask("GET", "/me", ANN)
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/login/ann.2")
     assert (answer.status, answer.values("set-cookie")) == (200, [])
 
@@ -207,7 +207,7 @@ def test_without_requests_it_expires_and_the_login_is_one_from_before_again(site
 def test_an_expired_companion_does_not_open_a_closed_user(site: Site) -> None:
     _, browser = from_before(site)
     browser.me()
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     site.place.pass_time(1001)
     assert (browser.me(), list(site.place.live())) == ("nobody", [])
 

@@ -12,7 +12,7 @@ import sessionward
 from sessionward import Carrier, Identity, Unreadable, Visitor
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import Function
-from sessionward.identity import link_of
+from sessionward.session.identifier import link_of
 from tests.support.core import SECRET
 
 OLD = "old.ann"
@@ -236,7 +236,7 @@ def bearers() -> tuple[Any, Any]:
 def test_an_old_token_is_taken_out_behind_whatever_scheme_and_blank(scheme: str, blank: str) -> None:
     app, backend = bearers()
     assert app.get("/", headers={"Authorization": f"Bearer {OLD}"}).text == "ann"
-    backend.end_all("ann")
+    backend.revoke_all("ann")
     many = ",".join("abcdefghij")
     for field in (
         f"{scheme}{blank}{OLD}",
@@ -252,5 +252,5 @@ def test_an_old_token_is_taken_out_behind_whatever_scheme_and_blank(scheme: str,
 
 def test_what_is_no_token_of_the_applications_passes_as_it_came() -> None:
     app, backend = bearers()
-    backend.end_all("ann")
+    backend.revoke_all("ann")
     assert app.get("/", headers={"Authorization": "Basic YW5uOnNlY3JldA=="}).text == "Basic YW5uOnNlY3JldA=="

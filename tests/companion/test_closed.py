@@ -33,14 +33,14 @@ def end_by(site: Site, how: str, first: Browser, second: Browser) -> None:
     match how:
         case "the button of another browser":
             assert second.press().json() == {"count": 1}
-        case "end_others of the ward of another browser":
-            assert second.get("/ward/end_others") == "1"
+        case "revoke_others of the ward of another browser":
+            assert second.get("/ward/revoke_others") == "1"
         case "logout of the ward":
             first.get("/ward/logout")
-        case "end_all of the ward":
-            assert second.get("/ward/end_all/ann") == "2"
-        case "end_all by a job":
-            assert site.place.aside.end_all("ann") == 2
+        case "revoke_all of the ward":
+            assert second.get("/ward/revoke_all/ann") == "2"
+        case "revoke_all by a job":
+            assert site.place.aside.revoke_all("ann") == 2
         case "the application's own logout":
             first.get("/logout")
         case "another user in the same browser":
@@ -55,10 +55,10 @@ def end_by(site: Site, how: str, first: Browser, second: Browser) -> None:
 
 HOWS: Final = [
     "the button of another browser",
-    "end_others of the ward of another browser",
+    "revoke_others of the ward of another browser",
     "logout of the ward",
-    "end_all of the ward",
-    "end_all by a job",
+    "revoke_all of the ward",
+    "revoke_all by a job",
     "the application's own logout",
     "another user in the same browser",
     "the same user in a browser that had lost the login",
@@ -182,7 +182,7 @@ def test_ending_nothing_closes_as_well(site: Site) -> None:
 
 def test_a_user_ended_before_anybody_came_is_closed(site: Site) -> None:
     _, browser = site.signing()
-    assert site.place.aside.end_all("ann") == 0
+    assert site.place.aside.revoke_all("ann") == 0
     browser.jar["session"] = LOGIN
     assert (browser.me(), browser.companion) == ("nobody", None)
 
@@ -204,7 +204,7 @@ def test_logout_of_the_ward_ends_a_companion_that_no_login_goes_with(site: Site,
     assert [list(site.place.live()), site.place.is_closed(), before.me()] == [[], True, "nobody"]
 
 
-@pytest.mark.parametrize("verb", ["logout", "end_all/ann"])
+@pytest.mark.parametrize("verb", ["logout", "revoke_all/ann"])
 def test_a_session_that_the_application_asked_of_us_closes_as_well(site: Site, verb: str) -> None:
     """Some sign in by their own means and call ``ward.login`` beside it."""
     shop, browser = site.signing()

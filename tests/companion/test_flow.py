@@ -9,11 +9,11 @@ from itertools import product
 from typing import Any, Final
 
 from sessionward import Session, Standing
-from sessionward.companion import admit
 from sessionward.errors import Unreadable
-from sessionward.identity import Identify, link_of
-from sessionward.session import FindSpent, FindStanding
-from sessionward.step import Step
+from sessionward.modes.companion.before import admit
+from sessionward.session.identifier import Identify, link_of
+from sessionward.session.step import Step
+from sessionward.session.steps import FindSpent, FindStanding
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import scope_of, visit_of

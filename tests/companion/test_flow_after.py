@@ -10,15 +10,15 @@ from itertools import product
 from typing import Any, Final
 
 from sessionward import Credential, Identity, Session, StaleLogin, Standing
-from sessionward.companion import concerns, see_off
+from sessionward.context import Visit
+from sessionward.credential.login_cookies import Login
 from sessionward.errors import Unreadable
-from sessionward.identity import Identify, link_of
-from sessionward.logins import Login
-from sessionward.response import Headers
-from sessionward.session import Adopt, End, Find, FindStanding, Touch
-from sessionward.session import Login as SignIn
-from sessionward.step import Step
-from sessionward.visit import Visit
+from sessionward.modes.companion.before import concerns, see_off
+from sessionward.response.answer import Headers
+from sessionward.session.identifier import Identify, link_of
+from sessionward.session.step import Step
+from sessionward.session.steps import Adopt, End, Find, FindStanding, Touch
+from sessionward.session.steps import Login as SignIn
 from tests.companion.spelled import FAILURE, IDENTIFIERS, LATE, LINK, RAISED, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import NAME, NOON, SESSION, TOKEN, visit_of

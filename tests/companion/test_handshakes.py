@@ -51,7 +51,7 @@ def set_cookies(sent: Messages) -> list[bytes]:
 def test_a_copy_does_not_reach_the_socket_once_its_user_is_closed(identifier: Any) -> None:
     backend, socket = MemoryBackend(), Socket()
     browser = signed_in(backend)
-    backend.end_others(backend.list("ann")[0])
+    backend.revoke_others(backend.list("ann")[0])
     handshake(socket, backend, ("Cookie", f"theme=dark; {COPY}"), identify=identifier)
     assert socket.cookies() == [b"theme=dark"]
     handshake(socket, backend, ("Cookie", f"{COPY}; {COOKIE}={browser.companion}"), identify=identifier)
@@ -71,7 +71,7 @@ def test_an_accept_adopts_and_signs_in() -> None:
 def test_p9_an_accept_on_its_way_while_the_session_ended_sets_no_login() -> None:
     backend, socket = MemoryBackend(), Socket((b"set-cookie", COPY.encode()), (b"set-cookie", b"theme=dark"))
     browser = signed_in(backend)
-    socket.meanwhile = lambda: backend.end_all("ann")
+    socket.meanwhile = lambda: backend.revoke_all("ann")
     sent, _ = handshake(socket, backend, ("Cookie", f"{COPY}; {COOKIE}={browser.companion}"), identify=Signed())
     assert set_cookies(sent) == [b"theme=dark"]
 

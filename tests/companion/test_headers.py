@@ -42,7 +42,7 @@ def test_until_its_user_is_closed_it_passes_whatever_its_age(site: Site, browser
 
 
 def test_of_a_closed_user_only_what_was_issued_well_after_the_end_passes(site: Site, browser: Browser) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     at = raised(site.place)
     ages = [-1000, -1, 0, 1, 59, 63, 1000]
     assert [passes(browser, bearer("ann", at + age)) for age in ages] == [False, False, False, False, False, True, True]
@@ -50,11 +50,11 @@ def test_of_a_closed_user_only_what_was_issued_well_after_the_end_passes(site: S
 
 
 def test_each_later_end_counts(site: Site, browser: Browser) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     site.place.pass_time(1000)
     between = bearer("ann", time.time() + 500) if isinstance(site.place, MemoryPlace) else bearer("ann", time.time() - 500)
     assert passes(browser, between)
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     assert not passes(browser, between)
 
 
@@ -70,13 +70,13 @@ def test_a_user_closed_by_signing_out_in_one_browser_keeps_the_tokens_of_other_c
 
 
 def test_a_token_of_a_closed_user_beside_which_the_answer_signs_in_brings_a_companion(site: Site, browser: Browser) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     browser.ask("GET", "/login/ann.1", bearer("ann", raised(site.place) + 100))
     assert [browser.me(), len(site.place.live())] == ["ann", 1]
 
 
 def test_a_closed_user_is_never_adopted_by_a_header(site: Site, browser: Browser) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     written = site.place.written()
     for age in (-100, 100, 200):
         answer = browser.house.ask("GET", "/me", bearer("ann", raised(site.place) + age))
@@ -85,7 +85,7 @@ def test_a_closed_user_is_never_adopted_by_a_header(site: Site, browser: Browser
 
 
 def test_a_cookie_has_no_age_however_late_it_was_issued(site: Site, browser: Browser) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     browser.jar["session"] = sealed(f"ann.{int(raised(site.place)) + 1000}")
     assert browser.me() == "nobody"
     assert passes(browser, bearer("ann", raised(site.place) + 1000), ("Cookie", f"session={sealed('bob.1')}")) is False
@@ -118,7 +118,7 @@ def test_two_fields_are_taken_out_since_nobody_knows_which_one_is_looked_at(brow
 
 @pytest.mark.parametrize("value", ["Basic YW5uOng=", "Token x", ""])
 def test_another_scheme_is_the_applications_own(site: Site, browser: Browser, value: str) -> None:
-    site.place.aside.end_all("ann")
+    site.place.aside.revoke_all("ann")
     browser.house.ask("GET", "/me", ("Authorization", value))
     assert browser.house.seen[-1].header("authorization") == value
 

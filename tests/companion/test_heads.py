@@ -102,7 +102,7 @@ def test_p9_a_head_of_a_user_who_was_ended_before_it_came_sets_no_login(applicat
     backend = MemoryBackend()
 
     def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
-        backend.end_all("ann")
+        backend.revoke_all("ann")
         return application(environ, start_response)
 
     answer = ask(overtaken, backend)
@@ -115,7 +115,7 @@ def test_p9_an_end_between_head_and_body_counts_where_the_head_has_waited() -> N
 
     def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
         body = early(environ, start_response)
-        backend.end_all("ann")
+        backend.revoke_all("ann")
         return body
 
     assert set_cookies(ask(overtaken, backend)) == []

@@ -9,12 +9,13 @@ from typing import Final
 import pytest
 
 from sessionward import Credential, Device, Identity, StaleLogin, Standing
-from sessionward.companion import admit, see_off
-from sessionward.given import Given, given
-from sessionward.identity import Identify, Traits, link_of
-from sessionward.logins import Login, Names, Taken, read_logins, taken
-from sessionward.session import Adopt, Find, FindStanding, Session, Touch
-from sessionward.session import Login as SignIn
+from sessionward.credential.login_cookies import Login, Names, Taken, read_logins, taken
+from sessionward.modes.companion.before import admit, see_off
+from sessionward.response.set_cookies import Given, given
+from sessionward.session.identifier import Identify, Traits, link_of
+from sessionward.session.session import Session
+from sessionward.session.steps import Adopt, Find, FindStanding, Touch
+from sessionward.session.steps import Login as SignIn
 from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, sealed
 from tests.companion.shops import Browser

@@ -16,8 +16,8 @@ from sqlalchemy import insert
 import sessionward
 from sessionward import Device, Session, StaleLogin
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Credential, new_token
-from sessionward.identity import link_of
+from sessionward.credential.token import Credential, new_token
+from sessionward.session.identifier import link_of
 from tests.companion.identifiers import Signed, sealed
 from tests.contract.bridge import PATIENCE, together
 from tests.contract.doors import Answer, ask_wsgi, wsgi_environ
@@ -95,7 +95,7 @@ def race(backend: Backend, *, everybody: bool = False) -> Outcome:
         user = f"race {uuid4()}"
         own = adopt(backend, user, link_of("own"))
         assert own is not None
-        end: Callable[[], Any] = partial(backend.end_all, user) if everybody else partial(backend.end_others, own)
+        end: Callable[[], Any] = partial(backend.revoke_all, user) if everybody else partial(backend.revoke_others, own)
         delays = [THINKING * 3 * (trial % 5) / 5] * ADOPTERS
         adoptions = [partial(adopt, backend, user, link_of(f"login {number}"), after) for number, after in enumerate(delays)]
         count, *came = together(partial(_after, THINKING, end), *adoptions)
@@ -113,7 +113,7 @@ def _after(seconds: float, call: Callable[[], Any]) -> Any:
     return call()
 
 
-@pytest.mark.parametrize("everybody", [False, True], ids=["end_others", "end_all"])
+@pytest.mark.parametrize("everybody", [False, True], ids=["revoke_others", "revoke_all"])
 def test_no_companion_is_adopted_after_the_commit_of_an_end(ours: Backend, everybody: bool) -> None:
     outcome = race(ours, everybody=everybody)
     assert (outcome.alive, outcome.wrong) == (0, 0), outcome

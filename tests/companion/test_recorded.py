@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 
 from sessionward import BackendUnavailable, Credential
+from tests.companion.recorded import AsyncWatching, Ending, Seeing, Store, Watched, Watching, watched
 from tests.companion.shops import Browser
-from tests.companion.watched import AsyncWatching, Ending, Seeing, Store, Watched, Watching, watched
 from tests.doors.sides import ASGIHouse, House, ValidatedHouse, WebTestHouse
 from tests.doors.test_websocket import handshake
 

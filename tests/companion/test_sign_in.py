@@ -94,7 +94,7 @@ def test_p3_a_sign_in_that_began_before_the_end_leaves_nothing_in_the_browser(si
     shop, browser = site.signing()
     other = Browser(browser.house)
     other.get("/login/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("POST", "/remember/ann.2")
     assert (answer.status, answer.values("set-cookie")) == (200, [])
     assert [list(site.place.live()), browser.me()] == [[], "nobody"]
@@ -102,14 +102,14 @@ def test_p3_a_sign_in_that_began_before_the_end_leaves_nothing_in_the_browser(si
 
 def test_p3_also_of_a_user_never_seen(site: Site) -> None:
     shop, browser = site.signing()
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     assert browser.ask("POST", "/login/ann.1").values("set-cookie") == []
 
 
 def test_p3_also_in_the_browser_of_another_user_who_stays_signed_in(site: Site) -> None:
     shop, browser = site.signing()
     browser.get("/login/bob.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     assert browser.ask("POST", "/login/ann.1").values("set-cookie") == []
     assert browser.me() == "bob"
 
@@ -120,7 +120,7 @@ def test_a_sign_in_after_the_end_in_the_same_answer_is_taken(site: Site) -> None
     other = Browser(browser.house)
     other.get("/login/ann.1")
     shop.fields = [shop.sets("session", sealed("ann.2"))]
-    assert browser.get("/ward/end_all/ann") == "1"
+    assert browser.get("/ward/revoke_all/ann") == "1"
     shop.fields = ()
     assert [browser.me(), other.me(), len(site.place.live())] == ["ann", "nobody", 1]
 
@@ -134,7 +134,7 @@ def test_an_end_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(
     if companion:
         browser.me()
     shop.fields = [("Cache-Control", caching), shop.sets("session", sealed("ann.2"))]
-    answer = browser.ask("GET", "/ward/end_all/ann")
+    answer = browser.ask("GET", "/ward/revoke_all/ann")
     shop.fields = ()
     assert (answer.status, answer.values("set-cookie")) == (200, [])
     assert [browser.me(), list(site.place.live())] == ["nobody", []]
@@ -147,7 +147,7 @@ def test_an_end_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(
 def test_p9_an_answer_on_its_way_while_the_session_ended_sets_no_login(site: Site, path: str) -> None:
     shop, browser = site.signing()
     browser.get("/login/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", path)
     assert (answer.status, answer.body, answer.values("set-cookie")) == (200, b"ann", [])
     assert [browser.me(), list(site.place.live())] == ["nobody", []]
@@ -156,7 +156,7 @@ def test_p9_an_answer_on_its_way_while_the_session_ended_sets_no_login(site: Sit
 def test_p9_but_it_may_delete_it(site: Site) -> None:
     shop, browser = site.signing()
     browser.get("/remember/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/logout")
     assert {"session", "remember"} <= set(names(answer))
     assert not [value for value in answer.values("set-cookie") if "Max-Age=0" not in value]
@@ -165,7 +165,7 @@ def test_p9_but_it_may_delete_it(site: Site) -> None:
 def test_p9_and_set_what_signs_nobody_in(site: Site) -> None:
     shop, browser = site.signing()
     browser.get("/login/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     shop.fields = [("Set-Cookie", "theme=dark"), ("X-Other", "kept")]
     answer = browser.ask("GET", "/login/ann.2")
     assert (answer.values("set-cookie"), answer.value("x-other")) == (["theme=dark"], "kept")
@@ -174,7 +174,7 @@ def test_p9_and_set_what_signs_nobody_in(site: Site) -> None:
 def test_p9_an_answer_that_deletes_one_login_and_sets_another_only_deletes(site: Site) -> None:
     shop, browser = site.signing()
     browser.get("/remember/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     shop.fields = [("Set-Cookie", "remember=; Path=/; Max-Age=0")]
     assert names(browser.ask("GET", "/login/ann.2")) == ["remember"]
 
@@ -182,7 +182,7 @@ def test_p9_an_answer_that_deletes_one_login_and_sets_another_only_deletes(site:
 def test_p9_an_answer_that_sets_no_login_passes_as_it_is(site: Site) -> None:
     shop, browser = site.signing()
     browser.get("/login/ann.1")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/me")
     assert (answer.body, answer.values("set-cookie"), answer.values("cache-control")) == (b"ann", [], [])
 

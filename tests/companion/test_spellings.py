@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from sessionward.logins import MAX_LOGINS
+from sessionward.credential.login_cookies import MAX_LOGINS
 from tests.companion.conftest import Site
 from tests.companion.identifiers import SIGNER, sealed
 from tests.companion.shops import Browser

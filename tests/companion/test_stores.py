@@ -117,7 +117,7 @@ def test_an_id_that_was_written_back_is_nobody_once_its_user_is_closed(site: Sit
 def test_p9_an_id_regenerated_by_an_answer_on_its_way_while_the_session_ended_is_not_set(site: Site) -> None:
     shop, browser = site.storing()
     browser.get("/login/ann")
-    shop.meanwhile = lambda: site.place.aside.end_all("ann")
+    shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     assert browser.ask("GET", "/regenerate").values("set-cookie") == []
     assert list(site.place.live()) == []
 

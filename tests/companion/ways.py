@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sessionward.step import Flow, Step
-from sessionward.visit import Visit
+from sessionward.context import Visit
+from sessionward.session.step import Flow, Step
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from sessionward import Companions, Device, Session, Standing
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 
 T = TypeVar("T")
 
@@ -78,8 +78,8 @@ class Bridged:
         found: Session | None = self._loop.run(self._backend.find(credential))
         return found
 
-    def end_others(self, session: Session, /) -> int:
-        count: int = self._loop.run(self._backend.end_others(session))
+    def revoke_others(self, session: Session, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_others(session))
         return count
 
     def login(
@@ -110,8 +110,8 @@ class Bridged:
         was_live: bool = self._loop.run(self._backend.end(session))
         return was_live
 
-    def end_all(self, user_id: str, /) -> int:
-        count: int = self._loop.run(self._backend.end_all(user_id))
+    def revoke_all(self, user_id: str, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_all(user_id))
         return count
 
     def standing(self, user_id: str, link: bytes, /) -> Standing:

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from sessionward import Device, Session, StaleLogin, Standing
-from sessionward.credential import Credential, new_token
-from sessionward.identity import link_of
-from sessionward.session import ADOPTION_PAUSE, ADOPTIONS
+from sessionward.credential.token import Credential, new_token
+from sessionward.session.identifier import link_of
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
 from tests.contract.bridge import together
 from tests.contract.world import Client, SignsInWorld
 
@@ -34,7 +34,7 @@ class CompanionsContract:
 
     def test_a_user_whose_sessions_were_ended_stands_with_the_time(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         standing = world.sessions.standing("ann", LINK)
         assert (standing.closed, standing.adoptable, standing.linked) == (True, False, 0)
         assert standing.raised_at is not None
@@ -50,7 +50,7 @@ class CompanionsContract:
 
     def test_p6_a_link_is_spent_by_the_end_of_all_as_well(self, world: SignsInWorld) -> None:
         adopted(world)
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         assert world.sessions.spent(LINK)
 
     # --- adopting
@@ -176,12 +176,12 @@ class CompanionsContract:
 
     def test_a_closed_user_signs_in_again_at_once(self, world: SignsInWorld) -> None:
         own = adopted(world)
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         assert world.lives(signed_in(world, since=world.sessions.begin("ann")), own) == [True, True]
 
     def test_p3_a_sign_in_that_began_before_the_end_is_refused(self, world: SignsInWorld) -> None:
         own = adopted(world)
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         world.pass_time(10)
         with pytest.raises(StaleLogin):
             signed_in(world, age=20.0)
@@ -223,7 +223,7 @@ class CompanionsContract:
         if how == "expired":
             world.pass_time(101)
         elif how == "ended by itself":
-            world.sessions.end_all("ann")
+            world.sessions.revoke_all("ann")
         else:
             end(world, client, how)
         assert not world.sessions.touch(client.session, link=OTHER_LINK, expires_in=LONG)
@@ -248,7 +248,7 @@ class CompanionsContract:
         for number in range(5):
             user = f"user {number}"
             own = adopted(world, user)
-            counted, came = together(partial(world.sessions.end_others, own.session), partial(adoption, world, user, link=OTHER_LINK))
+            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(adoption, world, user, link=OTHER_LINK))
             if isinstance(came, Client):
                 assert (counted, world.lives(own, came)) == (1, [True, False])
             else:
@@ -260,7 +260,7 @@ class CompanionsContract:
             user = f"user {number}"
             own, other = adopted(world, user), adopted(world, user, link=OTHER_LINK)
             counted, _ = together(
-                partial(world.sessions.end_others, own.session),
+                partial(world.sessions.revoke_others, own.session),
                 partial(world.sessions.touch, other.session, link=LINK, expires_in=LONG),
             )
             assert (counted, world.lives(own, other)) == (1, [True, False])
@@ -304,11 +304,11 @@ def end(world: SignsInWorld, client: Client, how: str) -> None:
         case "logged out":
             world.sessions.end(client.session)
         case "ended by another":
-            world.sessions.end_others(signed_in(world).session)
+            world.sessions.revoke_others(signed_in(world).session)
         case "ended by itself":
-            world.sessions.end_others(client.session)
+            world.sessions.revoke_others(client.session)
         case "all ended":
-            world.sessions.end_all("ann")
+            world.sessions.revoke_all("ann")
         case "replaced":
             signed_in(world, replaces=client)
         case "replaced by another user":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sessionward
-from sessionward.backend import Abilities
+from sessionward.session.backend import Abilities
 from sessionward.wsgi import Fields, StartResponse
 from tests.contract.world import World
 

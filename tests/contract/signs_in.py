@@ -89,17 +89,17 @@ class SignsInContract(Contract):
         own, other = world.sign_in(user), world.sign_in(user)
         assert world.found(own).user_id == own.session.user_id == user
         assert [session.user_id for session in world.sessions.list(user)] == [user, user]
-        assert world.sessions.end_others(own.session) == 1
-        assert world.sessions.end_all(user) == 1
+        assert world.sessions.revoke_others(own.session) == 1
+        assert world.sessions.revoke_all(user) == 1
         assert world.lives(own, other) == [False, False]
         assert world.sessions.begin(user) == 2
 
     @pytest.mark.parametrize("users", TRIPLETS)
     def test_p8_user_ids_are_compared_byte_for_byte(self, world: SignsInWorld, users: list[str]) -> None:
         clients = [world.sign_in(user) for user in users for _ in range(2)]
-        assert world.sessions.end_others(clients[0].session) == 1
+        assert world.sessions.revoke_others(clients[0].session) == 1
         assert world.lives(*clients) == [True, False, True, True, True, True]
-        assert world.sessions.end_all(users[1]) == 2
+        assert world.sessions.revoke_all(users[1]) == 2
         assert world.lives(*clients) == [True, False, False, False, True, True]
         assert [world.sessions.begin(user) for user in users] == [1, 1, 0]
         assert [len(world.sessions.list(user)) for user in users] == [1, 0, 2]
@@ -117,17 +117,17 @@ class SignsInContract(Contract):
     @pytest.mark.parametrize("user", NO_USERS)
     def test_what_is_no_user_id_is_refused(self, world: SignsInWorld, user: str) -> None:
         assert isinstance(signed_in_through_the_door(world, user), UsageError)
-        for question in world.sessions.end_all, world.sessions.list:
+        for question in world.sessions.revoke_all, world.sessions.list:
             with pytest.raises(UsageError):
                 question(user)
 
-    # --- end_others and end_all
+    # --- revoke_others and revoke_all
 
     def test_p8_the_own_session_is_left_as_it_was(self, world: SignsInWorld) -> None:
         own, _ = world.sign_in(), world.sign_in()
         before = world.found(own)
         world.pass_time(5)
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         world.pass_time(-5)
         after = world.found(own)
         assert (after.id, after.user_id, after.epoch) == (before.id, before.user_id, 1)
@@ -139,19 +139,19 @@ class SignsInContract(Contract):
         own, _live, out, _short = world.sign_in(), world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
         world.sessions.end(out.session)
         world.pass_time(61)
-        assert world.sessions.end_others(own.session) == 1
+        assert world.sessions.revoke_others(own.session) == 1
 
     def test_p5_end_all_counts_live_ones_only(self, world: SignsInWorld) -> None:
         _live, out, _short = world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
         world.sessions.end(out.session)
         world.pass_time(61)
-        assert [world.sessions.end_all("ann"), world.sessions.end_all("ann")] == [1, 0]
+        assert [world.sessions.revoke_all("ann"), world.sessions.revoke_all("ann")] == [1, 0]
 
-    @pytest.mark.parametrize("everybody", [False, True], ids=["end_others", "end_all"])
+    @pytest.mark.parametrize("everybody", [False, True], ids=["revoke_others", "revoke_all"])
     def test_p6_neither_ended_nor_expired_sessions_return_when_the_clock_is_set_back(self, world: SignsInWorld, everybody: bool) -> None:
         own, ended, expired = world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
         world.pass_time(61)
-        assert (world.sessions.end_all("ann") if everybody else world.sessions.end_others(own.session)) == (2 if everybody else 1)
+        assert (world.sessions.revoke_all("ann") if everybody else world.sessions.revoke_others(own.session)) == (2 if everybody else 1)
         world.pass_time(-LONG)
         assert world.lives(own, ended, expired) == [not everybody, False, False]
         assert len(world.sessions.list("ann")) == (0 if everybody else 1)
@@ -170,7 +170,7 @@ class SignsInContract(Contract):
         bystander = world.sign_in()
         epoch = world.sessions.begin("ann")
         with pytest.raises(SessionEnded):
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         assert world.lives(own, bystander) == [False, True]
         assert world.sessions.begin("ann") == epoch
 
@@ -178,27 +178,27 @@ class SignsInContract(Contract):
         ann, bob = world.sign_in("ann"), world.sign_in("bob")
         forged = Session(id=ann.session.id, user_id="bob")
         with pytest.raises(SessionEnded):
-            world.sessions.end_others(forged)
+            world.sessions.revoke_others(forged)
         assert not world.sessions.end(forged)
         assert world.lives(ann, bob) == [True, True]
 
     def test_each_end_of_others_and_of_all_raises_the_epoch_of_this_user(self, world: SignsInWorld) -> None:
         own, bob = world.sign_in("ann"), world.sign_in("bob")
         assert [world.sessions.begin("ann"), own.session.epoch] == [0, 0]
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         assert [world.sessions.begin("ann"), world.found(own).epoch] == [1, 1]
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         assert [world.sessions.begin("ann"), world.sign_in("ann").session.epoch] == [2, 2]
         assert [world.sessions.begin("bob"), world.found(bob).epoch] == [0, 0]
 
     def test_what_ended_others_tells_the_epoch_that_it_set(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        assert getattr(world.sessions.end_others(own.session), "epoch", None) == 1
-        assert getattr(world.sessions.end_all("ann"), "epoch", None) == world.sessions.begin("ann") == 2
+        assert getattr(world.sessions.revoke_others(own.session), "epoch", None) == 1
+        assert getattr(world.sessions.revoke_all("ann"), "epoch", None) == world.sessions.begin("ann") == 2
 
     def test_p3_end_all_of_a_user_never_seen_refuses_logins_that_began_before(self, world: SignsInWorld) -> None:
         before = world.sessions.begin("new")
-        assert world.sessions.end_all("new") == 0
+        assert world.sessions.revoke_all("new") == 0
         assert world.sessions.begin("new") == before + 1
         world.pass_time(1)
         with pytest.raises(StaleLogin):
@@ -229,20 +229,20 @@ class SignsInContract(Contract):
     # --- P3, in its three forms
 
     def test_p3_a_login_younger_than_the_raise_is_taken(self, world: SignsInWorld) -> None:
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         world.pass_time(10)
         assert world.lives(world.login(age=5.0)) == [True]
 
     def test_p3_a_login_older_than_the_raise_is_refused(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         world.pass_time(10)
         with pytest.raises(StaleLogin):
             world.login(age=20.0)
         assert len(world.sessions.list("ann")) == 1
 
     def test_p3_the_raise_of_another_user_is_no_matter(self, world: SignsInWorld) -> None:
-        world.sessions.end_all("bob")
+        world.sessions.revoke_all("bob")
         assert world.lives(world.login("ann", age=LONG)) == [True]
 
     def test_p3_without_a_raise_no_login_is_too_old(self, world: SignsInWorld) -> None:
@@ -250,31 +250,31 @@ class SignsInContract(Contract):
         assert world.lives(world.login(age=LONG)) == [True]
 
     def test_p3_the_right_epoch_decides_in_place_of_the_age(self, world: SignsInWorld) -> None:
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         assert world.lives(world.login(since=world.sessions.begin("ann"), age=LONG)) == [True]
 
     @pytest.mark.parametrize("off", [-1, 1, 1000])
     def test_p3_a_wrong_epoch_is_refused_whatever_the_age(self, world: SignsInWorld, off: int) -> None:
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         world.pass_time(LONG)
         with pytest.raises(StaleLogin):
             world.login(since=world.sessions.begin("ann") + off, age=0.0)
 
     def test_p3_a_wrong_epoch_is_refused_though_the_session_it_replaces_is_live(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         with pytest.raises(StaleLogin):
             world.login(since=0, replaces=own)
         assert world.lives(own) == [True]
 
     def test_p3_the_right_epoch_is_taken_though_the_session_it_replaces_is_dead(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         assert world.lives(world.login(since=1, age=LONG, replaces=own)) == [True]
 
     def test_p3_a_live_session_renews_itself_in_place_of_the_age(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         renewed = world.login(age=LONG, replaces=own)
         assert world.lives(own, renewed) == [False, True]
 
@@ -293,7 +293,7 @@ class SignsInContract(Contract):
         bob = world.sign_in("bob")
         if not alive:
             world.sessions.end(bob.session)
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         world.pass_time(10)
         with pytest.raises(StaleLogin):
             world.login("ann", age=20.0, replaces=bob)
@@ -305,7 +305,7 @@ class SignsInContract(Contract):
         own, other, bob = world.sign_in(), world.sign_in(), world.sign_in("bob")
         renewed = world.login(replaces=own)
         assert world.lives(own, other, bob, renewed) == [False, True, True, True]
-        assert world.sessions.end_others(renewed.session) == 1
+        assert world.sessions.revoke_others(renewed.session) == 1
 
     # --- list and purge
 
@@ -325,7 +325,7 @@ class SignsInContract(Contract):
 
     def test_purge_leaves_what_lives_and_forgets_no_epoch(self, world: SignsInWorld) -> None:
         own, _other, _short = world.sign_in(lasts=LONG), world.sign_in(), world.sign_in(lasts=60.0)
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         world.pass_time(1000)
         world.sessions.purge(0.0)
         assert world.lives(own) == [True]
@@ -338,9 +338,9 @@ class SignsInContract(Contract):
     def test_p5_counts_add_up_whoever_ends_what_at_once(self, world: SignsInWorld) -> None:
         clients = [world.sign_in() for _ in range(9)]
         answers = together(
-            *(partial(world.sessions.end_others, client.session) for client in clients[:3]),
+            *(partial(world.sessions.revoke_others, client.session) for client in clients[:3]),
             *(partial(world.sessions.end, client.session) for client in clients[3:6]),
-            partial(world.sessions.end_all, "ann"),
+            partial(world.sessions.revoke_all, "ann"),
         )
         ended = sum(answer for answer in answers if isinstance(answer, int))
         assert all(isinstance(answer, (int, SessionEnded)) for answer in answers)
@@ -351,14 +351,14 @@ class SignsInContract(Contract):
         for _ in range(5):
             own = world.sign_in()
             before = world.sessions.begin("ann")
-            counted, came = together(partial(world.sessions.end_others, own.session), partial(world.login, since=before))
+            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(world.login, since=before))
             if isinstance(came, Client):
                 assert counted == 1
                 assert world.lives(own, came) == [True, False]
             else:
                 assert isinstance(came, StaleLogin)
                 assert counted == 0
-            world.sessions.end_all("ann")
+            world.sessions.revoke_all("ann")
 
     def test_of_renewals_of_one_session_at_once_exactly_one_is_taken(self, world: SignsInWorld) -> None:
         own = world.sign_in()
@@ -381,9 +381,9 @@ class SignsInContract(Contract):
     def _kill(self, world: SignsInWorld, own: Client, other: Client, how: str) -> None:
         match how:
             case "ended by another":
-                world.sessions.end_others(other.session)
+                world.sessions.revoke_others(other.session)
             case "all ended":
-                world.sessions.end_all("ann")
+                world.sessions.revoke_all("ann")
             case "expired":
                 world.pass_time(61)
             case "replaced":

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 
 from sessionward import BackendUnavailable, SessionEnded
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 from tests.contract.bridge import PATIENCE
 from tests.contract.signs_in import SignsInContract
 from tests.contract.sql_world import SESSIONS, SQLWorld
@@ -27,8 +27,8 @@ class SQLContract(SignsInContract):
         world.pass_time(61)
         renewed = world.login(replaces=replaced)
         world.sessions.end(out.session)
-        world.sessions.end_others(own.session)
-        world.sessions.end_all("ann")
+        world.sessions.revoke_others(own.session)
+        world.sessions.revoke_all("ann")
         rows = {row["id"]: row for row in world.rows()}
         kept = {client: rows[world.id(client.session)] for client in (expired, out, replaced, other, renewed, own)}
         assert [row["reason"] for row in kept.values()] == ["expired", "logout", "replaced", "others", "others", "all"]
@@ -58,7 +58,7 @@ class SQLContract(SignsInContract):
         assert world.everything() == ([], [])
 
     def test_p3_the_raise_is_noted_by_the_clock_of_the_database(self, world: SQLWorld) -> None:
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         ((user,), _) = world.everything()
         assert (user["user_id"], user["epoch"], bool(user["closed"])) == (world.key("ann"), 1, True)
         assert _just_now(user["raised_at"])
@@ -68,7 +68,7 @@ class SQLContract(SignsInContract):
         world.sessions.end(out.session)
         world.sign_in()
         before = [world.row(client.session) for client in (own, out, bob)]
-        world.sessions.end_others(own.session)
+        world.sessions.revoke_others(own.session)
         assert [world.row(client.session) for client in (own, out, bob)] == before
 
     def test_a_session_whose_row_says_that_it_ended_is_not_found(self, world: SQLWorld) -> None:
@@ -77,19 +77,19 @@ class SQLContract(SignsInContract):
             row = world.row(other.session)
             connection.execute(update(SESSIONS).where(SESSIONS.c.id == row["id"]).values(ended_at=row["issued_at"]))
         assert world.lives(own, other) == [True, False]
-        assert world.sessions.end_others(own.session) == 0
+        assert world.sessions.revoke_others(own.session) == 0
 
     # --- a backend that fails half-way
 
     @pytest.mark.parametrize("point", ["marking the live ones", "marking the expired ones", "raising the epoch"])
-    @pytest.mark.parametrize("everybody", [False, True], ids=["end_others", "end_all"])
+    @pytest.mark.parametrize("everybody", [False, True], ids=["revoke_others", "revoke_all"])
     def test_p4_an_end_that_fails_changes_nothing_and_a_repeat_completes_it(self, world: SQLWorld, point: str, everybody: bool) -> None:
         own, *others, _short = world.sign_in(), world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
         world.pass_time(61)
         before = world.everything()
 
         def question() -> int:
-            count: int = world.sessions.end_all("ann") if everybody else world.sessions.end_others(own.session)
+            count: int = world.sessions.revoke_all("ann") if everybody else world.sessions.revoke_others(own.session)
             return count
 
         with world.failing(point), pytest.raises(BackendUnavailable):
@@ -119,7 +119,7 @@ class SQLContract(SignsInContract):
     def test_p7_a_failure_tells_nothing_of_what_was_asked(self, world: SQLWorld) -> None:
         own, _ = world.sign_in(), world.sign_in()
         with world.failing("marking the live ones"), pytest.raises(BackendUnavailable) as caught:
-            world.sessions.end_others(own.session)
+            world.sessions.revoke_others(own.session)
         shown = f"{caught.value} {caught.value!r}"
         assert not [word for word in ("UPDATE", "sessionward_sessions", "refused", str(own.session.id), "ann") if word in shown]
 
@@ -128,7 +128,7 @@ class SQLContract(SignsInContract):
     def test_p2_a_call_that_waited_for_the_lock_sees_that_its_session_has_ended(self, world: SQLWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
         with world.hold() as connection:
-            asked = _Later(lambda: world.sessions.end_others(own.session))
+            asked = _Later(lambda: world.sessions.revoke_others(own.session))
             _until(world.somebody_waits)
             ended = update(SESSIONS).where(SESSIONS.c.id == world.id(own.session)).values(ended_at=datetime.now(UTC).replace(tzinfo=None))
             connection.execute(ended)
@@ -137,7 +137,7 @@ class SQLContract(SignsInContract):
         assert world.lives(own, other) == [False, True]
 
     def test_p3_the_age_of_a_login_is_asked_under_the_lock(self, world: SQLWorld) -> None:
-        world.sessions.end_all("ann")
+        world.sessions.revoke_all("ann")
         world.pass_time(10)
         locked: list[bool] = []
 
@@ -153,11 +153,11 @@ class SQLContract(SignsInContract):
         locked = []
         for question in (
             lambda: world.sessions.find(own.credential),
-            lambda: world.sessions.end_others(own.session),
-            lambda: _raises(SessionEnded, lambda: world.sessions.end_others(other.session)),
+            lambda: world.sessions.revoke_others(own.session),
+            lambda: _raises(SessionEnded, lambda: world.sessions.revoke_others(other.session)),
             lambda: world.login(replaces=own),
             lambda: world.sessions.end(own.session),
-            lambda: world.sessions.end_all("ann"),
+            lambda: world.sessions.revoke_all("ann"),
             lambda: world.sessions.begin("ann"),
             lambda: world.sessions.list("ann"),
             lambda: world.sessions.purge(0.0),
@@ -171,7 +171,7 @@ class SQLContract(SignsInContract):
         with world.hold("ann"):
             assert world.lives(ann, bob, other) == [True, True, True]
             if world.kind.database != "sqlite":  # which has one lock for all that is written
-                assert world.sessions.end_others(bob.session) == 1
+                assert world.sessions.revoke_others(bob.session) == 1
                 assert world.lives(bob, other, world.sign_in("bob")) == [True, False, True]
 
 

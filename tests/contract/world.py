@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sessionward import Device, Session
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 from tests.contract.bridge import Sessions
 
 T = TypeVar("T")

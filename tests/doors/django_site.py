@@ -53,8 +53,8 @@ def me(request: HttpRequest) -> HttpResponse:
     return _me(ward_of(request).session)
 
 
-def end_others(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(ward_of(request).end_others()))
+def revoke_others(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(ward_of(request).revoke_others()))
 
 
 async def async_login(request: HttpRequest, user: str) -> HttpResponse:
@@ -69,7 +69,7 @@ urlpatterns = [
     path("login/<user>", login),
     path("logout", logout),
     path("me", me),
-    path("end_others", end_others),
+    path("revoke_others", revoke_others),
     path("async/login/<user>", async_login),
     path("async/me", async_me),
 ]

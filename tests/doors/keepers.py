@@ -26,10 +26,10 @@ class Memory(MemoryBackend):
         self.on_find()
         return super().find(credential)
 
-    def end_others(self, session: Session, /) -> Ended:
-        self.asked.append("end_others")
+    def revoke_others(self, session: Session, /) -> Ended:
+        self.asked.append("revoke_others")
         self.on_end_others()
-        return super().end_others(session)
+        return super().revoke_others(session)
 
     def fail(self, failure: Exception) -> None:
         """From now on every look fails."""
@@ -59,8 +59,8 @@ class Foreign:
     def find(self, credential: Credential, /) -> Session | None:
         return self.inner.find(credential)
 
-    def end_others(self, session: Session, /) -> int:
-        return self.inner.end_others(session)
+    def revoke_others(self, session: Session, /) -> int:
+        return self.inner.revoke_others(session)
 
 
 def _nothing() -> None:

@@ -100,10 +100,10 @@ async def town(here: Here) -> Reply:
     verb, _, user = here.path.rpartition("/")
     if verb.endswith("/login"):
         return Reply((await here.ward.login(user)).encode())
-    if verb.endswith("/end_all"):
-        return Reply(str(await here.ward.end_all(user)).encode())
-    if user == "end_others":
-        return Reply(str(await here.ward.end_others()).encode())
+    if verb.endswith("/revoke_all"):
+        return Reply(str(await here.ward.revoke_all(user)).encode())
+    if user == "revoke_others":
+        return Reply(str(await here.ward.revoke_others()).encode())
     if user == "logout":
         await here.ward.logout()
         return Reply(b"bye")

@@ -43,8 +43,8 @@ def starlette_app() -> Any:
     async def me(request: Request) -> PlainTextResponse:
         return PlainTextResponse(name_of(sessionward.of(request).session))
 
-    async def end_others(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(str(await sessionward.of(request).end_others()))
+    async def revoke_others(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(await sessionward.of(request).revoke_others()))
 
     def plain_login(request: Request) -> PlainTextResponse:
         return PlainTextResponse(sessionward.of(request).blocking.login(request.path_params["user"]))
@@ -55,7 +55,7 @@ def starlette_app() -> Any:
             Route("/plain/login/{user}", plain_login, methods=["POST"]),
             Route("/logout", logout, methods=["POST"]),
             Route("/me", me),
-            Route("/end_others", end_others, methods=["POST"]),
+            Route("/revoke_others", revoke_others, methods=["POST"]),
         ]
     )
 
@@ -91,9 +91,9 @@ def fastapi_app() -> fastapi.FastAPI:
     def plain_me(ward: Ward) -> str:
         return name_of(ward.blocking.session)
 
-    @app.post("/end_others")
-    def end_others(ward: Ward) -> str:
-        return str(ward.blocking.end_others())
+    @app.post("/revoke_others")
+    def revoke_others(ward: Ward) -> str:
+        return str(ward.blocking.revoke_others())
 
     return app
 
@@ -114,9 +114,9 @@ def flask_app() -> Any:
     def me() -> str:
         return name_of(sessionward.of(flask.request).session)
 
-    @app.post("/end_others")
-    def end_others() -> str:
-        return str(sessionward.of(flask.request).end_others())
+    @app.post("/revoke_others")
+    def revoke_others() -> str:
+        return str(sessionward.of(flask.request).revoke_others())
 
     return app
 
@@ -130,8 +130,8 @@ def answer_of(ward: sessionward.Ward, path: str) -> str:
             ward.logout()
         case ["me"]:
             return name_of(ward.session)
-        case ["end_others"]:
-            return str(ward.end_others())
+        case ["revoke_others"]:
+            return str(ward.revoke_others())
     return ""
 
 
@@ -218,7 +218,7 @@ def tell(house: House, login: str = "/login/ann", me: str = "/me") -> None:
     assert who() == ["ann", "nobody", "nobody"]
     assert second.ask("POST", login).status == 200
     assert house.ask("GET", me, ("Authorization", f"Bearer {tokens[0]}")).body == b"ann"
-    assert first.ask("POST", "/end_others").body == b"1"
+    assert first.ask("POST", "/revoke_others").body == b"1"
     assert who() == ["ann", "nobody", "nobody"]
     assert (first.ask("POST", "/logout").status, first.cookie) == (200, None)
     assert who() == ["nobody"] * 3

@@ -11,7 +11,7 @@ import pytest
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 from tests.benchmarks.requests import (
     FIELDS,
     SECRET,

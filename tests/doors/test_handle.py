@@ -131,7 +131,7 @@ def test_what_is_no_request_at_all_is_named(thing: object) -> None:
 )
 def test_a_user_id_that_is_none_is_a_usage_error_in_every_verb(build: Builder, user: Any) -> None:
     async def tries(here: Here) -> Reply:
-        for verb in (here.ward.login, here.ward.begin, here.ward.end_all):
+        for verb in (here.ward.login, here.ward.begin, here.ward.revoke_all):
             with pytest.raises(sessionward.UsageError, match="user id"):
                 await verb(user)
         return Reply(b"refused")
@@ -187,11 +187,11 @@ def test_a_verb_that_the_backend_lacks_is_a_usage_error_that_names_it(build: Bui
             "login": lambda: ward.login("ann"),
             "begin": lambda: ward.begin("ann"),
             "end": ward.logout,
-            "end_all": lambda: ward.end_all("ann"),
+            "revoke_all": lambda: ward.revoke_all("ann"),
         }.items():
             with pytest.raises(sessionward.UsageError, match=rf"no {verb}\(\)"):
                 await call()
-        return Reply(str(await ward.end_others()).encode())
+        return Reply(str(await ward.revoke_others()).encode())
 
     memory = Memory()
     house = build(town, memory)
@@ -205,7 +205,7 @@ def test_a_failure_of_the_backend_reaches_the_application(build: Builder) -> Non
 
     async def tries(here: Here) -> Reply:
         with pytest.raises(sessionward.BackendUnavailable, match="gone"):
-            await here.ward.end_others()
+            await here.ward.revoke_others()
         return Reply(b"told")
 
     house = build(town, memory)
@@ -244,7 +244,7 @@ def test_blocking_verbs_on_the_loops_own_thread_are_a_usage_error(kind: str, sql
 
     async def tries(here: Here) -> Reply:
         verbs = sessionward.of(here.mapping).blocking
-        for call in (lambda: verbs.login("ann"), lambda: verbs.begin("ann"), verbs.logout, lambda: verbs.end_all("ann")):
+        for call in (lambda: verbs.login("ann"), lambda: verbs.begin("ann"), verbs.logout, lambda: verbs.revoke_all("ann")):
             with pytest.raises(sessionward.UsageError, match="event loop"):
                 call()
             raised.append("yes")
@@ -267,7 +267,7 @@ def test_blocking_verbs_work_in_another_thread_and_see_what_the_async_ones_did()
         found.append((ward.session.user_id, verbs.session is ward.session))
         await ward.login("bob")
         found.append(verbs.session.user_id if verbs.session else None)
-        found.append(await asyncio.to_thread(verbs.end_others))
+        found.append(await asyncio.to_thread(verbs.revoke_others))
         return Reply()
 
     house = ASGIHouse(both, Memory(), secrets=[SECRET])

@@ -17,7 +17,7 @@ import pytest
 from itsdangerous import Signer
 
 import sessionward
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.doors.keepers import Foreign, Keeper, Memory
 from tests.doors.sides import COOKIE, SECRET, SESSIONS, TEXT, ASGIHouse, Browser, Builder, Fields, Here, House, Reply, town
 
@@ -143,7 +143,7 @@ def test_the_session_of_the_ward_changes_at_once(build: Builder) -> None:
         look()
         await ward.login("ann", since=await ward.begin("ann"))
         look()
-        await ward.end_all("ann")
+        await ward.revoke_all("ann")
         look()
         return Reply()
 
@@ -308,7 +308,7 @@ def test_p7_an_outage_in_the_middle_is_503_and_ends_nothing(build: Builder) -> N
 def test_p2_a_caller_whose_own_session_ends_meanwhile_gets_401(build: Builder) -> None:
     memory = Memory()
     first, second = signed_in(build(backend=memory), "ann", "ann")
-    memory.on_end_others = lambda: memory.end_all("ann")
+    memory.on_end_others = lambda: memory.revoke_all("ann")
     assert (first.press().status, second.me()) == (401, "nobody")
 
 
@@ -316,7 +316,7 @@ def test_all_401_of_one_carrier_are_alike_apart_from_the_request(build: Builder)
     memory = Memory()
     house = build(backend=memory, lifetime=60)
     ended, expired = signed_in(house, "bob", "ann")
-    memory.end_all("bob")
+    memory.revoke_all("bob")
     memory.now += 61
     dead = [ended.cookie, expired.cookie, signed(new_token()), "forged", "", signed(new_token(), purpose="ticket"), f'"{ended.cookie}"']
     token = str(ended.cookie).partition(".")[0]
@@ -404,7 +404,7 @@ def test_a_cookie_counts_only_for_pages_that_may_call(
     fields = [("Sec-Fetch-Site", site)] * (site is not None) + [("Origin", origin)] * (origin is not None)
     answer = first.press(*[(name, value) for name, value in fields if value is not None])
     assert answer.status == status
-    assert memory.asked == ([] if status == 403 else ["find", "end_others"])
+    assert memory.asked == ([] if status == 403 else ["find", "revoke_others"])
     assert second.me() == ("ann" if status == 403 else "nobody")
 
 
@@ -450,7 +450,7 @@ def test_a_trusted_origin_can_read_every_answer_and_nobody_else_can(build: Build
 
 def _ended(house: House) -> tuple[str, str]:
     (browser,) = signed_in(house, "zoe")
-    house.backend.end_all("zoe")
+    house.backend.revoke_all("zoe")
     return cookie(str(browser.cookie))
 
 
@@ -729,23 +729,23 @@ def test_logout_clears_the_cookie_ends_the_session_and_may_be_repeated(build: Bu
 def test_a_change_of_password_ends_the_others_and_keeps_the_caller(build: Builder, keeper: Keeper) -> None:
     house = build(town, keeper.backend)
     first, second, third = signed_in(house, "ann", "ann", "ann")
-    assert first.ask("POST", "/end_others").body == b"2"
+    assert first.ask("POST", "/revoke_others").body == b"2"
     assert [browser.me() for browser in (first, second, third)] == ["ann", "nobody", "nobody"]
 
 
 def test_end_others_of_nobody_is_not_signed_in(build: Builder) -> None:
     house = build()
     with pytest.raises(sessionward.NotSignedIn):
-        house.ask("POST", "/end_others")
+        house.ask("POST", "/revoke_others")
 
 
 def test_end_others_of_a_caller_whose_session_ends_meanwhile_is_session_ended(build: Builder, keeper: Keeper) -> None:
     async def too_late(here: Here) -> Reply:
         if here.path != "/change":
             return await town(here)
-        keeper.aside.end_all("ann")
+        keeper.aside.revoke_all("ann")
         with pytest.raises(sessionward.SessionEnded):
-            await here.ward.end_others()
+            await here.ward.revoke_others()
         return Reply(b"too late")
 
     (browser,) = signed_in(build(too_late, keeper.backend), "ann")
@@ -755,7 +755,7 @@ def test_end_others_of_a_caller_whose_session_ends_meanwhile_is_session_ended(bu
 def test_end_all_ends_the_caller_too_if_it_is_theirs(build: Builder, keeper: Keeper) -> None:
     house = build(town, keeper.backend)
     first, second, bob = signed_in(house, "ann", "ann", "bob")
-    assert bob.ask("POST", "/end_all/ann").body == b"2"
+    assert bob.ask("POST", "/revoke_all/ann").body == b"2"
     assert (first.me(), second.me(), bob.me()) == ("nobody", "nobody", "bob")
 
 
@@ -764,7 +764,7 @@ def test_end_all_ends_the_caller_too_if_it_is_theirs(build: Builder, keeper: Kee
 
 def test_p3_a_login_that_began_before_all_were_ended_is_stale(build: Builder, keeper: Keeper) -> None:
     async def late(here: Here) -> Reply:
-        keeper.aside.end_all("ann")  # by another request, while this one checks the old password
+        keeper.aside.revoke_all("ann")  # by another request, while this one checks the old password
         with pytest.raises(sessionward.StaleLogin):
             await here.ward.login("ann")
         return Reply(b"sign in again")
@@ -788,11 +788,11 @@ def test_p3_a_ticket_is_good_until_the_sessions_are_ended(build: Builder, keeper
         return Reply(b"in")
 
     house = build(steps, keeper.backend)
-    keeper.aside.end_all("ann")
+    keeper.aside.revoke_all("ann")
     house.ask("GET", "/begin/ann")
     assert house.ask("GET", "/finish/ann").status == 200
     assert house.ask("GET", "/finish/bob").status == 409
-    keeper.aside.end_all("ann")
+    keeper.aside.revoke_all("ann")
     assert house.ask("GET", "/finish/ann").status == 409
     house.ask("GET", "/begin/ann")
     assert house.ask("GET", "/finish/ann").status == 200
@@ -804,7 +804,7 @@ def test_p3_forgot_password_ends_all_and_then_signs_in(build: Builder, keeper: K
     async def forgot(here: Here) -> Reply:
         if here.path != "/forgot":
             return await town(here)
-        count = await here.ward.end_all("ann")
+        count = await here.ward.revoke_all("ann")
         await here.ward.login("ann")
         return Reply(str(count).encode())
 
@@ -835,7 +835,7 @@ def test_p3_a_session_that_was_ended_cannot_renew_itself(build: Builder, keeper:
 def test_p9_a_login_that_is_ended_before_the_head_sets_no_cookie_and_the_answer_passes(build: Builder, keeper: Keeper) -> None:
     async def overtaken(here: Here) -> Reply:
         await here.ward.login("ann")
-        keeper.aside.end_all("ann")
+        keeper.aside.revoke_all("ann")
         return Reply(b"welcome", 201, [*TEXT, ("Set-Cookie", "theme=dark")])
 
     answer = build(overtaken, keeper.backend).ask("POST", "/login")
@@ -847,7 +847,7 @@ def test_p9_a_session_of_this_very_request_is_judged_by_itself(build: Builder, k
         if here.path != "/switch":
             return await town(here)
         await here.ward.login("bob")
-        keeper.aside.end_all("ann")
+        keeper.aside.revoke_all("ann")
         return Reply()
 
     (browser,) = signed_in(build(switches, keeper.backend), "ann")
@@ -871,7 +871,7 @@ def test_p9_a_backend_that_falls_silent_before_the_head_costs_the_cookie_and_not
     ("meanwhile", "kept"),
     [
         pytest.param(lambda memory: None, True, id="alive"),
-        pytest.param(lambda memory: memory.end_all("ann"), False, id="ended"),
+        pytest.param(lambda memory: memory.revoke_all("ann"), False, id="ended"),
         pytest.param(lambda memory: memory.fail(OSError("gone")), False, id="backend silent"),
     ],
 )
@@ -934,7 +934,7 @@ def test_after_the_head_is_out_a_verb_that_changes_a_cookie_is_a_usage_error(bui
             with pytest.raises(sessionward.UsageError, match="head") as error:
                 await verb()
             raised.append(str(error.value))
-        return Reply(str(await here.ward.end_all("bob")).encode())
+        return Reply(str(await here.ward.revoke_all("bob")).encode())
 
     house = build(late)
     signed_in(house, "bob")
@@ -1064,8 +1064,8 @@ class Stuck:
         await self._answer("find")
         return sessionward.Session(id="1", user_id="ann")
 
-    async def end_others(self, session: sessionward.Session, /) -> int:
-        await self._answer("end_others")
+    async def revoke_others(self, session: sessionward.Session, /) -> int:
+        await self._answer("revoke_others")
         return 1
 
     async def _answer(self, name: str) -> None:
@@ -1074,7 +1074,7 @@ class Stuck:
             await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("silent", "error"), [("find", "backend_unavailable"), ("end_others", "outcome_unknown")])
+@pytest.mark.parametrize(("silent", "error"), [("find", "backend_unavailable"), ("revoke_others", "outcome_unknown")])
 def test_p7_an_async_backend_that_falls_silent_is_503_within_the_deadline(silent: str, error: str) -> None:
     backend = Stuck(silent)
     house = ASGIHouse(town, backend, deadline=0.1)

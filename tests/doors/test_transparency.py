@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from sessionward.wsgi import Environ, StartResponse, WSGIApplication
 from tests.doors.keepers import Memory
 from tests.doors.served import CHUNK
@@ -291,7 +291,7 @@ def database(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
     url = sqlite_url if server == "sqlite" else request.getfixturevalue(of_a_server)
     plain = SQLBackend(url)
     plain.create_tables()
-    plain.end_all("ann")
+    plain.revoke_all("ann")
     plain.close()
     if is_plain:
         return SQLBackend(url, deadline=10)

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 import sessionward
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.doors.keepers import Memory
 from tests.doors.servers import PATIENCE, Client, Server, signed_in, town_on
 from tests.doors.sides import COOKIE, SECRET, TEXT, ASGIHouse, town
@@ -181,7 +181,7 @@ def test_p9_a_login_that_is_ended_before_the_head_sets_no_cookie(head: str) -> N
     async def overtaken(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         await receive()
         await sessionward.of(scope).login("ann")
-        backend.end_all("ann")
+        backend.revoke_all("ann")
         await send({"type": head, "status": 403, "headers": [(b"set-cookie", b"theme=dark")]})
 
     sent, _ = handshake(overtaken, backend, extensions=DENIAL)

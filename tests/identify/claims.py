@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sessionward.errors import Unreadable
-from sessionward.identity import Identity, Traits, Visitor
+from sessionward.session.identifier import Identity, Traits, Visitor
 
 UNREADABLE = "unreadable"
 SECRET = "a secret of the application, used in tests only"

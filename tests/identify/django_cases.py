@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.django import SignedCookies
-from sessionward.identity import Traits
+from sessionward.session.identifier import Traits
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 hypothesis_settings.register_profile("cases", deadline=None, database=None)

@@ -17,7 +17,7 @@ from hypothesis import given
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.beaker import Beaker
-from sessionward.identity import Traits, link_of
+from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.identify.old import TestApp
 

@@ -27,7 +27,7 @@ from quart import session as quart_session
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.flask import FlaskLogin
-from sessionward.identity import Traits
+from sessionward.session.identifier import Traits
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # Flask-Login's, from Python 3.12 on

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward.errors import ConfigurationError, UsageError
 from sessionward.identify.flask_session import FlaskSession
-from sessionward.identity import Traits, link_of
+from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.support.services import missing
 

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from itsdangerous import BadSignature, TimestampSigner
 
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
 from sessionward.identify import Function
-from sessionward.identity import Identity, Traits, link_of
+from sessionward.session.identifier import Identity, Traits, link_of
 from tests.identify.claims import SECRET, UNREADABLE, identity, said
 
 

@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 
 from sessionward.identify import Function
 from sessionward.identify.litestar import client_side, server_side
-from sessionward.identity import Traits, link_of
+from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said
 from tests.identify.functions import pyramid_session
 from tests.identify.old import Configurator, Response, SignedCookieSessionFactory, TestApp

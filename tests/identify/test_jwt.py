@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
 from sessionward.identify.jwt import JWT
-from sessionward.identity import Traits, link_of
+from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 COOKIE = "access_token_cookie"

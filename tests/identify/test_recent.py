@@ -7,7 +7,7 @@ import pytest
 from sessionward.errors import Unreadable
 from sessionward.identify import recent
 from sessionward.identify.recent import Recent
-from sessionward.identity import Identity
+from sessionward.session.identifier import Identity
 
 
 class Reader:

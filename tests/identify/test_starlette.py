@@ -25,7 +25,7 @@ from starsessions import SessionMiddleware as StarsessionsMiddleware
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.starlette import StarletteSession, Starsessions
-from sessionward.identity import Traits, link_of
+from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 DAY = 86_400

@@ -8,8 +8,8 @@ from hashlib import sha1
 from hmac import new as hmac
 from typing import Any, Final
 
-from sessionward.logins import Found, Names, Taken, read_logins, taken, with_one_cookie_field
-from sessionward.request import ASGIRequest, WSGIRequest
+from sessionward.credential.login_cookies import Found, Names, Taken, read_logins, taken, with_one_cookie_field
+from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.frameworks import ASGI, BEAKER_SECRET, PARSERS, WSGI
 
 NAMES: Final = Names([b"session", b"remember_token", b"session-*"])

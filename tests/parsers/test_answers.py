@@ -14,9 +14,9 @@ import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.given import after, gives_login, without_logins
-from sessionward.given import given as given_by
-from sessionward.logins import Login
+from sessionward.credential.login_cookies import Login
+from sessionward.response.set_cookies import after, gives_login, without_logins
+from sessionward.response.set_cookies import given as given_by
 from tests.parsers.judged import COPY, GOOD, NAMES
 from tests.parsers.set_cookies import DELETE, SET
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.given import after, gives_login, without_logins
-from sessionward.given import given as given_by
-from sessionward.logins import MAX_LOGINS, Names, read_logins, taken
-from sessionward.request import ASGIRequest, WSGIRequest
+from sessionward.credential.login_cookies import MAX_LOGINS, Names, read_logins, taken
+from sessionward.request.request import ASGIRequest, WSGIRequest
+from sessionward.response.set_cookies import after, gives_login, without_logins
+from sessionward.response.set_cookies import given as given_by
 from tests.parsers.attacks import COPIED, fields
 from tests.parsers.judged import GOOD, NAMES, scope_with, taken_out
 

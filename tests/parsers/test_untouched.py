@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.logins import plain_value, read_logins
-from sessionward.request import ASGIRequest, WSGIRequest
+from sessionward.credential.login_cookies import plain_value, read_logins
+from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.attacks import fields
 from tests.parsers.frameworks import ALL
 from tests.parsers.judged import (

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from sessionward.sidecar.snippet import snippet
 from tests.support.servers import Server, free_port, served
 

@@ -12,12 +12,12 @@ import pytest
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Credential, Signature, new_token
+from sessionward.context import Policy
+from sessionward.credential.token import Credential, Signature, new_token
 from sessionward.drive import async_driver
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
 from sessionward.sidecar.peers import Believing, Peers
 from sessionward.sidecar.straight import StraightChecks
-from sessionward.visit import Policy
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
 from tests.support.sessions import begun

@@ -504,7 +504,7 @@ class Closing:
     def find(self, credential: object, /) -> None:
         assert not self.closed
 
-    def end_others(self, session: object, /) -> int:
+    def revoke_others(self, session: object, /) -> int:
         return 0
 
     def close(self) -> None:

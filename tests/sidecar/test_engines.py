@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import Signature
+from sessionward.credential.token import Signature
 from sessionward.sidecar.snippet import ENGINES as SNIPPETS
 from sessionward.sidecar.snippet import snippet
 from tests.sidecar.engines import ENGINES, SECRET, App, Engine, authz, engine, nowhere, silent

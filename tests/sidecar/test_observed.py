@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import new_token
-from sessionward.request import ASGIRequest
-from sessionward.response import request_id
+from sessionward.credential.token import new_token
+from sessionward.request.request import ASGIRequest
+from sessionward.response.answer import request_id
 from sessionward.sidecar import build
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
@@ -396,8 +396,8 @@ def test_metrics_are_what_prometheus_reads() -> None:
 
 
 def test_memory_is_a_backend_that_is_ready() -> None:
+    from sessionward.context import Policy
     from sessionward.sidecar.build import _answers
-    from sessionward.visit import Policy
 
     backend = MemoryBackend()
     asyncio.run(_answers(Policy(backend, {"secrets": ["a secret of the tests, long enough: 0123456789"]}), backend))

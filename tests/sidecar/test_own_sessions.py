@@ -11,7 +11,7 @@ import pytest
 
 import sessionward
 from sessionward import ASGIMiddleware
-from sessionward.assertion import Signer, Verifier
+from sessionward.session.assertion import Signer, Verifier
 from tests.sidecar.apps.table import fill
 from tests.sidecar.processes import ROOT, SECRET, Client, shop, sidecar
 from tests.sidecar.stage import OK, answering, staged

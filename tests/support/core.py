@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sessionward import Carrier, Credential, Device, Session
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential import Signature
-from sessionward.request import ASGIRequest, Request, WSGIRequest
-from sessionward.step import Flow, Step
-from sessionward.visit import Policy, Visit
+from sessionward.context import Policy, Visit
+from sessionward.credential.token import Signature
+from sessionward.request.request import ASGIRequest, Request, WSGIRequest
+from sessionward.session.step import Flow, Step
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class FindsAndEnds:
     def find(self, credential: Credential, /) -> Session | None:
         raise NotImplementedError
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class AsyncFindsAndEnds:
     async def find(self, credential: Credential, /) -> Session | None:
         raise NotImplementedError
 
-    async def end_others(self, session: Session, /) -> int:
+    async def revoke_others(self, session: Session, /) -> int:
         raise NotImplementedError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sessionward
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 
 
 def begun(backend: Any, user: str) -> tuple[Any, str]:

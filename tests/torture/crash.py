@@ -42,10 +42,10 @@ def ask_and_die(place: Place, verb: str, own: Session, token: str, at: int, mome
 
 
 def _ask(caller: Caller, verb: str, own: Session, token: str) -> None:
-    if verb == "end_others":
-        caller.end_others(own)
-    elif verb == "end_all":
-        caller.end_all(own.user_id)
+    if verb == "revoke_others":
+        caller.revoke_others(own)
+    elif verb == "revoke_all":
+        caller.revoke_all(own.user_id)
     else:
         caller.login(own.user_id, token, since=None, age=lambda: 0.0, replaces=own)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sessionward.backends.sql.wire import Wire
+from sessionward.backends.sql.executor import Wire
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 from sessionward import Ended, Session, SessionEnded, StaleLogin
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 
 CALLERS: Final = 4
 CALLS: Final = 4
@@ -40,9 +40,9 @@ class Asked(Protocol):
 
     def end(self, session: Session, /) -> bool: ...
 
-    def end_others(self, session: Session, /) -> Ended: ...
+    def revoke_others(self, session: Session, /) -> Ended: ...
 
-    def end_all(self, user: str, /) -> Ended: ...
+    def revoke_all(self, user: str, /) -> Ended: ...
 
     def list(self, user: str, /) -> Sequence[Session]: ...
 
@@ -140,10 +140,10 @@ class _Part:
     def others(self, call: Call) -> None:
         session = self._session(call.name)
         if session is not None:
-            self._timed(Event("others", call.name, session.user_id), lambda: _counted(self._asked.end_others(session)))
+            self._timed(Event("others", call.name, session.user_id), lambda: _counted(self._asked.revoke_others(session)))
 
     def all(self, call: Call) -> None:
-        self._timed(Event("all", "", call.user), lambda: _counted(self._asked.end_all(call.user)))
+        self._timed(Event("all", "", call.user), lambda: _counted(self._asked.revoke_all(call.user)))
 
     def list(self, call: Call) -> None:
         event = Event("list", "", call.user)

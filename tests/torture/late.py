@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, select, update
 
 from sessionward import Session, StaleLogin
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.torture.crew import Crew, Meet
 from tests.torture.places import Place
 from tests.torture.tables import engine_of, stock
@@ -69,7 +69,7 @@ def _take_part(meet: Meet, place: Place, names: list[str], part: Sequence[Sessio
             if isinstance(one, Session):
                 with engine.connect() as connection:
                     connection.execute(update(passwords).where(passwords.c.name == name).values(version=NEW))
-                answers.append(int(caller.end_others(one)))
+                answers.append(int(caller.revoke_others(one)))
                 continue
             started = monotonic()
             since = caller.begin(name) if ticket else None

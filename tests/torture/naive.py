@@ -66,7 +66,7 @@ class Naive(SQLBackend):
 class CheckThenUpdate(Naive):
     """Look whether the caller is live, then end all others with one UPDATE."""
 
-    def end_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> Ended:
         with self.engine.connect() as connection:
             self.check(connection, session)
             count = self.change(connection, update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC)))
@@ -76,7 +76,7 @@ class CheckThenUpdate(Naive):
 class FindThenDelete(Naive):
     """List the others, then end them one by one."""
 
-    def end_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> Ended:
         with self.engine.connect() as connection:
             self.check(connection, session)
             found = connection.execute(select(sessions.c.id).where(self.others(session))).scalars().all()
@@ -88,7 +88,7 @@ class FindThenDelete(Naive):
 class LocksWithoutLooking(Naive):
     """Lock the user, then end all others: that the caller was live was seen before the lock was got."""
 
-    def end_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> Ended:
         with self.engine.connect() as connection:
             self.check(connection, session)
         level = "SERIALIZABLE" if self.engine.dialect.name == "sqlite" else "READ COMMITTED"
@@ -99,7 +99,7 @@ class LocksWithoutLooking(Naive):
 
 
 class LocksOnlyItself(Naive):
-    """``end_others`` and ``end_all`` are ours; signing in and out takes no lock and rests on what was read before."""
+    """``revoke_others`` and ``revoke_all`` are ours; signing in and out takes no lock and rests on what was read before."""
 
     def login(
         self,

@@ -82,12 +82,12 @@ class Caller:
         ended: bool = self._done(self._backend.end(session))
         return ended
 
-    def end_others(self, session: Session) -> Ended:
-        ended: Ended = self._done(self._backend.end_others(session))
+    def revoke_others(self, session: Session) -> Ended:
+        ended: Ended = self._done(self._backend.revoke_others(session))
         return ended
 
-    def end_all(self, user: str) -> Ended:
-        ended: Ended = self._done(self._backend.end_all(user))
+    def revoke_all(self, user: str) -> Ended:
+        ended: Ended = self._done(self._backend.revoke_all(user))
         return ended
 
     def list(self, user: str) -> Sequence[Session]:

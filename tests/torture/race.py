@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from sessionward import Session, SessionEnded
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.torture.crew import Crew, Meet
 from tests.torture.places import Place
 from tests.torture.tables import engine_of, live_ids, stock
@@ -58,7 +58,7 @@ def run(meet: Meet, place: Place, own: list[Session]) -> list[int | str]:
         for session in own:
             meet()
             try:
-                answers.append(int(caller.end_others(session)))
+                answers.append(int(caller.revoke_others(session)))
             except SessionEnded:
                 answers.append(GONE)
             except Exception as error:

@@ -33,7 +33,7 @@ class TellingBackend:
     def find(self, credential: Credential, /) -> Session | None:
         return _told(credential)
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         raise AssertionError
 
 
@@ -41,7 +41,7 @@ class TellingAsyncBackend:
     async def find(self, credential: Credential, /) -> Session | None:
         return _told(credential)
 
-    async def end_others(self, session: Session, /) -> int:
+    async def revoke_others(self, session: Session, /) -> int:
         raise AssertionError
 
 
@@ -61,7 +61,7 @@ class TellingLate(TellingBackend):
     def find(self, credential: Credential, /) -> Session | None:
         return Session(id=credential.reveal(), user_id="ann", credential=credential)
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         _told(session.credential)
 
@@ -70,7 +70,7 @@ class TellingAsyncLate(TellingAsyncBackend):
     async def find(self, credential: Credential, /) -> Session | None:
         return Session(id=credential.reveal(), user_id="ann", credential=credential)
 
-    async def end_others(self, session: Session, /) -> int:
+    async def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         _told(session.credential)
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionward import BackendUnavailable, Credential, Device, Session
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.torture.conftest import Databases
 from tests.torture.failpoint import watched
 from tests.torture.places import Caller
@@ -56,8 +56,8 @@ async def _opened(databases: Databases, place: str) -> AsyncIterator[AsyncSQLBac
 
 
 def _question(backend: AsyncSQLBackend, verb: str, own: Session, token: str) -> Awaitable[object]:
-    if verb == "end_others":
-        return backend.end_others(own)
+    if verb == "revoke_others":
+        return backend.revoke_others(own)
     digest = Credential(token.encode()).digest
     return backend.login(
         own.user_id, digest, since=None, age=lambda: 0.0, replaces=own, expires_in=60.0, device=Device(), methods=("password",)
@@ -77,7 +77,7 @@ async def _cancelled(asking: Awaitable[object], steps: Steps) -> bool:
 CASES: Final = [(place, victim) for place, (*_, lent) in PLACES.items() for victim in Victim if victim is Victim.CALLER or not lent]
 
 
-@pytest.mark.parametrize("verb", ["end_others", "login"])
+@pytest.mark.parametrize("verb", ["revoke_others", "login"])
 @pytest.mark.parametrize(("place", "victim"), CASES, ids=[f"{place}, cancelled is {victim.value}" for place, victim in CASES])
 def test_p4_p8_cancelled_at_any_await_it_is_done_or_not_and_the_next_writer_is_let_in(
     databases: Databases, place: str, verb: str, victim: Victim
@@ -171,7 +171,7 @@ def test_canary_a_connection_that_is_not_discarded_keeps_the_lock(databases: Dat
             async with aiosqlite.connect(path, isolation_level=None) as connection:
                 was_cancelled = await _cancelled(_without_discarding([connection], "ann"), Steps(at, Victim.CALLER))
                 try:
-                    await asyncio.to_thread(judge.end_all, "ann")
+                    await asyncio.to_thread(judge.revoke_all, "ann")
                 except BackendUnavailable:
                     kept.append(at)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event
 
 from sessionward import BackendUnavailable, Credential, Session
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential import new_token
+from sessionward.credential.token import new_token
 from tests.support.services import missing
 from tests.torture.conftest import Databases
 from tests.torture.crash import PATIENCE, ask_and_die, died, end_each_and_die
@@ -48,10 +48,10 @@ def _crash_everywhere(place: Place, verb: str) -> list[bool]:
 def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token: str, *, done: bool) -> None:
     """Nobody holds a lock any more, and the same again completes what was not done."""
     own = made[0]
-    if verb == "end_others":
-        assert judge.end_others(own) == (0 if done else 3)
-    elif verb == "end_all":
-        assert judge.end_all(own.user_id) == (0 if done else 4)
+    if verb == "revoke_others":
+        assert judge.revoke_others(own) == (0 if done else 3)
+    elif verb == "revoke_all":
+        assert judge.revoke_all(own.user_id) == (0 if done else 4)
     else:
         again = new_token()
         judge.login(own.user_id, again if done else token, since=None, age=lambda: 0.0, replaces=None if done else own)
@@ -59,11 +59,11 @@ def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token
         assert own.id not in live_ids(engine, own.user_id)
 
 
-@pytest.mark.parametrize("verb", ["end_others", "login", "end_all"])
+@pytest.mark.parametrize("verb", ["revoke_others", "login", "revoke_all"])
 @pytest.mark.parametrize("database", DATABASES)
 def test_p4_a_process_killed_at_any_statement_leaves_all_or_nothing_and_no_lock(databases: Databases, database: str, verb: str) -> None:
     places = [plain_place(databases, database)]
-    if verb == "end_others":
+    if verb == "revoke_others":
         places += async_places(databases, database)
     for place in places:
         done = _crash_everywhere(place, verb)
@@ -129,12 +129,12 @@ def test_p4_a_full_disk_leaves_every_row_as_it_was(tmp_path: Path, journal: str)
         assert backend.find(credential) == backend.find(credential)
         filler = _fill(disk)
         with pytest.raises(BackendUnavailable):
-            backend.end_others(own)
+            backend.revoke_others(own)
         assert backend.find(credential) is not None
         filler.unlink()
         assert len(live_ids(engine, "ann")) == MANY
         assert epoch_of(engine, "ann") == 0
-        assert backend.end_others(own) == len(others)
+        assert backend.revoke_others(own) == len(others)
         engine.dispose()
 
 
@@ -147,9 +147,9 @@ def test_p4_a_database_file_that_may_not_grow_leaves_every_row_as_it_was(sqlite_
     engine.dispose()
     event.listen(engine, "connect", lambda connection, _record: [connection.execute(limit) for limit in limits])
     with pytest.raises(BackendUnavailable):
-        backend.end_others(own)
+        backend.revoke_others(own)
     assert len(live_ids(engine, "ann")) == MANY
     limits.clear()
     engine.dispose()
-    assert backend.end_others(own) == len(others)
+    assert backend.revoke_others(own) == len(others)
     engine.dispose()

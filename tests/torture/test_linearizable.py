@@ -49,7 +49,7 @@ def test_canary_histories_of_a_naive_variant_are_caught(databases: Databases, cr
 class _ForgetfulMemory(MemoryBackend):
     """Looks, thinks, and then acts on what it saw."""
 
-    def end_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> Ended:
         if not any(one.id == session.id for one in self.list(session.user_id)):
             raise SessionEnded
         others = [one for one in self.list(session.user_id) if one.id != session.id]

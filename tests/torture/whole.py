@@ -18,8 +18,8 @@ def all_or_nothing(judge: Caller, engine: Engine, verb: str, made: Sequence[Sess
     before = {session.id for session in made}
     new = judge.find(token)
     afterwards: dict[str, set[UUID | str | None]] = {
-        "end_others": {own.id},
-        "end_all": set(),
+        "revoke_others": {own.id},
+        "revoke_all": set(),
         "login": {*(before - {own.id}), new.id if new else None},
     }
     after = afterwards[verb]

@@ -14,9 +14,9 @@ from threading import Lock
 from typing import ClassVar
 from uuid import uuid4
 
-from sessionward.credential import Credential
+from sessionward.credential.token import Credential
 from sessionward.errors import SessionEnded, StaleLogin
-from sessionward.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, Ended, Session, Standing, user_key
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, Ended, Session, Standing, user_key
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class MemoryBackend:
             row = self._by_digest.get(credential.digest)
             return row.session if row is not None and row.expires_at > self._clock() else None
 
-    def end_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> Ended:
         with self._lock:
             own = self._by_user.get(session.user_id, {}).get(str(session.id))
             if own is None or own.expires_at <= self._clock():
@@ -103,7 +103,7 @@ class MemoryBackend:
             self._forget(row)
             return row.expires_at > self._clock()
 
-    def end_all(self, user_id: str, /) -> Ended:
+    def revoke_all(self, user_id: str, /) -> Ended:
         with self._lock:
             return self._end(user_key(user_id), keep=None)
 

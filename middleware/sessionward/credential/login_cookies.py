@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from sessionward.credential import BLANKS, Carrier, HeaderOf
-from sessionward.request import Mapping, environ_key
+from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
+from sessionward.request.request import Mapping, environ_key
 
 MAX_LOGINS: Final = 16
 """Login credentials of one request that are looked at. Somebody who sends more gets none of them through."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from itsdangerous import BadData
 
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
-from sessionward.identity import Identity, Visitor
+from sessionward.session.identifier import Identity, Visitor
 from sessionward.settings import Duration, seconds
 
 __all__ = ["Function"]
@@ -23,7 +23,7 @@ class Function:
     for what can be read and names nobody. For what is forged, expired or unknown the function raises
     :class:`~sessionward.errors.Unreadable`; ``itsdangerous.BadData`` means the same. Whatever else it raises becomes
     503, so a bug in it never passes for an anonymous visitor. The other arguments are those of
-    :class:`~sessionward.identity.Identifier`; what they do not name can sign someone in past the companion.
+    :class:`~sessionward.session.identifier.Identifier`; what they do not name can sign someone in past the companion.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """

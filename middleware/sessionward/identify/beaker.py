@@ -11,7 +11,7 @@ from uuid import uuid4
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, Unreadable
-from sessionward.identity import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9-]+")

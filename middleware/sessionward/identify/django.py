@@ -20,7 +20,7 @@ from django.db import Error, close_old_connections, connections  # type: ignore[
 from django.utils.crypto import constant_time_compare  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, Unreadable
-from sessionward.identity import Identity
+from sessionward.session.identifier import Identity
 
 _SALT: Final = "django.contrib.sessions.backends.signed_cookies"
 

@@ -18,7 +18,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from sessionward.errors import ConfigurationError, Unreadable
 from sessionward.identify.recent import Recent
 from sessionward.identify.remember import RememberToken
-from sessionward.identity import Identity
+from sessionward.session.identifier import Identity
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_.-]+")

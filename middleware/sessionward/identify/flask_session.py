@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 
 from sessionward.errors import ConfigurationError, Unreadable, UsageError
 from sessionward.identify.remember import RememberToken
-from sessionward.identity import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")

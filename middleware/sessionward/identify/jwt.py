@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final, TypeAlias, cast
 
 import jwt
 
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Unreadable
-from sessionward.identity import Identity, link_of
+from sessionward.session.identifier import Identity, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")

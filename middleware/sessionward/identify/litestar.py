@@ -14,7 +14,7 @@ from litestar.serialization import decode_json
 
 from sessionward.errors import Unreadable
 from sessionward.identify import Function
-from sessionward.identity import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, Visitor, link_of
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import time
 from typing import Final
 
-from sessionward.identity import Identity
+from sessionward.session.identifier import Identity
 
 MOMENT: Final = 10.0
 """Seconds. So much longer than it is good for an answer may be given; the application judges the age by itself."""

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from sessionward.errors import Unreadable
-from sessionward.identity import Identity
+from sessionward.session.identifier import Identity
 
 _FORM: Final = re.compile(r"([\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*)\|([0-9a-f]{128})", re.ASCII)
 """What Werkzeug writes without quotes around it; a quoted value is none that can be read in one way only."""

@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import ConfigurationError, Unreadable
 from sessionward.identify.recent import Recent
-from sessionward.identity import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9+/=_.-]+")

@@ -1,6 +1,6 @@
 """The application's store may write an ended session back, so what was ended is remembered and kept out (way 2).
 
-For backends with ``ended`` or ``saw`` (:class:`sessionward.backend.Watches`): the truth about "ended" is the backend's own
+For backends with ``ended`` or ``saw`` (:class:`sessionward.session.backend.Watches`): the truth about "ended" is the backend's own
 record, never the presence of a key in somebody else's store (DESIGN.md 6).
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from sessionward.credential import Credential
-from sessionward.given import given, without_logins
-from sessionward.logins import Names, read_logins, taken
-from sessionward.response import Headers
-from sessionward.session import FindEnded, Saw
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
+from sessionward.context import Policy, Visit
+from sessionward.credential.login_cookies import Names, read_logins, taken
+from sessionward.credential.token import Credential
+from sessionward.response.answer import Headers
+from sessionward.response.set_cookies import given, without_logins
+from sessionward.session.step import Flow
+from sessionward.session.steps import FindEnded, Saw
 
 
 def keep_out(visit: Visit) -> Flow[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sessionward.request import Request
+from sessionward.request.request import Request
 
 
 def may_call(request: Request, *, trusted: Collection[bytes], public: bytes | None, strict: bool) -> bool:

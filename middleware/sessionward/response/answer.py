@@ -1,7 +1,6 @@
-"""What the client is told, and what the application may not tell it.
+"""What the client is told: our own answers, as values that know no protocol.
 
-Our answers are values that know no protocol; CONTRACT.md 1 is the source of their texts and headers. The second half
-works on the head of the application's answer: which cookies of ours it carries, and what goes with setting one.
+CONTRACT.md 1 is the source of their texts and headers.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from http import HTTPStatus
 from typing import Final, TypeAlias
 from uuid import uuid4
 
-from sessionward.request import Request
+from sessionward.request.request import Request
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -132,41 +131,3 @@ def request_id(request: Request) -> str:
     """The id that the client or a proxy has given a request, or a new one."""
     given = request.header(b"x-request-id") or b""
     return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid4())
-
-
-# --- the head of the application's answer -----------------------------------------------------------------------------
-
-_CACHING: Final = frozenset({b"cache-control", b"expires", b"surrogate-control", b"cdn-cache-control"})
-
-
-def sets_cookie(headers: Headers, name: bytes) -> bool:
-    """Whether a response head sets the cookie ``name``."""
-    for key, value in headers:  # noqa: SIM110 - at each response; any() takes twice as long
-        if len(key) == 10 and key.lower() == b"set-cookie" and _cookie_name(value) == name:
-            return True
-    return False
-
-
-def without_set_cookie(headers: Headers, name: bytes) -> Headers:
-    """A response head without the fields that set the cookie ``name``."""
-    return [(key, value) for key, value in headers if not (key.lower() == b"set-cookie" and _cookie_name(value) == name)]
-
-
-def with_set_cookie(headers: Headers, cookie: bytes) -> Headers:
-    """A response head that also sets ``cookie``, and that no cache keeps."""
-    kept = [(key, value) for key, value in headers if key.lower() not in _CACHING]
-    return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
-
-
-def is_public(headers: Headers) -> bool:
-    """Whether shared caches may keep an answer (RFC 9111, 5.2.2.9 and 5.2.2.10): then it is not one browser's alone."""
-    for key, value in headers:
-        if key.lower() == b"cache-control":
-            directives = {directive.partition(b"=")[0].strip(b" \t").lower() for directive in value.split(b",")}
-            if directives & {b"public", b"s-maxage"}:
-                return True
-    return False
-
-
-def _cookie_name(set_cookie: bytes) -> bytes:
-    return set_cookie.partition(b"=")[0].strip(b" \t")

@@ -9,9 +9,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from sessionward.credential import BLANKS
-from sessionward.logins import Login, Names, plain_value
-from sessionward.request import Fields
+from sessionward.credential.carriers import BLANKS
+from sessionward.credential.login_cookies import Login, Names, plain_value
+from sessionward.request.request import Fields
 
 _NUMBER: Final = re.compile(rb"-?[0-9]+")
 

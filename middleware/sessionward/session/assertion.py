@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from sessionward.errors import UsageError
-from sessionward.request import Fields, Mapping, environ_key
-from sessionward.session import Session, user_key
+from sessionward.request.request import Fields, Mapping, environ_key
+from sessionward.session.session import Session, user_key
 
 LIFETIME: Final = 30.0
 """Seconds that a statement is good for."""

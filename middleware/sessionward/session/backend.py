@@ -1,6 +1,6 @@
 """Those who keep sessions: the protocols of a backend, and what each declares about itself.
 
-To keep sessions somewhere of your own, write a class with ``find`` and ``end_others``, both plain or both ``async``
+To keep sessions somewhere of your own, write a class with ``find`` and ``revoke_others``, both plain or both ``async``
 (:class:`Backend`, :class:`AsyncBackend`), and add what else it can do (:class:`SignsIn`, :class:`AsyncSignsIn`). What
 it cannot do it leaves out: a missing method is a declared limit, a method that does nothing is a lie.
 
@@ -9,7 +9,7 @@ Rules for every backend, tested by the contract class in ``tests/contract``:
 * An exception means *I could not answer* and becomes 503 (P7). Raise :class:`~sessionward.errors.BackendUnavailable`,
   or :class:`~sessionward.errors.OutcomeUnknown` once a commit has been sent; whatever else is raised counts as the first.
 * ``None`` from ``find`` and :class:`~sessionward.errors.SessionEnded` mean *I know that it is dead*: never guess.
-* ``end_others`` decides under a lock that every change of this user's sessions takes, after a second look at the
+* ``revoke_others`` decides under a lock that every change of this user's sessions takes, after a second look at the
   caller's own session. Check-then-act leaves nobody signed in when two callers meet (P2).
 * All or nothing (P4), and the count is of sessions that were live before and are ended by this call (P5).
 """
@@ -21,9 +21,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
-from sessionward.credential import Carrier, Credential
+from sessionward.credential.carriers import Carrier
+from sessionward.credential.token import Credential
 from sessionward.errors import ConfigurationError
-from sessionward.session import Device, Session, Standing
+from sessionward.session.session import Device, Session, Standing
 
 
 class Backend(Protocol):
@@ -33,7 +34,7 @@ class Backend(Protocol):
         """The live session that the credential proves, or None if it proves none."""
         ...
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         """End the user's other sessions; answer how many. Raises ``SessionEnded`` if ``session`` died meanwhile."""
         ...
 
@@ -43,7 +44,7 @@ class AsyncBackend(Protocol):
 
     async def find(self, credential: Credential, /) -> Session | None: ...
 
-    async def end_others(self, session: Session, /) -> int: ...
+    async def revoke_others(self, session: Session, /) -> int: ...
 
 
 class SignsIn(Backend, Protocol):
@@ -82,7 +83,7 @@ class SignsIn(Backend, Protocol):
         """End this one session; whether it was live."""
         ...
 
-    def end_all(self, user_id: str, /) -> int:
+    def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of the user, also of one never seen, and raise the epoch; how many were live."""
         ...
 
@@ -110,7 +111,7 @@ class AsyncSignsIn(AsyncBackend, Protocol):
 
     async def end(self, session: Session, /) -> bool: ...
 
-    async def end_all(self, user_id: str, /) -> int: ...
+    async def revoke_all(self, user_id: str, /) -> int: ...
 
 
 class Companions(SignsIn, Protocol):
@@ -168,7 +169,7 @@ class Watches(Backend, Protocol):
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "end_others", "login", "begin", "end", "end_all", "standing", "spent", "adopt", "touch", "ended", "saw")
+_OPERATIONS = ("find", "revoke_others", "login", "begin", "end", "revoke_all", "standing", "spent", "adopt", "touch", "ended", "saw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class Abilities:
         if isinstance(backend, type):
             raise ConfigurationError(f"backend: {backend.__name__} is a class; pass an instance, {backend.__name__}(...)")
         methods = {name: method for name in _OPERATIONS if callable(method := getattr(backend, name, None))}
-        missing = [name for name in ("find", "end_others") if name not in methods]
+        missing = [name for name in ("find", "revoke_others") if name not in methods]
         if missing:
             raise ConfigurationError(f"backend: {type(backend).__name__} has no {' and no '.join(missing)}; see sessionward.Backend")
         colours = {inspect.iscoroutinefunction(method) for method in methods.values()}

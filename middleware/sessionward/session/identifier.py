@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError
-from sessionward.session import user_key
-from sessionward.step import Step
+from sessionward.session.session import user_key
+from sessionward.session.step import Step
 
 DAY: Final = 86_400.0
 

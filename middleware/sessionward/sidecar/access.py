@@ -14,8 +14,8 @@ from typing import Final
 
 from starlette.types import Scope
 
-from sessionward.request import ASGIRequest, joined
-from sessionward.response import request_id
+from sessionward.request.request import ASGIRequest, joined
+from sessionward.response.answer import request_id
 from sessionward.sidecar.peers import PEER
 
 STANDARD_OUTPUT: Final = 1

@@ -20,20 +20,20 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sessionward.credential import stripped_scope
+from sessionward.context import Policy, Visit
+from sessionward.credential.carriers import stripped_scope
 from sessionward.drive import AsyncDriver
 from sessionward.flow import Admission, guard
-from sessionward.request import ASGIRequest, Mapping, joined
-from sessionward.response import Problem, Response, refused
-from sessionward.session import Session
+from sessionward.request.request import ASGIRequest, Mapping, joined
+from sessionward.response.answer import Problem, Response, refused
+from sessionward.session.session import Session
+from sessionward.session.step import Flow
 from sessionward.sidecar.caller import caller
 from sessionward.sidecar.fields import identity
 from sessionward.sidecar.peers import PEER, Peers
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.proxy import Signs, answer
 from sessionward.sidecar.record import RECORD
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
 
 ROUTE: Final = "/authz"
 OPTIONAL: Final = "optional"

@@ -13,12 +13,15 @@ from typing import Any
 from starlette.types import ASGIApp, Scope
 
 from sessionward.asgi import ASGIMiddleware
-from sessionward.assertion import Signer
-from sessionward.credential import Credential, new_token
+from sessionward.context import Policy, Visit
+from sessionward.credential.token import Credential, new_token
 from sessionward.drive import AsyncDriver, async_driver
 from sessionward.errors import ConfigurationError
-from sessionward.request import ASGIRequest
-from sessionward.session import Find, Session
+from sessionward.request.request import ASGIRequest
+from sessionward.session.assertion import Signer
+from sessionward.session.session import Session
+from sessionward.session.step import Flow
+from sessionward.session.steps import Find
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
@@ -31,8 +34,6 @@ from sessionward.sidecar.peers import UNIX, Believing, Peers
 from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight, StraightChecks
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

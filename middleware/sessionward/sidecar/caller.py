@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sessionward.credential import Credential, read_carriers
-from sessionward.session import Find, Session
-from sessionward.step import Flow
-from sessionward.visit import Visit
+from sessionward.context import Visit
+from sessionward.credential.carriers import read_carriers
+from sessionward.credential.token import Credential
+from sessionward.session.session import Session
+from sessionward.session.step import Flow
+from sessionward.session.steps import Find
 
 
 def caller(visit: Visit) -> Flow[Session | None]:

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from sessionward.request import Fields, Mapping
-from sessionward.response import Problem
+from sessionward.request.request import Fields, Mapping
+from sessionward.response.answer import Problem
 from sessionward.sidecar.forwarding import Cut
 from sessionward.sidecar.proxy import refuse
 from sessionward.sidecar.record import RECORD

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from sessionward.request import Fields, Mapping
-from sessionward.session import Session
+from sessionward.request.request import Fields, Mapping
+from sessionward.session.session import Session
 from sessionward.sidecar.peers import PEER
 
 SESSION_USER: Final = b"x-session-user"

@@ -19,8 +19,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from sessionward.credential import BLANKS
-from sessionward.response import Response, refused
+from sessionward.credential.carriers import BLANKS
+from sessionward.response.answer import Response, refused
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.proxy import TARGET

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sessionward.request import ASGIRequest
-from sessionward.response import request_id
+from sessionward.request.request import ASGIRequest
+from sessionward.response.answer import request_id
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.counts import Counts
 from sessionward.sidecar.record import ASKED, RECORD, Record

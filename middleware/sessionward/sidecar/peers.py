@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sessionward.errors import ConfigurationError
-from sessionward.request import joined
+from sessionward.request.request import joined
 
 Client: TypeAlias = tuple[str, int]
 

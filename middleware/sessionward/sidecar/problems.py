@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from sessionward.response import Refusal
+from sessionward.response.answer import Refusal
 
 _MALFORMED = "The request was malformed or contained invalid parameters"
 _GATEWAY = "The service behind this one did not answer properly"

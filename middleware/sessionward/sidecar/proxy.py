@@ -14,9 +14,10 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Receive, Scope, Send
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
-from sessionward.request import ASGIRequest
-from sessionward.response import Problem, Refusal, Response, refused
-from sessionward.session import Session
+from sessionward.handle import ASGI_KEY, AsyncWard
+from sessionward.request.request import ASGIRequest
+from sessionward.response.answer import Problem, Refusal, Response, refused
+from sessionward.session.session import Session
 from sessionward.sidecar.failures import ClientGone, Invalid, Stalled, TooSlow, UpstreamError
 from sessionward.sidecar.fields import NOBODY, SESSION_ASSERTION, TOKEN_REQUEST, Onward, RequestFields, identity_lines
 from sessionward.sidecar.forwarding import Cut, Forwarding, give
@@ -25,7 +26,6 @@ from sessionward.sidecar.problems import SidecarProblem
 from sessionward.sidecar.record import ASKED, RECORD
 from sessionward.sidecar.tunnel import TUNNEL, Tunnel
 from sessionward.sidecar.upstream import SWITCHING, Answer, Connection
-from sessionward.ward import ASGI_KEY, AsyncWard
 
 log = logging.getLogger("sessionward")
 
@@ -37,7 +37,7 @@ _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 class Signs(Protocol):
-    """What makes assertions: :class:`sessionward.assertion.Signer`."""
+    """What makes assertions: :class:`sessionward.session.assertion.Signer`."""
 
     def sign(self, session: Session, now: float, /) -> bytes: ...
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from sessionward.asgi import ASGIMiddleware
 from sessionward.drive import carry
+from sessionward.session.step import Step
 from sessionward.sidecar.authz import Rules, words_of
 from sessionward.sidecar.exchange import Client, Exchange, Head
 from sessionward.sidecar.forwarding import PATIENCE
@@ -21,7 +22,6 @@ from sessionward.sidecar.peers import Believing
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.record import ASKED
 from sessionward.sidecar.upstream import Connection
-from sessionward.step import Step
 
 SHORT: Final = 16_384
 """Bytes of a body for whose last one the head waits, for as long as :data:`PATIENCE`."""

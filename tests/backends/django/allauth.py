@@ -26,7 +26,7 @@ def case_a_session_that_only_allauth_knows_ends() -> None:
     noted_by_allauth(ann, other)
     Entry.objects.filter(session_key=other).delete()
     mark_complete(store_of())
-    assert backend().end_others(session(own)) == 1
+    assert backend().revoke_others(session(own)) == 1
     assert whom(other) == "nobody"
 
 

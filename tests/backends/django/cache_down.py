@@ -25,8 +25,8 @@ def case_a_cache_that_is_down_is_503() -> None:
     with override_settings(CACHES=DOWN):
         said = [
             refused(lambda: found(own)),
-            refused(lambda: ours.end_others(known)),
-            refused(lambda: ours.end_all(ann)),
+            refused(lambda: ours.revoke_others(known)),
+            refused(lambda: ours.revoke_all(ann)),
         ]
         answer = visit("/auth/sessions", own, "DELETE")
         assert answer.status == 503
@@ -49,7 +49,7 @@ def case_one_answer_that_is_missing_leaves_all_as_they_were() -> None:
         return get(self, key, *args, **rest)
 
     with patch.object(kind, "get", flaky):
-        refused(lambda: ours.end_others(known))
+        refused(lambda: ours.revoke_others(known))
     assert [whom(key) for key in (own, *others)] == [ann] * 4
 
 
@@ -58,7 +58,7 @@ def case_once_it_has_ended_a_cache_that_cannot_delete_changes_nothing() -> None:
     own, other = sign_in(ann), sign_in(ann)
     known, ours, kind = session(own), backend(), type(caches["default"])
     with patch.object(kind, "delete", side_effect=ConnectionError), patch.object(kind, "delete_many", side_effect=ConnectionError):
-        assert ours.end_others(known) == 1
+        assert ours.revoke_others(known) == 1
     assert bare("/me", other).body.decode().strip() == ann
     assert whom(other) == "nobody"
     assert len(ours.ended([Credential(other.encode())])) == 1

@@ -19,21 +19,21 @@ def distinct() -> None:
 
 
 def case_users_that_differ_in_case_or_accent_are_two() -> None:
-    backend().end_all("nobody")
+    backend().revoke_all("nobody")
     distinct()
     names = [person(name) for name in ("Bob", "bob", "bób", "ﬁ", "fi")]
     keys = {name: [sign_in(name), sign_in(name)] for name in names}
     assert delete(keys["Bob"][0]) == (200, 1)
     assert [whom(key) for key in keys["bob"] + keys["bób"]] == ["bob", "bob", "bób", "bób"]
-    assert backend().end_all("FI") == 0
-    assert backend().end_all("fi") == 2
+    assert backend().revoke_all("FI") == 0
+    assert backend().revoke_all("fi") == 2
     assert whom(keys["ﬁ"][0]) == "ﬁ"
     assert User.objects.count() == 3 + 1
     assert Entry.objects.count() == 10
 
 
 def case_their_callers_do_not_meet() -> None:
-    backend().end_all("nobody")
+    backend().revoke_all("nobody")
     distinct()
     names = [person(name) for name in ("Bob", "bob")]
     keys = [sign_in(name) for name in names for _ in range(2)]

@@ -60,7 +60,7 @@ def case_none_stays_open_after_a_question_outside_of_a_request() -> None:
     ann = person("ann")
     own = sign_in(ann)
     known, ours = session(own), backend()
-    for ask in (lambda: found(own), lambda: ours.end_others(known), lambda: ours.end_all("0"), lambda: ours.purge(9e9)):
+    for ask in (lambda: found(own), lambda: ours.revoke_others(known), lambda: ours.revoke_all("0"), lambda: ours.purge(9e9)):
         ask()
         assert (connection.connection is None) == (KEPT == 0)
 
@@ -70,7 +70,7 @@ def case_none_stays_open_after_a_question_that_failed() -> None:
     own, other = sign_in(ann), sign_in(ann)
     known, ours = session(own), backend(deadline=0.3)
     with meanwhile_in_another_thread(lambda: row_locked(other)):
-        refused(lambda: ours.end_others(known))
+        refused(lambda: ours.revoke_others(known))
         assert (connection.connection is None) == (KEPT == 0)
 
 
@@ -112,9 +112,9 @@ def case_an_ending_inside_somebodys_transaction_is_refused() -> None:
     own, other = sign_in(ann), sign_in(ann)
     known, ours = session(own), backend()
     with transaction.atomic():
-        assert "on_commit" in refused(lambda: ours.end_others(known), sessionward.UsageError)
-        assert "on_commit" in refused(lambda: ours.end_all(ann), sessionward.UsageError)
-        transaction.on_commit(lambda: counted.append(ours.end_all(ann)))
+        assert "on_commit" in refused(lambda: ours.revoke_others(known), sessionward.UsageError)
+        assert "on_commit" in refused(lambda: ours.revoke_all(ann), sessionward.UsageError)
+        transaction.on_commit(lambda: counted.append(ours.revoke_all(ann)))
         counted: list[int] = []
     assert counted == [2]
     assert [whom(key) for key in (own, other)] == ["nobody"] * 2
@@ -140,8 +140,8 @@ def case_a_connection_that_is_kept_is_as_patient_as_before() -> None:
         connection.close()
         before, same = patience(), connection.connection
         with meanwhile_in_another_thread(lambda: row_locked(other)):
-            refused(lambda: ours.end_others(known))
-        assert ours.end_others(known) == 1
+            refused(lambda: ours.revoke_others(known))
+        assert ours.revoke_others(known) == 1
         assert found(own, deadline=0.3) is not None
         assert patience() == before
         assert connection.connection is same

@@ -52,7 +52,7 @@ def case_an_id_that_begins_like_another_or_differs_in_case_is_another_user() -> 
     own, bystander = sign_in(names[0]), sign_in(names[1])
     assert delete(own) == (200, 0)
     assert whom(bystander) == names[1]
-    assert backend().end_all(names[1]) == 1
+    assert backend().revoke_all(names[1]) == 1
     assert (whom(own), whom(bystander)) == (names[0], "nobody")
 
 
@@ -96,10 +96,10 @@ def case_finding_writes_nothing() -> None:
 def case_end_all_ends_the_caller_too_and_can_be_repeated() -> None:
     ann = person("ann")
     keys = [sign_in(ann) for _ in range(3)]
-    assert backend().end_all(ann) == 3
-    assert backend().end_all(ann) == 0
+    assert backend().revoke_all(ann) == 3
+    assert backend().revoke_all(ann) == 0
     assert [whom(key) for key in keys] == ["nobody"] * 3
-    assert backend().end_all(person("never signed in")) == 0
+    assert backend().revoke_all(person("never signed in")) == 0
     again = sign_in(ann)
     assert whom(again) == ann
 
@@ -107,7 +107,7 @@ def case_end_all_ends_the_caller_too_and_can_be_repeated() -> None:
 def case_purge_forgets_only_what_is_older() -> None:
     ann = person("ann")
     keys = [sign_in(ann) for _ in range(2)]
-    backend().end_all(ann)
+    backend().revoke_all(ann)
     assert backend().purge(timedelta(days=400)) == 0
     assert [whom(key) for key in keys] == ["nobody"] * 2
     assert backend().purge(0.0) == (0 if not hasattr(backend(), "ended") else 2)
@@ -121,7 +121,7 @@ def case_within_is_the_same_backend_with_another_deadline() -> None:
     assert (view._deadline, ours._deadline) == (3.0, 10.0)
     known = view.find(Credential(own.encode()))
     assert known is not None
-    assert view.end_others(known) == 1
+    assert view.revoke_others(known) == 1
     for name in ("ended", "saw"):
         assert hasattr(view, name) == hasattr(ours, name)
         if hasattr(view, name):
@@ -154,7 +154,7 @@ def case_no_key_of_a_session_is_shown() -> None:
     known, ours = session(own), backend(scan_limit=0)
     shown = [repr(known), str(known), repr(ours), str(vars(ours))]
     try:
-        ours.end_others(known)
+        ours.revoke_others(known)
     except BackendUnavailable as error:
         shown += [repr(error), str(error)]
     assert not any(own in text for text in shown)

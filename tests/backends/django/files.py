@@ -24,12 +24,12 @@ def case_a_file_that_cannot_be_read_is_503() -> None:
     path_of(other).rename(away)
     path_of(other).mkdir()
     refused(lambda: found(other))
-    refused(lambda: ours.end_others(known))
+    refused(lambda: ours.revoke_others(known))
     path_of(other).rmdir()
     assert found(other) is None
     away.rename(path_of(other))
     assert [whom(key) for key in (own, other)] == [ann, ann]
-    assert ours.end_others(known) == 1
+    assert ours.revoke_others(known) == 1
 
 
 def case_what_has_expired_or_is_garbage_is_left_where_it_is() -> None:
@@ -41,7 +41,7 @@ def case_what_has_expired_or_is_garbage_is_left_where_it_is() -> None:
     known, before = session(own), everything()
     assert [found(key) for key in (expired, broken, empty)] == [None] * 3
     assert everything() == before
-    assert backend().end_others(known) == 0
+    assert backend().revoke_others(known) == 0
     assert {path.name for path in Path(settings.SESSION_FILE_PATH).iterdir()} == {
         path_of(key).name for key in (own, expired, broken, empty)
     }

@@ -26,7 +26,7 @@ def case_what_is_gone_is_forgotten_before_there_is_too_much_of_it() -> None:
     own, other, foreign = sign_in(ann), sign_in(ann), sign_in(bob)
     old(ann, STALE + 2)
     known, ours = session(own), backend()
-    assert ours.end_others(known) == 1
+    assert ours.revoke_others(known) == 1
     assert noted() - {other} == {own, foreign}
     assert [whom(key) for key in (own, other, foreign)] == [ann, "nobody", bob]
 
@@ -38,5 +38,5 @@ def case_a_row_that_has_only_expired_is_kept() -> None:
     ann = person("ann")
     own, expired = sign_in(ann), expired_session(ann)
     old(ann, STALE + 2)
-    assert backend().end_others(session(own)) == 0
+    assert backend().revoke_others(session(own)) == 0
     assert expired in noted()

@@ -17,9 +17,9 @@ def case_the_record_cannot_be_written() -> None:
     known, ours, before = session(own), backend(), everything()
     backend().ended([Credential(own.encode())])
     with fails_for(Ended._meta.db_table, "INSERT", "NEW.digest", Credential(sorted(others)[1].encode()).digest.hex()):
-        refused(lambda: ours.end_others(known))
+        refused(lambda: ours.revoke_others(known))
         assert {table: found for table, found in everything().items() if table != "sessionward_django_users"} == {
             table: found for table, found in before.items() if table != "sessionward_django_users"
         }
     assert [whom(key) for key in (own, *others)] == [ann] * 4
-    assert ours.end_others(known) == 3
+    assert ours.revoke_others(known) == 3

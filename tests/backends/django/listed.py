@@ -23,9 +23,9 @@ def case_beyond_the_limit_nothing_ends() -> None:
     own, other = sign_in(ann, through=bare), sign_in(ann, through=bare)
     sign_in(person("bob"), through=bare)
     known = session(own)
-    assert "scan_limit" in refused(lambda: backend(scan_limit=2).end_others(known))
+    assert "scan_limit" in refused(lambda: backend(scan_limit=2).revoke_others(known))
     assert whom(other) == ann
-    assert backend(scan_limit=3).end_others(known) == 1
+    assert backend(scan_limit=3).revoke_others(known) == 1
 
 
 def case_a_walk_puts_all_into_the_index_and_looking_through_ends() -> None:
@@ -36,7 +36,7 @@ def case_a_walk_puts_all_into_the_index_and_looking_through_ends() -> None:
     assert fill(store_of(), batch=3, progress=steps.append) == 8
     assert steps == [3, 3, 2]
     assert dict(Entry.objects.values_list("session_key", "user")) == dict.fromkeys(keys, user_digest(ann))
-    assert backend(scan_limit=0).end_others(session(keys[0])) == 6
+    assert backend(scan_limit=0).revoke_others(session(keys[0])) == 6
     assert whom(anonymous) == "nobody tea"
 
 
@@ -44,5 +44,5 @@ def case_logins_after_the_walk_are_noted_by_the_door() -> None:
     ann = person("ann")
     mark_complete(store_of())
     own, other = sign_in(ann), sign_in(ann)
-    assert backend(scan_limit=0).end_others(session(own)) == 1
+    assert backend(scan_limit=0).revoke_others(session(own)) == 1
     assert whom(other) == "nobody"

@@ -47,7 +47,7 @@ def case_an_inactive_user_is_not_signed_in() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     get_user_model().objects.filter(pk=ann).update(is_active=False)
-    assert backend().end_all(ann) == 0
+    assert backend().revoke_all(ann) == 0
     assert delete(own) == (401, None)
     assert [both(key) for key in (own, other)] == [False, False]
 

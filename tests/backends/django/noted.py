@@ -56,7 +56,7 @@ def case_a_login_is_in_it_and_so_is_the_key_after_a_rotation() -> None:
     assert second != first
     assert index()[second] == user_digest(ann)
     mark_complete(store_of())
-    assert backend().end_all(ann) == 1
+    assert backend().revoke_all(ann) == 1
     assert [whom(key) for key in (second, other)] == ["nobody", bob]
 
 
@@ -93,7 +93,7 @@ def case_an_entry_of_a_key_that_is_now_anothers_ends_nothing() -> None:
     key = sign_in(bob)
     Entry.objects.filter(session_key=key).update(user=user_digest(ann))
     mark_complete(store_of())
-    assert backend().end_all(ann) == 0
+    assert backend().revoke_all(ann) == 0
     assert whom(key) == bob
 
 
@@ -103,31 +103,31 @@ def case_an_entry_of_a_session_that_is_gone_is_not_counted() -> None:
     visit("/logout", gone)
     Entry.objects.get_or_create(session_key="g" * 32, defaults={"user": user_digest(ann)})
     mark_complete(store_of())
-    assert backend().end_others(session(own)) == 0
+    assert backend().revoke_others(session(own)) == 0
 
 
 def case_once_it_is_complete_nothing_is_looked_through() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     known, ours = session(own), backend(scan_limit=0)
-    assert "sessionward index" in refused(lambda: ours.end_others(known))
+    assert "sessionward index" in refused(lambda: ours.revoke_others(known))
     assert whom(other) == ann
     mark_complete(store_of())
-    assert ours.end_others(known) == 1
+    assert ours.revoke_others(known) == 1
     assert whom(other) == "nobody"
     sign_in(ann)
-    few = len(queries(lambda: ours.end_others(known)))
+    few = len(queries(lambda: ours.revoke_others(known)))
     for number in range(10):
         sign_in(person(f"user {number}"), through=bare)
     sign_in(ann)
-    assert len(queries(lambda: ours.end_others(known))) == few
+    assert len(queries(lambda: ours.revoke_others(known))) == few
 
 
 def case_before_it_is_complete_sessions_that_nobody_noted_are_found() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     Entry.objects.all().delete()
-    assert backend().end_others(session(own)) == 1
+    assert backend().revoke_others(session(own)) == 1
     assert whom(other) == "nobody"
 
 
@@ -144,7 +144,7 @@ def case_a_login_while_the_caller_waits_for_the_lock_ends_too() -> None:
         return lock(using, user_id)
 
     with patch.object(ours, "lock", waits):
-        assert ask.end_others(known) == 1
+        assert ask.revoke_others(known) == 1
     assert whom(str(late[0])) == "nobody"
     assert whom(own) == ann
 

@@ -44,10 +44,10 @@ def case_a_session_that_is_locked_is_waited_for_until_the_deadline() -> None:
     own, other = sign_in(ann), sign_in(ann)
     known, ours, before = session(own), backend(deadline=WAIT), everything()
     with meanwhile_in_another_thread(lambda: row_locked(other)):
-        in_time(lambda: ours.end_others(known))
-        in_time(lambda: ours.end_all(ann))
+        in_time(lambda: ours.revoke_others(known))
+        in_time(lambda: ours.revoke_all(ann))
     assert without_users(everything()) == without_users(before)
-    assert ours.end_others(known) == 1
+    assert ours.revoke_others(known) == 1
 
 
 def without_users(state: dict[str, object]) -> dict[str, object]:
@@ -60,7 +60,7 @@ def case_a_table_that_is_locked_is_waited_for_until_the_deadline() -> None:
     known, ours = session(own), backend(deadline=WAIT)
     with meanwhile_in_another_thread(table_locked):
         in_time(lambda: found(own, deadline=WAIT))
-        in_time(lambda: ours.end_others(known))
+        in_time(lambda: ours.revoke_others(known))
     assert [whom(key) for key in (own, other)] == [ann, ann]
 
 
@@ -70,8 +70,8 @@ def case_a_database_that_is_gone_is_no_unknown_session() -> None:
     known, ours = session(own), backend(deadline=WAIT)
     with gone():
         in_time(lambda: found(own))
-        in_time(lambda: ours.end_others(known))
-        in_time(lambda: ours.end_all(ann))
+        in_time(lambda: ours.revoke_others(known))
+        in_time(lambda: ours.revoke_all(ann))
         in_time(lambda: ours.purge(0.0))
         answer = visit("/auth/sessions", own, "DELETE")
         assert answer.status == 503
@@ -84,7 +84,7 @@ def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann) for _ in range(3))
     known, ours, end = session(own), backend(deadline=WAIT), Rows.end
-    ours.end_all(person("bob"))
+    ours.revoke_all(person("bob"))
     ours._tables.add_lock("default", ann)
     before = everything()
 
@@ -95,7 +95,7 @@ def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
 
     def ask() -> None:
         with patch.object(Rows, "end", end_and_be_cut_off):
-            said = refused(lambda: ours.end_others(known), OutcomeUnknown)
+            said = refused(lambda: ours.revoke_others(known), OutcomeUnknown)
             assert not any(key in said for key in (own, *others))
 
     if connection.vendor == "sqlite":
@@ -104,7 +104,7 @@ def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
     else:
         ask()
     assert without_users(everything()) == without_users(before)
-    assert ours.end_others(known) == 2
+    assert ours.revoke_others(known) == 2
 
 
 def case_what_is_cut_off_before_the_commit_has_not_happened() -> None:
@@ -120,7 +120,7 @@ def case_what_is_cut_off_before_the_commit_has_not_happened() -> None:
 
     with patch.object(Rows, "end", cut_off_first):
         try:
-            ours.end_others(known)
+            ours.revoke_others(known)
         except BackendUnavailable as error:
             assert type(error) is BackendUnavailable  # noqa: PT017 - not of the kind below it
     assert [whom(key) for key in (own, other)] == [ann, ann]
@@ -131,6 +131,6 @@ def case_one_of_several_that_cannot_be_ended_leaves_all_as_they_were() -> None:
     own, *others = (sign_in(ann) for _ in range(4))
     known, ours, before = session(own), backend(), everything()
     with fails_for(rows().model._meta.db_table, "UPDATE", "OLD.session_key", sorted(others)[1]):
-        refused(lambda: ours.end_others(known))
+        refused(lambda: ours.revoke_others(known))
     assert without_users(everything()) == without_users(before)
-    assert ours.end_others(known) == 3
+    assert ours.revoke_others(known) == 3

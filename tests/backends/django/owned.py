@@ -40,7 +40,7 @@ def case_and_so_it_is_by_the_index() -> None:
     ann = person("ann")
     own, other = sign_in(ann), saved_without_a_user(ann)
     mark_complete(store_of())
-    assert backend(scan_limit=0).end_others(session(own)) == 1
+    assert backend(scan_limit=0).revoke_others(session(own)) == 1
     assert whom(other) == "nobody"
 
 
@@ -57,8 +57,8 @@ def case_only_rows_that_may_be_the_users_are_looked_through() -> None:
     own, other = sign_in(ann), sign_in(ann)
     for number in range(3):
         sign_in(person(f"user {number}"))
-    assert backend(scan_limit=2).end_others(session(own)) == 1
+    assert backend(scan_limit=2).revoke_others(session(own)) == 1
     assert whom(other) == "nobody"
     saved_without_a_user(person("bob"))
     saved_without_a_user(person("carol"))
-    assert "scan_limit" in refused(lambda: backend(scan_limit=2).end_others(session(own)))
+    assert "scan_limit" in refused(lambda: backend(scan_limit=2).revoke_others(session(own)))

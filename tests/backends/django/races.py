@@ -118,7 +118,7 @@ def without_a_lock(known: Session, own: str) -> list[str]:
 def case_an_end_of_all_and_a_caller_meet() -> None:
     ann = person("ann")
     keys = [sign_in(ann) for _ in range(3)]
-    outcomes = at_once([ends(keys[0]), lambda: backend().end_all(ann)])
+    outcomes = at_once([ends(keys[0]), lambda: backend().revoke_all(ann)])
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception) and type(outcome) is not SessionEnded]
     assert sum(outcome for outcome in outcomes if isinstance(outcome, int)) == 3
     assert [whom(key) for key in keys] == ["nobody"] * 3

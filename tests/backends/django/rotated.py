@@ -76,7 +76,7 @@ def case_the_new_key_comes_while_the_others_are_being_ended() -> None:
         return found
 
     with patch.object(kind, "read", slowly):
-        ours.end_others(known)
+        ours.revoke_others(known)
     rotation.join(DEADLINE)
     assert not lives(answers[0], ann)
     assert [whom(key) for key in (own, other)] == [ann, "nobody"]

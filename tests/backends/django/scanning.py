@@ -19,7 +19,7 @@ def case_beyond_the_limit_nothing_ends_and_the_log_says_why() -> None:
     for number in range(3):
         sign_in(person(f"user {number}"))
     known, before = session(own), everything()
-    assert "scan_limit" in refused(lambda: backend(scan_limit=4).end_others(known))
+    assert "scan_limit" in refused(lambda: backend(scan_limit=4).revoke_others(known))
     log = logging.getLogger("sessionward")
     log.addHandler(lines)
     try:
@@ -37,13 +37,13 @@ def case_beyond_the_limit_nothing_ends_and_the_log_says_why() -> None:
 def case_at_the_limit_all_are_looked_through() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann, through=bare) for _ in range(4))
-    assert backend(scan_limit=4).end_others(session(own)) == 3
+    assert backend(scan_limit=4).revoke_others(session(own)) == 3
     assert [whom(key) for key in others] == ["nobody"] * 3
 
 
 def case_ended_and_expired_sessions_do_not_count_towards_it() -> None:
     ann = person("ann")
     own, *_ = (sign_in(ann) for _ in range(4))
-    assert backend(scan_limit=4).end_others(session(own)) == 3
+    assert backend(scan_limit=4).revoke_others(session(own)) == 3
     sign_in(ann)
-    assert backend(scan_limit=2).end_others(session(own)) == 1
+    assert backend(scan_limit=2).revoke_others(session(own)) == 1

@@ -83,13 +83,13 @@ def case_one_that_is_seen_for_the_first_time_while_its_user_is_closed_ends_too()
 
     def late(using: str, entries: list[tuple[str, str]]) -> None:
         if entries[0][0] == unseen:
-            outcomes.extend(at_once([lambda: backend(deadline=0.3).end_others(known)]))
+            outcomes.extend(at_once([lambda: backend(deadline=0.3).revoke_others(known)]))
         write(using, entries)
 
     with patch.object(module, "write", late):
         assert list(ours.ended([Credential(unseen.encode())])) == []
     assert type(outcomes[0]) is BackendUnavailable, "it has to wait for the lock"
-    assert backend().end_others(known) == 1
+    assert backend().revoke_others(known) == 1
     assert whom(unseen) == "nobody"
 
 
@@ -103,7 +103,7 @@ def case_what_was_not_noted_in_the_end_is_not_taken_for_seen() -> None:
     with patch.object(module, "write", fails):
         refused(lambda: ours.ended([Credential(unseen.encode())]), ConnectionError)
     assert not Entry.objects.exists()
-    ours.end_all(ann)
+    ours.revoke_all(ann)
     assert len(ours.ended([Credential(unseen.encode())])) == 1
 
 

@@ -25,14 +25,14 @@ def case_they_are_made_when_they_are_first_needed() -> None:
     drop_ours()
     backend()
     assert present() == set()
-    backend().end_all("1")
+    backend().revoke_all("1")
     assert present() == ALL
 
 
 def case_callers_at_once_make_them_once() -> None:
     for _ in range(3):
         drop_ours()
-        assert at_once([lambda: backend().end_all("1")] * 6) == [0] * 6
+        assert at_once([lambda: backend().revoke_all("1")] * 6) == [0] * 6
         assert present() == ALL
 
 
@@ -46,7 +46,7 @@ def case_processes_at_once_make_them_once() -> None:
     def work() -> None:
         ready.wait(30)
         try:
-            outcomes.put(backend().end_all("1"))
+            outcomes.put(backend().revoke_all("1"))
         except Exception as error:
             outcomes.put(repr(error))
         finally:
@@ -67,7 +67,7 @@ def case_one_that_is_missing_is_added() -> None:
         cursor.execute("DROP TABLE sessionward_django_state")
     ours._there.clear()
     own = sign_in(person("ann"))
-    assert backend().end_others(session(own)) == 0
+    assert backend().revoke_others(session(own)) == 0
     assert present() == ALL
 
 

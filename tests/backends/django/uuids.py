@@ -17,14 +17,14 @@ def case_the_id_is_the_text_of_the_uuid() -> None:
     assert session(own).user_id == ann
     assert delete(own) == (200, 1)
     assert whom(other) == "nobody"
-    assert backend().end_all(ann) == 1
+    assert backend().revoke_all(ann) == 1
 
 
 def case_all_of_a_uuid_itself_can_be_ended() -> None:
     ann = person("ann")
     own = sign_in(ann)
-    assert backend().end_all(uuid4()) == 0  # type: ignore[arg-type]
-    assert backend().end_all(UUID(ann)) == 1  # type: ignore[arg-type]
+    assert backend().revoke_all(uuid4()) == 0  # type: ignore[arg-type]
+    assert backend().revoke_all(UUID(ann)) == 1  # type: ignore[arg-type]
     assert whom(own) == "nobody"
 
 

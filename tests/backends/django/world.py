@@ -211,7 +211,7 @@ def at_once(asks: Sequence[Callable[[], T]]) -> list[T | Exception]:
 def ends(key: str) -> Callable[[], int]:
     """A caller that is recognised, and about to end the others."""
     known, ours = session(key), backend()
-    return lambda: ours.end_others(known)
+    return lambda: ours.revoke_others(known)
 
 
 def are_counts(outcomes: Sequence[object]) -> list[int]:

@@ -108,7 +108,7 @@ class LitestarServerSide(LitestarSite):
         return server_side(self.app, self.session_config(), user="user_id")
 
     def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
-        return self.keys.end_others(cookies.get("session", ""), self.between)
+        return self.keys.revoke_others(cookies.get("session", ""), self.between)
 
     def expired(self, user: str) -> Browser:
         with self.keys.expiring():

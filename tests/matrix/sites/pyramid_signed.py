@@ -77,7 +77,7 @@ class PyramidSigned(WSGISite):
     def identifier(self) -> Any:
         from sessionward.errors import Unreadable
         from sessionward.identify import Function
-        from sessionward.identity import Identity
+        from sessionward.session.identifier import Identity
 
         def identify(name: str, value: str) -> Identity | None:
             session = self.factory(Request.blank("/", headers={"Cookie": f"session={value}"}))

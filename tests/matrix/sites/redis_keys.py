@@ -28,7 +28,7 @@ class Keys:
         data = self.client.get(key)
         return None if data is None else self._user_in(data)
 
-    def end_others(self, session_id: str, between: Callable[[], object]) -> int | None:
+    def revoke_others(self, session_id: str, between: Callable[[], object]) -> int | None:
         """The naive way: delete what else is this user's."""
         own = self.prefix + session_id
         user = self.user_of(own)

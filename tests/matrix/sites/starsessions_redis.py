@@ -37,7 +37,7 @@ class Starsessions(StarletteSession):
         return Identifier(self.store, user="user_id", lifetime=LIFETIME)
 
     def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
-        return self.keys.end_others(cookies.get("session", ""), self.between)
+        return self.keys.revoke_others(cookies.get("session", ""), self.between)
 
     def expired(self, user: str) -> Browser:
         with self.keys.expiring():

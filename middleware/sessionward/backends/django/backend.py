@@ -20,12 +20,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, transaction
 from django.utils import timezone
 
-from sessionward.backends.django.patience import hurried, impatient, patient
 from sessionward.backends.django.store import Rows, is_key, store_of
+from sessionward.backends.django.timeouts import hurried, impatient, patient
 from sessionward.backends.django.users import Users, named_by
-from sessionward.credential import Carrier, Credential
+from sessionward.credential.carriers import Carrier
+from sessionward.credential.token import Credential
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionEnded, UsageError
-from sessionward.session import Session, user_key
+from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration, seconds
 
 atomic: Any = transaction.atomic
@@ -114,11 +115,11 @@ class DjangoBackend:
                     return None
         return Session(id=credential.digest.hex()[:32], user_id=user_key(user), credential=credential)
 
-    def end_others(self, session: Session, /) -> int:
+    def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         return self._end(session.user_id, keep=session.credential.reveal())
 
-    def end_all(self, user_id: str | int, /) -> int:
+    def revoke_all(self, user_id: str | int, /) -> int:
         """End all sessions of a user, from a job or a shell, or after a changed password; how many were live."""
         return self._end(user_key(user_id), keep=None)
 

@@ -17,11 +17,11 @@ from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.utils import timezone
 
-from sessionward.backends.django.patience import settled
+from sessionward.backends.django.raw_sql import ask, change_each
 from sessionward.backends.django.store import Entries, Rows
 from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
+from sessionward.backends.django.timeouts import settled
 from sessionward.backends.django.users import named_by
-from sessionward.backends.django.words import ask, change_each
 
 log = logging.getLogger("sessionward")
 

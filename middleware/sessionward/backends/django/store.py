@@ -24,8 +24,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections, router
 from django.db.models import Q
 from django.utils import timezone
 
+from sessionward.backends.django.raw_sql import ask, change, for_update, marks, moment
 from sessionward.backends.django.users import named_by
-from sessionward.backends.django.words import ask, change, for_update, marks, moment
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"

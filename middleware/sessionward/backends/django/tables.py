@@ -14,8 +14,8 @@ from typing import Any, Final
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
-from sessionward.backends.django.patience import settled
-from sessionward.backends.django.words import change
+from sessionward.backends.django.raw_sql import change
+from sessionward.backends.django.timeouts import settled
 from sessionward.errors import BackendUnavailable, UsageError
 
 

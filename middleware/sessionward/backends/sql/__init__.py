@@ -5,7 +5,7 @@ is what Alembic needs to see of them.
 """
 
 from sessionward.backends.sql.aio import AsyncSQLBackend
-from sessionward.backends.sql.plain import SQLBackend
+from sessionward.backends.sql.backend import SQLBackend
 from sessionward.backends.sql.tables import metadata
 
 __all__ = ["AsyncSQLBackend", "SQLBackend", "metadata"]

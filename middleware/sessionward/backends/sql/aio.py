@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from sqlalchemy import URL
 
-from sessionward.backends.sql import companions, questions
+from sessionward.backends.sql import companions, queries
+from sessionward.backends.sql.connect import Source, checked, source_of
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.process import PlainPool
-from sessionward.backends.sql.source import Source, checked, source_of
-from sessionward.backends.sql.wire import Wire
-from sessionward.credential import Credential
+from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.sync_pool import PlainPool
+from sessionward.credential.token import Credential
 from sessionward.drive import Threads
-from sessionward.session import Device, Ended, Session, Standing, user_key
+from sessionward.session.session import Device, Ended, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AsyncSQLBackend:
         if source.engine is None and source.language.dialect is SQLITE:
             self._pool = _ThreadPool(source, size=pool_size, deadline=self._deadline)
         else:
-            from sessionward.backends.sql.loop import LoopPool  # needs greenlet, which comes with the driver's extra
+            from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
 
             self._pool = LoopPool(source, size=pool_size, deadline=self._deadline)
 
@@ -74,10 +74,10 @@ class AsyncSQLBackend:
 
     async def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return await self._pool.ask(lambda wire: questions.find(wire, digest), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
 
-    async def end_others(self, session: Session, /) -> Ended:
-        return await self._pool.ask(lambda wire: questions.end_others(wire, session), self._deadline, writes=True)
+    async def revoke_others(self, session: Session, /) -> Ended:
+        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
 
     async def login(
         self,
@@ -93,7 +93,7 @@ class AsyncSQLBackend:
         methods: Sequence[str],
         link: bytes | None = None,
     ) -> Session:
-        new = questions.SignIn(
+        new = queries.SignIn(
             user_id=user_key(user_id),
             digest=digest,
             since=since,
@@ -104,19 +104,19 @@ class AsyncSQLBackend:
             methods=methods,
             link=link,
         )
-        return await self._pool.ask(lambda wire: questions.login(wire, new), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
 
     async def begin(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: questions.epoch(wire, user), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
 
     async def end(self, session: Session, /) -> bool:
-        return await self._pool.ask(lambda wire: questions.end(wire, session), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
 
-    async def end_all(self, user_id: str, /) -> Ended:
+    async def revoke_all(self, user_id: str, /) -> Ended:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
     async def standing(self, user_id: str, link: bytes, /) -> Standing:
         return await self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
@@ -135,13 +135,13 @@ class AsyncSQLBackend:
     async def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: questions.listed(wire, user), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.listed(wire, user), self._deadline, writes=False)
 
     async def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
-        age, total, after = seconds(older_than), 0, questions.NOBODY
+        age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
-            batch = partial(questions.purge, older_than=age, after=after, batch=questions.BATCH)
+            batch = partial(queries.purge, older_than=age, after=after, batch=queries.BATCH)
             count, last = await self._pool.ask(batch, self._deadline, writes=True)
             total += count
             if last is None:

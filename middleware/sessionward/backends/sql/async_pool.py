@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from sessionward.backends.sql.connect import Source, create_tables, own_engine
+from sessionward.backends.sql.executor import Wire
 from sessionward.backends.sql.pool import C, Pool
-from sessionward.backends.sql.source import Source, create_tables, own_engine
-from sessionward.backends.sql.wire import Wire
 from sessionward.errors import BackendUnavailable
 
 R = TypeVar("R")

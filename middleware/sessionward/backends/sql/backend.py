@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from sqlalchemy import URL, Engine
 
-from sessionward.backends.sql import companions, questions
-from sessionward.backends.sql.process import PlainPool
-from sessionward.backends.sql.source import checked, source_of
-from sessionward.credential import Credential
-from sessionward.session import Device, Ended, Session, Standing, user_key
+from sessionward.backends.sql import companions, queries
+from sessionward.backends.sql.connect import checked, source_of
+from sessionward.backends.sql.sync_pool import PlainPool
+from sessionward.credential.token import Credential
+from sessionward.session.session import Device, Ended, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 
@@ -52,10 +52,10 @@ class SQLBackend:
 
     def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return self._pool.ask(lambda wire: questions.find(wire, digest), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
 
-    def end_others(self, session: Session, /) -> Ended:
-        return self._pool.ask(lambda wire: questions.end_others(wire, session), self._deadline, writes=True)
+    def revoke_others(self, session: Session, /) -> Ended:
+        return self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
 
     def login(
         self,
@@ -71,7 +71,7 @@ class SQLBackend:
         methods: Sequence[str],
         link: bytes | None = None,
     ) -> Session:
-        new = questions.SignIn(
+        new = queries.SignIn(
             user_id=user_key(user_id),
             digest=digest,
             since=since,
@@ -82,19 +82,19 @@ class SQLBackend:
             methods=methods,
             link=link,
         )
-        return self._pool.ask(lambda wire: questions.login(wire, new), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
 
     def begin(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: questions.epoch(wire, user), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
 
     def end(self, session: Session, /) -> bool:
-        return self._pool.ask(lambda wire: questions.end(wire, session), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
 
-    def end_all(self, user_id: str, /) -> Ended:
+    def revoke_all(self, user_id: str, /) -> Ended:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
     def standing(self, user_id: str, link: bytes, /) -> Standing:
         return self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
@@ -113,16 +113,16 @@ class SQLBackend:
     def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: questions.listed(wire, user), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.listed(wire, user), self._deadline, writes=False)
 
     def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users.
 
         Seconds or a ``timedelta``. Running sessions are not held up, and stopping it in the middle loses nothing.
         """
-        age, total, after = seconds(older_than), 0, questions.NOBODY
+        age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
-            batch = partial(questions.purge, older_than=age, after=after, batch=questions.BATCH)
+            batch = partial(queries.purge, older_than=age, after=after, batch=queries.BATCH)
             count, last = self._pool.ask(batch, self._deadline, writes=True)
             total += count
             if last is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sessionward.backends.sql.questions import add, is_live, lock_user, new_session, uuid_of, with_users
-from sessionward.backends.sql.wire import Wire
+from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.queries import add, is_live, lock_user, new_session, uuid_of, with_users
 from sessionward.errors import StaleLogin
-from sessionward.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, Standing
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, Standing
 
 
 def standing(wire: Wire, user_id: str, link: bytes) -> Standing:

@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
-from sessionward.backends.sql.questions import STATEMENTS
+from sessionward.backends.sql.executor import Language
+from sessionward.backends.sql.queries import STATEMENTS
 from sessionward.backends.sql.tables import create
-from sessionward.backends.sql.wire import Language
 from sessionward.errors import ConfigurationError
 from sessionward.settings import MAX_DEADLINE, seconds
 

@@ -19,7 +19,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
 from sessionward.backends.sql.driver import Trouble, code_of, is_definite, trouble
-from sessionward.backends.sql.wire import Language, Phase, Wire
+from sessionward.backends.sql.executor import Language, Phase, Wire
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
-from sessionward.backends.sql.wire import Wire
+from sessionward.backends.sql.executor import Wire
 from sessionward.errors import SessionEnded, SessionwardError, StaleLogin, UsageError
-from sessionward.session import CLOCK_RATE, Device, Ended, Session
+from sessionward.session.session import CLOCK_RATE, Device, Ended, Session
 
 R = TypeVar("R")
 
@@ -90,7 +90,7 @@ def epoch(wire: Wire, user_id: str) -> int:
     return 0 if row is None else int(row[0])
 
 
-def end_others(wire: Wire, session: Session) -> Ended:
+def revoke_others(wire: Wire, session: Session) -> Ended:
     own = uuid_of(session)
 
     def body(wire: Wire) -> Ended:
@@ -102,7 +102,7 @@ def end_others(wire: Wire, session: Session) -> Ended:
     return with_users(wire, [session.user_id], body)
 
 
-def end_all(wire: Wire, user_id: str) -> Ended:
+def revoke_all(wire: Wire, user_id: str) -> Ended:
     def body(wire: Wire) -> Ended:
         before = lock_user(wire, user_id)
         return _end(wire, user_id, before.epoch, keep=NOBODY, reason="all")

@@ -12,11 +12,11 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
+from sessionward.backends.sql.connect import Source, create_tables, own_engine
 from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.sql.executor import Wire
 from sessionward.backends.sql.pool import C, Pool, put_away
-from sessionward.backends.sql.source import Source, create_tables, own_engine
 from sessionward.backends.sql.watchdog import watchdog
-from sessionward.backends.sql.wire import Wire
 from sessionward.errors import BackendUnavailable
 
 R = TypeVar("R")

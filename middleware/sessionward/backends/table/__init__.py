@@ -5,8 +5,8 @@ since it needs ``cryptography``.
 """
 
 from sessionward.backends.table.aio import AsyncTableBackend
+from sessionward.backends.table.backend import TableBackend
 from sessionward.backends.table.layout import Expires, Soft
-from sessionward.backends.table.plain import TableBackend
 from sessionward.backends.table.rails import rails_signed
 from sessionward.backends.table.transform import Transform, hmac_suffixed, plain, sha256, sha512
 

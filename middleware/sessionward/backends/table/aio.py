@@ -13,8 +13,8 @@ from sessionward.backends.sql.dialect import SQLITE
 from sessionward.backends.table.layout import Expires, Soft, Value
 from sessionward.backends.table.options import options
 from sessionward.backends.table.transform import Transform, plain
-from sessionward.credential import Credential
-from sessionward.session import Session, user_key
+from sessionward.credential.token import Credential
+from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class AsyncTableBackend:
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._deadline = made.deadline
-        self._questions = made.questions
+        self._queries = made.queries
         self._pool: _AsyncPool
         if made.source.engine is None and made.source.language.dialect is SQLITE:
             self._pool = _ThreadPool(made.source, size=made.pool_size, deadline=made.deadline)
         else:
-            from sessionward.backends.sql.loop import LoopPool  # needs greenlet, which comes with the driver's extra
+            from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
 
             self._pool = LoopPool(made.source, size=made.pool_size, deadline=made.deadline)
 
@@ -85,22 +85,22 @@ class AsyncTableBackend:
 
     async def check(self) -> None:
         """Look at the table, for a start that fails where it must. The first question does the same."""
-        await self._pool.ask(self._questions.check, self._deadline, writes=False)
+        await self._pool.ask(self._queries.check, self._deadline, writes=False)
 
     async def find(self, credential: Credential, /) -> Session | None:
-        questions, key = self._questions, self._questions.key(credential)
+        queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return await self._pool.ask(lambda wire: questions.find(wire, credential, key), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.find(wire, credential, key), self._deadline, writes=False)
 
-    async def end_others(self, session: Session, /) -> int:
-        questions, key = self._questions, self._questions.own_key(session)
-        return await self._pool.ask(lambda wire: questions.end_others(wire, session, key), self._deadline, writes=True)
+    async def revoke_others(self, session: Session, /) -> int:
+        queries, key = self._queries, self._queries.own_key(session)
+        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._deadline, writes=True)
 
-    async def end_all(self, user_id: str, /) -> int:
+    async def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
-        questions, user = self._questions, user_key(user_id)
-        return await self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+        queries, user = self._queries, user_key(user_id)
+        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
     async def close(self) -> None:
         """Close the idle connections of this event loop. Not final: the next question opens again."""

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from sqlalchemy import URL, Engine
 
-from sessionward.backends.sql.process import PlainPool
+from sessionward.backends.sql.sync_pool import PlainPool
 from sessionward.backends.table.layout import Expires, Soft, Value
 from sessionward.backends.table.options import options
 from sessionward.backends.table.transform import Transform, plain
-from sessionward.credential import Credential
-from sessionward.session import Session, user_key
+from sessionward.credential.token import Credential
+from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration
 
 
@@ -105,7 +105,7 @@ class TableBackend:
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._deadline = made.deadline
-        self._questions = made.questions
+        self._queries = made.queries
         self._pool = PlainPool(made.source, size=made.pool_size, deadline=made.deadline)
 
     def within(self, deadline: float, /) -> TableBackend:
@@ -116,22 +116,22 @@ class TableBackend:
 
     def check(self) -> None:
         """Look at the table, for a start that fails where it must. The first question does the same."""
-        self._pool.ask(self._questions.check, self._deadline, writes=False)
+        self._pool.ask(self._queries.check, self._deadline, writes=False)
 
     def find(self, credential: Credential, /) -> Session | None:
-        questions, key = self._questions, self._questions.key(credential)
+        queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return self._pool.ask(lambda wire: questions.find(wire, credential, key), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.find(wire, credential, key), self._deadline, writes=False)
 
-    def end_others(self, session: Session, /) -> int:
-        questions, key = self._questions, self._questions.own_key(session)
-        return self._pool.ask(lambda wire: questions.end_others(wire, session, key), self._deadline, writes=True)
+    def revoke_others(self, session: Session, /) -> int:
+        queries, key = self._queries, self._queries.own_key(session)
+        return self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._deadline, writes=True)
 
-    def end_all(self, user_id: str, /) -> int:
+    def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
-        questions, user = self._questions, user_key(user_id)
-        return self._pool.ask(lambda wire: questions.end_all(wire, user), self._deadline, writes=True)
+        queries, user = self._queries, user_key(user_id)
+        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
     def close(self) -> None:
         """Close the idle connections of this process. Not final: the next question opens again."""

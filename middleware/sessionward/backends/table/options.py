@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from sessionward.backends.sql.connect import Source, Statements, checked, source_of
 from sessionward.backends.sql.dialect import Dialect
-from sessionward.backends.sql.source import Source, Statements, checked, source_of
 from sessionward.backends.table.layout import Layout
-from sessionward.backends.table.questions import Questions
+from sessionward.backends.table.queries import Queries
 from sessionward.backends.table.statements import statements
 from sessionward.backends.table.transform import Transform
-from sessionward.credential import Carrier
+from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ class Options:
     """What a backend is made of."""
 
     source: Source
-    questions: Questions
+    queries: Queries
     carriers: Sequence[Carrier]
     deadline: float
     pool_size: int
@@ -61,7 +61,7 @@ def options(
         mistakes.append("transform: a function is needed, from the credential's text to the value in the key column")
     if mistakes or source is None or mapped is None or carriers is None or bounds is None:
         raise ConfigurationError(*mistakes)
-    return Options(source, Questions(mapped, transform), carriers, *bounds)
+    return Options(source, Queries(mapped, transform), carriers, *bounds)
 
 
 def _of(layout: Layout | None) -> Statements:

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from sessionward.backends.sql.dialect import MYSQL, Dialect
-from sessionward.backends.sql.wire import Wire
+from sessionward.backends.sql.executor import Wire
 from sessionward.backends.table.columns import Clock, Column, Kind, column_of
 from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
 from sessionward.backends.table.transform import Key, Transform
-from sessionward.credential import Credential, new_token
+from sessionward.credential.token import Credential, new_token
 from sessionward.errors import BackendUnavailable, ConfigurationError, SessionEnded, UsageError
-from sessionward.session import Session
+from sessionward.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Row:
         return not self.has_ended and (self.expires_at is None or self.expires_at > self.clock.now)
 
 
-class Questions:
+class Queries:
     """The questions of one backend; all but ``key`` need a wire."""
 
     def __init__(self, layout: Layout, transform: Transform) -> None:
@@ -86,7 +86,7 @@ class Questions:
             credential=credential,
         )
 
-    def end_others(self, wire: Wire, session: Session, key: Key) -> int:
+    def revoke_others(self, wire: Wire, session: Session, key: Key) -> int:
         before = self._live(wire, "find", session, key)
 
         def body(wire: Wire) -> int:
@@ -96,7 +96,7 @@ class Questions:
 
         return wire.transact(body)
 
-    def end_all(self, wire: Wire, user_id: str) -> int:
+    def revoke_all(self, wire: Wire, user_id: str) -> int:
         """Rows that have expired by our reckoning are ended as well, but not counted."""
         user = self._table(wire).user.untold(user_id, wire.dialect)
         if user is None:

@@ -18,16 +18,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from sessionward.credential import Credential, new_token
+from sessionward.context import Policy, Visit
+from sessionward.credential.login_cookies import Login, Names, read_logins, taken
+from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin, Unreadable
-from sessionward.given import Given, after, given, gives_login, without_logins
-from sessionward.identity import Identify, Identity, Traits, Visitor, link_of
-from sessionward.logins import Login, Names, read_logins, taken
-from sessionward.response import Headers, is_public, sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.session import Adopt, End, Find, FindSpent, FindStanding, Session, Standing, Touch
-from sessionward.session import Login as SignIn
-from sessionward.step import Flow
-from sessionward.visit import Policy, Visit
+from sessionward.response.answer import Headers
+from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
+from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
+from sessionward.session.identifier import Identify, Identity, Traits, Visitor, link_of
+from sessionward.session.session import Session, Standing
+from sessionward.session.step import Flow
+from sessionward.session.steps import Adopt, End, Find, FindSpent, FindStanding, Touch
+from sessionward.session.steps import Login as SignIn
 
 SKEW: Final = 60.0
 """Seconds by which an issuer's clock may be ahead of the backend's, for header tokens of a closed user."""

@@ -1,0 +1,1 @@
+"""2 What can sign someone in."""

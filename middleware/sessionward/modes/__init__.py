@@ -1,0 +1,1 @@
+"""4 Who owns the sessions: one file for each mode."""

@@ -1,0 +1,1 @@
+"""5 What the client is told, and what the application may not tell it."""

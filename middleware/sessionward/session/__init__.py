@@ -1,0 +1,1 @@
+"""3 A session and whose it is."""

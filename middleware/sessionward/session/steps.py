@@ -1,0 +1,138 @@
+"""The questions that a flow asks a backend about sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sessionward.credential.token import Credential
+from sessionward.session.session import Device, Session, Standing
+from sessionward.session.step import Step
+
+
+@dataclass(slots=True, eq=True, unsafe_hash=True)  # not frozen: it is made for each request, and freezing costs half of it
+class Find(Step[Session | None]):
+    credential: Credential
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.find(self.credential)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOthers(Step[int]):
+    session: Session
+
+    def ask(self, backend: Any) -> Any:
+        return backend.revoke_others(self.session)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(Step[int]):
+    user_id: str
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.begin(self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class End(Step[bool]):
+    session: Session
+
+    def ask(self, backend: Any) -> Any:
+        return backend.end(self.session)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeAll(Step[int]):
+    user_id: str
+
+    def ask(self, backend: Any) -> Any:
+        return backend.revoke_all(self.user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login(Step[Session]):
+    user_id: str
+    credential: Credential
+    since: int | None
+    age: Callable[[], float]
+    replaces: Session | None
+    expires_in: float
+    device: Device
+    methods: Sequence[str]
+    link: bytes | None = field(default=None, repr=False)
+
+    def ask(self, backend: Any) -> Any:
+        companion: dict[str, Any] = {} if self.link is None else {"link": self.link}
+        return backend.login(
+            self.user_id,
+            self.credential.digest,
+            since=self.since,
+            age=self.age,
+            replaces=self.replaces,
+            expires_in=self.expires_in,
+            device=self.device,
+            methods=self.methods,
+            **companion,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FindStanding(Step[Standing]):
+    user_id: str
+    link: bytes = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.standing(self.user_id, self.link)
+
+
+@dataclass(frozen=True, slots=True)
+class FindSpent(Step[bool]):
+    link: bytes = field(repr=False)
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.spent(self.link)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt(Step[Session | None]):
+    user_id: str
+    credential: Credential
+    link: bytes = field(repr=False)
+    expires_in: float
+    device: Device
+
+    def ask(self, backend: Any) -> Any:
+        return backend.adopt(self.user_id, self.credential.digest, link=self.link, expires_in=self.expires_in, device=self.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touch(Step[bool]):
+    session: Session
+    link: bytes | None = field(repr=False)
+    expires_in: float
+
+    def ask(self, backend: Any) -> Any:
+        return backend.touch(self.session, link=self.link, expires_in=self.expires_in)
+
+
+@dataclass(frozen=True, slots=True)
+class FindEnded(Step[Collection[Credential]]):
+    credentials: Collection[Credential]
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.ended(self.credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class Saw(Step[None]):
+    credential: Credential
+
+    def ask(self, backend: Any) -> Any:
+        return backend.saw(self.credential)
