@@ -114,13 +114,13 @@ def test_threads_that_loop_do_not_starve_one_that_waits(sqlite_url: str) -> None
     def loop() -> int:
         asked = 0
         while not over.is_set():
-            backend.begin("ada")
+            backend.begin_login("ada")
             asked += 1
         return asked
 
     with ThreadPoolExecutor(6) as threads:
         looping = [threads.submit(loop) for _ in range(6)]
-        assert [backend.begin("ada") for _ in range(200)] == [0] * 200
+        assert [backend.begin_login("ada") for _ in range(200)] == [0] * 200
         over.set()
         assert all(thread.result() for thread in looping)
     backend.close()

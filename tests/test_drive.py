@@ -29,7 +29,7 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, PlainDriver, async_driver
 from sessionward.flow import revoke_others_endpoint, guard
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
 from tests.support.core import NOWHERE, PAIR, SECRET, SESSION, TOKEN, scope_of, visit_of
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ WAY: dict[str, Any] = {
     ("step", "put", "writes"),
     [
         (Find(OURS), ("find", (OURS,), {}), False),
-        (Begin("ada"), ("begin", ("ada",), {}), False),
+        (BeginLogin("ada"), ("begin", ("ada",), {}), False),
         (RevokeOthers(SESSION), ("revoke_others", (SESSION,), {}), True),
         (End(SESSION), ("end", (SESSION,), {}), True),
         (RevokeAll("ada"), ("revoke_all", ("ada",), {}), True),

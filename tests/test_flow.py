@@ -36,7 +36,7 @@ from sessionward.flow import Admission, begin, revoke_all, revoke_others, revoke
 from sessionward.response.answer import Headers, Response
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
-from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
 from tests.support.core import (
     NAME,
     PAIR,
@@ -728,7 +728,7 @@ def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
 
 def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_the_requests_own() -> None:
     played = play(begin(visit_of(), "ada"), 41)
-    assert played.asked == [Begin("ada")]
+    assert played.asked == [BeginLogin("ada")]
     assert since_of(visit_of(), "ada", played.value) == 41
     visit = visit_of()
     play(revoke_all(visit, "ada"), Ended(0, 99))

@@ -115,7 +115,7 @@ def verbs(ward: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
     return {
         name: [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
         for name, function in inspect.getmembers(ward, inspect.isfunction)
-        if name in {"login", "begin", "logout", "revoke_others", "revoke_all"}
+        if name in {"login", "begin_login", "logout", "revoke_others", "revoke_all"}
     }
 
 

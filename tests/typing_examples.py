@@ -50,9 +50,9 @@ async def starlette_verbs(request: Request) -> PlainTextResponse:
     assert_type(ward.session, Session | None)
     token = await ward.login("ada", methods=["password", "totp"], persistent=False)
     assert_type(token, str)
-    ticket = await ward.begin(UUID(int=7))
+    ticket = await ward.begin_login(UUID(int=7))
     assert_type(ticket, str)
-    await ward.login(7, since=await ward.begin(7))
+    await ward.login(7, since=await ward.begin_login(7))
     assert_type(await ward.revoke_others(), int)
     assert_type(await ward.revoke_all("ada"), int)
     assert_type(await ward.logout(), None)
@@ -68,7 +68,7 @@ def blocking_verbs(request: FastAPIRequest) -> str:
     assert_type(ward, Ward)
     assert_type(ward.login("ada"), str)
     assert_type(ward.revoke_others(), int)
-    return ward.begin("ada")
+    return ward.begin_login("ada")
 
 
 def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
@@ -79,7 +79,7 @@ def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
 def flask_verbs() -> str:
     ward = sessionward.of(flask_request)
     assert_type(ward, Ward)
-    token = ward.login("ada", since=ward.begin("ada"))
+    token = ward.login("ada", since=ward.begin_login("ada"))
     assert_type(token, str)
     assert_type(ward.revoke_others(), int)
     return token
@@ -189,7 +189,7 @@ class OwnSigningIn(Own):
     ) -> Session:
         return Session(id="1", user_id=user_id)
 
-    def begin(self, user_id: str) -> int:
+    def begin_login(self, user_id: str) -> int:
         return 0
 
     def end(self, session: Session) -> bool:

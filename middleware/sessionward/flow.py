@@ -34,7 +34,7 @@ from sessionward.response.set_cookies import gives_login, without_logins
 from sessionward.session.identifier import link_of
 from sessionward.session.session import Ended, user_key
 from sessionward.session.step import Flow
-from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
 
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -230,11 +230,11 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
     return credential.reveal()
 
 
-def begin(visit: Visit, user_id: object) -> Flow[str]:
+def begin_login(visit: Visit, user_id: object) -> Flow[str]:
     """The ticket of a sign-in over several requests: the user's epoch, signed for this user (P3 b)."""
     user = user_key(user_id)
-    _able(visit, "begin")
-    return _sealed(visit.policy, user, (yield from Begin(user)))
+    _able(visit, "begin_login")
+    return _sealed(visit.policy, user, (yield from BeginLogin(user)))
 
 
 def logout(visit: Visit) -> Flow[None]:
@@ -314,9 +314,9 @@ def _sealed(policy: Policy, user: str, epoch: int) -> str:
 
 
 def _unsealed(policy: Policy, user: str, ticket: object) -> int:
-    """The epoch in a ticket of :func:`begin`. What was not signed for this user counts as stale, never as fresh."""
+    """The epoch in a ticket of :func:`begin_login`. What was not signed for this user counts as stale, never as fresh."""
     if not isinstance(ticket, str):
-        raise UsageError(f"since is a ticket of begin(), a text, not {type(ticket).__name__}")
+        raise UsageError(f"since is a ticket of begin_login(), a text, not {type(ticket).__name__}")
     epoch, _, signature = ticket.partition(".")
     value = f"{epoch}.{user}".encode("utf-8", "replace")
     # Signed again and compared, never cut apart: a user's id may have dots in it as well.

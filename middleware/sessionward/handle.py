@@ -127,14 +127,14 @@ class Ward(_Held):
 
         Returns the token, for clients that are not browsers. Call it after the credentials have been checked, with the
         id from the user's row, not with what was typed: to a database ``ANN`` may be Ann, here it is somebody else.
-        ``since``: the ticket of :meth:`begin`, for sign-ins over several requests. ``persistent=False``: the cookie
+        ``since``: the ticket of :meth:`begin_login`, for sign-ins over several requests. ``persistent=False``: the cookie
         goes when the browser closes. Raises ``StaleLogin`` if the user's sessions were ended after this sign-in began.
         """
         return self._carry(flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent))
 
-    def begin(self, user_id: UserID) -> str:
+    def begin_login(self, user_id: UserID) -> str:
         """A ticket for ``login(since=...)``: take it before the password is checked. Writes nothing."""
-        return self._carry(flow.begin(self.visit(), user_id))
+        return self._carry(flow.begin_login(self.visit(), user_id))
 
     def logout(self) -> None:
         """End the caller's session and clear the cookie. Idempotent."""
@@ -189,9 +189,9 @@ class AsyncWard(_Held):
         asked = flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent)
         return await self._door.driver(asked)
 
-    async def begin(self, user_id: UserID) -> str:
-        """A ticket for ``login(since=...)``: :meth:`Ward.begin`."""
-        return await self._door.driver(flow.begin(self.visit(), user_id))
+    async def begin_login(self, user_id: UserID) -> str:
+        """A ticket for ``login(since=...)``: :meth:`Ward.begin_login`."""
+        return await self._door.driver(flow.begin_login(self.visit(), user_id))
 
     async def logout(self) -> None:
         """End the caller's session and clear the cookie: :meth:`Ward.logout`."""

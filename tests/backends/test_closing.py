@@ -43,14 +43,14 @@ def test_closing_under_threads_that_ask_is_noticed_by_none_and_leaves_nothing_op
     def ask() -> int:
         asked = 0
         while not over.is_set():
-            assert backend.begin("ada") == 0
+            assert backend.begin_login("ada") == 0
             asked += 1
         return asked
 
     with ThreadPoolExecutor(CALLERS) as callers:
         asking = [callers.submit(ask) for _ in range(CALLERS)]
         for _ in range(CLOSINGS):
-            before = backend.begin("ada")
+            before = backend.begin_login("ada")
             backend.close()
             assert before == 0
         over.set()
@@ -73,13 +73,13 @@ def test_closing_under_tasks_that_ask_is_noticed_by_none_and_leaves_nothing_open
         async def ask() -> int:
             asked = 0
             while not over.is_set():
-                assert await backend.begin("ada") == 0
+                assert await backend.begin_login("ada") == 0
                 asked += 1
             return asked
 
         asking = [asyncio.create_task(ask()) for _ in range(CALLERS)]
         for _ in range(CLOSINGS):
-            await backend.begin("ada")
+            await backend.begin_login("ada")
             await backend.close()
         over.set()
         return await asyncio.gather(*asking)

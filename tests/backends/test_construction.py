@@ -162,7 +162,7 @@ def test_an_async_engine_that_shares_one_connection_is_refused() -> None:
 def test_an_engine_without_a_pool_will_do(tmp_path: Path) -> None:
     backend = SQLBackend(create_engine(f"sqlite:///{tmp_path}/x.db", poolclass=NullPool))
     backend.create_tables()
-    assert backend.begin("ann") == 0
+    assert backend.begin_login("ann") == 0
 
 
 def test_a_wsgi_door_refuses_an_async_backend_with_its_twin() -> None:

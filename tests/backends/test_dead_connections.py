@@ -77,4 +77,4 @@ def test_p7_after_all_connections_have_been_killed_many_callers_at_once_are_answ
     kill_all(world)
     answers_of_writers = together(*(lambda: world.sessions.revoke_others(client.session) for _ in range(POOLED)))
     assert answers_of_writers == [0] * POOLED
-    assert world.sessions.begin("bob") == POOLED
+    assert world.sessions.begin_login("bob") == POOLED

@@ -73,7 +73,7 @@ def test_p7_reads_wait_for_no_lock(world: SQLWorld) -> None:
     own = world.sign_in()
     with world.hold():
         assert world.lives(own) == [True]
-        assert world.sessions.begin("ann") == 0
+        assert world.sessions.begin_login("ann") == 0
         assert len(world.sessions.list("ann")) == 1
 
 

@@ -136,7 +136,7 @@ backend.create_tables()
 with backend._pool._lock:  # as a thread may that is making the first connection
     child = os.fork()
     if child == 0:
-        os._exit(0 if backend.begin("ada") == 0 else 1)
+        os._exit(0 if backend.begin_login("ada") == 0 else 1)
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

@@ -78,7 +78,7 @@ def test_a_dead_server_is_no_matter_until_something_is_asked(kind: Kind) -> None
         world = SQLWorld(kind, f"{scheme}://nobody@127.0.0.1:{refusing.getsockname()[1]}/none")
         try:
             with pytest.raises(BackendUnavailable):
-                world.sessions.begin("ann")
+                world.sessions.begin_login("ann")
         finally:
             world.close()
 
@@ -107,7 +107,7 @@ def test_close_ends_the_connections_that_a_url_has_made(kind: Kind, place: Place
     world = SQLWorld(kind, place(kind.database), deadline=10.0)
     try:
         world.sessions.create_tables()
-        together(*(lambda: world.sessions.begin("ann") for _ in range(6)))
+        together(*(lambda: world.sessions.begin_login("ann") for _ in range(6)))
         assert connections(world.safe)
         world.sessions.close()
         ends = time.monotonic() + PATIENCE
@@ -132,7 +132,7 @@ def test_an_engine_that_was_passed_in_is_never_disposed(kind: Kind, place: Place
         world.sessions.close()
         assert disposed == []
         assert connections(world.safe) == own
-        assert world.sessions.begin("ann") == 0
+        assert world.sessions.begin_login("ann") == 0
     finally:
         world.close()
 
@@ -378,8 +378,8 @@ async def many(number):
     await backend.find(credential)
     barrier.wait(20)
     for _ in range(10):
-        await asyncio.gather(*(backend.revoke_all(f"user {number}") for _ in range(2)), backend.find(credential), backend.begin("x"))
-    counts[number] = await backend.begin(f"user {number}")
+        await asyncio.gather(*(backend.revoke_all(f"user {number}") for _ in range(2)), backend.find(credential), backend.begin_login("x"))
+    counts[number] = await backend.begin_login(f"user {number}")
 
 threads = [threading.Thread(target=asyncio.run, args=(many(number),)) for number in range(2)]
 [thread.start() for thread in threads]

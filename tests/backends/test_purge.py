@@ -131,7 +131,7 @@ def test_purge_forgets_no_epoch(world: SQLWorld) -> None:
     world.sessions.revoke_all("ann")
     world.pass_time(DAY)
     assert world.sessions.purge(0.0) == 1
-    assert world.sessions.begin("ann") == 1
+    assert world.sessions.begin_login("ann") == 1
     with pytest.raises(StaleLogin):
         world.login(since=0)
 

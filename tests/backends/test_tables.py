@@ -72,7 +72,7 @@ def test_create_tables_may_be_repeated_and_keeps_what_is_there(empty: tuple[str,
     assert backend.revoke_all("ann") == 0
     backend.create_tables()
     create_tables(url)
-    assert backend.begin("ann") == 1
+    assert backend.begin_login("ann") == 1
     backend.close()
     assert sorted(inspect(engine).get_table_names()) == ["sessionward_sessions", "sessionward_users"]
 
@@ -187,7 +187,7 @@ def _questions(world: SignsInWorld) -> list[Any]:
     credential = Credential(new_token().encode())
     return [
         lambda: world.sessions.find(credential),
-        lambda: world.sessions.begin("ann"),
+        lambda: world.sessions.begin_login("ann"),
         lambda: world.sessions.list("ann"),
         lambda: world.sessions.revoke_all("ann"),
         lambda: world.login("ann"),

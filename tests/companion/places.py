@@ -17,7 +17,7 @@ from sessionward.session.identifier import link_of
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLWorld
 
 WRITES: Final = frozenset({"login", "adopt", "touch", "end", "revoke_others", "revoke_all"})
-READS: Final = frozenset({"find", "standing", "begin"})
+READS: Final = frozenset({"find", "standing", "begin_login"})
 
 
 class Place(ABC):

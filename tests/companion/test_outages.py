@@ -151,7 +151,7 @@ def test_a_question_that_nobody_asks_may_fail(memory: Site) -> None:
     """With its live companion a login costs one look, and nothing else is asked."""
     shop, browser = memory.signing()
     browser.get("/login/ann.1")
-    for question in ("standing", "adopt", "login", "touch", "end", "begin"):
+    for question in ("standing", "adopt", "login", "touch", "end", "begin_login"):
         fails(memory, question, RuntimeError(CANARY))
     shop.identifier.asked.clear()
     memory.place.backend.asked.clear()

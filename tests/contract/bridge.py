@@ -102,8 +102,8 @@ class Bridged:
         session: Session = self._loop.run(asked)
         return session
 
-    def begin(self, user_id: str, /) -> int:
-        epoch: int = self._loop.run(self._backend.begin(user_id))
+    def begin_login(self, user_id: str, /) -> int:
+        epoch: int = self._loop.run(self._backend.begin_login(user_id))
         return epoch
 
     def end(self, session: Session, /) -> bool:

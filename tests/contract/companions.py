@@ -30,7 +30,7 @@ class CompanionsContract:
 
     def test_of_a_user_never_seen_nothing_is_known(self, world: SignsInWorld) -> None:
         assert world.sessions.standing("nobody", LINK) == Standing(closed=False, raised_at=None, linked=0, adoptable=True)
-        assert world.sessions.begin("nobody") == 0
+        assert world.sessions.begin_login("nobody") == 0
 
     def test_a_user_whose_sessions_were_ended_stands_with_the_time(self, world: SignsInWorld) -> None:
         own = world.sign_in()
@@ -177,7 +177,7 @@ class CompanionsContract:
     def test_a_closed_user_signs_in_again_at_once(self, world: SignsInWorld) -> None:
         own = adopted(world)
         world.sessions.revoke_others(own.session)
-        assert world.lives(signed_in(world, since=world.sessions.begin("ann")), own) == [True, True]
+        assert world.lives(signed_in(world, since=world.sessions.begin_login("ann")), own) == [True, True]
 
     def test_p3_a_sign_in_that_began_before_the_end_is_refused(self, world: SignsInWorld) -> None:
         own = adopted(world)

@@ -92,7 +92,7 @@ class SignsInContract(Contract):
         assert world.sessions.revoke_others(own.session) == 1
         assert world.sessions.revoke_all(user) == 1
         assert world.lives(own, other) == [False, False]
-        assert world.sessions.begin(user) == 2
+        assert world.sessions.begin_login(user) == 2
 
     @pytest.mark.parametrize("users", TRIPLETS)
     def test_p8_user_ids_are_compared_byte_for_byte(self, world: SignsInWorld, users: list[str]) -> None:
@@ -101,7 +101,7 @@ class SignsInContract(Contract):
         assert world.lives(*clients) == [True, False, True, True, True, True]
         assert world.sessions.revoke_all(users[1]) == 2
         assert world.lives(*clients) == [True, False, False, False, True, True]
-        assert [world.sessions.begin(user) for user in users] == [1, 1, 0]
+        assert [world.sessions.begin_login(user) for user in users] == [1, 1, 0]
         assert [len(world.sessions.list(user)) for user in users] == [1, 0, 2]
 
     @pytest.mark.parametrize("user", [7, 2**63, -1], ids=["small", "big", "less than zero"])
@@ -168,11 +168,11 @@ class SignsInContract(Contract):
         own, other = world.sign_in(lasts=60.0), world.sign_in()
         self._kill(world, own, other, how)
         bystander = world.sign_in()
-        epoch = world.sessions.begin("ann")
+        epoch = world.sessions.begin_login("ann")
         with pytest.raises(SessionEnded):
             world.sessions.revoke_others(own.session)
         assert world.lives(own, bystander) == [False, True]
-        assert world.sessions.begin("ann") == epoch
+        assert world.sessions.begin_login("ann") == epoch
 
     def test_a_session_of_another_user_ends_nobody(self, world: SignsInWorld) -> None:
         ann, bob = world.sign_in("ann"), world.sign_in("bob")
@@ -184,22 +184,22 @@ class SignsInContract(Contract):
 
     def test_each_end_of_others_and_of_all_raises_the_epoch_of_this_user(self, world: SignsInWorld) -> None:
         own, bob = world.sign_in("ann"), world.sign_in("bob")
-        assert [world.sessions.begin("ann"), own.session.epoch] == [0, 0]
+        assert [world.sessions.begin_login("ann"), own.session.epoch] == [0, 0]
         world.sessions.revoke_others(own.session)
-        assert [world.sessions.begin("ann"), world.found(own).epoch] == [1, 1]
+        assert [world.sessions.begin_login("ann"), world.found(own).epoch] == [1, 1]
         world.sessions.revoke_all("ann")
-        assert [world.sessions.begin("ann"), world.sign_in("ann").session.epoch] == [2, 2]
-        assert [world.sessions.begin("bob"), world.found(bob).epoch] == [0, 0]
+        assert [world.sessions.begin_login("ann"), world.sign_in("ann").session.epoch] == [2, 2]
+        assert [world.sessions.begin_login("bob"), world.found(bob).epoch] == [0, 0]
 
     def test_what_ended_others_tells_the_epoch_that_it_set(self, world: SignsInWorld) -> None:
         own = world.sign_in()
         assert getattr(world.sessions.revoke_others(own.session), "epoch", None) == 1
-        assert getattr(world.sessions.revoke_all("ann"), "epoch", None) == world.sessions.begin("ann") == 2
+        assert getattr(world.sessions.revoke_all("ann"), "epoch", None) == world.sessions.begin_login("ann") == 2
 
     def test_p3_end_all_of_a_user_never_seen_refuses_logins_that_began_before(self, world: SignsInWorld) -> None:
-        before = world.sessions.begin("new")
+        before = world.sessions.begin_login("new")
         assert world.sessions.revoke_all("new") == 0
-        assert world.sessions.begin("new") == before + 1
+        assert world.sessions.begin_login("new") == before + 1
         world.pass_time(1)
         with pytest.raises(StaleLogin):
             world.login("new", age=2.0)
@@ -221,10 +221,10 @@ class SignsInContract(Contract):
 
     def test_to_log_out_leaves_the_epoch(self, world: SignsInWorld) -> None:
         world.sessions.end(world.sign_in().session)
-        assert world.sessions.begin("ann") == 0
+        assert world.sessions.begin_login("ann") == 0
 
     def test_begin_for_a_user_never_seen_is_zero_again_and_again(self, world: SignsInWorld) -> None:
-        assert [world.sessions.begin("nobody"), world.sessions.begin("nobody")] == [0, 0]
+        assert [world.sessions.begin_login("nobody"), world.sessions.begin_login("nobody")] == [0, 0]
 
     # --- P3, in its three forms
 
@@ -251,14 +251,14 @@ class SignsInContract(Contract):
 
     def test_p3_the_right_epoch_decides_in_place_of_the_age(self, world: SignsInWorld) -> None:
         world.sessions.revoke_all("ann")
-        assert world.lives(world.login(since=world.sessions.begin("ann"), age=LONG)) == [True]
+        assert world.lives(world.login(since=world.sessions.begin_login("ann"), age=LONG)) == [True]
 
     @pytest.mark.parametrize("off", [-1, 1, 1000])
     def test_p3_a_wrong_epoch_is_refused_whatever_the_age(self, world: SignsInWorld, off: int) -> None:
         world.sessions.revoke_all("ann")
         world.pass_time(LONG)
         with pytest.raises(StaleLogin):
-            world.login(since=world.sessions.begin("ann") + off, age=0.0)
+            world.login(since=world.sessions.begin_login("ann") + off, age=0.0)
 
     def test_p3_a_wrong_epoch_is_refused_though_the_session_it_replaces_is_live(self, world: SignsInWorld) -> None:
         own = world.sign_in()
@@ -329,7 +329,7 @@ class SignsInContract(Contract):
         world.pass_time(1000)
         world.sessions.purge(0.0)
         assert world.lives(own) == [True]
-        assert world.sessions.begin("ann") == 1
+        assert world.sessions.begin_login("ann") == 1
         with pytest.raises(StaleLogin):
             world.login(since=0)
 
@@ -350,7 +350,7 @@ class SignsInContract(Contract):
     def test_p10_a_login_at_the_moment_of_an_end_is_counted_or_lives_or_is_refused(self, world: SignsInWorld) -> None:
         for _ in range(5):
             own = world.sign_in()
-            before = world.sessions.begin("ann")
+            before = world.sessions.begin_login("ann")
             counted, came = together(partial(world.sessions.revoke_others, own.session), partial(world.login, since=before))
             if isinstance(came, Client):
                 assert counted == 1

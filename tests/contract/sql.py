@@ -52,7 +52,7 @@ class SQLContract(SignsInContract):
         assert client.credential.reveal() not in str(world.everything())
 
     def test_begin_for_a_user_never_seen_writes_nothing(self, world: SQLWorld) -> None:
-        assert world.sessions.begin("nobody") == 0
+        assert world.sessions.begin_login("nobody") == 0
         assert world.sessions.find(Credential(new_token().encode())) is None
         assert list(world.sessions.list("nobody")) == []
         assert world.everything() == ([], [])
@@ -158,7 +158,7 @@ class SQLContract(SignsInContract):
             lambda: world.login(replaces=own),
             lambda: world.sessions.end(own.session),
             lambda: world.sessions.revoke_all("ann"),
-            lambda: world.sessions.begin("ann"),
+            lambda: world.sessions.begin_login("ann"),
             lambda: world.sessions.list("ann"),
             lambda: world.sessions.purge(0.0),
         ):

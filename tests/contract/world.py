@@ -58,7 +58,7 @@ class SignsInWorld(World):
         """Let time pass for the backend; less than zero sets its clock back."""
 
     def sign_in(self, user: str = "ann", *, lasts: float = 3600.0) -> Client:
-        return self.login(user, since=self.sessions.begin(user), lasts=lasts)
+        return self.login(user, since=self.sessions.begin_login(user), lasts=lasts)
 
     def login(
         self,

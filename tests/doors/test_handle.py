@@ -131,7 +131,7 @@ def test_what_is_no_request_at_all_is_named(thing: object) -> None:
 )
 def test_a_user_id_that_is_none_is_a_usage_error_in_every_verb(build: Builder, user: Any) -> None:
     async def tries(here: Here) -> Reply:
-        for verb in (here.ward.login, here.ward.begin, here.ward.revoke_all):
+        for verb in (here.ward.login, here.ward.begin_login, here.ward.revoke_all):
             with pytest.raises(sessionward.UsageError, match="user id"):
                 await verb(user)
         return Reply(b"refused")
@@ -185,7 +185,7 @@ def test_a_verb_that_the_backend_lacks_is_a_usage_error_that_names_it(build: Bui
         ward = here.ward
         for verb, call in {
             "login": lambda: ward.login("ann"),
-            "begin": lambda: ward.begin("ann"),
+            "begin_login": lambda: ward.begin_login("ann"),
             "end": ward.logout,
             "revoke_all": lambda: ward.revoke_all("ann"),
         }.items():
@@ -244,7 +244,7 @@ def test_blocking_verbs_on_the_loops_own_thread_are_a_usage_error(kind: str, sql
 
     async def tries(here: Here) -> Reply:
         verbs = sessionward.of(here.mapping).blocking
-        for call in (lambda: verbs.login("ann"), lambda: verbs.begin("ann"), verbs.logout, lambda: verbs.revoke_all("ann")):
+        for call in (lambda: verbs.login("ann"), lambda: verbs.begin_login("ann"), verbs.logout, lambda: verbs.revoke_all("ann")):
             with pytest.raises(sessionward.UsageError, match="event loop"):
                 call()
             raised.append("yes")

@@ -141,7 +141,7 @@ def test_the_session_of_the_ward_changes_at_once(build: Builder) -> None:
         look()
         await ward.logout()
         look()
-        await ward.login("ann", since=await ward.begin("ann"))
+        await ward.login("ann", since=await ward.begin_login("ann"))
         look()
         await ward.revoke_all("ann")
         look()
@@ -778,8 +778,8 @@ def test_p3_a_ticket_is_good_until_the_sessions_are_ended(build: Builder, keeper
 
     async def steps(here: Here) -> Reply:
         verb, _, user = here.path[1:].partition("/")
-        if verb == "begin":
-            tickets.append(await here.ward.begin(user))
+        if verb == "begin_login":
+            tickets.append(await here.ward.begin_login(user))
             return Reply()
         try:
             await here.ward.login(user, since=tickets[-1])

@@ -159,7 +159,7 @@ class _Part:
         replaces: Session | None = None
         if call.how == "ticket":
             begun = Event("begin", "", call.user)
-            self._timed(begun, lambda: self._asked.begin(call.user))
+            self._timed(begun, lambda: self._asked.begin_login(call.user))
             assert isinstance(begun.answer, int)
             event.since = begun.answer
         elif call.how not in ("fresh", "old"):

@@ -72,7 +72,7 @@ def _take_part(meet: Meet, place: Place, names: list[str], part: Sequence[Sessio
                 answers.append(int(caller.revoke_others(one)))
                 continue
             started = monotonic()
-            since = caller.begin(name) if ticket else None
+            since = caller.begin_login(name) if ticket else None
             version = _version(engine, name)
             sleep(random.uniform(0, HASHING))
             if version != OLD:

@@ -115,7 +115,7 @@ class LocksOnlyItself(Naive):
         methods: Sequence[str],
         link: bytes | None = None,
     ) -> Session:
-        epoch = self.begin(user_id)
+        epoch = self.begin_login(user_id)
         with self.engine.connect() as connection:
             if self.is_stale(connection, user_id, epoch, since=since, age=age, replaces=replaces):
                 raise StaleLogin

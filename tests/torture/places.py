@@ -75,7 +75,7 @@ class Caller:
         return made
 
     def begin(self, user: str) -> int:
-        epoch: int = self._done(self._backend.begin(user))
+        epoch: int = self._done(self._backend.begin_login(user))
         return epoch
 
     def end(self, session: Session) -> bool:

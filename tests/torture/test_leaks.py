@@ -18,7 +18,7 @@ from sessionward import Credential, Device, Session
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
-from sessionward.session.steps import Begin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
 from tests.torture.talkative import (
     QUOTED,
@@ -252,7 +252,7 @@ def test_reprs_show_no_token_no_cookie_and_no_digest() -> None:
         device=Device(),
         methods=(),
     )
-    questions = [Find(credential), RevokeOthers(session), End(session), RevokeAll("ann"), Begin("ann"), login]
+    questions = [Find(credential), RevokeOthers(session), End(session), RevokeAll("ann"), BeginLogin("ann"), login]
     seen: list[Any] = [credential, session, MemoryBackend(), *questions]
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:

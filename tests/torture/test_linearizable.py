@@ -56,7 +56,7 @@ class _ForgetfulMemory(MemoryBackend):
         sleep(0.0001)
         for one in others:
             self.end(one)
-        return Ended(len(others), self.begin(session.user_id) + 1)
+        return Ended(len(others), self.begin_login(session.user_id) + 1)
 
 
 def test_canary_histories_of_a_naive_memory_are_caught() -> None:

@@ -89,7 +89,7 @@ class MemoryBackend:
                 self._forget(before)
             return self._start(user_id, digest, now, expires_in, link)
 
-    def begin(self, user_id: str, /) -> int:
+    def begin_login(self, user_id: str, /) -> int:
         with self._lock:
             user = self._users.get(user_id)
             return user.epoch if user is not None else 0

@@ -75,7 +75,7 @@ class SignsIn(Backend, Protocol):
         """
         ...
 
-    def begin(self, user_id: str, /) -> int:
+    def begin_login(self, user_id: str, /) -> int:
         """The user's epoch, 0 for a user never seen. Writes nothing."""
         ...
 
@@ -107,7 +107,7 @@ class AsyncSignsIn(AsyncBackend, Protocol):
         methods: Sequence[str],
     ) -> Session: ...
 
-    async def begin(self, user_id: str, /) -> int: ...
+    async def begin_login(self, user_id: str, /) -> int: ...
 
     async def end(self, session: Session, /) -> bool: ...
 
@@ -169,7 +169,7 @@ class Watches(Backend, Protocol):
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "revoke_others", "login", "begin", "end", "revoke_all", "standing", "spent", "adopt", "touch", "ended", "saw")
+_OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_all", "standing", "spent", "adopt", "touch", "ended", "saw")
 
 
 @dataclass(frozen=True, slots=True)

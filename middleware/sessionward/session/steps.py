@@ -29,12 +29,12 @@ class RevokeOthers(Step[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Begin(Step[int]):
+class BeginLogin(Step[int]):
     user_id: str
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.begin(self.user_id)
+        return backend.begin_login(self.user_id)
 
 
 @dataclass(frozen=True, slots=True)

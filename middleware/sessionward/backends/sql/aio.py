@@ -106,7 +106,7 @@ class AsyncSQLBackend:
         )
         return await self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
 
-    async def begin(self, user_id: str, /) -> int:
+    async def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
         return await self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
 

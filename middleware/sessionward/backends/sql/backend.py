@@ -84,7 +84,7 @@ class SQLBackend:
         )
         return self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
 
-    def begin(self, user_id: str, /) -> int:
+    def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
         return self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
 
