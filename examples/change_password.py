@@ -124,7 +124,7 @@ def change_password() -> dict[str, int]:
             abort(409, "The password was changed meanwhile by somebody else.")
     try:
         return {"count": ward.revoke_others()}
-    except sessionward.SessionEnded:  # another session was faster and ended this one: then none may stay
+    except sessionward.SessionRevoked:  # another session was faster and ended this one: then none may stay
         return {"count": ward.revoke_all(user_id)}
     except sessionward.BackendUnavailable:
         abort(503, "Your password is changed, but your other devices may still be signed in. Please change it once more.")

@@ -2,7 +2,7 @@
 
 sessionward has no identifier for Pyramid, and needs none: ``who`` hands the cookie to the application's own session
 factory. A function like this works for every framework whose sessions can be read outside a request. Its rules: the
-user's id for a login, None for a session that names nobody, ``Unreadable`` for everything else (forged, expired, of no
+user's id for a login, None for a session that names nobody, ``InvalidCredential`` for everything else (forged, expired, of no
 known form), any other error where a store does not answer; and ``cookies`` lists *every* cookie that can sign someone in.
 Left out: a limit on how often a password may be tried.
 
@@ -134,10 +134,10 @@ with Configurator(session_factory=sessions) as config:
 def who(name: str, value: str) -> Any:
     """Whose session is this? Asks the factory of the application, with a request that has nothing but the cookie."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", value):  # parsers agree on these only, and Pyramid writes no others
-        raise sessionward.Unreadable("no value that Pyramid writes")
+        raise sessionward.InvalidCredential("no value that Pyramid writes")
     session = sessions(Request.blank("/", environ={"HTTP_COOKIE": f"{name}={value}"}))
     if session.new:
-        raise sessionward.Unreadable("forged or expired")
+        raise sessionward.InvalidCredential("forged or expired")
     return session.get("user")
 
 

@@ -294,7 +294,7 @@ def test_the_verbs_work_on_the_session_that_was_stated(through: Any, kind: str, 
         assert backend.find(Credential(other.encode())) is None
         through(backend, stated(session), "logout", assertion_secrets=[KEY])
         assert backend.find(Credential(token.encode())) is None
-        with pytest.raises(sessionward.SessionEnded):
+        with pytest.raises(sessionward.SessionRevoked):
             through(backend, stated(session), "revoke_others", assertion_secrets=[KEY])
     getattr(backend, "close", int)()
 

@@ -19,7 +19,7 @@ from sessionward import (
     Credential,
     OutcomeUnknown,
     Session,
-    SessionEnded,
+    SessionRevoked,
     SessionwardError,
     StaleLogin,
     UsageError,
@@ -228,7 +228,7 @@ def test_a_flow_that_asks_nothing_needs_no_backend(kind: Kind) -> None:
 @every_driver
 @pytest.mark.parametrize(
     "failure",
-    [BackendUnavailable("x"), OutcomeUnknown("x"), SessionEnded("x"), StaleLogin("x"), UsageError("x")],
+    [BackendUnavailable("x"), OutcomeUnknown("x"), SessionRevoked("x"), StaleLogin("x"), UsageError("x")],
     ids=lambda failure: type(failure).__name__,
 )
 def test_a_failure_is_thrown_at_the_line_of_its_question_and_the_flow_goes_on(kind: Kind, failure: Exception) -> None:
@@ -349,7 +349,7 @@ def test_our_own_errors_are_logged_in_their_own_words_without_their_causes(kind:
 
 
 @every_driver
-@pytest.mark.parametrize("answer", [SessionEnded("x"), StaleLogin("x")], ids=["ended", "stale"])
+@pytest.mark.parametrize("answer", [SessionRevoked("x"), StaleLogin("x")], ids=["ended", "stale"])
 def test_what_is_an_answer_is_not_logged(kind: Kind, answer: SessionwardError, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(type(answer)):
         kind.run(alive(), kind.backend(lambda: SESSION, raises(answer)))

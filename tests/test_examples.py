@@ -26,7 +26,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from sessionward import Ended, Session, SessionEnded
+from sessionward import Ended, Session, SessionRevoked
 from sessionward.backends.sql import SQLBackend
 from tests.support.servers import Server, served
 from tests.support.services import missing
@@ -644,7 +644,7 @@ def test_p3_a_sign_in_that_has_found_the_old_password_right_is_refused_after_the
 
 def test_p2_a_caller_that_another_session_ends_meanwhile_ends_all(signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object) -> Ended:
-        raise SessionEnded
+        raise SessionRevoked
 
     monkeypatch.setattr(SQLBackend, "revoke_others", late)
     assert post(signed_in, "/password", old=OLD, new=NEW).json == {"count": 1}

@@ -26,7 +26,7 @@ from sessionward import (
     NotSignedIn,
     OutcomeUnknown,
     Session,
-    SessionEnded,
+    SessionRevoked,
     StaleLogin,
     UsageError,
 )
@@ -133,8 +133,8 @@ FAILURES: Mapping[str, Exception] = {
     "refused": ConnectionRefusedError(CANARY),
     "stale": StaleLogin(CANARY),
 }
-FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionEnded(CANARY), **FAILURES}
-COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an epoch": Ended(2, 5), "ended": SessionEnded(CANARY), **FAILURES}
+FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionRevoked(CANARY), **FAILURES}
+COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an epoch": Ended(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -546,7 +546,7 @@ VISITS: Mapping[str, Callable[[], Visit]] = {
     "bob": lambda: signed_in(session=BOB),
 }
 who_calls = pytest.mark.parametrize("caller", VISITS)
-all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionEnded(CANARY)], ids=[*FAILURES, "ended"])
+all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionRevoked(CANARY)], ids=[*FAILURES, "ended"])
 
 
 @who_calls

@@ -29,9 +29,9 @@ ERRORS = {
     "OutcomeUnknown": sessionward.BackendUnavailable,
     "UsageError": sessionward.SessionwardError,
     "NotSignedIn": sessionward.UsageError,
-    "SessionEnded": sessionward.SessionwardError,
+    "SessionRevoked": sessionward.SessionwardError,
     "StaleLogin": sessionward.SessionwardError,
-    "Unreadable": sessionward.SessionwardError,
+    "InvalidCredential": sessionward.SessionwardError,
 }
 
 SETTINGS = {

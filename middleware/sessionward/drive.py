@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, move_on_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
-from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionEnded, SessionwardError, StaleLogin, Unreadable
+from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin, InvalidCredential
 from sessionward.session.identifier import Identify
 from sessionward.session.step import Flow, Step
 
@@ -74,7 +74,7 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
 
     Other people's errors arrive as ``BackendUnavailable`` that names their kind and place; their texts quote values.
     """
-    if isinstance(failure, (SessionEnded, StaleLogin, Unreadable)):
+    if isinstance(failure, (SessionRevoked, StaleLogin, InvalidCredential)):
         return failure
     if not isinstance(failure, SessionwardError):
         failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")

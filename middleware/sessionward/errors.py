@@ -8,9 +8,9 @@
     │   └── OutcomeUnknown      ... and whether it acted is not known; repeating is safe
     ├── UsageError              you called it wrongly
     │   └── NotSignedIn         there is no session whose others could be ended
-    ├── SessionEnded            the caller's own session has ended meanwhile
+    ├── SessionRevoked            the caller's own session has ended meanwhile
     ├── StaleLogin              a sign-in that began before the user's sessions were ended
-    └── Unreadable              said by an identifier: this is no credential that the application would take
+    └── InvalidCredential              said by an identifier: this is no credential that the application would take
 
 Mistakes of clients are responses, not exceptions. The doors answer by themselves; what the verbs of a ward raise inside
 the application is the application's to answer: 503 with ``Retry-After`` for :class:`BackendUnavailable`, 401 for
@@ -53,7 +53,7 @@ class NotSignedIn(UsageError):
     """``revoke_others()`` was called in a request that carries no live session."""
 
 
-class SessionEnded(SessionwardError):
+class SessionRevoked(SessionwardError):
     """The session that asked was ended by somebody else before the question was decided (P2)."""
 
 
@@ -64,5 +64,5 @@ class StaleLogin(SessionwardError):
     """
 
 
-class Unreadable(SessionwardError):
+class InvalidCredential(SessionwardError):
     """What an identifier raises for a credential that is forged, expired, unknown or malformed: it signs nobody in."""

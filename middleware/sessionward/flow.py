@@ -24,7 +24,7 @@ from sessionward.context import Policy, Visit
 from sessionward.credential.carriers import Reading, Source, read_carriers, read_own
 from sessionward.credential.login_cookies import read_logins, taken
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionEnded, StaleLogin, UsageError
+from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionRevoked, StaleLogin, UsageError
 from sessionward.modes.companion.before import admit, concerns, see_off
 from sessionward.modes.recorded import keep_out, look_back
 from sessionward.request.origin import may_call
@@ -71,7 +71,7 @@ def revoke_others_endpoint(visit: Visit) -> Flow[Response]:
             if visit.session is None:
                 return _inactive(visit, source, "The session is a companion, and the application's own login does not go with it.")
         count = int((yield from RevokeOthers(session)))
-    except SessionEnded:  # somebody was faster, and ended ours
+    except SessionRevoked:  # somebody was faster, and ended ours
         return _inactive(visit, source, "The session was ended by another call at this moment.")
     except Exception as failure:
         return _unavailable(visit, failure)
@@ -249,7 +249,7 @@ def logout(visit: Visit) -> Flow[None]:
 
 
 def revoke_others(visit: Visit) -> Flow[int]:
-    """End the other sessions of the caller. Raises ``NotSignedIn``, or ``SessionEnded`` if the caller's own just ended."""
+    """End the other sessions of the caller. Raises ``NotSignedIn``, or ``SessionRevoked`` if the caller's own just ended."""
     session = visit.session
     if session is None:
         raise NotSignedIn("revoke_others_endpoint() needs a signed-in caller; this request carries no live session")

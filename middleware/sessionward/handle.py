@@ -144,7 +144,7 @@ class Ward(_Held):
         """End the caller's other sessions, as the endpoint does; how many were live.
 
         To change a password: store the new one, commit, then call this. Raises ``NotSignedIn`` without a session, and
-        ``SessionEnded`` if another session of the user has just ended this one: that other one lives, and whose it is
+        ``SessionRevoked`` if another session of the user has just ended this one: that other one lives, and whose it is
         nobody knows, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
         """
         return self._carry(flow.revoke_others(self.visit()))

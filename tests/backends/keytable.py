@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from sessionward import Carrier, Credential, Session, SessionEnded
+from sessionward import Carrier, Credential, Session, SessionRevoked
 
 COOKIE = "app_login"
 
@@ -37,7 +37,7 @@ class KeyTable:
         own = session.credential.reveal()
         with self.transaction() as table:
             if table.execute("SELECT 1 FROM logins WHERE key = ? AND user_id = ?", (own, session.user_id)).fetchone() is None:
-                raise SessionEnded("the session that asked has been deleted")
+                raise SessionRevoked("the session that asked has been deleted")
             return table.execute("DELETE FROM logins WHERE user_id = ? AND key <> ?", (session.user_id, own)).rowcount
 
     @contextmanager

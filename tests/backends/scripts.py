@@ -10,7 +10,7 @@ from tests.contract.bridge import PATIENCE
 
 SIGNING_IN: Final = """
 import asyncio, logging, os, sys, threading, warnings
-from sessionward import Credential, Device, SessionEnded
+from sessionward import Credential, Device, SessionRevoked
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # development mode tells of every 0.1 s

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sessionward import BackendUnavailable, Credential, SessionEnded
+from sessionward import BackendUnavailable, Credential, SessionRevoked
 from tests.backends.conftest import Place
 from tests.backends.schemas import SCHEMAS
 from tests.backends.tableworld import TableWorld
@@ -61,7 +61,7 @@ class TestSchemas:
     def test_a_session_that_has_gone_meanwhile_ends_nobody(self, world: TableWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
         world.sign_out(own)
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(own.session)
         assert world.lives(own, other) == [False, True]
 
@@ -95,7 +95,7 @@ class TestSchemas:
         if touched:
             assert world.rewrite(victim, **touched) == 0
         assert world.lives(own, victim) == [True, False]
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(seen)
 
     def test_the_victim_signs_in_again_at_once(self, world: TableWorld) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import CHAR, BigInteger, Column, Integer, LargeBinary, SmallInte
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import UserDefinedType
 
-from sessionward import ConfigurationError, Credential, SessionEnded, UsageError
+from sessionward import ConfigurationError, Credential, SessionRevoked, UsageError
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, LARAVEL, OWN, Schema
 from tests.backends.tableworld import TableWorld, schema_of, simple
@@ -172,9 +172,9 @@ def test_a_session_of_another_backend_is_a_usage_error(sqlite_url: str) -> None:
     own = world.sign_in()
     with pytest.raises(UsageError, match="carries no credential"):
         world.sessions.revoke_others(replace(own.session, credential=None))
-    with pytest.raises(SessionEnded):
+    with pytest.raises(SessionRevoked):
         world.sessions.revoke_others(replace(own.session, user_id="bob"))
-    with pytest.raises(SessionEnded):
+    with pytest.raises(SessionRevoked):
         world.sessions.revoke_others(replace(own.session, credential=Credential(b"\xff")))
     with pytest.raises(UsageError):
         world.sessions.revoke_all("")

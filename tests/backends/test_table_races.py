@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import delete, select
 
-from sessionward import Credential, Session, SessionEnded
+from sessionward import Credential, Session, SessionRevoked
 from sessionward.backends.sql.dialect import MYSQL
 from sessionward.backends.table import plain
 from sessionward.backends.table.layout import Layout
@@ -59,7 +59,7 @@ def race(world: TableWorld, sessions: Any, *, callers: int, trials: int = TRIALS
         tally.nobody += left == 0
         tally.several += left > 1
         tally.wrong_count += sum(answer for answer in answers if isinstance(answer, int)) != callers - 1
-        tally.errors += [repr(answer) for answer in answers if not isinstance(answer, (int, SessionEnded))]
+        tally.errors += [repr(answer) for answer in answers if not isinstance(answer, (int, SessionRevoked))]
     return tally
 
 
@@ -81,7 +81,7 @@ class CheckThenDelete:
             found = connection.execute(select(user).where(key == own)).scalar()
             connection.rollback()
             if found is None:
-                raise SessionEnded
+                raise SessionRevoked
             sleep(THINKING)
             count = 0
             for other in connection.execute(select(key).where(user == found, key != own).order_by(key)).scalars().all():
@@ -100,7 +100,7 @@ class LocksWithoutLooking(CheckThenDelete):
         with self.engine.connect() as connection:
             found = connection.execute(select(user).where(key == own)).scalar()
         if found is None:
-            raise SessionEnded
+            raise SessionRevoked
         sleep(THINKING)
         sqlite = self.engine.dialect.name == "sqlite"
         with self.engine.execution_options(isolation_level="SERIALIZABLE" if sqlite else "READ COMMITTED").connect() as connection:

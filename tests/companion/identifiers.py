@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from itsdangerous import BadSignature, Signer
 
 from sessionward import Carrier, Identity
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.session.identifier import link_of
 
 SIGNER: Final = Signer("a secret of the application, not of ours", salt="login")
@@ -39,7 +39,7 @@ class Signed:
         try:
             payload = SIGNER.unsign(value).decode()
         except BadSignature:
-            raise Unreadable("not as the application signs it") from None
+            raise InvalidCredential("not as the application signs it") from None
         user = payload.partition(".")[0]
         return None if user == "-" else Identity(user_id=user)
 
@@ -59,7 +59,7 @@ class Stored:
     def identify(self, name: str, value: str, /) -> Identity | None:
         self.before()
         if value not in self.store:
-            raise Unreadable("the store does not know it")
+            raise InvalidCredential("the store does not know it")
         user = self.store[value]
         return None if user is None else Identity(user_id=user, link=self.link(value))
 
@@ -80,7 +80,7 @@ class Tokens:
         try:
             user, _, issued = SIGNER.unsign(value).decode().partition(".")
         except BadSignature:
-            raise Unreadable("not as the application signs it") from None
+            raise InvalidCredential("not as the application signs it") from None
         return Identity(user_id=user, issued_at=float(issued) if name == "authorization" else None)
 
 

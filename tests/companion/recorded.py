@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sessionward import Carrier, Credential, Session, SessionEnded
+from sessionward import Carrier, Credential, Session, SessionRevoked
 from tests.companion.shops import pairs_of
 from tests.doors.sides import TEXT, Answer, Fields, Here, House, Reply
 
@@ -33,7 +33,7 @@ class Store:
         assert session.credential is not None
         own = session.credential
         if own.digest in self.dead:
-            raise SessionEnded
+            raise SessionRevoked
         others = [key for key, user in self.keys.items() if user == session.user_id and key != own.reveal()]
         fresh = {Credential(key.encode()).digest for key in others} - self.dead
         self.dead |= fresh

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from sessionward import BackendUnavailable, Carrier, Identity, Session, Standing
 from sessionward.context import Policy
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import SKEW
 from sessionward.session.identifier import Identify, link_of
 from tests.support.core import NOON, SESSION, policy_of
@@ -37,7 +37,7 @@ class Spelled:
     def said(self, step: Identify) -> object:
         """What it answers."""
         if step.value == "x":
-            return Unreadable("forged")
+            return InvalidCredential("forged")
         if step.value == "-":
             return None
         issued = float(step.value.partition("@")[2] or 0) or None

@@ -9,7 +9,7 @@ import pytest
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import Carrier, Identity, Unreadable, Visitor
+from sessionward import Carrier, Identity, InvalidCredential, Visitor
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import Function
 from sessionward.session.identifier import link_of
@@ -31,7 +31,7 @@ class Shop:
 
     def read(self, name: str, value: str) -> Identity | Visitor:
         if value not in self.store:
-            raise Unreadable("unknown")
+            raise InvalidCredential("unknown")
         user = self.store[value]
         return Identity(user_id=user, link=link_of(value)) if user else Visitor(link=link_of(value))
 
@@ -218,7 +218,7 @@ def bearers() -> tuple[Any, Any]:
 
     def read(name: str, value: str) -> Identity:
         if value != OLD:
-            raise Unreadable("no token of ours")
+            raise InvalidCredential("no token of ours")
         return Identity(user_id="ann", issued_at=0.0)
 
     def whom(environ: Any, start_response: Any) -> list[bytes]:

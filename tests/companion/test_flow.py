@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, Final
 
 from sessionward import Session, Standing
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
 from sessionward.session.identifier import Identify, link_of
 from sessionward.session.step import Step
@@ -231,7 +231,7 @@ def test_what_the_visit_keeps_is_what_the_application_sees() -> None:
 def test_scopes_are_made_anew_and_never_changed() -> None:
     scope = scope_of((b"cookie", b"session=x; theme=dark"))
     visit = visit_of((b"cookie", b"session=x; theme=dark"), policy=policies()[False])
-    [*endings(lambda: (visit, admit(visit, None)), lambda _: [Unreadable("forged")])]
+    [*endings(lambda: (visit, admit(visit, None)), lambda _: [InvalidCredential("forged")])]
     assert visit.taken is not None
     assert visit.taken.from_scope(scope)["headers"] == [(b"cookie", b"theme=dark")]
     assert scope["headers"] == [(b"cookie", b"session=x; theme=dark")]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sessionward import Credential, Identity, Session, StaleLogin, Standing
 from sessionward.context import Visit
 from sessionward.credential.login_cookies import Login
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import concerns, see_off
 from sessionward.response.answer import Headers
 from sessionward.session.identifier import Identify, link_of
@@ -128,7 +128,7 @@ class Seen:
         """Whether a question met an error, but for an end: the login is deleted whatever becomes of it."""
         steps = zip(self.ending.asked, self.ending.answers, strict=True)
         return any(
-            isinstance(answer, Exception) and not isinstance(answer, Unreadable) and not isinstance(step, End) for step, answer in steps
+            isinstance(answer, Exception) and not isinstance(answer, InvalidCredential) and not isinstance(step, End) for step, answer in steps
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from sessionward import BackendUnavailable, OutcomeUnknown, SessionEnded, StaleLogin
+from sessionward import BackendUnavailable, OutcomeUnknown, SessionRevoked, StaleLogin
 from tests.companion.conftest import Site
 from tests.companion.identifiers import sealed
 from tests.companion.shops import Browser
@@ -88,7 +88,7 @@ def test_p7_the_button_is_503_when_the_identifier_raises(memory: Site) -> None:
 # --- after ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failure", [*FAILURES, StaleLogin(CANARY), SessionEnded(CANARY)], ids=of)
+@pytest.mark.parametrize("failure", [*FAILURES, StaleLogin(CANARY), SessionRevoked(CANARY)], ids=of)
 @pytest.mark.parametrize(
     ("question", "prepared", "path"),
     [

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from sessionward import SessionEnded
+from sessionward import SessionRevoked
 from sessionward.credential.token import Credential, new_token
 from tests.contract.bridge import together
 from tests.contract.world import World
@@ -72,7 +72,7 @@ class Contract:
         in_flight = world.found(late)
         world.sessions.revoke_others(own.session)
         newer = world.sign_in()
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(in_flight)
         assert world.lives(own, newer, late) == [True, True, False]
 
@@ -92,7 +92,7 @@ class Contract:
             answers = together(*(partial(world.sessions.revoke_others, client.session) for client in clients))
             counts = [answer for answer in answers if not isinstance(answer, BaseException)]
             assert counts == [callers - 1]
-            assert all(isinstance(answer, (int, SessionEnded)) for answer in answers)
+            assert all(isinstance(answer, (int, SessionRevoked)) for answer in answers)
             survivors = world.lives(*clients)
             assert survivors == [not isinstance(answer, BaseException) for answer in answers]
             assert world.sessions.revoke_others(clients[survivors.index(True)].session) == 0

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from sessionward import Session, SessionEnded, StaleLogin, UsageError
+from sessionward import Session, SessionRevoked, StaleLogin, UsageError
 from tests.contract.bridge import together
 from tests.contract.doors import signed_in_through_the_door
 from tests.contract.required import Contract
@@ -169,7 +169,7 @@ class SignsInContract(Contract):
         self._kill(world, own, other, how)
         bystander = world.sign_in()
         epoch = world.sessions.begin_login("ann")
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(own.session)
         assert world.lives(own, bystander) == [False, True]
         assert world.sessions.begin_login("ann") == epoch
@@ -177,7 +177,7 @@ class SignsInContract(Contract):
     def test_a_session_of_another_user_ends_nobody(self, world: SignsInWorld) -> None:
         ann, bob = world.sign_in("ann"), world.sign_in("bob")
         forged = Session(id=ann.session.id, user_id="bob")
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(forged)
         assert not world.sessions.end(forged)
         assert world.lives(ann, bob) == [True, True]
@@ -343,7 +343,7 @@ class SignsInContract(Contract):
             partial(world.sessions.revoke_all, "ann"),
         )
         ended = sum(answer for answer in answers if isinstance(answer, int))
-        assert all(isinstance(answer, (int, SessionEnded)) for answer in answers)
+        assert all(isinstance(answer, (int, SessionRevoked)) for answer in answers)
         assert ended == len(clients)
         assert not any(world.lives(*clients))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from sessionward import BackendUnavailable, SessionEnded
+from sessionward import BackendUnavailable, SessionRevoked
 from sessionward.credential.token import Credential, new_token
 from tests.contract.bridge import PATIENCE
 from tests.contract.signs_in import SignsInContract
@@ -133,7 +133,7 @@ class SQLContract(SignsInContract):
             ended = update(SESSIONS).where(SESSIONS.c.id == world.id(own.session)).values(ended_at=datetime.now(UTC).replace(tzinfo=None))
             connection.execute(ended)
             connection.execute(text("COMMIT")) if world.kind.database == "sqlite" else connection.commit()
-        assert isinstance(asked.answer(), SessionEnded)
+        assert isinstance(asked.answer(), SessionRevoked)
         assert world.lives(own, other) == [False, True]
 
     def test_p3_the_age_of_a_login_is_asked_under_the_lock(self, world: SQLWorld) -> None:
@@ -154,7 +154,7 @@ class SQLContract(SignsInContract):
         for question in (
             lambda: world.sessions.find(own.credential),
             lambda: world.sessions.revoke_others(own.session),
-            lambda: _raises(SessionEnded, lambda: world.sessions.revoke_others(other.session)),
+            lambda: _raises(SessionRevoked, lambda: world.sessions.revoke_others(other.session)),
             lambda: world.login(replaces=own),
             lambda: world.sessions.end(own.session),
             lambda: world.sessions.revoke_all("ann"),

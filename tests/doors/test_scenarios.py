@@ -744,7 +744,7 @@ def test_end_others_of_a_caller_whose_session_ends_meanwhile_is_session_ended(bu
         if here.path != "/change":
             return await town(here)
         keeper.aside.revoke_all("ann")
-        with pytest.raises(sessionward.SessionEnded):
+        with pytest.raises(sessionward.SessionRevoked):
             await here.ward.revoke_others()
         return Reply(b"too late")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.session.identifier import Identity, Traits, Visitor
 
 UNREADABLE = "unreadable"
@@ -38,7 +38,7 @@ def said(identifier: Any, name: str, value: str) -> str | None:
     """The user's id, None for nobody, or UNREADABLE."""
     try:
         found = identity(identifier, name, value)
-    except Unreadable as refusal:
+    except InvalidCredential as refusal:
         told = repr(refusal)
     else:
         return None if found is None or isinstance(found, Visitor) else found.user_id

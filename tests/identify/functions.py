@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.identify import Function
 from tests.identify.old import Request
 
@@ -16,10 +16,10 @@ def pyramid_session(factory: Callable[[Any], Any], *, user: str, cookie: str = "
 
     def read(name: str, value: str) -> Any:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
-            raise Unreadable("no value that Pyramid writes")
+            raise InvalidCredential("no value that Pyramid writes")
         session = factory(Request.blank("/", environ={"HTTP_COOKIE": f"{name}={value}"}))
         if session.new:
-            raise Unreadable("forged, or of another secret")
+            raise InvalidCredential("forged, or of another secret")
         return session.get(user)
 
     return Function(read, cookies=[cookie], blocking=False)

@@ -11,7 +11,7 @@ import pytest
 from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError, Unreadable, UsageError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify import Function
 from sessionward.session.identifier import Identity, Traits, link_of
 from tests.identify.claims import SECRET, UNREADABLE, identity, said
@@ -86,7 +86,7 @@ def test_nor_does_one_that_answers_with_anything_else_to_await() -> None:
         Function(lambda name, value: Promise(), cookies=["login"]).identify("login", "x")
 
 
-@pytest.mark.parametrize("error", [Unreadable("no"), BadSignature("forged")], ids=["Unreadable", "BadData"])
+@pytest.mark.parametrize("error", [InvalidCredential("no"), BadSignature("forged")], ids=["InvalidCredential", "BadData"])
 def test_what_cannot_be_read_is_unreadable(error: Exception) -> None:
     def read(name: str, value: str) -> str:
         raise error

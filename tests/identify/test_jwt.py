@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError, Unreadable, UsageError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.jwt import JWT
 from sessionward.session.identifier import Traits, link_of
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
@@ -233,7 +233,7 @@ def test_a_key_for_another_use_signs_nobody_in() -> None:
 def test_a_function_may_choose_the_key_by_the_header() -> None:
     def key(header: Mapping[str, Any]) -> str:
         if header.get("kid") != "1":
-            raise Unreadable("no such key")
+            raise InvalidCredential("no such key")
         return SECRET
 
     identifier = JWT(key, algorithms=["HS256"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.identify import recent
 from sessionward.identify.recent import Recent
 from sessionward.session.identifier import Identity
@@ -19,7 +19,7 @@ class Reader:
     def __call__(self, name: str, value: str) -> Identity | None:
         self.asked.append((name, value))
         if value == "forged":
-            raise Unreadable("forged")
+            raise InvalidCredential("forged")
         return None if value == "nobody" else Identity(user_id=value)
 
 
@@ -35,7 +35,7 @@ def test_an_answer_is_given_again_and_belongs_to_its_name_and_value() -> None:
 def test_what_could_not_be_read_is_read_again() -> None:
     recently, read = Recent(), Reader()
     for _ in range(2):
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidCredential):
             recently(read, "session", "forged")
     assert len(read.asked) == 2
 

@@ -14,14 +14,14 @@ from time import monotonic_ns
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
-from sessionward import Ended, Session, SessionEnded, StaleLogin
+from sessionward import Ended, Session, SessionRevoked, StaleLogin
 from sessionward.credential.token import new_token
 
 CALLERS: Final = 4
 CALLS: Final = 4
 
 STALE: Final = "StaleLogin"
-GONE: Final = "SessionEnded"
+GONE: Final = "SessionRevoked"
 
 EVER: Final = 1e9
 """Seconds. A request that is so old began before all others, and one of minus so many after them: no clock decides."""
@@ -197,7 +197,7 @@ class _Part:
             event.answer = question()
         except StaleLogin:
             event.answer = STALE
-        except SessionEnded:
+        except SessionRevoked:
             event.answer = GONE
         event.end = monotonic_ns()
         self.events.append(event)

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Executable, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from sessionward import Device, Ended, Session, SessionEnded, StaleLogin
+from sessionward import Device, Ended, Session, SessionRevoked, StaleLogin
 from sessionward.backends.sql import SQLBackend
 from tests.torture.tables import key, row_id, sessions, users
 
@@ -49,7 +49,7 @@ class Naive(SQLBackend):
 
     def check(self, connection: Connection, session: Session) -> None:
         if not self.is_live(connection, session):
-            raise SessionEnded
+            raise SessionRevoked
         sleep(THINKING)
 
     def is_live(self, connection: Connection, session: Session) -> bool:

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from sessionward import Session, SessionEnded
+from sessionward import Session, SessionRevoked
 from sessionward.credential.token import new_token
 from tests.torture.crew import Crew, Meet
 from tests.torture.places import Place
 from tests.torture.tables import engine_of, live_ids, stock
 
-GONE = "SessionEnded"
+GONE = "SessionRevoked"
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def run(meet: Meet, place: Place, own: list[Session]) -> list[int | str]:
             meet()
             try:
                 answers.append(int(caller.revoke_others(session)))
-            except SessionEnded:
+            except SessionRevoked:
                 answers.append(GONE)
             except Exception as error:
                 answers.append(repr(error))

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sessionward import Ended, Session, SessionEnded
+from sessionward import Ended, Session, SessionRevoked
 from sessionward.backends.memory import MemoryBackend
 from tests.torture.conftest import Databases
 from tests.torture.crew import Crew
@@ -51,7 +51,7 @@ class _ForgetfulMemory(MemoryBackend):
 
     def revoke_others(self, session: Session, /) -> Ended:
         if not any(one.id == session.id for one in self.list(session.user_id)):
-            raise SessionEnded
+            raise SessionRevoked
         others = [one for one in self.list(session.user_id) if one.id != session.id]
         sleep(0.0001)
         for one in others:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from uuid import uuid4
 
 from sessionward.credential.token import Credential
-from sessionward.errors import SessionEnded, StaleLogin
+from sessionward.errors import SessionRevoked, StaleLogin
 from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, Ended, Session, Standing, user_key
 
 
@@ -55,7 +55,7 @@ class MemoryBackend:
         with self._lock:
             own = self._by_user.get(session.user_id, {}).get(str(session.id))
             if own is None or own.expires_at <= self._clock():
-                raise SessionEnded("the session that asked is no longer live")
+                raise SessionRevoked("the session that asked is no longer live")
             return self._end(session.user_id, keep=own)
 
     def login(

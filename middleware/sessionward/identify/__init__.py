@@ -9,7 +9,7 @@ from typing import Any
 from itsdangerous import BadData
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError, Unreadable, UsageError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.session.identifier import Identity, Visitor
 from sessionward.settings import Duration, seconds
 
@@ -21,7 +21,7 @@ class Function:
 
     ``name`` is the cookie's as in ``cookies``, or the header's in lower case; ``value`` stands as in the request. None is
     for what can be read and names nobody. For what is forged, expired or unknown the function raises
-    :class:`~sessionward.errors.Unreadable`; ``itsdangerous.BadData`` means the same. Whatever else it raises becomes
+    :class:`~sessionward.errors.InvalidCredential`; ``itsdangerous.BadData`` means the same. Whatever else it raises becomes
     503, so a bug in it never passes for an anonymous visitor. The other arguments are those of
     :class:`~sessionward.session.identifier.Identifier`; what they do not name can sign someone in past the companion.
 
@@ -65,13 +65,13 @@ class Function:
         try:
             return _identity(self._read(name, value))
         except BadData:  # its text quotes the signature
-            raise Unreadable(f"{name} is not as the application signs it") from None
+            raise InvalidCredential(f"{name} is not as the application signs it") from None
 
     async def _wait(self, name: str, value: str, /) -> Identity | Visitor | None:
         try:
             return _identity(await self._read(name, value))
         except BadData:
-            raise Unreadable(f"{name} is not as the application signs it") from None
+            raise InvalidCredential(f"{name} is not as the application signs it") from None
 
 
 def _identity(answer: Any) -> Identity | Visitor | None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
-from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
 
@@ -63,17 +63,17 @@ class Beaker:
         object.__setattr__(self, "cookies", (self.options.get("key") or "beaker.session.id",))
 
     def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         session_id = self._session_id(value)
         try:
             session = self._load(session_id)
         except Exception:
             if self.options.get("invalidate_corrupt"):
                 self._load(uuid4().hex)  # if the store answers this, what it keeps of the session is broken
-                raise Unreadable("a session that is not stored as Beaker's options say") from None
+                raise InvalidCredential("a session that is not stored as Beaker's options say") from None
             raise
         if session.is_new:  # unknown or timed out: Beaker then begins another one
-            raise Unreadable("a session id that the store does not know")
+            raise InvalidCredential("a session id that the store does not know")
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
         link = link_of(session_id)
@@ -87,10 +87,10 @@ class Beaker:
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:  # a file is named by it
-            raise Unreadable("a session id of no known form")
+            raise InvalidCredential("a session id of no known form")
         if not self.options.get("secret"):
             return value
         session_id: Any = SignedCookie(self.options["secret"]).value_decode(value)[0]
         if not isinstance(session_id, str):
-            raise Unreadable("a session id that the application's secret did not sign")
+            raise InvalidCredential("a session id that the application's secret did not sign")
         return session_id

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError  # type
 from django.db import Error, close_old_connections, connections  # type: ignore[import-untyped]
 from django.utils.crypto import constant_time_compare  # type: ignore[import-untyped]
 
-from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.session.identifier import Identity
 
 _SALT: Final = "django.contrib.sessions.backends.signed_cookies"
@@ -60,14 +60,14 @@ class SignedCookies:
         return f"SignedCookies(cookies={list(self.cookies)})"
 
     def identify(self, name: str, value: str, /) -> Identity | None:  # noqa: ARG002 - there is one cookie
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the database raises."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the database raises."""
         session = self._load(value)
         try:
             user_id, path = session[SESSION_KEY], session[BACKEND_SESSION_KEY]
         except KeyError:
             return None
         if path not in settings.AUTHENTICATION_BACKENDS or not _holds(session.get(HASH_SESSION_KEY), _user(path, user_id)):
-            raise Unreadable("a session whose user Django would not take any more")
+            raise InvalidCredential("a session whose user Django would not take any more")
         return Identity(user_id=user_id)
 
     def _load(self, value: str) -> dict[str, Any]:
@@ -75,9 +75,9 @@ class SignedCookies:
         try:
             session: Any = signing.loads(value, serializer=self._store.serializer, max_age=age, salt=_SALT)
         except Exception:  # what the engine itself takes for a session to begin anew, whatever it is
-            raise Unreadable("a session cookie that is forged or expired") from None
+            raise InvalidCredential("a session cookie that is forged or expired") from None
         if not isinstance(session, dict):
-            raise Unreadable("a session cookie that holds no session")
+            raise InvalidCredential("a session cookie that holds no session")
         return cast("dict[str, Any]", session)
 
 

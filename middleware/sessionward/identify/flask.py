@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Self, cast
 from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.identify.recent import Recent
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import Identity
@@ -109,7 +109,7 @@ class FlaskLogin:
         return identifier
 
     def identify(self, name: str, value: str, /) -> Identity | None:
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
         return self._recent(self._read, name, value)
 
     def _read(self, name: str, value: str) -> Identity | None:
@@ -118,13 +118,13 @@ class FlaskLogin:
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         if _FORM.fullmatch(value) is None:
-            raise Unreadable("a session cookie of no known form")
+            raise InvalidCredential("a session cookie of no known form")
         try:
             session = self._serializer.loads(value, max_age=int(cast("float", self.lifetime)))
         except BadData:  # its text quotes the signature
-            raise Unreadable("a session cookie that is forged or expired") from None
+            raise InvalidCredential("a session cookie that is forged or expired") from None
         if not isinstance(session, dict):
-            raise Unreadable("a session cookie that holds no session")
+            raise InvalidCredential("a session cookie that holds no session")
         user = cast("dict[str, Any]", session).get(self.user_key)
         return Identity(user_id=user) if user else None  # some applications sign out by writing "" or False
 

@@ -13,7 +13,7 @@ import msgspec
 from itsdangerous import BadSignature, Signer
 from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam, column, select, table
 
-from sessionward.errors import ConfigurationError, Unreadable, UsageError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
@@ -127,7 +127,7 @@ class FlaskSession:
         return []
 
     def identify(self, name: str, value: str, /) -> Identity | Visitor | None:
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
@@ -137,13 +137,13 @@ class FlaskSession:
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:
-            raise Unreadable("a session id of no known form")
+            raise InvalidCredential("a session id of no known form")
         if self._signer is None:
             return value
         try:
             return self._signer.unsign(value).decode("ascii")
         except BadSignature:
-            raise Unreadable("a session id that the application's secret did not sign") from None
+            raise InvalidCredential("a session id that the application's secret did not sign") from None
 
     def _session(self, session_id: str) -> Mapping[str, Any]:
         key = self.prefix + session_id
@@ -151,7 +151,7 @@ class FlaskSession:
         if isinstance(found, bytes):
             found = _decoded(found)
         if found is None:
-            raise Unreadable("a session id that the store does not know")
+            raise InvalidCredential("a session id that the store does not know")
         if not isinstance(found, Mapping):
             raise UsageError(f"the store answered with {type(found).__name__}; its answers are bytes, a dict or None")
         return cast("Mapping[str, Any]", found)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeAlias, cast
 import jwt
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.session.identifier import Identity, link_of
 from sessionward.settings import Duration, seconds
 
@@ -18,7 +18,7 @@ _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 Key: TypeAlias = Any
 """A secret or a public key as PyJWT takes it; a list of them, newest first; a JWKS as a mapping or a ``PyJWKSet``; a
-``PyJWKClient``; or a function of the token's header (not verified yet) that answers with a key or raises ``Unreadable``."""
+``PyJWKClient``; or a function of the token's header (not verified yet) that answers with a key or raises ``InvalidCredential``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class JWT:
         object.__setattr__(self, "_keys", _keys_of(key))
 
     def identify(self, name: str, value: str, /) -> Identity | None:
-        """Whom this token signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever fetching a key raises."""
+        """Whom this token signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever fetching a key raises."""
         if _FORM.fullmatch(value) is None:
-            raise Unreadable("a token of no known form")
+            raise InvalidCredential("a token of no known form")
         claims = self._claims(value)
         user = claims.get(self.user_claim)
         if user is None:
-            raise Unreadable(f"a token without the claim {self.user_claim!r}")
+            raise InvalidCredential(f"a token without the claim {self.user_claim!r}")
         session = claims.get("sid")
         return Identity(
             user_id=user,
@@ -93,9 +93,9 @@ class JWT:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
-            raise Unreadable("a token without a header that can be read") from None
+            raise InvalidCredential("a token without a header that can be read") from None
         if header.get("alg") not in self.algorithms:  # before a key is fetched for it
-            raise Unreadable("a token of another algorithm")
+            raise InvalidCredential("a token of another algorithm")
         for key in self._keys(header):
             try:
                 return jwt.decode(
@@ -110,8 +110,8 @@ class JWT:
             except jwt.InvalidSignatureError:
                 continue
             except jwt.InvalidTokenError:
-                raise Unreadable("a token that is expired, or for somebody else") from None
-        raise Unreadable("a token that no key has signed")
+                raise InvalidCredential("a token that is expired, or for somebody else") from None
+        raise InvalidCredential("a token that no key has signed")
 
 
 def _issued_at(claims: Mapping[str, Any], token_lifetime: float | None) -> float | None:
@@ -121,7 +121,7 @@ def _issued_at(claims: Mapping[str, Any], token_lifetime: float | None) -> float
         if "exp" in claims and token_lifetime is not None:
             return float(claims["exp"]) - token_lifetime
     except (TypeError, ValueError, OverflowError):
-        raise Unreadable("a token whose times are no numbers") from None
+        raise InvalidCredential("a token whose times are no numbers") from None
     return None
 
 
@@ -158,14 +158,14 @@ def _named(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> Iterator[Any]:
 def _fetched(client: jwt.PyJWKClient, header: Mapping[str, Any]) -> Sequence[Any]:
     name = header.get("kid")
     if not isinstance(name, str):
-        raise Unreadable("a token that names no key")
+        raise InvalidCredential("a token that names no key")
     client.get_signing_keys()  # what fails here is the endpoint, not the token
     try:
         return (client.get_signing_key(name),)
     except jwt.exceptions.PyJWKClientConnectionError:
         raise
     except jwt.exceptions.PyJWKClientError:
-        raise Unreadable("a token that names an unknown key") from None
+        raise InvalidCredential("a token that names an unknown key") from None
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

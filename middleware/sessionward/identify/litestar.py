@@ -12,7 +12,7 @@ from litestar.middleware.session.client_side import ClientSideSessionBackend, Co
 from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.serialization import decode_json
 
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.identify import Function
 from sessionward.session.identifier import Identity, Visitor, link_of
 
@@ -31,10 +31,10 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
         if value == "null":  # what signing out leaves in the browser
             return None
         if not _ID.fullmatch(value):
-            raise Unreadable("no id that Litestar makes")
+            raise InvalidCredential("no id that Litestar makes")
         data = await config.get_store_from_app(app).get(value)
         if data is None:
-            raise Unreadable("an id that the store does not know")
+            raise InvalidCredential("an id that the store does not know")
         found: Any = decode_json(data).get(user)
         link = link_of(value)
         return Identity(user_id=found, link=link) if found else Visitor(link=link)
@@ -49,13 +49,13 @@ def client_side(config: CookieBackendConfig, *, user: str) -> Function:
     def read(name: str, value: str) -> Any:  # noqa: ARG001 - the parts have been joined
         form = _ENCRYPTED.fullmatch(value)
         if not form or value == "null":
-            raise Unreadable("no value that Litestar writes")
+            raise InvalidCredential("no value that Litestar writes")
         try:
             session = backend.load_data([form[1].encode()])
         except Exception:  # it reads the expiry before it verifies anything, so anything may come of it
-            raise Unreadable("forged, truncated, or of another secret") from None
+            raise InvalidCredential("forged, truncated, or of another secret") from None
         if not session:
-            raise Unreadable("expired")
+            raise InvalidCredential("expired")
         return session.get(user)
 
     return Function(read, cookies=[config.key, f"{config.key}-*"], blocking=False, lifetime=float(config.max_age))

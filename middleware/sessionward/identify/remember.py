@@ -10,7 +10,7 @@ import hmac
 import re
 from typing import Final
 
-from sessionward.errors import Unreadable
+from sessionward.errors import InvalidCredential
 from sessionward.session.identifier import Identity
 
 _FORM: Final = re.compile(r"([\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*)\|([0-9a-f]{128})", re.ASCII)
@@ -32,12 +32,12 @@ class RememberToken:
         return "<RememberToken>"
 
     def read(self, value: str) -> Identity:
-        """Whom it signs in. Raises :class:`~sessionward.errors.Unreadable`."""
+        """Whom it signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
         form = _FORM.fullmatch(value)
         if form is None:
-            raise Unreadable("a remember-me cookie of no known form")
+            raise InvalidCredential("a remember-me cookie of no known form")
         mac = self._prepared.copy()
         mac.update(form[1].encode())
         if not form[1] or not hmac.compare_digest(mac.hexdigest(), form[2]):
-            raise Unreadable("a remember-me cookie that the application's secret did not sign")
+            raise InvalidCredential("a remember-me cookie that the application's secret did not sign")
         return Identity(user_id=form[1], lifetime=self._lifetime)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from itsdangerous import BadSignature, TimestampSigner
 
-from sessionward.errors import ConfigurationError, Unreadable
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.identify.recent import Recent
 from sessionward.session.identifier import Identity, Visitor, link_of
 from sessionward.settings import Duration, seconds
@@ -62,20 +62,20 @@ class StarletteSession:
         object.__setattr__(self, "_signer", TimestampSigner(str(self.secret_key)))  # as the middleware does, for its Secret
 
     def identify(self, name: str, value: str, /) -> Identity | None:
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever ``user`` raises."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever ``user`` raises."""
         if isinstance(self.user, str):
             return self._recent(self._read, name, value)
         return self._read(name, value)  # what a function looks at may change
 
     def _read(self, name: str, value: str) -> Identity | None:  # noqa: ARG002 - there is one cookie
         if _FORM.fullmatch(value) is None:
-            raise Unreadable("a session cookie of no known form")
+            raise InvalidCredential("a session cookie of no known form")
         try:
             session: Any = json.loads(base64.b64decode(self._signer.unsign(value, max_age=self.max_age)))
         except BadSignature:  # its text quotes the signature
-            raise Unreadable("a session cookie that is forged or expired") from None
+            raise InvalidCredential("a session cookie that is forged or expired") from None
         except ValueError:
-            raise Unreadable("something that the secret signed for another purpose") from None
+            raise InvalidCredential("something that the secret signed for another purpose") from None
         user = _user_of(session, self.user)
         return None if user is None else Identity(user_id=user)
 
@@ -134,16 +134,16 @@ class Starsessions:
         object.__setattr__(self, "lifetime", lifetime or 31 * 86_400.0)  # 0 is a cookie that lasts as long as the browser
 
     async def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.Unreadable`, and whatever the store raises."""
+        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         if _FORM.fullmatch(value) is None:
-            raise Unreadable("a session id of no known form")
+            raise InvalidCredential("a session id of no known form")
         data = await self.store.read(session_id=value, lifetime=self._lifetime)
         if not data:
-            raise Unreadable("a session id that the store does not know")
+            raise InvalidCredential("a session id that the store does not know")
         try:
             session: Any = json.loads(data) if self.serializer is None else self.serializer.deserialize(data)
         except ValueError:
-            raise Unreadable("a session that is not stored as the serializer writes it") from None
+            raise InvalidCredential("a session that is not stored as the serializer writes it") from None
         user = _user_of(session, self.user)
         link = link_of(value)
         return Visitor(link=link) if user is None else Identity(user_id=user, link=link)
@@ -151,7 +151,7 @@ class Starsessions:
 
 def _user_of(session: Any, user: UserOf) -> Any:
     if not isinstance(session, dict):
-        raise Unreadable("a session that is no mapping")
+        raise InvalidCredential("a session that is no mapping")
     held = cast("dict[str, Any]", session)
     found = held.get(user) if isinstance(user, str) else user(held)
     return found or None  # some applications sign out by writing "" or False

@@ -8,7 +8,7 @@ Rules for every backend, tested by the contract class in ``tests/contract``:
 
 * An exception means *I could not answer* and becomes 503 (P7). Raise :class:`~sessionward.errors.BackendUnavailable`,
   or :class:`~sessionward.errors.OutcomeUnknown` once a commit has been sent; whatever else is raised counts as the first.
-* ``None`` from ``find`` and :class:`~sessionward.errors.SessionEnded` mean *I know that it is dead*: never guess.
+* ``None`` from ``find`` and :class:`~sessionward.errors.SessionRevoked` mean *I know that it is dead*: never guess.
 * ``revoke_others`` decides under a lock that every change of this user's sessions takes, after a second look at the
   caller's own session. Check-then-act leaves nobody signed in when two callers meet (P2).
 * All or nothing (P4), and the count is of sessions that were live before and are ended by this call (P5).
@@ -35,7 +35,7 @@ class Backend(Protocol):
         ...
 
     def revoke_others(self, session: Session, /) -> int:
-        """End the user's other sessions; answer how many. Raises ``SessionEnded`` if ``session`` died meanwhile."""
+        """End the user's other sessions; answer how many. Raises ``SessionRevoked`` if ``session`` died meanwhile."""
         ...
 
 

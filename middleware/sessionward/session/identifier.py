@@ -80,7 +80,7 @@ class Identifier(Protocol):
         ended must not be signed in again by a request that was under way, so it is taken out even where it names nobody.
 
         ``name``: as it stands in ``cookies``, or the lower-case name of the header. ``value``: as it stands in the
-        request, one character for each byte, nothing decoded. Raises :class:`~sessionward.errors.Unreadable` for what is
+        request, one character for each byte, nothing decoded. Raises :class:`~sessionward.errors.InvalidCredential` for what is
         forged, expired, unknown to the store, or of no known form: it is then taken out of the request. Whatever else
         is raised means that the store could not answer, and becomes 503.
         """

@@ -10,7 +10,7 @@ from threading import Barrier
 
 from django.contrib.auth import SESSION_KEY
 
-from sessionward import Session, SessionEnded
+from sessionward import Session, SessionRevoked
 from sessionward.backends.django.store import Rows, store_of
 from tests.backends.django.world import (
     are_counts,
@@ -111,7 +111,7 @@ def case_a_naive_way_is_caught_by_the_same_check() -> None:
 def without_a_lock(known: Session, own: str) -> list[str]:
     rows = store_of().model._base_manager.all()
     if not rows.filter(session_key=own).exists():
-        raise SessionEnded("")
+        raise SessionRevoked("")
     return [row.session_key for row in rows if row.session_key != own and row.get_decoded().get(SESSION_KEY) == known.user_id]
 
 
@@ -119,6 +119,6 @@ def case_an_end_of_all_and_a_caller_meet() -> None:
     ann = person("ann")
     keys = [sign_in(ann) for _ in range(3)]
     outcomes = at_once([ends(keys[0]), lambda: backend().revoke_all(ann)])
-    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception) and type(outcome) is not SessionEnded]
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception) and type(outcome) is not SessionRevoked]
     assert sum(outcome for outcome in outcomes if isinstance(outcome, int)) == 3
     assert [whom(key) for key in keys] == ["nobody"] * 3

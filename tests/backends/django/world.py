@@ -24,7 +24,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 import sessionward
-from sessionward import BackendUnavailable, Credential, Session, SessionEnded
+from sessionward import BackendUnavailable, Credential, Session, SessionRevoked
 from sessionward.backends.django import DjangoBackend
 from sessionward.backends.django.store import Rows, store_of
 from tests.backends.django.settings import SITE
@@ -217,7 +217,7 @@ def ends(key: str) -> Callable[[], int]:
 def are_counts(outcomes: Sequence[object]) -> list[int]:
     """The counts among what callers got. The others were told that their own session has ended."""
     told = [outcome for outcome in outcomes if not isinstance(outcome, int)]
-    assert all(type(outcome) is SessionEnded for outcome in told), told
+    assert all(type(outcome) is SessionRevoked for outcome in told), told
     return [outcome for outcome in outcomes if isinstance(outcome, int)]
 
 

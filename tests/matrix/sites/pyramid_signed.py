@@ -75,14 +75,14 @@ class PyramidSigned(WSGISite):
         return config.make_wsgi_app()
 
     def identifier(self) -> Any:
-        from sessionward.errors import Unreadable
+        from sessionward.errors import InvalidCredential
         from sessionward.identify import Function
         from sessionward.session.identifier import Identity
 
         def identify(name: str, value: str) -> Identity | None:
             session = self.factory(Request.blank("/", headers={"Cookie": f"session={value}"}))
             if session.new:
-                raise Unreadable("a session cookie that is forged or expired")
+                raise InvalidCredential("a session cookie that is forged or expired")
             user = session.get("user_id")
             return None if user is None else Identity(user_id=user)
 

@@ -25,7 +25,7 @@ from sessionward.backends.django.timeouts import hurried, impatient, patient
 from sessionward.backends.django.users import Users, named_by
 from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
-from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionEnded, UsageError
+from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionRevoked, UsageError
 from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration, seconds
 
@@ -202,7 +202,7 @@ class DjangoBackend:
         dead = set() if self._store.firm else self._dead([_digest(key) for key in found])
         live = [key for key, data in found.items() if _digest(key) not in dead and users.signed_in_by(data) == user_id]
         if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
-            raise SessionEnded("the session that asked is no longer live")
+            raise SessionRevoked("the session that asked is no longer live")
         others = [key for key in live if key != keep]
         missed = {key for key in sought.difference(found) if key != keep}
         if not self._listable:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from sessionward.backends.sql.executor import Wire
-from sessionward.errors import SessionEnded, SessionwardError, StaleLogin, UsageError
+from sessionward.errors import SessionRevoked, SessionwardError, StaleLogin, UsageError
 from sessionward.session.session import CLOCK_RATE, Device, Ended, Session
 
 R = TypeVar("R")
@@ -96,7 +96,7 @@ def revoke_others(wire: Wire, session: Session) -> Ended:
     def body(wire: Wire) -> Ended:
         before = lock_user(wire, session.user_id)
         if not is_live(wire, session):
-            raise SessionEnded("the session that asked is no longer live")
+            raise SessionRevoked("the session that asked is no longer live")
         return _end(wire, session.user_id, before.epoch, keep=own, reason="others")
 
     return with_users(wire, [session.user_id], body)

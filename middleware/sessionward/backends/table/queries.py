@@ -18,7 +18,7 @@ from sessionward.backends.table.columns import Clock, Column, Kind, column_of
 from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
 from sessionward.backends.table.transform import Key, Transform
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import BackendUnavailable, ConfigurationError, SessionEnded, UsageError
+from sessionward.errors import BackendUnavailable, ConfigurationError, SessionRevoked, UsageError
 from sessionward.session.session import Session
 
 
@@ -67,7 +67,7 @@ class Queries:
             raise UsageError("this session was not made by this backend: it carries no credential")
         key = self.key(session.credential)
         if key is None:
-            raise SessionEnded("the credential of the session that asked is no longer good")
+            raise SessionRevoked("the credential of the session that asked is no longer good")
         return key
 
     def check(self, wire: Wire) -> None:
@@ -114,7 +114,7 @@ class Queries:
     def _live(self, wire: Wire, statement: str, session: Session, key: Key) -> _Row:
         row = self._own(wire, statement, key)
         if row is None or not row.is_live or self._table(wire).user.told(row.user) != session.user_id:
-            raise SessionEnded("the session that asked is no longer live")
+            raise SessionRevoked("the session that asked is no longer live")
         return row
 
     def _own(self, wire: Wire, statement: str, key: Key) -> _Row | None:

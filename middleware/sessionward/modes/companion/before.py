@@ -21,7 +21,7 @@ from typing import Final
 from sessionward.context import Policy, Visit
 from sessionward.credential.login_cookies import Login, Names, read_logins, taken
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import StaleLogin, Unreadable
+from sessionward.errors import StaleLogin, InvalidCredential
 from sessionward.response.answer import Headers
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
@@ -83,7 +83,7 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
     for login in logins:
         try:
             identity = yield from Identify(traits, login.name, login.value)
-        except Unreadable:
+        except InvalidCredential:
             if not login.odd:
                 judged.unreadable.append(login)
             continue
