@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
 APPLICATION = {"of", "Ward", "AsyncWard"}
-BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SignsIn", "AsyncSignsIn", "Session", "Credential", "Carrier", "Device", "Ended"}
-COMPANIONS = {"Companions", "AsyncCompanions", "Standing", "Watches", "Identifier", "AsyncIdentifier", "Identity", "Visitor"}
+BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SupportsLogin", "AsyncSupportsLogin", "Session", "Credential", "Carrier", "Device", "Ended"}
+COMPANIONS = {"Companions", "AsyncSupportsCompanions", "Standing", "SupportsRecord", "Identifier", "AsyncIdentifier", "Identity", "Visitor"}
 ERRORS = {
     "SessionwardError": Exception,
     "ConfigurationError": sessionward.SessionwardError,
@@ -72,7 +72,7 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert public.__doc__, "a docstring of its own"
 
 
-TWINS = {"AsyncBackend": "Backend", "AsyncSignsIn": "SignsIn", "AsyncCompanions": "Companions", "AsyncIdentifier": "Identifier"}
+TWINS = {"AsyncBackend": "Backend", "AsyncSupportsLogin": "SupportsLogin", "AsyncSupportsCompanions": "Companions", "AsyncIdentifier": "Identifier"}
 """A twin is described by the other."""
 
 

@@ -26,14 +26,14 @@ from starlette.websockets import WebSocket
 import sessionward
 from sessionward import (
     AsyncBackend,
-    AsyncSignsIn,
+    AsyncSupportsLogin,
     AsyncWard,
     Backend,
     Carrier,
     Credential,
     Device,
     Session,
-    SignsIn,
+    SupportsLogin,
     Ward,
 )
 from sessionward.backends.memory import MemoryBackend
@@ -208,9 +208,9 @@ class Half:
 
 plain: Backend = Own()
 asynchronous: AsyncBackend = OwnAsync()
-signing_in: SignsIn = OwnSigningIn()
-kept: Sequence[SignsIn] = [MemoryBackend(), SQLBackend("sqlite:///sessions.db")]
-kept_async: AsyncSignsIn = AsyncSQLBackend("sqlite+aiosqlite:///sessions.db")
+signing_in: SupportsLogin = OwnSigningIn()
+kept: Sequence[SupportsLogin] = [MemoryBackend(), SQLBackend("sqlite:///sessions.db")]
+kept_async: AsyncSupportsLogin = AsyncSQLBackend("sqlite+aiosqlite:///sessions.db")
 half: Backend = Half()  # type: ignore[assignment]
 other_colour: Backend = OwnAsync()  # type: ignore[assignment]
 

@@ -18,7 +18,7 @@ from sessionward.errors import (
     UsageError,
 )
 from sessionward.handle import AsyncWard, Ward, of
-from sessionward.session.backend import AsyncBackend, AsyncCompanions, AsyncSignsIn, Backend, Companions, SignsIn, Watches
+from sessionward.session.backend import AsyncBackend, AsyncSupportsCompanions, AsyncSupportsLogin, Backend, SupportsCompanions, SupportsLogin, SupportsRecord
 from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, Visitor
 from sessionward.session.session import Device, Ended, Session, Standing
 from sessionward.settings import Options, Settings
@@ -29,9 +29,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ASGIMiddleware",
     "AsyncBackend",
-    "AsyncCompanions",
+    "AsyncSupportsCompanions",
     "AsyncIdentifier",
-    "AsyncSignsIn",
+    "AsyncSupportsLogin",
     "AsyncWard",
     "Backend",
     "BackendUnavailable",
@@ -50,7 +50,7 @@ __all__ = [
     "SessionRevoked",
     "SessionwardError",
     "Settings",
-    "SignsIn",
+    "SupportsLogin",
     "StaleLogin",
     "Standing",
     "InvalidCredential",
@@ -58,6 +58,6 @@ __all__ = [
     "Visitor",
     "WSGIMiddleware",
     "Ward",
-    "Watches",
+    "SupportsRecord",
     "of",
 ]

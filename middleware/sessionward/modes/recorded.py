@@ -1,6 +1,6 @@
 """The application's store may write an ended session back, so what was ended is remembered and kept out (way 2).
 
-For backends with ``ended`` or ``saw`` (:class:`sessionward.session.backend.Watches`): the truth about "ended" is the backend's own
+For backends with ``ended`` or ``saw`` (:class:`sessionward.session.backend.SupportsRecord`): the truth about "ended" is the backend's own
 record, never the presence of a key in somebody else's store (DESIGN.md 6).
 """
 

@@ -1,7 +1,7 @@
 """Those who keep sessions: the protocols of a backend, and what each declares about itself.
 
 To keep sessions somewhere of your own, write a class with ``find`` and ``revoke_others``, both plain or both ``async``
-(:class:`Backend`, :class:`AsyncBackend`), and add what else it can do (:class:`SignsIn`, :class:`AsyncSignsIn`). What
+(:class:`Backend`, :class:`AsyncBackend`), and add what else it can do (:class:`SupportsLogin`, :class:`AsyncSupportsLogin`). What
 it cannot do it leaves out: a missing method is a declared limit, a method that does nothing is a lie.
 
 Rules for every backend, tested by the contract class in ``tests/contract``:
@@ -47,7 +47,7 @@ class AsyncBackend(Protocol):
     async def revoke_others(self, session: Session, /) -> int: ...
 
 
-class SignsIn(Backend, Protocol):
+class SupportsLogin(Backend, Protocol):
     """A backend that owns its sessions: it can start and end them as well (way 1)."""
 
     blocking: ClassVar[bool]
@@ -88,8 +88,8 @@ class SignsIn(Backend, Protocol):
         ...
 
 
-class AsyncSignsIn(AsyncBackend, Protocol):
-    """The async colour of :class:`SignsIn`."""
+class AsyncSupportsLogin(AsyncBackend, Protocol):
+    """The async colour of :class:`SupportsLogin`."""
 
     blocking: ClassVar[bool]
 
@@ -114,7 +114,7 @@ class AsyncSignsIn(AsyncBackend, Protocol):
     async def revoke_all(self, user_id: str, /) -> int: ...
 
 
-class Companions(SignsIn, Protocol):
+class SupportsCompanions(SupportsLogin, Protocol):
     """A backend that can keep companions of an application's own sessions (way 3); ``login`` takes ``link`` as well.
 
     Whatever ends a companion *closes* its user, for good and in the same transaction.
@@ -140,8 +140,8 @@ class Companions(SignsIn, Protocol):
         ...
 
 
-class AsyncCompanions(AsyncSignsIn, Protocol):
-    """The async colour of :class:`Companions`."""
+class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
+    """The async colour of :class:`SupportsCompanions`."""
 
     async def standing(self, user_id: str, link: bytes, /) -> Standing: ...
 
@@ -152,7 +152,7 @@ class AsyncCompanions(AsyncSignsIn, Protocol):
     async def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool: ...
 
 
-class Watches(Backend, Protocol):
+class SupportsRecord(Backend, Protocol):
     """A backend over a store of the application's that may write ended sessions back, or that keeps an index of its own.
 
     Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
