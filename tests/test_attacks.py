@@ -21,8 +21,8 @@ PATIENCE = 20.0
 
 
 def test_p3_a_ticket_of_a_user_whose_id_goes_on_after_a_dot_is_none_of_this_user() -> None:
-    epoch, _, signature = play(begin(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
-    forged = f"{epoch}.evil.{signature}"
+    generation, _, signature = play(begin(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
+    forged = f"{generation}.evil.{signature}"
     played = play(login(visit_of(), "ann@x.de", since=forged, methods=(), persistent=True))
     assert isinstance(played.raised, StaleLogin)
     assert played.asked == []

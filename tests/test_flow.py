@@ -22,7 +22,7 @@ from sessionward import (
     BackendUnavailable,
     Credential,
     Device,
-    Ended,
+    RevokedCount,
     NotSignedIn,
     OutcomeUnknown,
     Session,
@@ -134,7 +134,7 @@ FAILURES: Mapping[str, Exception] = {
     "stale": StaleLogin(CANARY),
 }
 FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionRevoked(CANARY), **FAILURES}
-COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an epoch": Ended(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
+COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an generation": RevokedCount(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_p5_the_count_is_the_backends() -> None:
         if call.response.status == 200:
             assert json.loads(call.response.body) == {"count": int(COUNTS[call.count])}, call  # type: ignore[call-overload]
             seen.add(call.count)
-    assert seen == {"0", "3", "2 and an epoch"}
+    assert seen == {"0", "3", "2 and an generation"}
 
 
 def test_no_answer_of_our_route_sets_or_clears_a_cookie() -> None:
@@ -531,13 +531,13 @@ def test_a_cookie_that_the_application_sets_itself_passes_while_its_session_live
 
 # --- what the application asks for ------------------------------------------------------------------------------------
 
-BOB = Session(id=UUID(int=2), user_id="bob", epoch=1)
-MINTED = Session(id=UUID(int=3), user_id="ada", epoch=4)
+BOB = Session(id=UUID(int=2), user_id="bob", generation=1)
+MINTED = Session(id=UUID(int=3), user_id="ada", generation=4)
 FORM: dict[str, Any] = {"methods": ("password",), "persistent": True, "since": None}
 
 
 def remembered(visit: Visit) -> tuple[object, ...]:
-    return (visit.session, visit.credential, visit.cookie, dict(visit.epochs))
+    return (visit.session, visit.credential, visit.cookie, dict(visit.generations))
 
 
 VISITS: Mapping[str, Callable[[], Visit]] = {
@@ -659,14 +659,14 @@ def test_logout_twice_is_logout_once() -> None:
     assert remembered(visit) == once
 
 
-@pytest.mark.parametrize("count", [0, 3, Ended(2, 5)], ids=["none", "three", "two and an epoch"])
+@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and an generation"])
 def test_end_others_of_the_application_asks_for_exactly_the_caller(count: int) -> None:
     visit = signed_in()
     played = play(revoke_others(visit), count)
     assert played.asked == [RevokeOthers(SESSION)]
     assert played.value == int(count)
     assert type(played.value) is int
-    assert remembered(visit) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, Ended) else {})
+    assert remembered(visit) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, RevokedCount) else {})
 
 
 def test_end_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
@@ -686,7 +686,7 @@ def test_no_success_after_a_failure(verb: Callable[[Visit], Any], failure: Excep
 
 
 @who_calls
-@pytest.mark.parametrize("count", [0, 3, Ended(2, 5)], ids=["none", "three", "two and an epoch"])
+@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and an generation"])
 def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, count: int) -> None:
     visit = VISITS[caller]()
     visit.cookie = FRESH
@@ -698,7 +698,7 @@ def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, coun
     assert visit.session is (None if caller == "ada" else session)
     assert (visit.credential is None) == (caller != "bob")
     assert visit.cookie == (None if caller == "ada" else FRESH)
-    assert visit.epochs == ({"ada": 5} if isinstance(count, Ended) else {})
+    assert visit.generations == ({"ada": 5} if isinstance(count, RevokedCount) else {})
 
 
 # --- P3: sign-ins that began before an end ----------------------------------------------------------------------------
@@ -712,16 +712,16 @@ def since_of(visit: Visit, user: object, ticket: object = None) -> int | None:
 
 def test_p3_the_epoch_that_this_request_set_is_the_ticket_of_its_login() -> None:
     visit = signed_in()
-    play(revoke_others(visit), Ended(2, 5))
+    play(revoke_others(visit), RevokedCount(2, 5))
     assert since_of(visit, "ada") == 5
-    play(revoke_all(visit, "ada"), Ended(1, 6))
+    play(revoke_all(visit, "ada"), RevokedCount(1, 6))
     assert since_of(visit, "ada") == 6
     assert since_of(visit, "bob") is None
 
 
 def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
     visit = visit_of()
-    play(revoke_all(visit, 7), Ended(0, 3))
+    play(revoke_all(visit, 7), RevokedCount(0, 3))
     assert since_of(visit, "7") == 3
     assert since_of(visit, "07") is None
 
@@ -731,7 +731,7 @@ def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_th
     assert played.asked == [BeginLogin("ada")]
     assert since_of(visit_of(), "ada", played.value) == 41
     visit = visit_of()
-    play(revoke_all(visit, "ada"), Ended(0, 99))
+    play(revoke_all(visit, "ada"), RevokedCount(0, 99))
     assert since_of(visit, "ada", played.value) == 41
 
 
@@ -748,7 +748,7 @@ def tickets() -> Mapping[str, str]:
         "no signature": "41",
         "of another user": play(begin(visit_of(), "bob"), 41).value,
         "of the user in other case": play(begin(visit_of(), "Ada"), 41).value,
-        "of a user whose id swallows the epoch": dotted,
+        "of a user whose id swallows the generation": dotted,
         "its dot moved": "4." + good.removeprefix("41."),
         "raised": good.replace("41", "42"),
         "zero in front": "0" + good,
@@ -782,13 +782,13 @@ def test_p3_no_other_text_is_a_ticket(text: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=60), st.integers(min_value=0, max_value=2**63))
-def test_p3_every_ticket_comes_back_as_its_epoch(user: str, epoch: int) -> None:
+def test_p3_every_ticket_comes_back_as_its_epoch(user: str, generation: int) -> None:
     try:
         user_key(user)
     except UsageError:
         assert isinstance(play(begin(visit_of(), user)).raised, UsageError)
     else:
-        assert since_of(visit_of(), user, play(begin(visit_of(), user), epoch).value) == epoch
+        assert since_of(visit_of(), user, play(begin(visit_of(), user), generation).value) == generation
 
 
 @pytest.mark.parametrize("ticket", [41, b"41.x", ["41.x"], True], ids=repr)
@@ -826,7 +826,7 @@ def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_
     visit = signed_in()
     visit.head_is_out = True
     before = remembered(visit)
-    played: Played[Any] = play(VERBS[verb](visit), Ended(0, 1))
+    played: Played[Any] = play(VERBS[verb](visit), RevokedCount(0, 1))
     if verb in ("login", "logout"):
         assert type(played.raised) is UsageError
         assert "already out" in str(played.raised)
@@ -925,7 +925,7 @@ def test_the_plain_value_is_what_such_a_backend_is_asked_with() -> None:
 def test_change_password_then_end_the_others_then_sign_in_anew_in_one_request() -> None:
     visit = visit_of((b"x-session-token", TOKEN), path="/password")
     assert play(guard(visit), SESSION).value is Admission.AS_IT_CAME
-    assert play(revoke_others(visit), Ended(3, 5)).value == 3
+    assert play(revoke_others(visit), RevokedCount(3, 5)).value == 3
     renewed = play(login(visit, "ada", **FORM), MINTED)
     (asked,) = renewed.asked
     assert isinstance(asked, Login)

@@ -105,7 +105,7 @@ PLAIN_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("count", [0, 1, 10_000, Ended(3, 7)], ids=["none", "one", "many", "with an epoch"])
+@pytest.mark.parametrize("count", [0, 1, 10_000, Ended(3, 7)], ids=["none", "one", "many", "with an generation"])
 def test_success_is_a_count_and_nothing_else(count: int) -> None:
     response = counted(count, request_of(), NOBODY)
     assert response.status is HTTPStatus.OK

@@ -20,7 +20,7 @@ from sessionward.errors import (
 from sessionward.handle import AsyncWard, Ward, of
 from sessionward.session.backend import AsyncBackend, AsyncSupportsCompanions, AsyncSupportsLogin, Backend, SupportsCompanions, SupportsLogin, SupportsRecord
 from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, Visitor
-from sessionward.session.session import Device, Ended, Session, Standing
+from sessionward.session.session import Device, RevokedCount, Session, Standing
 from sessionward.settings import Options, Settings
 from sessionward.wsgi import WSGIMiddleware
 
@@ -40,7 +40,7 @@ __all__ = [
     "ConfigurationError",
     "Credential",
     "Device",
-    "Ended",
+    "RevokedCount",
     "Identifier",
     "Identity",
     "NotSignedIn",

@@ -152,7 +152,7 @@ class Visit:
     """What is known of one request, and what its answer must carry. Belongs to one door and one request.
 
     ``age``: seconds since the request reached the door. ``session``: the live session, or None. ``credential``: what
-    proves it. ``cookie``: a Set-Cookie of ours that is to go out. ``epochs``: what this request has set by ending
+    proves it. ``cookie``: a Set-Cookie of ours that is to go out. ``generations``: what this request has set by ending
     sessions (P3 b). ``head_is_out``: too late for a cookie. ``clock``: seconds since 1970 by our own, good enough to
     tell whether a cookie is being deleted and a companion grows old; no promise rests on it.
 
@@ -181,7 +181,7 @@ class Visit:
         self.request = request
         self.age = age
         self.clock = clock
-        self.epochs: dict[str, int] = {}
+        self.generations: dict[str, int] = {}
 
     def device(self) -> Device:
         """Where the request comes from."""

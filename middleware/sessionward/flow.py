@@ -32,7 +32,7 @@ from sessionward.response.answer import Headers, Problem, Response, counted, ref
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import gives_login, without_logins
 from sessionward.session.identifier import link_of
-from sessionward.session.session import Ended, user_key
+from sessionward.session.session import RevokedCount, user_key
 from sessionward.session.step import Flow
 from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
 
@@ -209,13 +209,13 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
     _able(visit, "login")
     _needs_head(visit, "login")
     policy = visit.policy
-    epoch = visit.epochs.get(user) if since is None else _unsealed(policy, user, since)
+    generation = visit.generations.get(user) if since is None else _unsealed(policy, user, since)
     lifetime = policy.settings.lifetime
     credential = Credential(new_token().encode())  # the token itself stands in no frame that can raise
     visit.session = yield from Login(
         user_id=user,
         credential=credential,
-        since=epoch,
+        since=generation,
         age=visit.age,
         replaces=visit.companion or visit.session,
         expires_in=lifetime,
@@ -231,7 +231,7 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
 
 
 def begin_login(visit: Visit, user_id: object) -> Flow[str]:
-    """The ticket of a sign-in over several requests: the user's epoch, signed for this user (P3 b)."""
+    """The ticket of a sign-in over several requests: the user's generation, signed for this user (P3 b)."""
     user = user_key(user_id)
     _able(visit, "begin_login")
     return _sealed(visit.policy, user, (yield from BeginLogin(user)))
@@ -254,8 +254,8 @@ def revoke_others(visit: Visit) -> Flow[int]:
     if session is None:
         raise NotSignedIn("revoke_others_endpoint() needs a signed-in caller; this request carries no live session")
     count = yield from RevokeOthers(session)
-    if isinstance(count, Ended):
-        visit.epochs[session.user_id] = count.epoch
+    if isinstance(count, RevokedCount):
+        visit.generations[session.user_id] = count.generation
     return int(count)
 
 
@@ -264,8 +264,8 @@ def revoke_all(visit: Visit, user_id: object) -> Flow[int]:
     user = user_key(user_id)
     _able(visit, "revoke_all")
     count = yield from RevokeAll(user)
-    if isinstance(count, Ended):
-        visit.epochs[user] = count.epoch
+    if isinstance(count, RevokedCount):
+        visit.generations[user] = count.generation
     if visit.session is not None and visit.session.user_id == user:
         _forget(visit)
         visit.cookie = None
@@ -307,22 +307,22 @@ def _needs_head(visit: Visit, verb: str) -> None:
         raise UsageError(f"{verb}() changes a cookie, and the head of this response is already out")
 
 
-def _sealed(policy: Policy, user: str, epoch: int) -> str:
-    """``epoch.signature``, where the signature covers the user's id as well, which the text does not show."""
-    signed = policy.ticket_signature.sign(f"{epoch}.{user}".encode())
-    return f"{epoch}.{signed.rpartition(b'.')[2].decode()}"
+def _sealed(policy: Policy, user: str, generation: int) -> str:
+    """``generation.signature``, where the signature covers the user's id as well, which the text does not show."""
+    signed = policy.ticket_signature.sign(f"{generation}.{user}".encode())
+    return f"{generation}.{signed.rpartition(b'.')[2].decode()}"
 
 
 def _unsealed(policy: Policy, user: str, ticket: object) -> int:
-    """The epoch in a ticket of :func:`begin_login`. What was not signed for this user counts as stale, never as fresh."""
+    """The generation in a ticket of :func:`begin_login`. What was not signed for this user counts as stale, never as fresh."""
     if not isinstance(ticket, str):
         raise UsageError(f"since is a ticket of begin_login(), a text, not {type(ticket).__name__}")
-    epoch, _, signature = ticket.partition(".")
-    value = f"{epoch}.{user}".encode("utf-8", "replace")
+    generation, _, signature = ticket.partition(".")
+    value = f"{generation}.{user}".encode("utf-8", "replace")
     # Signed again and compared, never cut apart: a user's id may have dots in it as well.
-    if not epoch.isdecimal() or not policy.ticket_signature.verifies(value, value + b"." + signature.encode("utf-8", "replace")):
+    if not generation.isdecimal() or not policy.ticket_signature.verifies(value, value + b"." + signature.encode("utf-8", "replace")):
         raise StaleLogin("the ticket was not signed for this user; begin the sign-in anew")
-    return int(epoch)
+    return int(generation)
 
 
 def _refused(visit: Visit, problem: Problem, *, debug: str | None = None) -> Response:

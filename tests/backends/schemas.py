@@ -162,7 +162,7 @@ LARAVEL: Final = Schema(
         "user": "user_id",
         "cookie": LARAVEL_COOKIE,
         "transform": laravel_encrypted(APP_KEY, cookie=LARAVEL_COOKIE),
-        "expires": Expires.epoch("last_activity", lifetime=2 * HOUR),
+        "expires": Expires.unix("last_activity", lifetime=2 * HOUR),
         "rename": True,
     },
     lambda user, lasts: {

@@ -115,8 +115,8 @@ def test_a_good_table_passes_the_check(kind: Kind, open_world: Open) -> None:
 @pytest.mark.parametrize(
     ("more", "options", "said"),
     [
-        pytest.param([Integer()], {"expires": Expires.at("until")}, "until holds numbers; use Expires.epoch", id="at"),
-        pytest.param([DateTime()], {"expires": Expires.epoch("until")}, "until holds times; use Expires.at", id="epoch"),
+        pytest.param([Integer()], {"expires": Expires.at("until")}, "until holds numbers; use Expires.unix", id="at"),
+        pytest.param([DateTime()], {"expires": Expires.unix("until")}, "until holds times; use Expires.at", id="generation"),
         pytest.param([], {"rename": True, "key_type": String(33)}, "token cannot hold a text of 34 characters", id="too short"),
         pytest.param([], {"rename": True, "key_type": BigInteger()}, "token cannot hold a text of 34 characters", id="no text"),
     ],

@@ -123,12 +123,12 @@ def _posix(seconds: float) -> float:
 EXPIRIES: dict[str, tuple[Any, Expires, Callable[[float], Any]]] = {
     "a time in UTC": (DateTime(), Expires.at("until"), _naive),
     "a time with its zone": (DateTime(timezone=True), Expires.at("until"), lambda lasts: _naive(lasts).replace(tzinfo=UTC)),
-    "seconds": (BigInteger(), Expires.epoch("until"), lambda lasts: int(_posix(lasts))),
-    "seconds with fractions": (Float(53), Expires.epoch("until"), _posix),
-    "milliseconds": (BigInteger(), Expires.epoch("until", per_second=1000), lambda lasts: int(_posix(lasts) * 1000)),
-    "seconds of the last use": (Integer(), Expires.epoch("until", lifetime=HOUR), lambda lasts: int(_posix(lasts - HOUR))),
+    "seconds": (BigInteger(), Expires.unix("until"), lambda lasts: int(_posix(lasts))),
+    "seconds with fractions": (Float(53), Expires.unix("until"), _posix),
+    "milliseconds": (BigInteger(), Expires.unix("until", per_second=1000), lambda lasts: int(_posix(lasts) * 1000)),
+    "seconds of the last use": (Integer(), Expires.unix("until", lifetime=HOUR), lambda lasts: int(_posix(lasts - HOUR))),
     "the time of the sign-in": (DateTime(), Expires.created("until", lifetime=timedelta(hours=1)), lambda lasts: _naive(lasts - HOUR)),
-    "digits": (Text(), Expires.epoch("until"), lambda lasts: str(int(_posix(lasts)))),
+    "digits": (Text(), Expires.unix("until"), lambda lasts: str(int(_posix(lasts)))),
     "ISO 8601 as text": (Text(), Expires.at("until"), lambda lasts: _naive(lasts).isoformat() + "Z"),
     "ISO 8601 with another zone": (Text(), Expires.at("until"), lambda lasts: _naive(lasts + 7 * HOUR).isoformat() + "+07:00"),
 }
@@ -171,7 +171,7 @@ def test_p6_a_timestamp_of_mariadb_is_read_in_the_zone_of_the_connection(kind: K
 
 
 def test_p6_times_that_no_calendar_has(sqlite_url: str) -> None:
-    world = TableWorld(SQLITE, sqlite_url, simple(Column("until", Float(53)), expires=Expires.epoch("until")))
+    world = TableWorld(SQLITE, sqlite_url, simple(Column("until", Float(53)), expires=Expires.unix("until")))
     keys = [world.insert(until=until) for until in (1e300, -1e300)]
     assert [world.sessions.find(Credential(key.encode())) is not None for key in keys] == [True, False]
     world.close()
@@ -181,9 +181,9 @@ def test_p6_times_that_no_calendar_has(sqlite_url: str) -> None:
     ("column", "value", "expires"),
     [
         (Text(), "soon", Expires.at("until")),
-        (Text(), "soon", Expires.epoch("until")),
+        (Text(), "soon", Expires.unix("until")),
         (Integer(), 1_700_000_000, Expires.at("until")),
-        (Text(), "2026-01-01 00:00:00", Expires.epoch("until")),
+        (Text(), "2026-01-01 00:00:00", Expires.unix("until")),
     ],
 )
 def test_a_column_that_holds_something_else_is_told_and_not_guessed(sqlite_url: str, column: Any, value: Any, expires: Expires) -> None:

@@ -96,9 +96,9 @@ def test_all_mistakes_are_told_at_once(made: Made) -> None:
         (lambda: Expires.created("c", lifetime="1h"), "lifetime: seconds or a timedelta"),  # type: ignore[arg-type]
         (lambda: Expires.created("c", lifetime=-1), "lifetime: not less than 0"),
         (lambda: Expires.created("c", lifetime=float("nan")), "lifetime: not less than 0"),
-        (lambda: Expires.epoch("c", lifetime=float("inf")), "lifetime: not less than 0"),
-        (lambda: Expires.epoch("c", per_second=0), "per_second"),
-        (lambda: Expires.epoch("c", per_second=0.5), "per_second"),  # type: ignore[arg-type]
+        (lambda: Expires.unix("c", lifetime=float("inf")), "lifetime: not less than 0"),
+        (lambda: Expires.unix("c", per_second=0), "per_second"),
+        (lambda: Expires.unix("c", per_second=0.5), "per_second"),  # type: ignore[arg-type]
     ],
 )
 def test_an_expiry_that_cannot_be_is_refused(make: Callable[[], Expires], said: str) -> None:

@@ -42,7 +42,7 @@ SESSIONS = [
     "user_agent",
     "link",
 ]
-USERS = ["user_id", "epoch", "raised_at", "closed"]
+USERS = ["user_id", "generation", "raised_at", "closed"]
 NULLABLE = {"ended_at", "ended_by", "reason", "ip_address", "user_agent", "link", "raised_at"}
 
 

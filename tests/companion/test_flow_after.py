@@ -60,8 +60,8 @@ STATES: Final[Mapping[str, Callable[[Visit], object]]] = {
     "not adoptable": lambda visit: came(visit, ANN),
     "closed, by a header": lambda visit: came(visit, HEADER, closed=True),
     "closed, taken out": lambda visit: setattr(visit, "closed", True),
-    "ended in this request": lambda visit: came(visit, ANN, epochs={"ann": 5}),
-    "ended in this request, nobody": lambda visit: setattr(visit, "epochs", {"ann": 5}),
+    "ended in this request": lambda visit: came(visit, ANN, generations={"ann": 5}),
+    "ended in this request, nobody": lambda visit: setattr(visit, "generations", {"ann": 5}),
     "asked of us": has_asked_us,
 }
 SET: Final = {
@@ -266,7 +266,7 @@ def test_a_sign_in_is_decided_with_all_that_is_known_of_it() -> None:
         for step in case.ending.asked:
             if isinstance(step, SignIn):
                 assert step.replaces == case.before.companion, case
-                assert step.since == case.before.epochs.get(step.user_id), case
+                assert step.since == case.before.generations.get(step.user_id), case
                 assert step.age is case.ending.visit.age, case
                 assert step.link is not None, case
                 assert (step.expires_in, step.methods) == (1000.0, ()), case

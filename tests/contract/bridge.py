@@ -103,8 +103,8 @@ class Bridged:
         return session
 
     def begin_login(self, user_id: str, /) -> int:
-        epoch: int = self._loop.run(self._backend.begin_login(user_id))
-        return epoch
+        generation: int = self._loop.run(self._backend.begin_login(user_id))
+        return generation
 
     def end(self, session: Session, /) -> bool:
         was_live: bool = self._loop.run(self._backend.end(session))

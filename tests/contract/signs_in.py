@@ -1,4 +1,4 @@
-"""The contract of backends that own their sessions: they start them, and keep times and epochs (way 1)."""
+"""The contract of backends that own their sessions: they start them, and keep times and generations (way 1)."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class SignsInContract(Contract):
         world.sessions.revoke_others(own.session)
         world.pass_time(-5)
         after = world.found(own)
-        assert (after.id, after.user_id, after.epoch) == (before.id, before.user_id, 1)
+        assert (after.id, after.user_id, after.generation) == (before.id, before.user_id, 1)
         assert after.issued_at == before.issued_at
         assert after.authenticated_at == before.authenticated_at
         assert after.expires_at == before.expires_at
@@ -168,11 +168,11 @@ class SignsInContract(Contract):
         own, other = world.sign_in(lasts=60.0), world.sign_in()
         self._kill(world, own, other, how)
         bystander = world.sign_in()
-        epoch = world.sessions.begin_login("ann")
+        generation = world.sessions.begin_login("ann")
         with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(own.session)
         assert world.lives(own, bystander) == [False, True]
-        assert world.sessions.begin_login("ann") == epoch
+        assert world.sessions.begin_login("ann") == generation
 
     def test_a_session_of_another_user_ends_nobody(self, world: SignsInWorld) -> None:
         ann, bob = world.sign_in("ann"), world.sign_in("bob")
@@ -184,17 +184,17 @@ class SignsInContract(Contract):
 
     def test_each_end_of_others_and_of_all_raises_the_epoch_of_this_user(self, world: SignsInWorld) -> None:
         own, bob = world.sign_in("ann"), world.sign_in("bob")
-        assert [world.sessions.begin_login("ann"), own.session.epoch] == [0, 0]
+        assert [world.sessions.begin_login("ann"), own.session.generation] == [0, 0]
         world.sessions.revoke_others(own.session)
-        assert [world.sessions.begin_login("ann"), world.found(own).epoch] == [1, 1]
+        assert [world.sessions.begin_login("ann"), world.found(own).generation] == [1, 1]
         world.sessions.revoke_all("ann")
-        assert [world.sessions.begin_login("ann"), world.sign_in("ann").session.epoch] == [2, 2]
-        assert [world.sessions.begin_login("bob"), world.found(bob).epoch] == [0, 0]
+        assert [world.sessions.begin_login("ann"), world.sign_in("ann").session.generation] == [2, 2]
+        assert [world.sessions.begin_login("bob"), world.found(bob).generation] == [0, 0]
 
     def test_what_ended_others_tells_the_epoch_that_it_set(self, world: SignsInWorld) -> None:
         own = world.sign_in()
-        assert getattr(world.sessions.revoke_others(own.session), "epoch", None) == 1
-        assert getattr(world.sessions.revoke_all("ann"), "epoch", None) == world.sessions.begin_login("ann") == 2
+        assert getattr(world.sessions.revoke_others(own.session), "generation", None) == 1
+        assert getattr(world.sessions.revoke_all("ann"), "generation", None) == world.sessions.begin_login("ann") == 2
 
     def test_p3_end_all_of_a_user_never_seen_refuses_logins_that_began_before(self, world: SignsInWorld) -> None:
         before = world.sessions.begin_login("new")

@@ -60,7 +60,7 @@ class SQLContract(SignsInContract):
     def test_p3_the_raise_is_noted_by_the_clock_of_the_database(self, world: SQLWorld) -> None:
         world.sessions.revoke_all("ann")
         ((user,), _) = world.everything()
-        assert (user["user_id"], user["epoch"], bool(user["closed"])) == (world.key("ann"), 1, True)
+        assert (user["user_id"], user["generation"], bool(user["closed"])) == (world.key("ann"), 1, True)
         assert _just_now(user["raised_at"])
 
     def test_p8_end_others_touches_no_other_row(self, world: SQLWorld) -> None:
@@ -81,7 +81,7 @@ class SQLContract(SignsInContract):
 
     # --- a backend that fails half-way
 
-    @pytest.mark.parametrize("point", ["marking the live ones", "marking the expired ones", "raising the epoch"])
+    @pytest.mark.parametrize("point", ["marking the live ones", "marking the expired ones", "raising the generation"])
     @pytest.mark.parametrize("everybody", [False, True], ids=["revoke_others", "revoke_all"])
     def test_p4_an_end_that_fails_changes_nothing_and_a_repeat_completes_it(self, world: SQLWorld, point: str, everybody: bool) -> None:
         own, *others, _short = world.sign_in(), world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)

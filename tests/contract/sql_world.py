@@ -182,7 +182,7 @@ class SQLWorld(SignsInWorld):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             nowait = "" if wait else " NOWAIT"
-            asked = text(f"SELECT epoch FROM sessionward_users WHERE user_id = :user FOR UPDATE{nowait}")
+            asked = text(f"SELECT generation FROM sessionward_users WHERE user_id = :user FOR UPDATE{nowait}")
             connection.execute(asked, {"user": self.key(user)})
 
     # --- failures
@@ -204,7 +204,7 @@ class SQLWorld(SignsInWorld):
 FAILPOINTS: Final = {
     "marking the live ones": ("UPDATE ON sessionward_sessions", "NEW.reason IN ('others', 'all', 'logout', 'replaced')"),
     "marking the expired ones": ("UPDATE ON sessionward_sessions", "NEW.reason = 'expired'"),
-    "raising the epoch": ("UPDATE ON sessionward_users", "NEW.epoch > 0"),
+    "raising the generation": ("UPDATE ON sessionward_users", "NEW.generation > 0"),
     "adding the session": ("INSERT ON sessionward_sessions", "NEW.reason IS NULL"),
 }
 

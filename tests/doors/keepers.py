@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from sessionward import Credential, Ended, Session
+from sessionward import Credential, RevokedCount, Session
 from sessionward.backends.memory import MemoryBackend
 
 
@@ -26,7 +26,7 @@ class Memory(MemoryBackend):
         self.on_find()
         return super().find(credential)
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         self.asked.append("revoke_others")
         self.on_end_others()
         return super().revoke_others(session)

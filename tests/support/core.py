@@ -43,7 +43,7 @@ Door: TypeAlias = Literal["asgi", "wsgi"]
 DOORS: Sequence[Door] = ("asgi", "wsgi")
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-SESSION = Session(id=UUID(int=1), user_id="ada", issued_at=NOON, epoch=4)
+SESSION = Session(id=UUID(int=1), user_id="ada", issued_at=NOON, generation=4)
 
 
 def environ_of(*fields: Field, **more: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from time import monotonic_ns
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
-from sessionward import Ended, Session, SessionRevoked, StaleLogin
+from sessionward import RevokedCount, Session, SessionRevoked, StaleLogin
 from sessionward.credential.token import new_token
 
 CALLERS: Final = 4
@@ -40,9 +40,9 @@ class Asked(Protocol):
 
     def end(self, session: Session, /) -> bool: ...
 
-    def revoke_others(self, session: Session, /) -> Ended: ...
+    def revoke_others(self, session: Session, /) -> RevokedCount: ...
 
-    def revoke_all(self, user: str, /) -> Ended: ...
+    def revoke_all(self, user: str, /) -> RevokedCount: ...
 
     def list(self, user: str, /) -> Sequence[Session]: ...
 
@@ -171,7 +171,7 @@ class _Part:
             token = self._plan.tokens[call.name]
             session = self._asked.login(call.user, token, since=event.since, age=lambda: age, replaces=replaces)
             event.id = session.id
-            return session.epoch
+            return session.generation
 
         self._timed(event, question)
 
@@ -186,7 +186,7 @@ class _Part:
         def question() -> Answer:
             nonlocal found
             found = self._asked.find(self._plan.tokens[name])
-            return None if found is None else found.epoch
+            return None if found is None else found.generation
 
         self._timed(Event("find", name, self._plan.owner[name]), question)
         return found
@@ -203,51 +203,51 @@ class _Part:
         self.events.append(event)
 
 
-def _counted(ended: Ended) -> tuple[int, int]:
-    return int(ended), ended.epoch
+def _counted(ended: RevokedCount) -> tuple[int, int]:
+    return int(ended), ended.generation
 
 
 # --- the sequential model ---------------------------------------------------------------------------------------------
 
 State: TypeAlias = tuple[frozenset[tuple[str, int]], frozenset[str]]
-"""The users' epochs where they are not 0, and the names of the sessions that are live."""
+"""The users' generations where they are not 0, and the names of the sessions that are live."""
 
 
 def after(state: State, event: Event, owner: Mapping[str, str]) -> State | None:
     """The state after an event, if its answer is what the contract says of that moment; None if it is not."""
-    epochs, live = state
-    epoch = dict(epochs).get(event.user, 0)
+    generations, live = state
+    generation = dict(generations).get(event.user, 0)
     of_user = frozenset(name for name in live if owner[name] == event.user)
     match event.kind:
         case "find":
-            return state if event.answer == (epoch if event.name in live else None) else None
+            return state if event.answer == (generation if event.name in live else None) else None
         case "begin":
-            return state if event.answer == epoch else None
+            return state if event.answer == generation else None
         case "list":
             return state if event.answer == of_user else None
         case "login":
-            if (event.answer == STALE) != _is_stale(event, epoch, live, owner):
+            if (event.answer == STALE) != _is_stale(event, generation, live, owner):
                 return None
             if event.answer == STALE:
                 return state
-            return (epochs, live - {event.replaces or ""} | {event.name}) if event.answer == epoch else None
+            return (generations, live - {event.replaces or ""} | {event.name}) if event.answer == generation else None
         case "end":
-            return (epochs, live - {event.name}) if event.answer == (event.name in live) else None
+            return (generations, live - {event.name}) if event.answer == (event.name in live) else None
         case "others" if event.name not in live:
             return state if event.answer == GONE else None
         case _:  # others, all
             ended = of_user - {event.name}
-            raised = frozenset({*(one for one in epochs if one[0] != event.user), (event.user, epoch + 1)})
-            return (raised, live - ended) if event.answer == (len(ended), epoch + 1) else None
+            raised = frozenset({*(one for one in generations if one[0] != event.user), (event.user, generation + 1)})
+            return (raised, live - ended) if event.answer == (len(ended), generation + 1) else None
 
 
-def _is_stale(event: Event, epoch: int, live: frozenset[str], owner: Mapping[str, str]) -> bool:
+def _is_stale(event: Event, generation: int, live: frozenset[str], owner: Mapping[str, str]) -> bool:
     """P3: the ticket, or the session that came with the request, or its age; here a request is new, or older than all."""
     if event.since is not None:
-        return event.since != epoch
+        return event.since != generation
     if event.replaces is not None and owner[event.replaces] == event.user:
         return event.replaces not in live
-    return event.old and epoch > 0
+    return event.old and generation > 0
 
 
 # --- the search -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Executable, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from sessionward import Device, Ended, Session, SessionRevoked, StaleLogin
+from sessionward import Device, RevokedCount, Session, SessionRevoked, StaleLogin
 from sessionward.backends.sql import SQLBackend
 from tests.torture.tables import key, row_id, sessions, users
 
@@ -58,44 +58,44 @@ class Naive(SQLBackend):
 
     def raised(self, connection: Connection, user_id: str) -> int:
         this = users.c.user_id == key(self.engine, user_id)
-        self.change(connection, update(users).where(this).values(epoch=users.c.epoch + 1, raised_at=datetime.now(UTC)))
-        epoch: int = connection.execute(select(users.c.epoch).where(this)).scalar_one()
-        return epoch
+        self.change(connection, update(users).where(this).values(generation=users.c.generation + 1, raised_at=datetime.now(UTC)))
+        generation: int = connection.execute(select(users.c.generation).where(this)).scalar_one()
+        return generation
 
 
 class CheckThenUpdate(Naive):
     """Look whether the caller is live, then end all others with one UPDATE."""
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
             self.check(connection, session)
             count = self.change(connection, update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC)))
-            return Ended(count, self.raised(connection, session.user_id))
+            return RevokedCount(count, self.raised(connection, session.user_id))
 
 
 class FindThenDelete(Naive):
     """List the others, then end them one by one."""
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
             self.check(connection, session)
             found = connection.execute(select(sessions.c.id).where(self.others(session))).scalars().all()
             for one in found:
                 self.change(connection, update(sessions).where(sessions.c.id == one).values(ended_at=datetime.now(UTC)))
-            return Ended(len(found), self.raised(connection, session.user_id))
+            return RevokedCount(len(found), self.raised(connection, session.user_id))
 
 
 class LocksWithoutLooking(Naive):
     """Lock the user, then end all others: that the caller was live was seen before the lock was got."""
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
             self.check(connection, session)
         level = "SERIALIZABLE" if self.engine.dialect.name == "sqlite" else "READ COMMITTED"
         with self.engine.execution_options(isolation_level=level).begin() as connection:
-            epoch = self.raised(connection, session.user_id)  # locks the row; on SQLite, the file
+            generation = self.raised(connection, session.user_id)  # locks the row; on SQLite, the file
             count: int = connection.execute(update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC))).rowcount
-            return Ended(count, epoch)
+            return RevokedCount(count, generation)
 
 
 class LocksOnlyItself(Naive):
@@ -115,28 +115,28 @@ class LocksOnlyItself(Naive):
         methods: Sequence[str],
         link: bytes | None = None,
     ) -> Session:
-        epoch = self.begin_login(user_id)
+        generation = self.begin_login(user_id)
         with self.engine.connect() as connection:
-            if self.is_stale(connection, user_id, epoch, since=since, age=age, replaces=replaces):
+            if self.is_stale(connection, user_id, generation, since=since, age=age, replaces=replaces):
                 raise StaleLogin
             sleep(THINKING)
             if replaces is not None:
                 self.change(connection, update(sessions).where(self.this(replaces)).values(ended_at=datetime.now(UTC)))
             now = datetime.now(UTC)
-            session = Session(id=uuid4(), user_id=user_id, epoch=epoch)
+            session = Session(id=uuid4(), user_id=user_id, generation=generation)
             names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id)}
             times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
             self.change(connection, insert(sessions).values(**names, **times, digest=digest, methods="password"))
         return session
 
     def is_stale(
-        self, connection: Connection, user_id: str, epoch: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+        self, connection: Connection, user_id: str, generation: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
     ) -> bool:
         if since is not None:
-            return since != epoch
+            return since != generation
         if replaces is not None and replaces.user_id == user_id:
             return not self.is_live(connection, replaces)
-        return epoch > 0 and age() > 60
+        return generation > 0 and age() > 60
 
     def end(self, session: Session, /) -> bool:
         with self.engine.connect() as connection:
@@ -148,7 +148,7 @@ class InsertsUnchecked(LocksOnlyItself):
     """Signs in whoever knew the password when it was looked at."""
 
     def is_stale(
-        self, connection: Connection, user_id: str, epoch: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+        self, connection: Connection, user_id: str, generation: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
     ) -> bool:
         return False
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sessionward import Credential, Device, Ended, Session
+from sessionward import Credential, Device, RevokedCount, Session
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from tests.torture import naive
 from tests.torture.tables import PATIENCE, engine_of, with_driver
@@ -75,19 +75,19 @@ class Caller:
         return made
 
     def begin(self, user: str) -> int:
-        epoch: int = self._done(self._backend.begin_login(user))
-        return epoch
+        generation: int = self._done(self._backend.begin_login(user))
+        return generation
 
     def end(self, session: Session) -> bool:
         ended: bool = self._done(self._backend.end(session))
         return ended
 
-    def revoke_others(self, session: Session) -> Ended:
-        ended: Ended = self._done(self._backend.revoke_others(session))
+    def revoke_others(self, session: Session) -> RevokedCount:
+        ended: RevokedCount = self._done(self._backend.revoke_others(session))
         return ended
 
-    def revoke_all(self, user: str) -> Ended:
-        ended: Ended = self._done(self._backend.revoke_all(user))
+    def revoke_all(self, user: str) -> RevokedCount:
+        ended: RevokedCount = self._done(self._backend.revoke_all(user))
         return ended
 
     def list(self, user: str) -> Sequence[Session]:

@@ -69,7 +69,7 @@ def stock(engine: Engine, sessions_of: Mapping[str, Iterable[str]]) -> dict[str,
                 }
             )
     with engine.begin() as connection:
-        connection.execute(users.insert(), [{"user_id": key(engine, user), "epoch": 0, "closed": False} for user in sessions_of])
+        connection.execute(users.insert(), [{"user_id": key(engine, user), "generation": 0, "closed": False} for user in sessions_of])
         connection.execute(sessions.insert(), rows)
     return made
 
@@ -83,4 +83,4 @@ def live_ids(engine: Engine, user: str) -> set[UUID]:
 
 def epoch_of(engine: Engine, user: str) -> int | None:
     with engine.connect() as connection:
-        return connection.execute(select(users.c.epoch).where(users.c.user_id == key(engine, user))).scalar()
+        return connection.execute(select(users.c.generation).where(users.c.user_id == key(engine, user))).scalar()

@@ -153,7 +153,7 @@ async def _without_discarding(pool: list[aiosqlite.Connection], user: str) -> No
     connection = pool.pop()
     try:
         await connection.execute("BEGIN IMMEDIATE")
-        await connection.execute("UPDATE sessionward_users SET epoch = epoch + 1 WHERE user_id = ?", (user,))
+        await connection.execute("UPDATE sessionward_users SET generation = generation + 1 WHERE user_id = ?", (user,))
         await connection.execute("COMMIT")
     finally:
         pool.append(connection)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sessionward import Ended, Session, SessionRevoked
+from sessionward import RevokedCount, Session, SessionRevoked
 from sessionward.backends.memory import MemoryBackend
 from tests.torture.conftest import Databases
 from tests.torture.crew import Crew
@@ -49,14 +49,14 @@ def test_canary_histories_of_a_naive_variant_are_caught(databases: Databases, cr
 class _ForgetfulMemory(MemoryBackend):
     """Looks, thinks, and then acts on what it saw."""
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         if not any(one.id == session.id for one in self.list(session.user_id)):
             raise SessionRevoked
         others = [one for one in self.list(session.user_id) if one.id != session.id]
         sleep(0.0001)
         for one in others:
             self.end(one)
-        return Ended(len(others), self.begin_login(session.user_id) + 1)
+        return RevokedCount(len(others), self.begin_login(session.user_id) + 1)
 
 
 def test_canary_histories_of_a_naive_memory_are_caught() -> None:

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, Ended, Session, Standing, user_key
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, RevokedCount, Session, Standing, user_key
 
 
 @dataclass(slots=True)
 class _User:
-    epoch: int = 0
+    generation: int = 0
     raised_at: float | None = None
     closed: bool = False
 
@@ -34,7 +34,7 @@ class _Row:
 
 
 class MemoryBackend:
-    """Sessions of one process. ``clock`` gives seconds since the epoch; tests pass their own."""
+    """Sessions of one process. ``clock`` gives seconds since 1970; tests pass their own."""
 
     blocking: ClassVar[bool] = False
 
@@ -51,7 +51,7 @@ class MemoryBackend:
             row = self._by_digest.get(credential.digest)
             return row.session if row is not None and row.expires_at > self._clock() else None
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         with self._lock:
             own = self._by_user.get(session.user_id, {}).get(str(session.id))
             if own is None or own.expires_at <= self._clock():
@@ -77,7 +77,7 @@ class MemoryBackend:
             user = self._users.setdefault(user_id, _User())
             before = self._by_user.get(replaces.user_id, {}).get(str(replaces.id)) if replaces is not None else None
             if since is not None:
-                stale = since != user.epoch
+                stale = since != user.generation
             elif replaces is not None and replaces.user_id == user_id:
                 stale = before is None or before.expires_at <= now
             else:
@@ -92,7 +92,7 @@ class MemoryBackend:
     def begin_login(self, user_id: str, /) -> int:
         with self._lock:
             user = self._users.get(user_id)
-            return user.epoch if user is not None else 0
+            return user.generation if user is not None else 0
 
     def end(self, session: Session, /) -> bool:
         with self._lock:
@@ -103,7 +103,7 @@ class MemoryBackend:
             self._forget(row)
             return row.expires_at > self._clock()
 
-    def revoke_all(self, user_id: str, /) -> Ended:
+    def revoke_all(self, user_id: str, /) -> RevokedCount:
         with self._lock:
             return self._end(user_key(user_id), keep=None)
 
@@ -165,7 +165,7 @@ class MemoryBackend:
             issued_at=at,
             authenticated_at=at,
             expires_at=datetime.fromtimestamp(now + expires_in, UTC),
-            epoch=self._users.setdefault(user_id, _User()).epoch,
+            generation=self._users.setdefault(user_id, _User()).generation,
             link=link,
         )
         row = _Row(session, digest, now + expires_in)
@@ -184,19 +184,19 @@ class MemoryBackend:
             adoptable=not user.closed and len(rows) < ADOPTIONS and (newest is None or now - newest >= ADOPTION_PAUSE),
         )
 
-    def _end(self, user_id: str, *, keep: _Row | None) -> Ended:
+    def _end(self, user_id: str, *, keep: _Row | None) -> RevokedCount:
         now = self._clock()
         rows = [row for row in self._by_user.get(user_id, {}).values() if row is not keep]
         for row in rows:
             self._close(row)
             self._forget(row)
         user = self._users.setdefault(user_id, _User())
-        user.epoch += 1
+        user.generation += 1
         user.raised_at = now
         user.closed = True
         if keep is not None:
-            keep.session = replace(keep.session, epoch=user.epoch)
-        return Ended(sum(row.expires_at > now for row in rows), user.epoch)
+            keep.session = replace(keep.session, generation=user.generation)
+        return RevokedCount(sum(row.expires_at > now for row in rows), user.generation)
 
     def _close(self, row: _Row) -> None:
         """What ends a companion closes its user: whatever was copied from before stays outside from now on."""

@@ -68,15 +68,15 @@ class SupportsLogin(Backend, Protocol):
     ) -> Session:
         """Start a session for the token with this digest, under the user's lock.
 
-        Refuses with ``StaleLogin`` by the first of these that applies: ``since`` is not the user's epoch; ``replaces``
-        is a session of this user that is no longer live; the user's epoch was raised more recently than ``age()``
+        Refuses with ``StaleLogin`` by the first of these that applies: ``since`` is not the user's generation; ``replaces``
+        is a session of this user that is no longer live; the user's generation was raised more recently than ``age()``
         seconds ago (asked under the lock). ``replaces`` ends in the same transaction, whoever's it is.
         ``expires_in`` is in seconds; ``methods`` name how the person proved who they are.
         """
         ...
 
     def begin_login(self, user_id: str, /) -> int:
-        """The user's epoch, 0 for a user never seen. Writes nothing."""
+        """The user's generation, 0 for a user never seen. Writes nothing."""
         ...
 
     def end(self, session: Session, /) -> bool:
@@ -84,7 +84,7 @@ class SupportsLogin(Backend, Protocol):
         ...
 
     def revoke_all(self, user_id: str, /) -> int:
-        """End all sessions of the user, also of one never seen, and raise the epoch; how many were live."""
+        """End all sessions of the user, also of one never seen, and raise the generation; how many were live."""
         ...
 
 

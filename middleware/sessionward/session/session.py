@@ -16,7 +16,7 @@ class Session:
     """A live session, as its backend saw it when it was asked.
 
     ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are
-    aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``epoch`` counts how
+    aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``generation`` counts how
     often this user's other sessions have been ended (P3). ``link``: of a companion, the digest of the application's own
     session. ``credential`` is for backends whose rows have no other name than the secret itself.
     """
@@ -26,7 +26,7 @@ class Session:
     issued_at: datetime | None = None
     authenticated_at: datetime | None = None
     expires_at: datetime | None = None
-    epoch: int | None = None
+    generation: int | None = None
     link: bytes | None = field(default=None, repr=False)
     credential: Credential | None = field(default=None, repr=False, compare=False)
 
@@ -56,14 +56,14 @@ class Standing:
     adoptable: bool = True
 
 
-class Ended(int):
-    """How many sessions an operation ended, and the user's epoch that it set."""
+class RevokedCount(int):
+    """How many sessions an operation ended, and the user's generation that it set."""
 
-    epoch: int
+    generation: int
 
-    def __new__(cls, count: int, epoch: int) -> Self:
+    def __new__(cls, count: int, generation: int) -> Self:
         ended = super().__new__(cls, count)
-        ended.epoch = epoch
+        ended.generation = generation
         return ended
 
 

@@ -18,7 +18,7 @@ from sessionward.backends.sql.executor import Wire
 from sessionward.backends.sql.sync_pool import PlainPool
 from sessionward.credential.token import Credential
 from sessionward.drive import Threads
-from sessionward.session.session import Device, Ended, Session, Standing, user_key
+from sessionward.session.session import Device, RevokedCount, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class AsyncSQLBackend:
         digest = credential.digest
         return await self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
 
-    async def revoke_others(self, session: Session, /) -> Ended:
+    async def revoke_others(self, session: Session, /) -> RevokedCount:
         return await self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
 
     async def login(
@@ -108,12 +108,12 @@ class AsyncSQLBackend:
 
     async def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.generation(wire, user), self._deadline, writes=False)
 
     async def end(self, session: Session, /) -> bool:
         return await self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
 
-    async def revoke_all(self, user_id: str, /) -> Ended:
+    async def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
         return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)

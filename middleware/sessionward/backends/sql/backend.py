@@ -14,7 +14,7 @@ from sessionward.backends.sql import companions, queries
 from sessionward.backends.sql.connect import checked, source_of
 from sessionward.backends.sql.sync_pool import PlainPool
 from sessionward.credential.token import Credential
-from sessionward.session.session import Device, Ended, Session, Standing, user_key
+from sessionward.session.session import Device, RevokedCount, Session, Standing, user_key
 from sessionward.settings import Duration, seconds
 
 
@@ -54,7 +54,7 @@ class SQLBackend:
         digest = credential.digest
         return self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
 
-    def revoke_others(self, session: Session, /) -> Ended:
+    def revoke_others(self, session: Session, /) -> RevokedCount:
         return self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
 
     def login(
@@ -86,12 +86,12 @@ class SQLBackend:
 
     def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.epoch(wire, user), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.generation(wire, user), self._deadline, writes=False)
 
     def end(self, session: Session, /) -> bool:
         return self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
 
-    def revoke_all(self, user_id: str, /) -> Ended:
+    def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
         return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)

@@ -40,7 +40,7 @@ def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: f
             raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
         if not standing(wire, user_id, link).adoptable:
             return None
-        session = new_session(user_id, user.now, expires_in, epoch=user.epoch, link=link)
+        session = new_session(user_id, user.now, expires_in, generation=user.generation, link=link)
         add(wire, session, digest, device, _NO_METHODS)
         return session
 

@@ -14,11 +14,11 @@ from uuid import UUID, uuid4
 
 from sessionward.backends.sql.executor import Wire
 from sessionward.errors import SessionRevoked, SessionwardError, StaleLogin, UsageError
-from sessionward.session.session import CLOCK_RATE, Device, Ended, Session
+from sessionward.session.session import CLOCK_RATE, Device, RevokedCount, Session
 
 R = TypeVar("R")
 
-_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.epoch, s.link"
+_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.generation, s.link"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
 # For a row that is found by its unique key. On tables that have not been analyzed yet, PostgreSQL would otherwise take the
 # index of live sessions, which `ended_at IS NULL` makes applicable, and walk through all of them.
@@ -29,8 +29,8 @@ STATEMENTS: Final = {
     "find": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.digest = :digest AND {_STILL_LIVE.format(s='s.', now='{now}')}",
     "list": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.user_id = :user AND s.ended_at IS NULL AND s.expires_at > {{now}}"
     " ORDER BY s.issued_at DESC, s.id",
-    "epoch": "SELECT epoch FROM sessionward_users WHERE user_id = :user",
-    "lock_user": "SELECT epoch, raised_at, {now}, closed FROM sessionward_users WHERE user_id = :user{lock}",
+    "generation": "SELECT generation FROM sessionward_users WHERE user_id = :user",
+    "lock_user": "SELECT generation, raised_at, {now}, closed FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
     "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
@@ -40,7 +40,7 @@ STATEMENTS: Final = {
     " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
     "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
-    "raise": "UPDATE sessionward_users SET epoch = epoch + 1, raised_at = {now}, closed = TRUE WHERE user_id = :user",
+    "raise": "UPDATE sessionward_users SET generation = generation + 1, raised_at = {now}, closed = TRUE WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, link)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :link)",
@@ -70,7 +70,7 @@ NOBODY: Final = UUID(int=0)
 class User(NamedTuple):
     """A user's row, as it was when the lock on it was got; ``now`` is the database's clock."""
 
-    epoch: int
+    generation: int
     raised_at: datetime | None
     now: datetime
     closed: bool
@@ -85,27 +85,27 @@ def listed(wire: Wire, user_id: str) -> Sequence[Session]:
     return [_session(wire, row) for row in wire.rows("list", user=wire.dialect.user_in(user_id))]
 
 
-def epoch(wire: Wire, user_id: str) -> int:
-    row = wire.row("epoch", user=wire.dialect.user_in(user_id))
+def generation(wire: Wire, user_id: str) -> int:
+    row = wire.row("generation", user=wire.dialect.user_in(user_id))
     return 0 if row is None else int(row[0])
 
 
-def revoke_others(wire: Wire, session: Session) -> Ended:
+def revoke_others(wire: Wire, session: Session) -> RevokedCount:
     own = uuid_of(session)
 
-    def body(wire: Wire) -> Ended:
+    def body(wire: Wire) -> RevokedCount:
         before = lock_user(wire, session.user_id)
         if not is_live(wire, session):
             raise SessionRevoked("the session that asked is no longer live")
-        return _end(wire, session.user_id, before.epoch, keep=own, reason="others")
+        return _end(wire, session.user_id, before.generation, keep=own, reason="others")
 
     return with_users(wire, [session.user_id], body)
 
 
-def revoke_all(wire: Wire, user_id: str) -> Ended:
-    def body(wire: Wire) -> Ended:
+def revoke_all(wire: Wire, user_id: str) -> RevokedCount:
+    def body(wire: Wire) -> RevokedCount:
         before = lock_user(wire, user_id)
-        return _end(wire, user_id, before.epoch, keep=NOBODY, reason="all")
+        return _end(wire, user_id, before.generation, keep=NOBODY, reason="all")
 
     return with_users(wire, [user_id], body)
 
@@ -142,7 +142,7 @@ def login(wire: Wire, new: SignIn) -> Session:
         locked = {user_id: lock_user(wire, user_id) for user_id in users}
         _check_fresh(wire, new, locked[new.user_id])
         user = locked[new.user_id]
-        session = new_session(new.user_id, user.now, new.expires_in, epoch=user.epoch, link=new.link)
+        session = new_session(new.user_id, user.now, new.expires_in, generation=user.generation, link=new.link)
         if new.replaces is not None:
             _end_one(wire, new.replaces, by=uuid_of(session), reason="replaced")
         add(wire, session, new.digest, new.device, new.methods)
@@ -189,16 +189,16 @@ def lock_user(wire: Wire, user_id: str) -> User:
     row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
     if row is None:
         raise _NoRowYet(user_id)
-    epoch, raised_at, now, closed = row
+    generation, raised_at, now, closed = row
     out = wire.dialect.time_out
-    return User(int(epoch), None if raised_at is None else out(raised_at), out(now), bool(closed))
+    return User(int(generation), None if raised_at is None else out(raised_at), out(now), bool(closed))
 
 
 def _check_fresh(wire: Wire, new: SignIn, user: User) -> None:
     """P3: the first of its three forms that applies."""
     raised_at = user.raised_at
     if new.since is not None:
-        stale = new.since != user.epoch
+        stale = new.since != user.generation
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
         stale = not is_live(wire, new.replaces)
     else:
@@ -219,14 +219,14 @@ def clock(wire: Wire) -> datetime:
     return wire.dialect.time_out(row[0])
 
 
-def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> Ended:
+def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> RevokedCount:
     dialect = wire.dialect
     user, kept = dialect.user_in(user_id), dialect.id_in(keep)
     by = None if keep == NOBODY else kept
     count = wire.change("end_live", user=user, keep=kept, by=by, reason=reason)
     wire.change("end_expired", user=user, keep=kept)  # so that a clock set back does not bring them back (P6)
     wire.change("raise", user=user)  # last, so that it notes the time as late as it can
-    return Ended(count, before + 1)
+    return RevokedCount(count, before + 1)
 
 
 def is_live(wire: Wire, session: Session) -> bool:
@@ -244,14 +244,14 @@ def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
     wire.change("close", id=own, user=user)  # a companion: whatever was copied from before stays outside from now on
 
 
-def new_session(user_id: str, now: datetime, expires_in: float, *, epoch: int, link: bytes | None) -> Session:
+def new_session(user_id: str, now: datetime, expires_in: float, *, generation: int, link: bytes | None) -> Session:
     return Session(
         id=uuid4(),
         user_id=user_id,
         issued_at=now,
         authenticated_at=now,
         expires_at=now + timedelta(seconds=expires_in),
-        epoch=epoch,
+        generation=generation,
         link=link,
     )
 
@@ -275,7 +275,7 @@ def add(wire: Wire, session: Session, digest: bytes, device: Device, methods: Se
 
 
 def _session(wire: Wire, row: Sequence[Any]) -> Session:
-    own, user_id, issued_at, authenticated_at, expires_at, epoch, link = row
+    own, user_id, issued_at, authenticated_at, expires_at, generation, link = row
     dialect = wire.dialect
     out = dialect.time_out
     return Session(
@@ -284,7 +284,7 @@ def _session(wire: Wire, row: Sequence[Any]) -> Session:
         issued_at=out(issued_at),
         authenticated_at=out(authenticated_at),
         expires_at=out(expires_at),
-        epoch=epoch,
+        generation=generation,
         link=link,
     )
 

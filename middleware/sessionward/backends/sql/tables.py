@@ -30,8 +30,8 @@ users: Final = Table(
     "sessionward_users",
     metadata,
     Column("user_id", _USER_ID, primary_key=True),
-    Column("epoch", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's other sessions were ended"),
-    Column("raised_at", _TIME, comment="when the epoch was raised last"),
+    Column("generation", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's other sessions were ended"),
+    Column("raised_at", _TIME, comment="when the generation was raised last"),
     Column("closed", Boolean, nullable=False, server_default=false(), comment="companions: only a new sign-in mints"),
     **_MYSQL,
 )

@@ -48,7 +48,7 @@ class TableBackend:
     cookie only names a row, a transform that does not lets anybody be anybody.
 
     ``expires``: when a row is too old: ``Expires.at("expires")``, ``Expires.created("created_at", lifetime=3600)``,
-    ``Expires.epoch("last_activity", lifetime=7200)``. By the clock of the database. Say what the application says: with
+    ``Expires.unix("last_activity", lifetime=7200)``. By the clock of the database. Say what the application says: with
     a shorter lifetime, sessions that it still takes are spared; without it, dead ones are counted.
 
     A row is deleted, unless one of these says otherwise. ``ended``: a column that marks it, ``Soft.value("active", False)``

@@ -21,7 +21,7 @@ RENAMED_LENGTH: Final = 34
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expires:
-    """When a row is too old, by a column of its own. Made by :meth:`at`, :meth:`epoch` or :meth:`created`.
+    """When a row is too old, by a column of its own. Made by :meth:`at`, :meth:`unix` or :meth:`created`.
 
     A row whose column is NULL never expires. A row that has expired is not counted and stays as it is, so a lifetime
     that is shorter than the application's own spares sessions that the application still takes.
@@ -43,7 +43,7 @@ class Expires:
         return cls(column=column, lifetime=_lifetime(lifetime))
 
     @classmethod
-    def epoch(cls, column: str, *, lifetime: Duration = 0.0, per_second: int = 1) -> Self:
+    def unix(cls, column: str, *, lifetime: Duration = 0.0, per_second: int = 1) -> Self:
         """The column holds seconds since 1970 (``per_second=1000``: milliseconds), to which ``lifetime`` is added."""
         if type(per_second) is not int or per_second < 1:
             raise ConfigurationError("per_second: how many of the column's units are a second: 1, or 1000 for milliseconds")
@@ -60,7 +60,7 @@ class Expires:
         except OverflowError:  # no calendar has it
             return _EPOCH if self.per_second and float(value) < 0 else None
         except (ValueError, TypeError):
-            wants, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.epoch")
+            wants, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.unix")
             raise ConfigurationError(f"expires: {self.column} does not hold {wants}; look at {way_out}") from None
 
 
@@ -126,7 +126,7 @@ class Layout:
         mistakes = [] if _is_table(self.table) else [_wrong("table", self.table)]
         mistakes += [_wrong(option, name) for option, name in self.columns if not _is_name(name)]
         if self.expires is not None and not isinstance(self.expires, Expires):  # pyright: ignore[reportUnnecessaryIsInstance]
-            mistakes.append("expires: Expires.at(column), Expires.created(column, lifetime=...) or Expires.epoch(column) is needed")
+            mistakes.append("expires: Expires.at(column), Expires.created(column, lifetime=...) or Expires.unix(column) is needed")
         if self.ended is not None and not isinstance(self.ended, Soft):  # pyright: ignore[reportUnnecessaryIsInstance]
             mistakes.append("ended: Soft.value(column, value) or Soft.time(column) is needed")
         elif self.ended is not None and self.rename:

@@ -207,7 +207,7 @@ def _fitted(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) 
     if layout.rename and (table.key.kind is not Kind.TEXT or 0 < table.key.size < RENAMED_LENGTH):
         mistakes.append(f"rename: {layout.key} cannot hold a text of {RENAMED_LENGTH} characters; use ended, or let the rows be deleted")
     if layout.expires is not None and layout.expires.per_second == 0 and table.expires is Kind.INTEGER and dialect.name != "sqlite":
-        mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.epoch")
+        mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.unix")
     if layout.expires is not None and layout.expires.per_second and table.expires in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):
         mistakes.append(f"expires: {layout.expires.column} holds times; use Expires.at or Expires.created")
     if mistakes:

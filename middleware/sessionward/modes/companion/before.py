@@ -268,7 +268,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
     session = yield from SignIn(
         user_id=user,
         credential=credential,
-        since=visit.epochs.get(user),
+        since=visit.generations.get(user),
         age=visit.age,
         replaces=visit.companion,
         expires_in=lifetime,
