@@ -20,7 +20,7 @@ from sessionward.errors import (
 from sessionward.handle import AsyncWard, Ward, of
 from sessionward.session.backend import AsyncBackend, AsyncSupportsCompanions, AsyncSupportsLogin, Backend, SupportsCompanions, SupportsLogin, SupportsRecord
 from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, Visitor
-from sessionward.session.session import Device, RevokedCount, Session, Standing
+from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus
 from sessionward.settings import Options, Settings
 from sessionward.wsgi import WSGIMiddleware
 
@@ -52,7 +52,7 @@ __all__ = [
     "Settings",
     "SupportsLogin",
     "StaleLogin",
-    "Standing",
+    "CompanionStatus",
     "InvalidCredential",
     "UsageError",
     "Visitor",

@@ -159,7 +159,7 @@ class Visit:
     Where the application has its own login: ``companion``: the live session of this browser, whether or not the
     application's login goes with it; ``session`` is set only if it does. ``kept``: the login credentials that the
     application gets to see, ``identity``: whom they sign in. ``adopting``: the link of a login that may be given a companion,
-    ``closed``: that its user gets none any more. ``taken``: the request without those that it must not see. ``skipped``:
+    ``companion_required``: that its user gets none any more. ``taken``: the request without those that it must not see. ``skipped``:
     all were taken out without a question, so its answer may set none. ``warning``: what whoever runs this should know of it.
     """
 
@@ -171,7 +171,7 @@ class Visit:
     identity: Identity | None = None
     kept: Sequence[Login] = ()
     adopting: bytes | None = None
-    closed: bool = False
+    companion_required: bool = False
     skipped: bool = False
     taken: Taken | None = None
     warning: str | None = None

@@ -42,8 +42,8 @@ SESSIONS = [
     "user_agent",
     "link",
 ]
-USERS = ["user_id", "generation", "raised_at", "closed"]
-NULLABLE = {"ended_at", "ended_by", "reason", "ip_address", "user_agent", "link", "raised_at"}
+USERS = ["user_id", "generation", "revoked_at", "companion_required"]
+NULLABLE = {"ended_at", "ended_by", "reason", "ip_address", "user_agent", "link", "revoked_at"}
 
 
 @pytest.fixture(params=[SQLITE, PSYCOPG, PYMYSQL], ids=["SQLite", "PostgreSQL", "MariaDB"])

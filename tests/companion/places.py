@@ -17,7 +17,7 @@ from sessionward.session.identifier import link_of
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLWorld
 
 WRITES: Final = frozenset({"login", "adopt", "touch", "end", "revoke_others", "revoke_all"})
-READS: Final = frozenset({"find", "standing", "begin_login"})
+READS: Final = frozenset({"find", "companion_status", "begin_login"})
 
 
 class Place(ABC):
@@ -43,7 +43,7 @@ class Place(ABC):
         return sessions
 
     def is_closed(self, user: str = "ann") -> bool:
-        return bool(self.aside.standing(user, link_of("any")).closed)
+        return bool(self.aside.companion_status(user, link_of("any")).companion_required)
 
 
 class Asked(MemoryBackend):

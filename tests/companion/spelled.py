@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cache
 from typing import ClassVar, Final
 
-from sessionward import BackendUnavailable, Carrier, Identity, Session, Standing
+from sessionward import BackendUnavailable, Carrier, Identity, Session, CompanionStatus
 from sessionward.context import Policy
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import SKEW
@@ -28,8 +28,8 @@ class Spelled:
     headers: ClassVar[Sequence[Carrier]] = (Carrier.header("X-Login"),)
     lifetime: ClassVar[float] = 1000.0
 
-    def __init__(self, *, linked: bool) -> None:
-        self.stateful = self.linked = linked
+    def __init__(self, *, companions: bool) -> None:
+        self.stateful = self.companions = companions
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         raise NotImplementedError
@@ -42,15 +42,15 @@ class Spelled:
             return None
         issued = float(step.value.partition("@")[2] or 0) or None
         user = step.value.partition("@")[0].partition(".")[0]
-        return Identity(user_id=user, link=LINK if self.linked and step.name == "session" else None, issued_at=issued)
+        return Identity(user_id=user, link=LINK if self.companions and step.name == "session" else None, issued_at=issued)
 
 
-IDENTIFIERS: Final = {linked: Spelled(linked=linked) for linked in (False, True)}
+IDENTIFIERS: Final = {companions: Spelled(companions=companions) for companions in (False, True)}
 
 
 @cache
 def policies() -> Mapping[bool, Policy]:
-    return {linked: policy_of(identify=identifier) for linked, identifier in IDENTIFIERS.items()}
+    return {companions: policy_of(identify=identifier) for companions, identifier in IDENTIFIERS.items()}
 
 
 def companion_of(user: str, *, link: bytes = LINK, left: float = 900.0) -> Session:
@@ -58,10 +58,10 @@ def companion_of(user: str, *, link: bytes = LINK, left: float = 900.0) -> Sessi
 
 
 STANDINGS: Final = (
-    Standing(closed=False),
-    Standing(closed=False, linked=1, adoptable=False),
-    Standing(closed=True, adoptable=False),
-    Standing(closed=True, adoptable=False, linked=1, raised_at=NOON),
+    CompanionStatus(companion_required=False),
+    CompanionStatus(companion_required=False, companions=1, may_adopt=False),
+    CompanionStatus(companion_required=True, may_adopt=False),
+    CompanionStatus(companion_required=True, may_adopt=False, companions=1, revoked_at=NOON),
     FAILURE,
 )
 

@@ -8,12 +8,12 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import Session, Standing
+from sessionward import Session, CompanionStatus
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
 from sessionward.session.identifier import Identify, link_of
 from sessionward.session.step import Step
-from sessionward.session.steps import FindSpent, FindStanding
+from sessionward.session.steps import FindSpent, FindCompanionStatus
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import scope_of, visit_of
@@ -53,7 +53,7 @@ class Admitted:
     pairs: Sequence[str]
     header: str
     companion: Session | None
-    linked: bool
+    companions: bool
     ending: Ending[None]
 
     @property
@@ -75,13 +75,13 @@ class Admitted:
         return {user for pair in self.passed if (user := user_of(pair.partition("=")[2])) is not None}
 
     @property
-    def standing(self) -> object:
+    def companion_status(self) -> object:
         """What was said of the user, if that was asked."""
-        (found,) = self.ending.answer(FindStanding) or [None]
+        (found,) = self.ending.answer(FindCompanionStatus) or [None]
         return found
 
     def __str__(self) -> str:
-        return f"{self.pairs} {self.header!r}, companion {self.companion}, linked={self.linked}: {self.ending}"
+        return f"{self.pairs} {self.header!r}, companion {self.companion}, companions={self.companions}: {self.ending}"
 
 
 @cache
@@ -90,23 +90,23 @@ def admitted() -> Sequence[Admitted]:
 
 
 def _admitted() -> Iterator[Admitted]:
-    for session, remember, header, companion, linked in product(SESSIONS, REMEMBERS, HEADERS, COMPANIONS, IDENTIFIERS):
+    for session, remember, header, companion, companions in product(SESSIONS, REMEMBERS, HEADERS, COMPANIONS, IDENTIFIERS):
         pairs = [*session, *remember]
         fields = [(b"cookie", "; ".join(["theme=dark", *pairs, "lang=en"]).encode())]
         if header:
             fields.append((b"x-login", header.encode()))
 
-        def start(fields: Any = fields, companion: Any = companion, linked: bool = linked) -> Any:
-            visit = visit_of(*fields, policy=policies()[linked])
+        def start(fields: Any = fields, companion: Any = companion, companions: bool = companions) -> Any:
+            visit = visit_of(*fields, policy=policies()[companions])
             return visit, admit(visit, companion)
 
-        def answers(step: Step[Any], linked: bool = linked) -> Sequence[object]:
+        def answers(step: Step[Any], companions: bool = companions) -> Sequence[object]:
             if isinstance(step, FindSpent):
                 return (False, FAILURE)
-            return STANDINGS if isinstance(step, FindStanding) else (IDENTIFIERS[linked].said(step), FAILURE)  # type: ignore[arg-type]
+            return STANDINGS if isinstance(step, FindCompanionStatus) else (IDENTIFIERS[companions].said(step), FAILURE)  # type: ignore[arg-type]
 
         for ending in endings(start, answers):
-            yield Admitted(pairs, header, companion, linked, ending)
+            yield Admitted(pairs, header, companion, companions, ending)
 
 
 def well() -> Iterator[Admitted]:
@@ -116,7 +116,7 @@ def well() -> Iterator[Admitted]:
 
 def test_the_world_of_requests_is_as_large_as_it_should_be() -> None:
     requests = {
-        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.link, case.linked) for case in admitted()
+        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.link, case.companions) for case in admitted()
     }
     assert len(requests) == len(SESSIONS) * len(REMEMBERS) * len(HEADERS) * len(COMPANIONS) * 2
     assert len(admitted()) > 4 * len(requests)
@@ -130,8 +130,8 @@ def test_p7_every_failure_leaves_the_flow_and_nothing_else_does() -> None:
 
 def test_nothing_is_written_before_the_application() -> None:
     for case in admitted():
-        assert set(case.ending.kinds) <= {"Identify", "FindSpent", "FindStanding"}, case
-        assert case.ending.kinds.count("FindStanding") <= 1, case
+        assert set(case.ending.kinds) <= {"Identify", "FindSpent", "FindCompanionStatus"}, case
+        assert case.ending.kinds.count("FindCompanionStatus") <= 1, case
 
 
 def test_each_credential_is_asked_about_once() -> None:
@@ -142,7 +142,7 @@ def test_each_credential_is_asked_about_once() -> None:
 
 def test_no_cookie_passes_without_a_companion_once_the_user_is_closed() -> None:
     for case in well():
-        if case.companion is None and isinstance(case.standing, Standing) and case.standing.closed:
+        if case.companion is None and isinstance(case.standing, CompanionStatus) and case.standing.companion_required:
             assert case.users == set(), case
 
 
@@ -150,9 +150,9 @@ def test_a_header_of_a_closed_user_passes_only_if_it_was_issued_well_after_the_e
     seen = set[bool]()
     for case in well():
         standing = case.standing
-        if case.header_passed and isinstance(standing, Standing) and standing.closed and case.header != "-":
-            assert standing.raised_at is None or case.header.endswith(f"@{LATE}"), case
-            seen.add(standing.raised_at is None)
+        if case.header_passed and isinstance(standing, CompanionStatus) and standing.companion_required and case.header != "-":
+            assert standing.revoked_at is None or case.header.endswith(f"@{LATE}"), case
+            seen.add(standing.revoked_at is None)
     assert seen == {True, False}
 
 
@@ -161,7 +161,7 @@ def test_beside_a_companion_only_its_own_user_passes_and_only_in_its_own_session
         if case.companion is not None:
             assert case.users <= {case.companion.user_id}, case
             assert not case.header_passed or user_of(case.header) == case.companion.user_id, case
-            if case.linked and case.companion.link != LINK:
+            if case.companions and case.companion.link != LINK:
                 assert not any(pair.startswith("session=") and user_of(pair[8:]) for pair in case.passed), case
 
 
@@ -177,7 +177,7 @@ def test_without_a_companion_one_user_passes_at_most_and_no_doubled_cookie() -> 
 def test_nobody_passes_unasked() -> None:
     for case in well():
         if case.companion is None and (case.users or case.header_passed):
-            assert case.ending.kinds.count("FindStanding") == 1, case
+            assert case.ending.kinds.count("FindCompanionStatus") == 1, case
 
 
 def test_what_cannot_be_read_or_is_oddly_spelled_never_passes() -> None:
@@ -216,7 +216,7 @@ def test_only_an_open_user_in_a_browser_of_one_login_without_companion_is_adopte
     for case in well():
         if case.ending.visit.adopting is not None:
             assert case.companion is None, case
-            assert case.standing == Standing(closed=False), case
+            assert case.standing == CompanionStatus(companion_required=False), case
             assert case.users or case.header_passed, case
     assert any(case.ending.visit.adopting for case in well())
 

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import Credential, Identity, Session, StaleLogin, Standing
+from sessionward import Credential, Identity, Session, StaleLogin, CompanionStatus
 from sessionward.context import Visit
 from sessionward.credential.login_cookies import Login
 from sessionward.errors import InvalidCredential
@@ -17,7 +17,7 @@ from sessionward.modes.companion.before import concerns, see_off
 from sessionward.response.answer import Headers
 from sessionward.session.identifier import Identify, link_of
 from sessionward.session.step import Step
-from sessionward.session.steps import Adopt, End, Find, FindStanding, Touch
+from sessionward.session.steps import Adopt, End, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
 from tests.companion.spelled import FAILURE, IDENTIFIERS, LATE, LINK, RAISED, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
@@ -57,9 +57,9 @@ STATES: Final[Mapping[str, Callable[[Visit], object]]] = {
     "a companion alone": lambda visit: setattr(visit, "companion", companion_of("ann")),
     "adopting": lambda visit: came(visit, ANN, adopting=LINK),
     "adopting, two logins": lambda visit: came(visit, ANN, REMEMBERED, adopting=LINK),
-    "not adoptable": lambda visit: came(visit, ANN),
-    "closed, by a header": lambda visit: came(visit, HEADER, closed=True),
-    "closed, taken out": lambda visit: setattr(visit, "closed", True),
+    "not may_adopt": lambda visit: came(visit, ANN),
+    "closed, by a header": lambda visit: came(visit, HEADER, companion_required=True),
+    "closed, taken out": lambda visit: setattr(visit, "companion_required", True),
     "ended in this request": lambda visit: came(visit, ANN, generations={"ann": 5}),
     "ended in this request, nobody": lambda visit: setattr(visit, "generations", {"ann": 5}),
     "asked of us": has_asked_us,
@@ -83,7 +83,7 @@ OTHERS: Final = [(b"content-type", b"text/plain"), (b"set-cookie", b"theme=dark"
 MINTED: Final = replace(SESSION, user_id="minted", link=LINK, expires_at=NOON + timedelta(seconds=1000))
 ANSWERS: Final[Mapping[type[Step[Any]], Sequence[object]]] = {
     Find: (companion_of("ann"), None, FAILURE),
-    FindStanding: STANDINGS,
+    FindCompanionStatus: STANDINGS,
     Adopt: (MINTED, None, StaleLogin("closed"), FAILURE),
     SignIn: (MINTED, StaleLogin("began before"), FAILURE),
     Touch: (True, False, FAILURE),
@@ -98,7 +98,7 @@ class Seen:
     state: str
     sets: str
     public: bool
-    linked: bool
+    companions: bool
     before: Visit
     ending: Ending[Headers]
 
@@ -132,7 +132,7 @@ class Seen:
         )
 
     def __str__(self) -> str:
-        return f"{self.state}, sets {self.sets}, public={self.public}, linked={self.linked}: {self.ending}"
+        return f"{self.state}, sets {self.sets}, public={self.public}, companions={self.companions}: {self.ending}"
 
 
 @cache
@@ -141,13 +141,13 @@ def seen() -> Sequence[Seen]:
 
 
 def _seen() -> Iterator[Seen]:
-    for state, sets, public, linked in product(STATES, SET, (False, True), IDENTIFIERS):
+    for state, sets, public, companions in product(STATES, SET, (False, True), IDENTIFIERS):
         head = [*OTHERS, *((b"set-cookie", value) for value in SET[sets])]
         if public:
             head.append((b"cache-control", b"public"))
 
-        def visit_in(state: str = state, linked: bool = linked) -> Visit:
-            visit = visit_of(policy=policies()[linked])
+        def visit_in(state: str = state, companions: bool = companions) -> Visit:
+            visit = visit_of(policy=policies()[companions])
             visit.clock = lambda: RAISED
             STATES[state](visit)
             return visit
@@ -156,16 +156,16 @@ def _seen() -> Iterator[Seen]:
             visit = visit_in()
             return visit, see_off(visit, head)
 
-        def answers(step: Step[Any], linked: bool = linked) -> Sequence[object]:
-            return (IDENTIFIERS[linked].said(step), FAILURE) if isinstance(step, Identify) else ANSWERS[type(step)]
+        def answers(step: Step[Any], companions: bool = companions) -> Sequence[object]:
+            return (IDENTIFIERS[companions].said(step), FAILURE) if isinstance(step, Identify) else ANSWERS[type(step)]
 
         for ending in endings(start, answers):
-            yield Seen(state, sets, public, linked, visit_in(), ending)
+            yield Seen(state, sets, public, companions, visit_in(), ending)
 
 
 def test_the_world_of_answers_is_as_large_as_it_should_be() -> None:
-    assert len({(case.state, case.sets, case.public, case.linked) for case in seen()}) == len(STATES) * len(SET) * 4
-    assert {kind for case in seen() for kind in case.ending.kinds} == {"Identify", "Find", "FindStanding", "Adopt", "Login", "Touch", "End"}
+    assert len({(case.state, case.sets, case.public, case.companions) for case in seen()}) == len(STATES) * len(SET) * 4
+    assert {kind for case in seen() for kind in case.ending.kinds} == {"Identify", "Find", "FindCompanionStatus", "Adopt", "Login", "Touch", "End"}
 
 
 def test_no_exception_costs_the_answer() -> None:
@@ -236,9 +236,9 @@ def test_no_login_of_a_user_goes_out_unless_a_companion_lives_or_the_user_is_ope
     for case in seen():
         if case.signs_in:
             lives = any(isinstance(answer, Session) for kind in (Find, Adopt, SignIn) for answer in case.ending.answer(kind))
-            is_open = any(isinstance(answer, Standing) and not answer.closed for answer in case.ending.answer(FindStanding))
+            is_open = any(isinstance(answer, CompanionStatus) and not answer.companion_required for answer in case.ending.answer(FindCompanionStatus))
             declined = None in case.ending.answer(Adopt)  # under the lock, so the user was open then
-            waits = any(isinstance(answer, Standing) and answer.linked for answer in case.ending.answer(FindStanding))
+            waits = any(isinstance(answer, CompanionStatus) and answer.companions for answer in case.ending.answer(FindCompanionStatus))
             assert lives or is_open or declined or waits, case
 
 
@@ -284,7 +284,7 @@ def test_an_answer_that_concerns_nobody_would_have_gone_out_as_it_is() -> None:
         head = [*OTHERS, *((b"set-cookie", value) for value in SET[case.sets]), *([(b"cache-control", b"public")] if case.public else [])]
         if not concerns(case.before, head) and not case.ending.failed:
             assert case.ending.value == head, case
-            assert not {"Find", "FindStanding", "Adopt", "Login", "Touch", "End"} & set(case.ending.kinds), case
+            assert not {"Find", "FindCompanionStatus", "Adopt", "Login", "Touch", "End"} & set(case.ending.kinds), case
 
 
 def test_an_answer_with_our_cookie_is_kept_by_no_cache() -> None:

@@ -8,13 +8,13 @@ from typing import Final
 
 import pytest
 
-from sessionward import Credential, Device, Identity, StaleLogin, Standing
+from sessionward import Credential, Device, Identity, StaleLogin, CompanionStatus
 from sessionward.credential.login_cookies import Login, Names, Taken, read_logins, taken
 from sessionward.modes.companion.before import admit, see_off
 from sessionward.response.set_cookies import Given, given
 from sessionward.session.identifier import Identify, Traits, link_of
 from sessionward.session.session import Session
-from sessionward.session.steps import Adopt, Find, FindStanding, Touch
+from sessionward.session.steps import Adopt, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
 from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, sealed
@@ -45,7 +45,7 @@ def values() -> list[object]:
         Given("session", 0, SECRET, None, False, None),
         Identity(user_id="ann", link=LINK),
         Identify(Traits.of(Signed()), "session", SECRET),
-        FindStanding("ann", LINK),
+        FindCompanionStatus("ann", LINK),
         Adopt(user_id="ann", credential=Credential(TOKEN), link=LINK, expires_in=1.0, device=Device()),
         Touch(session=session, link=LINK, expires_in=1.0),
         SignIn(
@@ -86,7 +86,7 @@ def test_the_flows_log_and_answer_nothing_of_them(memory: Site, caplog: pytest.L
     with caplog.at_level(logging.DEBUG):
         answers.append(browser.ask("GET", "/login/ann.1"))
         token = (browser.companion or "").partition(".")[0]
-        for broken in ("find", "standing", "adopt", "login", "end", "touch"):
+        for broken in ("find", "companion_status", "adopt", "login", "end", "touch"):
             backend.on = {broken: fail}
             for each in (browser.cloned(), browser.copied(), Browser(browser.house)):
                 answers += [each.ask("GET", path) for path in ("/me", "/login/ann.1", "/login/bob.1", "/logout")]
@@ -116,7 +116,7 @@ def test_a_stale_sign_in_says_nothing_of_it() -> None:
         Identify: Identity(user_id="ann"),
         SignIn: StaleLogin("began before"),
         Find: None,
-        FindStanding: Standing(closed=True, raised_at=NOON),
+        FindCompanionStatus: CompanionStatus(companion_required=True, revoked_at=NOON),
     }
     played = answered(see_off(visit, HEAD), lambda step: answers[type(step)])
     assert (played.value, played.kinds) == ([], ["Identify", "Login"])

@@ -38,7 +38,7 @@ def of(failure: object) -> str:
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=of)
-@pytest.mark.parametrize("question", ["find", "standing"])
+@pytest.mark.parametrize("question", ["find", "companion_status"])
 def test_p7_a_backend_that_is_silent_before_the_application_is_503(memory: Site, question: str, failure: Exception) -> None:
     _, browser = memory.signing()
     browser.jar["session"] = sealed("ann.1")
@@ -151,7 +151,7 @@ def test_a_question_that_nobody_asks_may_fail(memory: Site) -> None:
     """With its live companion a login costs one look, and nothing else is asked."""
     shop, browser = memory.signing()
     browser.get("/login/ann.1")
-    for question in ("standing", "adopt", "login", "touch", "end", "begin_login"):
+    for question in ("companion_status", "adopt", "login", "touch", "end", "begin_login"):
         fails(memory, question, RuntimeError(CANARY))
     shop.identifier.asked.clear()
     memory.place.backend.asked.clear()

@@ -35,7 +35,7 @@ class AdoptsUnlocked(Naive):
     """Looks how the user stands, thinks, and adds the companion: what one would write first."""
 
     def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
-        if self.standing(user_id, link).closed:
+        if self.companion_status(user_id, link).companion_required:
             raise StaleLogin
         time.sleep(THINKING)
         now = datetime.now(UTC)

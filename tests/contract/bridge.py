@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
-from sessionward import Companions, Device, Session, Standing
+from sessionward import Companions, Device, Session, CompanionStatus
 from sessionward.credential.token import Credential
 
 T = TypeVar("T")
@@ -114,8 +114,8 @@ class Bridged:
         count: int = self._loop.run(self._backend.revoke_all(user_id))
         return count
 
-    def standing(self, user_id: str, link: bytes, /) -> Standing:
-        standing: Standing = self._loop.run(self._backend.standing(user_id, link))
+    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
+        standing: CompanionStatus = self._loop.run(self._backend.companion_status(user_id, link))
         return standing
 
     def spent(self, link: bytes, /) -> bool:

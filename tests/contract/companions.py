@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sessionward import Device, Session, StaleLogin, Standing
+from sessionward import Device, Session, StaleLogin, CompanionStatus
 from sessionward.credential.token import Credential, new_token
 from sessionward.session.identifier import link_of
 from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
@@ -29,17 +29,17 @@ class CompanionsContract:
     # --- standing
 
     def test_of_a_user_never_seen_nothing_is_known(self, world: SignsInWorld) -> None:
-        assert world.sessions.standing("nobody", LINK) == Standing(closed=False, raised_at=None, linked=0, adoptable=True)
+        assert world.sessions.companion_status("nobody", LINK) == CompanionStatus(companion_required=False, revoked_at=None, companions=0, may_adopt=True)
         assert world.sessions.begin_login("nobody") == 0
 
     def test_a_user_whose_sessions_were_ended_stands_with_the_time(self, world: SignsInWorld) -> None:
         own = world.sign_in()
         world.sessions.revoke_all("ann")
-        standing = world.sessions.standing("ann", LINK)
-        assert (standing.closed, standing.adoptable, standing.linked) == (True, False, 0)
-        assert standing.raised_at is not None
+        standing = world.sessions.companion_status("ann", LINK)
+        assert (standing.companion_required, standing.may_adopt, standing.companions) == (True, False, 0)
+        assert standing.revoked_at is not None
         assert own.session.issued_at is not None
-        assert 0 <= (standing.raised_at - own.session.issued_at).total_seconds() < 60
+        assert 0 <= (standing.revoked_at - own.session.issued_at).total_seconds() < 60
 
     def test_p6_a_link_is_spent_once_a_companion_of_it_has_ended_in_whatever_way(self, world: SignsInWorld) -> None:
         client = adopted(world)
@@ -59,7 +59,7 @@ class CompanionsContract:
         client = adopted(world)
         found = world.found(client)
         assert (found, found.user_id, found.link) == (client.session, "ann", LINK)
-        assert world.sessions.standing("ann", LINK).linked == 1
+        assert world.sessions.companion_status("ann", LINK).companions == 1
 
     def test_an_adopted_companion_expires(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
@@ -67,15 +67,15 @@ class CompanionsContract:
         assert world.lives(client) == [True]
         world.pass_time(2)
         assert world.lives(client) == [False]
-        assert world.sessions.standing("ann", LINK).linked == 0
+        assert world.sessions.companion_status("ann", LINK).companions == 0
 
     def test_a_session_of_the_application_is_adopted_at_most_once_a_minute(self, world: SignsInWorld) -> None:
         adopted(world)
         world.pass_time(ADOPTION_PAUSE - 2)
-        assert not world.sessions.standing("ann", LINK).adoptable
+        assert not world.sessions.companion_status("ann", LINK).may_adopt
         assert adoption(world) is None
         world.pass_time(3)
-        assert world.sessions.standing("ann", LINK).adoptable
+        assert world.sessions.companion_status("ann", LINK).may_adopt
         assert adoption(world) is not None
 
     def test_what_is_not_adopted_leaves_nothing_behind(self, world: SignsInWorld) -> None:
@@ -85,10 +85,10 @@ class CompanionsContract:
 
     def test_a_session_of_the_application_has_at_most_five_live_companions(self, world: SignsInWorld) -> None:
         for number in range(ADOPTIONS):
-            assert world.sessions.standing("ann", LINK) == Standing(closed=False, linked=number, adoptable=True)
+            assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=number, may_adopt=True)
             adopted(world)
             world.pass_time(ADOPTION_PAUSE + 1)
-        assert world.sessions.standing("ann", LINK) == Standing(closed=False, linked=ADOPTIONS, adoptable=False)
+        assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=ADOPTIONS, may_adopt=False)
         assert adoption(world) is None
 
     def test_a_companion_that_expired_makes_room(self, world: SignsInWorld) -> None:
@@ -103,19 +103,19 @@ class CompanionsContract:
 
     def test_sessions_of_the_application_are_counted_each_for_itself(self, world: SignsInWorld) -> None:
         adopted(world)
-        assert world.sessions.standing("ann", OTHER_LINK) == Standing(closed=False, linked=0, adoptable=True)
-        assert world.sessions.standing("bob", LINK) == Standing(closed=False, linked=0, adoptable=True)
+        assert world.sessions.companion_status("ann", OTHER_LINK) == CompanionStatus(companion_required=False, companions=0, may_adopt=True)
+        assert world.sessions.companion_status("bob", LINK) == CompanionStatus(companion_required=False, companions=0, may_adopt=True)
         assert world.lives(adopted(world, link=OTHER_LINK), adopted(world, "bob")) == [True, True]
 
     def test_a_sign_in_is_a_companion_as_well(self, world: SignsInWorld) -> None:
         client = signed_in(world)
         assert world.found(client).link == LINK
-        assert world.sessions.standing("ann", LINK) == Standing(closed=False, linked=1, adoptable=False)
+        assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=1, may_adopt=False)
 
     def test_a_session_without_a_link_is_none(self, world: SignsInWorld) -> None:
         client = world.sign_in()
         assert world.found(client).link is None
-        assert world.sessions.standing("ann", LINK).linked == 0
+        assert world.sessions.companion_status("ann", LINK).companions == 0
 
     # --- closing
 
@@ -124,23 +124,23 @@ class CompanionsContract:
     def test_whatever_ends_a_companion_closes_its_user(self, world: SignsInWorld, made: str, how: str) -> None:
         client = (adopted if made == "adopted" else signed_in)(world)
         end(world, client, how)
-        assert world.sessions.standing("ann", LINK).closed
-        assert not world.sessions.standing("ann", OTHER_LINK).adoptable
+        assert world.sessions.companion_status("ann", LINK).companion_required
+        assert not world.sessions.companion_status("ann", OTHER_LINK).may_adopt
         for link in LINK, OTHER_LINK:
             with pytest.raises(StaleLogin):
                 adoption(world, link=link)
-        assert not world.sessions.standing("bob", LINK).closed
+        assert not world.sessions.companion_status("bob", LINK).companion_required
 
     def test_a_companion_is_one_also_where_its_session_is_told_without_the_link(self, world: SignsInWorld) -> None:
         client = adopted(world)
         world.sessions.end(Session(id=client.session.id, user_id="ann"))
-        assert world.sessions.standing("ann", LINK).closed
+        assert world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_companion_that_was_linked_later_closes_as_well(self, world: SignsInWorld) -> None:
         client = world.sign_in()
         world.sessions.touch(client.session, link=LINK, expires_in=3600.0)
         world.sessions.end(client.session)
-        assert world.sessions.standing("ann", LINK).closed
+        assert world.sessions.companion_status("ann", LINK).companion_required
 
     @pytest.mark.parametrize("replaced", [False, True], ids=["logged out", "replaced"])
     def test_a_session_that_is_no_companion_closes_nobody(self, world: SignsInWorld, replaced: bool) -> None:
@@ -149,20 +149,20 @@ class CompanionsContract:
             world.login(replaces=client)
         else:
             world.sessions.end(client.session)
-        assert not world.sessions.standing("ann", LINK).closed
+        assert not world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_companion_that_expired_by_itself_closes_nobody(self, world: SignsInWorld) -> None:
         adopted(world, lasts=100.0)
         world.pass_time(101)
         world.sessions.purge(0.0)
-        assert not world.sessions.standing("ann", LINK).closed
+        assert not world.sessions.companion_status("ann", LINK).companion_required
         assert adoption(world) is not None
 
     def test_a_logout_that_comes_when_the_companion_has_just_expired_closes_as_well(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
         world.pass_time(101)
         assert not world.sessions.end(client.session)
-        assert world.sessions.standing("ann", LINK).closed
+        assert world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_closed_user_is_closed_for_good(self, world: SignsInWorld) -> None:
         end(world, adopted(world), "logged out")
@@ -170,7 +170,7 @@ class CompanionsContract:
         world.sessions.purge(0.0)
         signed_in(world)
         world.pass_time(LONG)
-        assert world.sessions.standing("ann", LINK).closed
+        assert world.sessions.companion_status("ann", LINK).companion_required
         with pytest.raises(StaleLogin):
             adoption(world)
 
@@ -209,7 +209,7 @@ class CompanionsContract:
         client = adopted(world)
         assert world.sessions.touch(client.session, link=OTHER_LINK, expires_in=3600.0)
         assert world.found(client).link == OTHER_LINK
-        assert [world.sessions.standing("ann", link).linked for link in (LINK, OTHER_LINK)] == [0, 1]
+        assert [world.sessions.companion_status("ann", link).companions for link in (LINK, OTHER_LINK)] == [0, 1]
 
     def test_a_touch_without_a_link_leaves_the_link_that_another_request_gave(self, world: SignsInWorld) -> None:
         client = adopted(world)
@@ -228,7 +228,7 @@ class CompanionsContract:
             end(world, client, how)
         assert not world.sessions.touch(client.session, link=OTHER_LINK, expires_in=LONG)
         assert world.lives(client) == [False]
-        assert world.sessions.standing("ann", OTHER_LINK).linked == 0
+        assert world.sessions.companion_status("ann", OTHER_LINK).companions == 0
 
     def test_p8_nobody_touches_the_companion_of_another_user(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)

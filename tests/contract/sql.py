@@ -60,8 +60,8 @@ class SQLContract(SignsInContract):
     def test_p3_the_raise_is_noted_by_the_clock_of_the_database(self, world: SQLWorld) -> None:
         world.sessions.revoke_all("ann")
         ((user,), _) = world.everything()
-        assert (user["user_id"], user["generation"], bool(user["closed"])) == (world.key("ann"), 1, True)
-        assert _just_now(user["raised_at"])
+        assert (user["user_id"], user["generation"], bool(user["companion_required"])) == (world.key("ann"), 1, True)
+        assert _just_now(user["revoked_at"])
 
     def test_p8_end_others_touches_no_other_row(self, world: SQLWorld) -> None:
         own, out, bob = world.sign_in(), world.sign_in(), world.sign_in("bob")

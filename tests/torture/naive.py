@@ -58,7 +58,7 @@ class Naive(SQLBackend):
 
     def raised(self, connection: Connection, user_id: str) -> int:
         this = users.c.user_id == key(self.engine, user_id)
-        self.change(connection, update(users).where(this).values(generation=users.c.generation + 1, raised_at=datetime.now(UTC)))
+        self.change(connection, update(users).where(this).values(generation=users.c.generation + 1, revoked_at=datetime.now(UTC)))
         generation: int = connection.execute(select(users.c.generation).where(this)).scalar_one()
         return generation
 

@@ -16,14 +16,14 @@ from uuid import uuid4
 
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, RevokedCount, Session, Standing, user_key
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, RevokedCount, Session, CompanionStatus, user_key
 
 
 @dataclass(slots=True)
 class _User:
     generation: int = 0
-    raised_at: float | None = None
-    closed: bool = False
+    revoked_at: float | None = None
+    companion_required: bool = False
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class MemoryBackend:
             elif replaces is not None and replaces.user_id == user_id:
                 stale = before is None or before.expires_at <= now
             else:
-                stale = user.raised_at is not None and now - user.raised_at <= age() * CLOCK_RATE
+                stale = user.revoked_at is not None and now - user.revoked_at <= age() * CLOCK_RATE
             if stale:
                 raise StaleLogin("the user's sessions were ended after this sign-in began")
             if before is not None:
@@ -107,7 +107,7 @@ class MemoryBackend:
         with self._lock:
             return self._end(user_key(user_id), keep=None)
 
-    def standing(self, user_id: str, link: bytes, /) -> Standing:
+    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
         with self._lock:
             return self._standing(user_id, link)
 
@@ -127,9 +127,9 @@ class MemoryBackend:
     ) -> Session | None:
         with self._lock:
             standing = self._standing(user_id, link)
-            if standing.closed:
+            if standing.companion_required:
                 raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
-            return self._start(user_id, digest, self._clock(), expires_in, link) if standing.adoptable else None
+            return self._start(user_id, digest, self._clock(), expires_in, link) if standing.may_adopt else None
 
     def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
         with self._lock:
@@ -173,15 +173,15 @@ class MemoryBackend:
         self._by_user.setdefault(user_id, {})[str(session.id)] = row
         return session
 
-    def _standing(self, user_id: str, link: bytes) -> Standing:
+    def _standing(self, user_id: str, link: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())
         rows = [row for row in self._by_user.get(user_id, {}).values() if row.session.link == link and row.expires_at > now]
         newest = max((row.session.issued_at.timestamp() for row in rows if row.session.issued_at), default=None)
-        return Standing(
-            closed=user.closed,
-            raised_at=None if user.raised_at is None else datetime.fromtimestamp(user.raised_at, UTC),
-            linked=len(rows),
-            adoptable=not user.closed and len(rows) < ADOPTIONS and (newest is None or now - newest >= ADOPTION_PAUSE),
+        return CompanionStatus(
+            companion_required=user.companion_required,
+            revoked_at=None if user.revoked_at is None else datetime.fromtimestamp(user.revoked_at, UTC),
+            companions=len(rows),
+            may_adopt=not user.companion_required and len(rows) < ADOPTIONS and (newest is None or now - newest >= ADOPTION_PAUSE),
         )
 
     def _end(self, user_id: str, *, keep: _Row | None) -> RevokedCount:
@@ -192,8 +192,8 @@ class MemoryBackend:
             self._forget(row)
         user = self._users.setdefault(user_id, _User())
         user.generation += 1
-        user.raised_at = now
-        user.closed = True
+        user.revoked_at = now
+        user.companion_required = True
         if keep is not None:
             keep.session = replace(keep.session, generation=user.generation)
         return RevokedCount(sum(row.expires_at > now for row in rows), user.generation)
@@ -201,7 +201,7 @@ class MemoryBackend:
     def _close(self, row: _Row) -> None:
         """What ends a companion closes its user: whatever was copied from before stays outside from now on."""
         if row.session.link is not None:
-            self._users.setdefault(row.session.user_id, _User()).closed = True
+            self._users.setdefault(row.session.user_id, _User()).companion_required = True
             self._spent.add(row.session.link)
 
     def _forget(self, row: _Row) -> None:

@@ -24,7 +24,7 @@ from typing import ClassVar, Protocol, TypeAlias
 from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
 from sessionward.errors import ConfigurationError
-from sessionward.session.session import Device, Session, Standing
+from sessionward.session.session import Device, Session, CompanionStatus
 
 
 class Backend(Protocol):
@@ -120,7 +120,7 @@ class SupportsCompanions(SupportsLogin, Protocol):
     Whatever ends a companion *closes* its user, for good and in the same transaction.
     """
 
-    def standing(self, user_id: str, link: bytes, /) -> Standing:
+    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
         """How this user stands, and the application's session with this link. Writes nothing."""
         ...
 
@@ -143,7 +143,7 @@ class SupportsCompanions(SupportsLogin, Protocol):
 class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
     """The async colour of :class:`SupportsCompanions`."""
 
-    async def standing(self, user_id: str, link: bytes, /) -> Standing: ...
+    async def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus: ...
 
     async def spent(self, link: bytes, /) -> bool: ...
 
@@ -169,7 +169,7 @@ class SupportsRecord(Backend, Protocol):
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_all", "standing", "spent", "adopt", "touch", "ended", "saw")
+_OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "spent", "adopt", "touch", "ended", "saw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Abilities:
 
     @property
     def keeps_companions(self) -> bool:
-        return {"login", "end", "standing", "spent", "adopt", "touch"} <= self.operations
+        return {"login", "end", "companion_status", "spent", "adopt", "touch"} <= self.operations
 
     @classmethod
     def of(cls, backend: object) -> Abilities:

@@ -42,18 +42,18 @@ ADOPTION_PAUSE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CompanionStatus:
     """What decides about a login credential of the application that comes without a companion (way 3).
 
-    ``closed``: a companion of this user was ended once, so only a sign-in makes new ones. ``raised_at``: when the user's
-    sessions were ended last, by the backend's clock. ``linked``: how many live companions the application's session has.
-    ``adoptable``: whether it may have one more now.
+    ``companion_required``: a companion of this user was ended once, so only a sign-in makes new ones. ``revoked_at``: when the user's
+    sessions were ended last, by the backend's clock. ``companions``: how many live companions the application's session has.
+    ``may_adopt``: whether it may have one more now.
     """
 
-    closed: bool
-    raised_at: datetime | None = None
-    linked: int = 0
-    adoptable: bool = True
+    companion_required: bool
+    revoked_at: datetime | None = None
+    companions: int = 0
+    may_adopt: bool = True
 
 
 class RevokedCount(int):

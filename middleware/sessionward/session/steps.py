@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sessionward.credential.token import Credential
-from sessionward.session.session import Device, Session, Standing
+from sessionward.session.session import Device, Session, CompanionStatus
 from sessionward.session.step import Step
 
 
@@ -81,13 +81,13 @@ class Login(Step[Session]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindStanding(Step[Standing]):
+class FindCompanionStatus(Step[CompanionStatus]):
     user_id: str
     link: bytes = field(repr=False)
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.standing(self.user_id, self.link)
+        return backend.companion_status(self.user_id, self.link)
 
 
 @dataclass(frozen=True, slots=True)

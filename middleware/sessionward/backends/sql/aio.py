@@ -18,7 +18,7 @@ from sessionward.backends.sql.executor import Wire
 from sessionward.backends.sql.sync_pool import PlainPool
 from sessionward.credential.token import Credential
 from sessionward.drive import Threads
-from sessionward.session.session import Device, RevokedCount, Session, Standing, user_key
+from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus, user_key
 from sessionward.settings import Duration, seconds
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class AsyncSQLBackend:
         user = user_key(user_id)
         return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
-    async def standing(self, user_id: str, link: bytes, /) -> Standing:
-        return await self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
+    async def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
+        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, link), self._deadline, writes=False)
 
     async def spent(self, link: bytes, /) -> bool:
         return await self._pool.ask(lambda wire: companions.spent(wire, link), self._deadline, writes=False)

@@ -14,7 +14,7 @@ from sessionward.backends.sql import companions, queries
 from sessionward.backends.sql.connect import checked, source_of
 from sessionward.backends.sql.sync_pool import PlainPool
 from sessionward.credential.token import Credential
-from sessionward.session.session import Device, RevokedCount, Session, Standing, user_key
+from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus, user_key
 from sessionward.settings import Duration, seconds
 
 
@@ -96,8 +96,8 @@ class SQLBackend:
         user = user_key(user_id)
         return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
-    def standing(self, user_id: str, link: bytes, /) -> Standing:
-        return self._pool.ask(lambda wire: companions.standing(wire, user_id, link), self._deadline, writes=False)
+    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
+        return self._pool.ask(lambda wire: companions.companion_status(wire, user_id, link), self._deadline, writes=False)
 
     def spent(self, link: bytes, /) -> bool:
         return self._pool.ask(lambda wire: companions.spent(wire, link), self._deadline, writes=False)

@@ -8,21 +8,21 @@ from datetime import timedelta
 from sessionward.backends.sql.executor import Wire
 from sessionward.backends.sql.queries import add, is_live, lock_user, new_session, uuid_of, with_users
 from sessionward.errors import StaleLogin
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, Standing
+from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, CompanionStatus
 
 
-def standing(wire: Wire, user_id: str, link: bytes) -> Standing:
+def companion_status(wire: Wire, user_id: str, link: bytes) -> CompanionStatus:
     """How a user stands, and the application's session with this link: one statement, nothing locked."""
-    row = wire.row("standing", user=wire.dialect.user_in(user_id), link=link)
+    row = wire.row("companion_status", user=wire.dialect.user_in(user_id), link=link)
     assert row is not None
-    closed, raised_at, linked, newest, now = row
+    companion_required, revoked_at, companions, newest, now = row
     out = wire.dialect.time_out
     rested = newest is None or (out(now) - out(newest)).total_seconds() >= ADOPTION_PAUSE
-    return Standing(
-        closed=bool(closed),
-        raised_at=None if raised_at is None else out(raised_at),
-        linked=int(linked),
-        adoptable=not closed and int(linked) < ADOPTIONS and rested,
+    return CompanionStatus(
+        companion_required=bool(companion_required),
+        revoked_at=None if revoked_at is None else out(revoked_at),
+        companions=int(companions),
+        may_adopt=not companion_required and int(companions) < ADOPTIONS and rested,
     )
 
 
@@ -36,9 +36,9 @@ def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: f
 
     def body(wire: Wire) -> Session | None:
         user = lock_user(wire, user_id)
-        if user.closed:
+        if user.companion_required:
             raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
-        if not standing(wire, user_id, link).adoptable:
+        if not companion_status(wire, user_id, link).may_adopt:
             return None
         session = new_session(user_id, user.now, expires_in, generation=user.generation, link=link)
         add(wire, session, digest, device, _NO_METHODS)

@@ -77,7 +77,7 @@ def _parsed(value: str) -> datetime:
     return datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
-_INSERT: Final = "INTO sessionward_users (user_id, generation, closed) VALUES (:user, 0, {false})"
+_INSERT: Final = "INTO sessionward_users (user_id, generation, companion_required) VALUES (:user, 0, {false})"
 
 _BEGIN_POSTGRESQL: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}"

@@ -30,7 +30,7 @@ STATEMENTS: Final = {
     "list": f"SELECT {_COLUMNS} FROM {_JOINED} WHERE s.user_id = :user AND s.ended_at IS NULL AND s.expires_at > {{now}}"
     " ORDER BY s.issued_at DESC, s.id",
     "generation": "SELECT generation FROM sessionward_users WHERE user_id = :user",
-    "lock_user": "SELECT generation, raised_at, {now}, closed FROM sessionward_users WHERE user_id = :user{lock}",
+    "lock_user": "SELECT generation, revoked_at, {now}, companion_required FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
     "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
@@ -40,14 +40,14 @@ STATEMENTS: Final = {
     " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
     "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
-    "raise": "UPDATE sessionward_users SET generation = generation + 1, raised_at = {now}, closed = TRUE WHERE user_id = :user",
+    "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, link)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :link)",
-    "close": "UPDATE sessionward_users SET closed = TRUE WHERE user_id = :user"
+    "close": "UPDATE sessionward_users SET companion_required = TRUE WHERE user_id = :user"
     " AND EXISTS (SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND link IS NOT NULL)",
-    "standing": "SELECT (SELECT closed FROM sessionward_users WHERE user_id = :user),"
-    " (SELECT raised_at FROM sessionward_users WHERE user_id = :user),"
+    "companion_status": "SELECT (SELECT companion_required FROM sessionward_users WHERE user_id = :user),"
+    " (SELECT revoked_at FROM sessionward_users WHERE user_id = :user),"
     f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}),"
     f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}), {{now}}",
     "spent": "SELECT 1 FROM sessionward_sessions WHERE link = :link AND ended_at IS NOT NULL LIMIT 1",
@@ -71,9 +71,9 @@ class User(NamedTuple):
     """A user's row, as it was when the lock on it was got; ``now`` is the database's clock."""
 
     generation: int
-    raised_at: datetime | None
+    revoked_at: datetime | None
     now: datetime
-    closed: bool
+    companion_required: bool
 
 
 def find(wire: Wire, digest: bytes) -> Session | None:
@@ -189,28 +189,28 @@ def lock_user(wire: Wire, user_id: str) -> User:
     row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
     if row is None:
         raise _NoRowYet(user_id)
-    generation, raised_at, now, closed = row
+    generation, revoked_at, now, companion_required = row
     out = wire.dialect.time_out
-    return User(int(generation), None if raised_at is None else out(raised_at), out(now), bool(closed))
+    return User(int(generation), None if revoked_at is None else out(revoked_at), out(now), bool(companion_required))
 
 
 def _check_fresh(wire: Wire, new: SignIn, user: User) -> None:
     """P3: the first of its three forms that applies."""
-    raised_at = user.raised_at
+    revoked_at = user.revoked_at
     if new.since is not None:
         stale = new.since != user.generation
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
         stale = not is_live(wire, new.replaces)
     else:
         # The lock's own statement may have read the clock before it waited; only then is it worth another question.
-        stale = raised_at is not None and _is_older(new, raised_at, user.now) and _is_older(new, raised_at, clock(wire))
+        stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(wire))
     if stale:
         raise StaleLogin("the user's sessions were ended after this sign-in began")
 
 
-def _is_older(new: SignIn, raised_at: datetime, now: datetime) -> bool:
+def _is_older(new: SignIn, revoked_at: datetime, now: datetime) -> bool:
     """Whether the request is older than the raise: two durations, each by its own clock, never two clocks."""
-    return (now - raised_at).total_seconds() <= new.age() * CLOCK_RATE
+    return (now - revoked_at).total_seconds() <= new.age() * CLOCK_RATE
 
 
 def clock(wire: Wire) -> datetime:

@@ -31,8 +31,8 @@ users: Final = Table(
     metadata,
     Column("user_id", _USER_ID, primary_key=True),
     Column("generation", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's other sessions were ended"),
-    Column("raised_at", _TIME, comment="when the generation was raised last"),
-    Column("closed", Boolean, nullable=False, server_default=false(), comment="companions: only a new sign-in mints"),
+    Column("revoked_at", _TIME, comment="when the generation was raised last"),
+    Column("companion_required", Boolean, nullable=False, server_default=false(), comment="companions: only a new sign-in mints"),
     **_MYSQL,
 )
 
@@ -65,7 +65,7 @@ live: Final = Index(
     sqlite_where=sessions.c.ended_at.is_(None),
 )
 
-linked: Final = Index(
+app_session_index: Final = Index(
     "sessionward_sessions_link",
     sessions.c.link,
     postgresql_where=sessions.c.link.is_not(None),

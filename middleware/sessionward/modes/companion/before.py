@@ -2,8 +2,8 @@
 
 Each browser that is signed in gets a session of ours beside the application's own credentials. These then reach the
 application only together with a live companion of the same user. Once any companion of a user has been ended, the user
-is *closed* for good: only a response that signs in makes a new one, and whatever was copied or kept from before stays
-outside. No issue time is ever compared, but for a header token of a closed user, which has nothing else.
+is *companion_required* for good: only a response that signs in makes a new one, and whatever was copied or kept from before stays
+outside. No issue time is ever compared, but for a header token of a companion_required user, which has nothing else.
 
 =============  ==========================================================================================
 ``admit``      before the application: which of its credentials may pass, and whose session this is
@@ -26,13 +26,13 @@ from sessionward.response.answer import Headers
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
 from sessionward.session.identifier import Identify, Identity, Traits, Visitor, link_of
-from sessionward.session.session import Session, Standing
+from sessionward.session.session import Session, CompanionStatus
 from sessionward.session.step import Flow
-from sessionward.session.steps import Adopt, End, Find, FindSpent, FindStanding, Touch
+from sessionward.session.steps import Adopt, End, Find, FindSpent, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
 
 SKEW: Final = 60.0
-"""Seconds by which an issuer's clock may be ahead of the backend's, for header tokens of a closed user."""
+"""Seconds by which an issuer's clock may be ahead of the backend's, for header tokens of a companion_required user."""
 
 _Named = tuple[Login, Identity]
 
@@ -116,22 +116,22 @@ def _goes_with(identity: Identity, companion: Session) -> bool:
 
 
 def _without_companion(visit: Visit, named: Sequence[_Named]) -> Flow[Sequence[_Named]]:
-    """What passes of a user's credentials in a browser that has no companion: everything, until the user is closed."""
+    """What passes of a user's credentials in a browser that has no companion: everything, until the user is companion_required."""
     link = _link(named[0])
-    standing = yield from FindStanding(named[0][1].user_id, link)
-    visit.closed = standing.closed
-    if standing.closed:
+    standing = yield from FindCompanionStatus(named[0][1].user_id, link)
+    visit.companion_required = standing.companion_required
+    if standing.companion_required:
         return [pair for pair in named if not pair[0].places and _is_issued_later(pair[1], standing)]
-    if standing.adoptable:
+    if standing.may_adopt:
         visit.adopting = link
     return named
 
 
-def _is_issued_later(identity: Identity, standing: Standing) -> bool:
+def _is_issued_later(identity: Identity, standing: CompanionStatus) -> bool:
     """For a header token only: whether it was issued after the user's other sessions were ended, if they ever were."""
-    if standing.raised_at is None:  # closed by signing out in one browser, which says nothing about tokens elsewhere
+    if standing.revoked_at is None:  # companion_required by signing out in one browser, which says nothing about tokens elsewhere
         return True
-    return identity.issued_at is not None and identity.issued_at > standing.raised_at.timestamp() + SKEW
+    return identity.issued_at is not None and identity.issued_at > standing.revoked_at.timestamp() + SKEW
 
 
 def _link(named: _Named) -> bytes:
@@ -242,10 +242,10 @@ def _gone_on(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
 
 
 def _adopted(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequence[Given]) -> Flow[None]:
-    """A login from before the installation, of a user who is not closed: it gets its companion now."""
+    """A login from before the installation, of a user who is not companion_required: it gets its companion now."""
     user, link = named[0][1].user_id, _link(named[0])
     if visit.adopting is None or is_public(head):
-        if _is_given(named[0], cookies) and (yield from FindStanding(user, link)).closed:
+        if _is_given(named[0], cookies) and (yield from FindCompanionStatus(user, link)).companion_required:
             raise StaleLogin("the user's sessions were ended while the request was being answered")
         return
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
@@ -260,7 +260,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
     if any((login.name, login.value) == (named[0][0].name, named[0][0].value) for login in visit.kept):
         # The id stayed, and a store has changed behind it: by this answer, by another one to this browser that has seen it
         # first, or by a request that writes back who was signed out meanwhile.
-        if (yield from FindStanding(user, link)).linked:
+        if (yield from FindCompanionStatus(user, link)).companions:
             return
         if _traits(visit.policy).visitors and (yield from FindSpent(link)):
             raise StaleLogin("this session of the application's was ended while the request was being answered")
@@ -281,7 +281,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
 
 def _is_anew(visit: Visit, named: _Named, cookies: Sequence[Given]) -> bool:
     """Whether a user who came with a header token only, and is given no companion for it, is signed in by this very answer."""
-    return visit.closed and _is_given(named, cookies)
+    return visit.companion_required and _is_given(named, cookies)
 
 
 def _is_given(named: _Named, cookies: Sequence[Given]) -> bool:
