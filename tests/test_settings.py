@@ -353,7 +353,7 @@ def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_ne
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, plain, other = (Abilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
     assert memory == Abilities(
-        frozenset({"find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "spent", "adopt", "touch"}), False, False, ()
+        frozenset({"find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "is_revoked_app_session", "adopt", "touch"}), False, False, ()
     )
     assert plain == Abilities(frozenset({"find", "revoke_others"}), False, True, ())
     assert other == Abilities(frozenset({"find", "revoke_others"}), True, True, ())

@@ -213,7 +213,7 @@ def _needles(policy: Policy) -> dict[bytes, bytes]:
     if policy.traits is not None:
         return {**own, b"cookie": b"", **dict.fromkeys((carrier.name for carrier in policy.traits.headers), b"")}
     if policy.abilities.carriers:
-        return {b"cookie": b""} if "ended" in policy.abilities.operations else {}
+        return {b"cookie": b""} if "which_revoked" in policy.abilities.operations else {}
     return own
 
 

@@ -143,7 +143,7 @@ def _login_names(abilities: Abilities, traits: Traits | None) -> Names | None:
     """The cookies and headers of the application's that are looked at on its own routes."""
     if traits is not None:
         return Names(traits.cookies, traits.headers)
-    if abilities.operations & {"ended", "saw"}:
+    if abilities.operations & {"which_revoked", "note"}:
         return Names(carrier.name for carrier in abilities.carriers if carrier.is_cookie)
     return None
 

@@ -131,7 +131,7 @@ def _watched_keys(policy: Policy) -> frozenset[str] | None:
     """What in an environ is worth a closer look where the application has its own login; None where it has not."""
     if policy.logins is None:
         return None
-    guards = policy.traits is not None or "ended" in policy.abilities.operations
+    guards = policy.traits is not None or "which_revoked" in policy.abilities.operations
     return frozenset([environ_key(carrier.name) for carrier in policy.logins.headers] + (["HTTP_COOKIE"] if guards else []))
 
 

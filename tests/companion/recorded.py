@@ -45,15 +45,15 @@ class Store:
 
 
 class Ending(Store):
-    def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+    def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         self.asked.append(frozenset(credential.digest for credential in credentials))
-        self.on.get("ended", int)()
+        self.on.get("which_revoked", int)()
         return [credential for credential in credentials if credential.digest in self.dead]
 
 
 class Seeing(Store):
-    def saw(self, credential: Credential, /) -> None:
-        self.on.get("saw", int)()
+    def note(self, credential: Credential, /) -> None:
+        self.on.get("note", int)()
         self.asked.append(credential.reveal())
 
 
@@ -79,12 +79,12 @@ class AsyncWatching:
     async def revoke_others(self, session: Session, /) -> int:
         return self.plain.revoke_others(session)
 
-    async def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+    async def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         await asyncio.sleep(0)
-        return self.plain.ended(credentials)
+        return self.plain.which_revoked(credentials)
 
-    async def saw(self, credential: Credential, /) -> None:
-        self.plain.saw(credential)
+    async def note(self, credential: Credential, /) -> None:
+        self.plain.note(credential)
 
 
 @dataclass

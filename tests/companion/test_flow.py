@@ -13,7 +13,7 @@ from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
 from sessionward.session.identifier import Identify, link_of
 from sessionward.session.step import Step
-from sessionward.session.steps import FindSpent, FindCompanionStatus
+from sessionward.session.steps import IsRevokedAppSession, FindCompanionStatus
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import scope_of, visit_of
@@ -101,7 +101,7 @@ def _admitted() -> Iterator[Admitted]:
             return visit, admit(visit, companion)
 
         def answers(step: Step[Any], companions: bool = companions) -> Sequence[object]:
-            if isinstance(step, FindSpent):
+            if isinstance(step, IsRevokedAppSession):
                 return (False, FAILURE)
             return STANDINGS if isinstance(step, FindCompanionStatus) else (IDENTIFIERS[companions].said(step), FAILURE)  # type: ignore[arg-type]
 
@@ -130,7 +130,7 @@ def test_p7_every_failure_leaves_the_flow_and_nothing_else_does() -> None:
 
 def test_nothing_is_written_before_the_application() -> None:
     for case in admitted():
-        assert set(case.ending.kinds) <= {"Identify", "FindSpent", "FindCompanionStatus"}, case
+        assert set(case.ending.kinds) <= {"Identify", "IsRevokedAppSession", "FindCompanionStatus"}, case
         assert case.ending.kinds.count("FindCompanionStatus") <= 1, case
 
 

@@ -74,7 +74,7 @@ def test_a_skipped_path_asks_nothing_and_sees_no_session(site: Watched) -> None:
 
 @pytest.mark.parametrize("failure", [BackendUnavailable(CANARY), RuntimeError(CANARY), TimeoutError(CANARY)])
 def test_p7_a_record_that_cannot_be_read_is_503(site: Watched, failure: Exception) -> None:
-    site.store.on["ended"] = raising(failure)
+    site.store.on["which_revoked"] = raising(failure)
     answer = site.ask("sid=a1")
     assert (answer.status, answer.error, site.application.cookies) == (503, "backend_unavailable", [])
     assert CANARY not in answer.body.decode()
@@ -128,7 +128,7 @@ def test_a_deletion_goes_out_whatever_has_ended(site: Watched) -> None:
 
 
 def test_a_record_that_is_silent_after_the_application_costs_the_cookie_and_not_the_answer(site: Watched) -> None:
-    site.application.meanwhile = lambda: site.store.on.update(ended=raising(RuntimeError(CANARY)))
+    site.application.meanwhile = lambda: site.store.on.update(which_revoked=raising(RuntimeError(CANARY)))
     site.sets("sid=c1; Path=/", "theme=dark", "sid=; Max-Age=0")
     answer = site.ask("sid=a1")
     assert (answer.status, answer.values("set-cookie")) == (200, ["theme=dark", "sid=; Max-Age=0"])
@@ -136,11 +136,11 @@ def test_a_record_that_is_silent_after_the_application_costs_the_cookie_and_not_
 
 
 def test_an_index_that_is_silent_costs_nothing_and_is_logged(site: Watched, caplog: pytest.LogCaptureFixture) -> None:
-    site.store.on["saw"] = raising(RuntimeError(CANARY))
+    site.store.on["note"] = raising(RuntimeError(CANARY))
     site.sets("sid=c1; Path=/")
     with caplog.at_level(logging.ERROR, "sessionward"):
         assert site.ask("").values("set-cookie") == ["sid=c1; Path=/"]
-    assert "Saw" in caplog.text
+    assert "Note" in caplog.text
     assert CANARY not in caplog.text
     assert "c1" not in caplog.text
 

@@ -118,8 +118,8 @@ class Bridged:
         standing: CompanionStatus = self._loop.run(self._backend.companion_status(user_id, link))
         return standing
 
-    def spent(self, link: bytes, /) -> bool:
-        spent: bool = self._loop.run(self._backend.spent(link))
+    def is_revoked_app_session(self, link: bytes, /) -> bool:
+        spent: bool = self._loop.run(self._backend.is_revoked_app_session(link))
         return spent
 
     def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:

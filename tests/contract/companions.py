@@ -43,15 +43,15 @@ class CompanionsContract:
 
     def test_p6_a_link_is_spent_once_a_companion_of_it_has_ended_in_whatever_way(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        assert not world.sessions.spent(LINK)
+        assert not world.sessions.is_revoked_app_session(LINK)
         world.sessions.end(client.session)
-        assert world.sessions.spent(LINK)
-        assert not world.sessions.spent(link_of("another"))
+        assert world.sessions.is_revoked_app_session(LINK)
+        assert not world.sessions.is_revoked_app_session(link_of("another"))
 
     def test_p6_a_link_is_spent_by_the_end_of_all_as_well(self, world: SignsInWorld) -> None:
         adopted(world)
         world.sessions.revoke_all("ann")
-        assert world.sessions.spent(LINK)
+        assert world.sessions.is_revoked_app_session(LINK)
 
     # --- adopting
 

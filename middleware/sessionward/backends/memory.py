@@ -111,7 +111,7 @@ class MemoryBackend:
         with self._lock:
             return self._standing(user_id, link)
 
-    def spent(self, link: bytes, /) -> bool:
+    def is_revoked_app_session(self, link: bytes, /) -> bool:
         with self._lock:
             return link in self._spent
 

@@ -124,7 +124,7 @@ class SupportsCompanions(SupportsLogin, Protocol):
         """How this user stands, and the application's session with this link. Writes nothing."""
         ...
 
-    def spent(self, link: bytes, /) -> bool:
+    def is_revoked_app_session(self, link: bytes, /) -> bool:
         """Whether a companion of the application's session with this link has been ended. Writes nothing."""
         ...
 
@@ -145,7 +145,7 @@ class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
 
     async def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus: ...
 
-    async def spent(self, link: bytes, /) -> bool: ...
+    async def is_revoked_app_session(self, link: bytes, /) -> bool: ...
 
     async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None: ...
 
@@ -158,18 +158,18 @@ class SupportsRecord(Backend, Protocol):
     Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
     """
 
-    def ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+    def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         """Which of these are of sessions that were ended. Their cookies are taken out."""
         ...
 
-    def saw(self, credential: Credential, /) -> None:
+    def note(self, credential: Credential, /) -> None:
         """An answer has set the session cookie to this value. What is raised is logged and changes nothing."""
         ...
 
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
-_OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "spent", "adopt", "touch", "ended", "saw")
+_OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "is_revoked_app_session", "adopt", "touch", "which_revoked", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Abilities:
 
     @property
     def keeps_companions(self) -> bool:
-        return {"login", "end", "companion_status", "spent", "adopt", "touch"} <= self.operations
+        return {"login", "end", "companion_status", "is_revoked_app_session", "adopt", "touch"} <= self.operations
 
     @classmethod
     def of(cls, backend: object) -> Abilities:

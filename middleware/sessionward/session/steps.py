@@ -91,12 +91,12 @@ class FindCompanionStatus(Step[CompanionStatus]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindSpent(Step[bool]):
+class IsRevokedAppSession(Step[bool]):
     link: bytes = field(repr=False)
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.spent(self.link)
+        return backend.is_revoked_app_session(self.link)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,17 +122,17 @@ class Touch(Step[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindEnded(Step[Collection[Credential]]):
+class FindRevoked(Step[Collection[Credential]]):
     credentials: Collection[Credential]
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.ended(self.credentials)
+        return backend.which_revoked(self.credentials)
 
 
 @dataclass(frozen=True, slots=True)
-class Saw(Step[None]):
+class Note(Step[None]):
     credential: Credential
 
     def ask(self, backend: Any) -> Any:
-        return backend.saw(self.credential)
+        return backend.note(self.credential)

@@ -61,4 +61,4 @@ def case_once_it_has_ended_a_cache_that_cannot_delete_changes_nothing() -> None:
         assert ours.revoke_others(known) == 1
     assert bare("/me", other).body.decode().strip() == ann
     assert whom(other) == "nobody"
-    assert len(ours.ended([Credential(other.encode())])) == 1
+    assert len(ours.which_revoked([Credential(other.encode())])) == 1

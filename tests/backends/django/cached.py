@@ -55,7 +55,7 @@ def case_without_the_record_it_would_be_served_from_the_cache() -> None:
     own, other = sign_in(ann), sign_in(ann)
     ended_before_the_cache_is_filled(own, other)
     ours = backend()
-    del ours.ended
+    del ours.which_revoked
     door = sessionward.WSGIMiddleware(get_wsgi_application(), ours)
     assert ask_wsgi(door, environ("GET", "/me", other)).body.decode().strip() == ann
 

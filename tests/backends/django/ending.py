@@ -110,7 +110,7 @@ def case_purge_forgets_only_what_is_older() -> None:
     backend().revoke_all(ann)
     assert backend().purge(timedelta(days=400)) == 0
     assert [whom(key) for key in keys] == ["nobody"] * 2
-    assert backend().purge(0.0) == (0 if not hasattr(backend(), "ended") else 2)
+    assert backend().purge(0.0) == (0 if not hasattr(backend(), "which_revoked") else 2)
 
 
 def case_within_is_the_same_backend_with_another_deadline() -> None:
@@ -122,7 +122,7 @@ def case_within_is_the_same_backend_with_another_deadline() -> None:
     known = view.find(Credential(own.encode()))
     assert known is not None
     assert view.revoke_others(known) == 1
-    for name in ("ended", "saw"):
+    for name in ("which_revoked", "note"):
         assert hasattr(view, name) == hasattr(ours, name)
         if hasattr(view, name):
             assert getattr(view, name).__self__ is view

@@ -15,7 +15,7 @@ def case_the_record_cannot_be_written() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann) for _ in range(4))
     known, ours, before = session(own), backend(), everything()
-    backend().ended([Credential(own.encode())])
+    backend().which_revoked([Credential(own.encode())])
     with fails_for(Ended._meta.db_table, "INSERT", "NEW.digest", Credential(sorted(others)[1].encode()).digest.hex()):
         refused(lambda: ours.revoke_others(known))
         assert {table: found for table, found in everything().items() if table != "sessionward_django_users"} == {

@@ -65,8 +65,8 @@ def case_of_several_credentials_those_that_were_ended_are_told() -> None:
     own, other = sign_in(ann), sign_in(ann)
     delete(own)
     asked = [Credential(key.encode()) for key in (own, other, "x" * 32, "no key")]
-    assert list(backend().ended(asked)) == [asked[1]]
-    assert list(backend().ended([])) == []
+    assert list(backend().which_revoked(asked)) == [asked[1]]
+    assert list(backend().which_revoked([])) == []
 
 
 def case_the_same_browser_signs_in_again_and_gets_another_key() -> None:

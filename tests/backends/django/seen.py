@@ -87,7 +87,7 @@ def case_one_that_is_seen_for_the_first_time_while_its_user_is_closed_ends_too()
         write(using, entries)
 
     with patch.object(module, "write", late):
-        assert list(ours.ended([Credential(unseen.encode())])) == []
+        assert list(ours.which_revoked([Credential(unseen.encode())])) == []
     assert type(outcomes[0]) is BackendUnavailable, "it has to wait for the lock"
     assert backend().revoke_others(known) == 1
     assert whom(unseen) == "nobody"
@@ -101,10 +101,10 @@ def case_what_was_not_noted_in_the_end_is_not_taken_for_seen() -> None:
         raise ConnectionError
 
     with patch.object(module, "write", fails):
-        refused(lambda: ours.ended([Credential(unseen.encode())]), ConnectionError)
+        refused(lambda: ours.which_revoked([Credential(unseen.encode())]), ConnectionError)
     assert not Entry.objects.exists()
     ours.revoke_all(ann)
-    assert len(ours.ended([Credential(unseen.encode())])) == 1
+    assert len(ours.which_revoked([Credential(unseen.encode())])) == 1
 
 
 def case_a_login_that_cannot_be_noted_is_refused_later_and_no_sooner() -> None:

@@ -35,7 +35,7 @@ def case_without_the_record_it_would_be_alive() -> None:
     meanwhile.append(lambda: delete(own))
     visit("/slow-cart/book", other)
     ours = backend()
-    del ours.ended
+    del ours.which_revoked
     door = sessionward.WSGIMiddleware(get_wsgi_application(), ours)
     assert ask_wsgi(door, environ("GET", "/me", other)).body.decode() == f"{ann} book"
 

@@ -60,9 +60,9 @@ class DjangoBackend:
     """
 
     blocking: ClassVar[bool] = True
-    ended: Callable[[Collection[Credential]], Collection[Credential]]
+    which_revoked: Callable[[Collection[Credential]], Collection[Credential]]
     """Only with an engine that writes back late."""
-    saw: Callable[[Credential], None]
+    note: Callable[[Credential], None]
     """Only with an engine whose sessions are not rows of a table."""
 
     def __init__(self, *, scan_limit: int = SCAN_LIMIT, deadline: Duration = 2.0) -> None:
@@ -84,18 +84,18 @@ class DjangoBackend:
         self._deadline = _checked(deadline)
         self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
         if not self._store.firm:
-            self.ended = self._which_ended
+            self.which_revoked = self._which_revoked
         if not isinstance(self._store, Rows):
-            self.saw = self._note
+            self.note = self._note
 
     def within(self, deadline: float, /) -> DjangoBackend:
         """The same backend with another deadline in seconds."""
         view = copy.copy(self)
         view._deadline = deadline
-        if hasattr(self, "ended"):
-            view.ended = view._which_ended
-        if hasattr(self, "saw"):
-            view.saw = view._note
+        if hasattr(self, "which_revoked"):
+            view.which_revoked = view._which_revoked
+        if hasattr(self, "note"):
+            view.note = view._note
         return view
 
     def find(self, credential: Credential, /) -> Session | None:
@@ -132,7 +132,7 @@ class DjangoBackend:
 
     # --- the parts ----------------------------------------------------------------------------------------------------
 
-    def _which_ended(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+    def _which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         with _attended():
             dead = self._dead([credential.digest for credential in credentials])
             live = [credential for credential in credentials if credential.digest not in dead]

@@ -99,8 +99,8 @@ class SQLBackend:
     def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
         return self._pool.ask(lambda wire: companions.companion_status(wire, user_id, link), self._deadline, writes=False)
 
-    def spent(self, link: bytes, /) -> bool:
-        return self._pool.ask(lambda wire: companions.spent(wire, link), self._deadline, writes=False)
+    def is_revoked_app_session(self, link: bytes, /) -> bool:
+        return self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, link), self._deadline, writes=False)
 
     def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, link=link, expires_in=expires_in, device=device)

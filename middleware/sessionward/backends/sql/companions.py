@@ -26,9 +26,9 @@ def companion_status(wire: Wire, user_id: str, link: bytes) -> CompanionStatus:
     )
 
 
-def spent(wire: Wire, link: bytes) -> bool:
+def is_revoked_app_session(wire: Wire, link: bytes) -> bool:
     """Whether a companion of the application's session with this link has been ended."""
-    return wire.row("spent", link=link) is not None
+    return wire.row("is_revoked_app_session", link=link) is not None
 
 
 def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: float, device: Device) -> Session | None:

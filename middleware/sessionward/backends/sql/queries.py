@@ -50,7 +50,7 @@ STATEMENTS: Final = {
     " (SELECT revoked_at FROM sessionward_users WHERE user_id = :user),"
     f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}),"
     f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}), {{now}}",
-    "spent": "SELECT 1 FROM sessionward_sessions WHERE link = :link AND ended_at IS NOT NULL LIMIT 1",
+    "is_revoked_app_session": "SELECT 1 FROM sessionward_sessions WHERE link = :link AND ended_at IS NOT NULL LIMIT 1",
     "touch": "UPDATE sessionward_sessions SET expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END,"
     " last_seen_at = :seen WHERE id = :id AND user_id = :user",
     "link": "UPDATE sessionward_sessions SET link = :link WHERE id = :id AND user_id = :user",

@@ -28,7 +28,7 @@ from sessionward.response.set_cookies import Given, after, given, gives_login, w
 from sessionward.session.identifier import Identify, Identity, Traits, Visitor, link_of
 from sessionward.session.session import Session, CompanionStatus
 from sessionward.session.step import Flow
-from sessionward.session.steps import Adopt, End, Find, FindSpent, FindCompanionStatus, Touch
+from sessionward.session.steps import Adopt, End, Find, IsRevokedAppSession, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
 
 SKEW: Final = 60.0
@@ -105,7 +105,7 @@ def _spent(judged: _Judged) -> Flow[list[Login]]:
     """Ids that were somebody's until that was ended: a request that is under way may write their owner back at any moment."""
     spent: list[Login] = []
     for login, visitor in judged.visitors:
-        if (yield from FindSpent(visitor.link)):
+        if (yield from IsRevokedAppSession(visitor.link)):
             spent.append(login)
     return spent
 
@@ -262,7 +262,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
         # first, or by a request that writes back who was signed out meanwhile.
         if (yield from FindCompanionStatus(user, link)).companions:
             return
-        if _traits(visit.policy).visitors and (yield from FindSpent(link)):
+        if _traits(visit.policy).visitors and (yield from IsRevokedAppSession(link)):
             raise StaleLogin("this session of the application's was ended while the request was being answered")
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
     session = yield from SignIn(
