@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
 APPLICATION = {"of", "Ward", "AsyncWard"}
 BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SupportsLogin", "AsyncSupportsLogin", "Session", "Credential", "Carrier", "Device", "RevokedCount"}
-COMPANIONS = {"Companions", "AsyncSupportsCompanions", "CompanionStatus", "SupportsRecord", "Identifier", "AsyncIdentifier", "Identity", "Visitor"}
+COMPANIONS = {"Companions", "AsyncSupportsCompanions", "CompanionStatus", "SupportsRecord", "Identifier", "AsyncIdentifier", "Identity", "AnonymousSession"}
 ERRORS = {
     "SessionwardError": Exception,
     "ConfigurationError": sessionward.SessionwardError,

@@ -19,7 +19,7 @@ from sessionward.errors import (
 )
 from sessionward.handle import AsyncWard, Ward, of
 from sessionward.session.backend import AsyncBackend, AsyncSupportsCompanions, AsyncSupportsLogin, Backend, SupportsCompanions, SupportsLogin, SupportsRecord
-from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, Visitor
+from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, AnonymousSession
 from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus
 from sessionward.settings import Options, Settings
 from sessionward.wsgi import WSGIMiddleware
@@ -55,7 +55,7 @@ __all__ = [
     "CompanionStatus",
     "InvalidCredential",
     "UsageError",
-    "Visitor",
+    "AnonymousSession",
     "WSGIMiddleware",
     "Ward",
     "SupportsRecord",

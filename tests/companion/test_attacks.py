@@ -9,7 +9,7 @@ import pytest
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import Carrier, Identity, InvalidCredential, Visitor
+from sessionward import Carrier, Identity, InvalidCredential, AnonymousSession
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import Function
 from sessionward.session.identifier import link_of
@@ -29,11 +29,11 @@ class Shop:
             self, MemoryBackend(), identify=Function(self.read, cookies=["sid"], stateful=True, visitors=True), secrets=[SECRET]
         )
 
-    def read(self, name: str, value: str) -> Identity | Visitor:
+    def read(self, name: str, value: str) -> Identity | AnonymousSession:
         if value not in self.store:
             raise InvalidCredential("unknown")
         user = self.store[value]
-        return Identity(user_id=user, link=link_of(value)) if user else Visitor(link=link_of(value))
+        return Identity(user_id=user, link=link_of(value)) if user else AnonymousSession(link=link_of(value))
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         held = dict(pair.split("=", 1) for pair in environ.get("HTTP_COOKIE", "").split("; ") if "=" in pair)
@@ -204,7 +204,7 @@ def test_a_companion_by_adoption_has_the_samesite_that_the_identifier_tells(told
         visitors: ClassVar = True
         samesite: ClassVar = told
 
-        def identify(self, name: str, value: str, /) -> Identity | Visitor:
+        def identify(self, name: str, value: str, /) -> Identity | AnonymousSession:
             return shop.read(name, value)
 
     shop.door = sessionward.WSGIMiddleware(shop, MemoryBackend(), identify=Told(), secrets=[SECRET])

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sessionward.errors import InvalidCredential
-from sessionward.session.identifier import Identity, Traits, Visitor
+from sessionward.session.identifier import Identity, Traits, AnonymousSession
 
 UNREADABLE = "unreadable"
 SECRET = "a secret of the application, used in tests only"
@@ -41,7 +41,7 @@ def said(identifier: Any, name: str, value: str) -> str | None:
     except InvalidCredential as refusal:
         told = repr(refusal)
     else:
-        return None if found is None or isinstance(found, Visitor) else found.user_id
+        return None if found is None or isinstance(found, AnonymousSession) else found.user_id
     assert len(value) < 8 or value not in told
     return UNREADABLE
 

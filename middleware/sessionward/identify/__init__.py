@@ -10,7 +10,7 @@ from itsdangerous import BadData
 
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
-from sessionward.session.identifier import Identity, Visitor
+from sessionward.session.identifier import Identity, AnonymousSession
 from sessionward.settings import Duration, seconds
 
 __all__ = ["Function"]
@@ -61,21 +61,21 @@ class Function:
     def __repr__(self) -> str:
         return f"Function({getattr(self._read, '__qualname__', type(self._read).__name__)}, cookies={list(self.cookies)})"
 
-    def _ask(self, name: str, value: str, /) -> Identity | Visitor | None:
+    def _ask(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
         try:
             return _identity(self._read(name, value))
         except BadData:  # its text quotes the signature
             raise InvalidCredential(f"{name} is not as the application signs it") from None
 
-    async def _wait(self, name: str, value: str, /) -> Identity | Visitor | None:
+    async def _wait(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
         try:
             return _identity(await self._read(name, value))
         except BadData:
             raise InvalidCredential(f"{name} is not as the application signs it") from None
 
 
-def _identity(answer: Any) -> Identity | Visitor | None:
-    if answer is None or isinstance(answer, (Identity, Visitor)):
+def _identity(answer: Any) -> Identity | AnonymousSession | None:
+    if answer is None or isinstance(answer, (Identity, AnonymousSession)):
         return answer
     if inspect.isawaitable(answer):  # which would be true for everybody
         if inspect.iscoroutine(answer):

@@ -11,7 +11,7 @@ from uuid import uuid4
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, InvalidCredential
-from sessionward.session.identifier import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -62,7 +62,7 @@ class Beaker:
         object.__setattr__(self, "options", dict(self.options))
         object.__setattr__(self, "cookies", (self.options.get("key") or "beaker.session.id",))
 
-    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
+    def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:  # noqa: ARG002 - there is one cookie
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         session_id = self._session_id(value)
         try:
@@ -77,7 +77,7 @@ class Beaker:
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
         link = link_of(session_id)
-        return Identity(user_id=user, link=link) if user else Visitor(link=link)  # some sign out by writing "" or False
+        return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
 
     def _load(self, session_id: str) -> Any:
         request: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.remember import RememberToken
-from sessionward.session.identifier import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
@@ -126,14 +126,14 @@ class FlaskSession:
                 return ["secret_key: Flask-Login signs with latin-1 text or bytes; if it is not used, set remember_cookie=None"]
         return []
 
-    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:
+    def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
         link = link_of(session_id)
-        return Identity(user_id=user, link=link) if user else Visitor(link=link)  # some sign out by writing "" or False
+        return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:

@@ -14,7 +14,7 @@ from litestar.serialization import decode_json
 
 from sessionward.errors import InvalidCredential
 from sessionward.identify import Function
-from sessionward.session.identifier import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, link_of
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
@@ -27,7 +27,7 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
     Litestar takes any id that a client chooses, so one that its store does not know is unreadable and does not get through.
     """
 
-    async def read(name: str, value: str) -> Identity | Visitor | None:  # noqa: ARG001 - there is one cookie
+    async def read(name: str, value: str) -> Identity | AnonymousSession | None:  # noqa: ARG001 - there is one cookie
         if value == "null":  # what signing out leaves in the browser
             return None
         if not _ID.fullmatch(value):
@@ -37,7 +37,7 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
             raise InvalidCredential("an id that the store does not know")
         found: Any = decode_json(data).get(user)
         link = link_of(value)
-        return Identity(user_id=found, link=link) if found else Visitor(link=link)
+        return Identity(user_id=found, session_id=LINKSRC) if found else AnonymousSession(session_id=LINKSRC)
 
     return Function(read, cookies=[config.key], stateful=True, visitors=True, lifetime=float(config.max_age))
 

@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.identify.recent import Recent
-from sessionward.session.identifier import Identity, Visitor, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, link_of
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9+/=_.-]+")
@@ -133,7 +133,7 @@ class Starsessions:
         object.__setattr__(self, "_lifetime", int(lifetime))
         object.__setattr__(self, "lifetime", lifetime or 31 * 86_400.0)  # 0 is a cookie that lasts as long as the browser
 
-    async def identify(self, name: str, value: str, /) -> Identity | Visitor | None:  # noqa: ARG002 - there is one cookie
+    async def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:  # noqa: ARG002 - there is one cookie
         """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
         if _FORM.fullmatch(value) is None:
             raise InvalidCredential("a session id of no known form")
@@ -146,7 +146,7 @@ class Starsessions:
             raise InvalidCredential("a session that is not stored as the serializer writes it") from None
         user = _user_of(session, self.user)
         link = link_of(value)
-        return Visitor(link=link) if user is None else Identity(user_id=user, link=link)
+        return AnonymousSession(link=link) if user is None else Identity(user_id=user, link=link)
 
 
 def _user_of(session: Any, user: UserOf) -> Any:

@@ -43,7 +43,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visitor:
+class AnonymousSession:
     """A session of the application's that names nobody, but has an id that stays: it may have been somebody's before."""
 
     link: bytes = field(repr=False)
@@ -64,7 +64,7 @@ class Identifier(Protocol):
     ``stateful`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
     ``unwrapped`` (default none): a key of the scope or environ that is there only where the application's session middleware
     stands outside of ours, so that it has read the login before we could take it out; such requests are refused with 503.
-    ``visitors`` (default False): True if it answers a :class:`Visitor`, never None, for sessions that name nobody.
+    ``visitors`` (default False): True if it answers a :class:`AnonymousSession`, never None, for sessions that name nobody.
     ``samesite`` (default unknown): that of the application's login cookie, in small letters, ``""`` if it has none.
     ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
     by default 31 days.
@@ -73,10 +73,10 @@ class Identifier(Protocol):
     @property
     def cookies(self) -> Sequence[str]: ...
 
-    def identify(self, name: str, value: str, /) -> Identity | Visitor | None:
+    def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
         """Whom this credential signs in; None if it can be read and names nobody (an anonymous session).
 
-        A :class:`Visitor` in place of None where sessions keep their id when somebody signs in: an id whose session was
+        A :class:`AnonymousSession` in place of None where sessions keep their id when somebody signs in: an id whose session was
         ended must not be signed in again by a request that was under way, so it is taken out even where it names nobody.
 
         ``name``: as it stands in ``cookies``, or the lower-case name of the header. ``value``: as it stands in the
@@ -93,7 +93,7 @@ class AsyncIdentifier(Protocol):
     @property
     def cookies(self) -> Sequence[str]: ...
 
-    async def identify(self, name: str, value: str, /) -> Identity | Visitor | None: ...
+    async def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None: ...
 
 
 AnyIdentifier: TypeAlias = Identifier | AsyncIdentifier
@@ -161,7 +161,7 @@ def _texts(value: object) -> Sequence[str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Identify(Step[Identity | Visitor | None]):
+class Identify(Step[Identity | AnonymousSession | None]):
     """Asked of the identifier, whatever the backend."""
 
     traits: Traits

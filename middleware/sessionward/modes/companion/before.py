@@ -25,7 +25,7 @@ from sessionward.errors import StaleLogin, InvalidCredential
 from sessionward.response.answer import Headers
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
-from sessionward.session.identifier import Identify, Identity, Traits, Visitor, link_of
+from sessionward.session.identifier import Identify, Identity, Traits, AnonymousSession, link_of
 from sessionward.session.session import Session, CompanionStatus
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, End, Find, IsRevokedAppSession, FindCompanionStatus, Touch
@@ -73,7 +73,7 @@ class _Judged:
     """Credentials: those that name a user, the most decisive first; that name nobody, with and without an id; and unreadable ones."""
 
     named: list[_Named]
-    visitors: list[tuple[Login, Visitor]]
+    visitors: list[tuple[Login, AnonymousSession]]
     anonymous: list[Login]
     unreadable: list[Login]
 
@@ -92,7 +92,7 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
                 judged.unreadable.append(login)
         elif identity is None:
             judged.anonymous.append(login)
-        elif isinstance(identity, Visitor):
+        elif isinstance(identity, AnonymousSession):
             judged.visitors.append((login, identity))
         else:
             judged.named.append((login, identity))
