@@ -31,7 +31,7 @@ from sessionward.request.origin import may_call
 from sessionward.response.answer import Headers, Problem, Response, counted, refused
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import gives_login, without_logins
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 from sessionward.session.session import RevokedCount, user_key
 from sessionward.session.step import Flow
 from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
@@ -221,7 +221,7 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         expires_in=lifetime,
         device=visit.device(),
         methods=_methods(methods),
-        link=None if policy.traits is None else link_of(credential.digest),  # a companion like any other
+        app_session=None if policy.traits is None else app_session_digest(credential.digest),  # a companion like any other
     )
     if policy.traits is not None:
         visit.companion = visit.session

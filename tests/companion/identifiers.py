@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, Signer
 
 from sessionward import Carrier, Identity
 from sessionward.errors import InvalidCredential
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 
 SIGNER: Final = Signer("a secret of the application, not of ours", salt="login")
 
@@ -61,12 +61,12 @@ class Stored:
         if value not in self.store:
             raise InvalidCredential("the store does not know it")
         user = self.store[value]
-        return None if user is None else Identity(user_id=user, link=self.link(value))
+        return None if user is None else Identity(user_id=user, app_session=self.link(value))
 
     @staticmethod
     def link(sid: str) -> bytes:
         """Of the id, which need not be the whole of the cookie's value."""
-        return link_of(sid.removeprefix("id"))
+        return app_session_digest(sid.removeprefix("id"))
 
 
 class Tokens:

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from sessionward import Session
 from sessionward.backends.memory import MemoryBackend
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLWorld
 
 WRITES: Final = frozenset({"login", "adopt", "touch", "end", "revoke_others", "revoke_all"})
@@ -43,7 +43,7 @@ class Place(ABC):
         return sessions
 
     def is_closed(self, user: str = "ann") -> bool:
-        return bool(self.aside.companion_status(user, link_of("any")).companion_required)
+        return bool(self.aside.companion_status(user, app_session_digest("any")).companion_required)
 
 
 class Asked(MemoryBackend):

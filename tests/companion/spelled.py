@@ -12,10 +12,10 @@ from sessionward import BackendUnavailable, Carrier, Identity, Session, Companio
 from sessionward.context import Policy
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import SKEW
-from sessionward.session.identifier import Identify, link_of
+from sessionward.session.identifier import Identify, app_session_digest
 from tests.support.core import NOON, SESSION, policy_of
 
-LINK: Final = link_of("theirs")
+LINK: Final = app_session_digest("theirs")
 FAILURE: Final = BackendUnavailable("silent")
 RAISED: Final = NOON.timestamp()
 EARLY, LATE = RAISED + SKEW - 1, RAISED + SKEW + 1
@@ -42,7 +42,7 @@ class Spelled:
             return None
         issued = float(step.value.partition("@")[2] or 0) or None
         user = step.value.partition("@")[0].partition(".")[0]
-        return Identity(user_id=user, link=LINK if self.companions and step.name == "session" else None, issued_at=issued)
+        return Identity(user_id=user, app_session=LINK if self.companions and step.name == "session" else None, issued_at=issued)
 
 
 IDENTIFIERS: Final = {companions: Spelled(companions=companions) for companions in (False, True)}
@@ -53,8 +53,8 @@ def policies() -> Mapping[bool, Policy]:
     return {companions: policy_of(identify=identifier) for companions, identifier in IDENTIFIERS.items()}
 
 
-def companion_of(user: str, *, link: bytes = LINK, left: float = 900.0) -> Session:
-    return replace(SESSION, user_id=user, link=link, expires_at=NOON + timedelta(seconds=left))
+def companion_of(user: str, *, app_session: bytes = LINK, left: float = 900.0) -> Session:
+    return replace(SESSION, user_id=user, app_session=app_session, expires_at=NOON + timedelta(seconds=left))
 
 
 STANDINGS: Final = (

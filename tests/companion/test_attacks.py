@@ -12,7 +12,7 @@ import sessionward
 from sessionward import Carrier, Identity, InvalidCredential, AnonymousSession
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import Function
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 from tests.support.core import SECRET
 
 OLD = "old.ann"
@@ -33,7 +33,7 @@ class Shop:
         if value not in self.store:
             raise InvalidCredential("unknown")
         user = self.store[value]
-        return Identity(user_id=user, link=link_of(value)) if user else AnonymousSession(link=link_of(value))
+        return Identity(user_id=user, app_session=app_session_digest(value)) if user else AnonymousSession(app_session=app_session_digest(value))
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         held = dict(pair.split("=", 1) for pair in environ.get("HTTP_COOKIE", "").split("; ") if "=" in pair)

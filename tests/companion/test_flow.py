@@ -11,7 +11,7 @@ from typing import Any, Final
 from sessionward import Session, CompanionStatus
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
-from sessionward.session.identifier import Identify, link_of
+from sessionward.session.identifier import Identify, app_session_digest
 from sessionward.session.step import Step
 from sessionward.session.steps import IsRevokedAppSession, FindCompanionStatus
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
@@ -43,7 +43,7 @@ REMEMBERS: Final[Sequence[Pairs]] = (
     ["remember=ann", "remember=bob"],
 )
 HEADERS: Final = ("", f"ann@{EARLY}", f"ann@{LATE}", f"bob@{LATE}", "ann", "x", f"ann@{LATE}, ann")
-COMPANIONS: Final = (None, companion_of("ann"), companion_of("ann", link=link_of("another")), companion_of("bob"))
+COMPANIONS: Final = (None, companion_of("ann"), companion_of("ann", app_session=app_session_digest("another")), companion_of("bob"))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def well() -> Iterator[Admitted]:
 
 def test_the_world_of_requests_is_as_large_as_it_should_be() -> None:
     requests = {
-        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.link, case.companions) for case in admitted()
+        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.app_session, case.companions) for case in admitted()
     }
     assert len(requests) == len(SESSIONS) * len(REMEMBERS) * len(HEADERS) * len(COMPANIONS) * 2
     assert len(admitted()) > 4 * len(requests)
@@ -161,7 +161,7 @@ def test_beside_a_companion_only_its_own_user_passes_and_only_in_its_own_session
         if case.companion is not None:
             assert case.users <= {case.companion.user_id}, case
             assert not case.header_passed or user_of(case.header) == case.companion.user_id, case
-            if case.companions and case.companion.link != LINK:
+            if case.companions and case.companion.app_session != LINK:
                 assert not any(pair.startswith("session=") and user_of(pair[8:]) for pair in case.passed), case
 
 

@@ -15,7 +15,7 @@ from sessionward.credential.login_cookies import Login
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import concerns, see_off
 from sessionward.response.answer import Headers
-from sessionward.session.identifier import Identify, link_of
+from sessionward.session.identifier import Identify, app_session_digest
 from sessionward.session.step import Step
 from sessionward.session.steps import Adopt, End, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
@@ -30,7 +30,7 @@ HEADER: Final = Login("x-login", f"ann@{LATE}", ())
 def signed_in(visit: Visit, session: Session, *kept: Login) -> None:
     visit.session = visit.companion = session
     visit.credential = Credential(TOKEN)
-    visit.identity = Identity(user_id="ann", link=session.link if visit.policy is policies()[True] else None)
+    visit.identity = Identity(user_id="ann", app_session=session.app_session if visit.policy is policies()[True] else None)
     visit.kept = kept
 
 
@@ -53,7 +53,7 @@ STATES: Final[Mapping[str, Callable[[Visit], object]]] = {
     "a companion": lambda visit: signed_in(visit, companion_of("ann"), ANN),
     "a companion with two logins": lambda visit: signed_in(visit, companion_of("ann"), ANN, REMEMBERED),
     "a companion that grows old": lambda visit: signed_in(visit, companion_of("ann", left=100.0), ANN),
-    "a companion of another session": lambda visit: signed_in(visit, companion_of("ann", link=link_of("old")), ANN),
+    "a companion of another session": lambda visit: signed_in(visit, companion_of("ann", app_session=app_session_digest("old")), ANN),
     "a companion alone": lambda visit: setattr(visit, "companion", companion_of("ann")),
     "adopting": lambda visit: came(visit, ANN, adopting=LINK),
     "adopting, two logins": lambda visit: came(visit, ANN, REMEMBERED, adopting=LINK),
@@ -80,7 +80,7 @@ SET: Final = {
     "ours and Ann": [NAME + b"=planted", b"session=ann.2"],
 }
 OTHERS: Final = [(b"content-type", b"text/plain"), (b"set-cookie", b"theme=dark")]
-MINTED: Final = replace(SESSION, user_id="minted", link=LINK, expires_at=NOON + timedelta(seconds=1000))
+MINTED: Final = replace(SESSION, user_id="minted", app_session=LINK, expires_at=NOON + timedelta(seconds=1000))
 ANSWERS: Final[Mapping[type[Step[Any]], Sequence[object]]] = {
     Find: (companion_of("ann"), None, FAILURE),
     FindCompanionStatus: STANDINGS,
@@ -215,7 +215,7 @@ def test_only_an_adoptable_user_is_adopted_and_on_no_public_answer() -> None:
             if isinstance(step, Adopt):
                 assert case.state.startswith("adopting"), case
                 assert not case.public or not case.ours, case
-                assert (step.user_id, step.link, step.expires_in) == ("ann", LINK, 1000.0), case
+                assert (step.user_id, step.app_session, step.expires_in) == ("ann", LINK, 1000.0), case
 
 
 def test_only_an_answer_that_signs_in_makes_a_companion_for_a_closed_user() -> None:
@@ -268,7 +268,7 @@ def test_a_sign_in_is_decided_with_all_that_is_known_of_it() -> None:
                 assert step.replaces == case.before.companion, case
                 assert step.since == case.before.generations.get(step.user_id), case
                 assert step.age is case.ending.visit.age, case
-                assert step.link is not None, case
+                assert step.app_session is not None, case
                 assert (step.expires_in, step.methods) == (1000.0, ()), case
 
 

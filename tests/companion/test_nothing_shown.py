@@ -12,7 +12,7 @@ from sessionward import Credential, Device, Identity, StaleLogin, CompanionStatu
 from sessionward.credential.login_cookies import Login, Names, Taken, read_logins, taken
 from sessionward.modes.companion.before import admit, see_off
 from sessionward.response.set_cookies import Given, given
-from sessionward.session.identifier import Identify, Traits, link_of
+from sessionward.session.identifier import Identify, Traits, app_session_digest
 from sessionward.session.session import Session
 from sessionward.session.steps import Adopt, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
@@ -22,7 +22,7 @@ from tests.companion.shops import Browser
 from tests.support.core import NOON, SIGNED, TOKEN, answered, policy_of, visit_of
 
 SECRET: Final = sealed("ann.1")
-LINK: Final = link_of(SECRET)
+LINK: Final = app_session_digest(SECRET)
 FIELD: Final = (b"cookie", b"session=" + SECRET.encode() + b'; "session"=' + SECRET.encode())
 HEAD: Final = [(b"set-cookie", b"session=" + SECRET.encode())]
 SHOWN: Final = [SECRET, repr(LINK)[2:-1], LINK.hex(), TOKEN.decode(), SIGNED.decode()]
@@ -34,7 +34,7 @@ def values() -> list[object]:
     found = read_logins(lambda name: FIELD[1] if name == b"cookie" else None, names)
     out = taken(found, [])
     assert out is not None
-    session = Session(id="1", user_id="ann", link=LINK, credential=Credential(TOKEN))
+    session = Session(id="1", user_id="ann", app_session=LINK, credential=Credential(TOKEN))
     return [
         found,
         *found.logins,
@@ -43,11 +43,11 @@ def values() -> list[object]:
         Taken(SECRET.encode(), frozenset()),
         *given(HEAD, names, float),
         Given("session", 0, SECRET, None, False, None),
-        Identity(user_id="ann", link=LINK),
+        Identity(user_id="ann", app_session=LINK),
         Identify(Traits.of(Signed()), "session", SECRET),
         FindCompanionStatus("ann", LINK),
-        Adopt(user_id="ann", credential=Credential(TOKEN), link=LINK, expires_in=1.0, device=Device()),
-        Touch(session=session, link=LINK, expires_in=1.0),
+        Adopt(user_id="ann", credential=Credential(TOKEN), app_session=LINK, expires_in=1.0, device=Device()),
+        Touch(session=session, app_session=LINK, expires_in=1.0),
         SignIn(
             user_id="ann",
             credential=Credential(TOKEN),
@@ -57,7 +57,7 @@ def values() -> list[object]:
             expires_in=1.0,
             device=Device(),
             methods=(),
-            link=LINK,
+            app_session=LINK,
         ),
         session,
     ]
@@ -98,7 +98,7 @@ def test_the_flows_log_and_answer_nothing_of_them(memory: Site, caplog: pytest.L
     assert caplog.records
     ours = b"".join(answer.body for answer in answers if answer.status >= 400).decode()
     assert ours
-    assert not [secret for secret in (SECRET, token, link_of(SECRET).hex()) if secret in caplog.text + ours]
+    assert not [secret for secret in (SECRET, token, app_session_digest(SECRET).hex()) if secret in caplog.text + ours]
 
 
 def test_what_is_stored_shows_no_login(memory: Site) -> None:
@@ -106,8 +106,8 @@ def test_what_is_stored_shows_no_login(memory: Site) -> None:
     browser.get("/login/ann.1")
     (session,) = memory.place.live()
     assert SECRET not in repr(session)
-    assert session.link == link_of(SECRET)  # of the login as it was set: no copy of it, only its digest
-    assert len(session.link) == 32
+    assert session.app_session == app_session_digest(SECRET)  # of the login as it was set: no copy of it, only its digest
+    assert len(session.app_session) == 32
 
 
 def test_a_stale_sign_in_says_nothing_of_it() -> None:

@@ -17,7 +17,7 @@ import sessionward
 from sessionward import Device, Session, StaleLogin
 from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import Credential, new_token
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 from tests.companion.identifiers import Signed, sealed
 from tests.contract.bridge import PATIENCE, together
 from tests.contract.doors import Answer, ask_wsgi, wsgi_environ
@@ -34,13 +34,13 @@ Backend = SQLBackend
 class AdoptsUnlocked(Naive):
     """Looks how the user stands, thinks, and adds the companion: what one would write first."""
 
-    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
-        if self.companion_status(user_id, link).companion_required:
+    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
+        if self.companion_status(user_id, app_session).companion_required:
             raise StaleLogin
         time.sleep(THINKING)
         now = datetime.now(UTC)
-        session = Session(id=uuid4(), user_id=user_id, link=link)
-        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "link": link}
+        session = Session(id=uuid4(), user_id=user_id, app_session=app_session)
+        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "app_session": link}
         times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
         with self.engine.connect() as connection:
             self.change(connection, insert(sessions).values(**names, **times, methods=""))
@@ -71,10 +71,10 @@ def naive(url: str) -> Iterator[Backend]:
     backend.close()
 
 
-def adopt(backend: Backend, user: str, link: bytes, after: float = 0.0) -> Session | None:
+def adopt(backend: Backend, user: str, app_session: bytes, after: float = 0.0) -> Session | None:
     time.sleep(after)
     digest = Credential(new_token().encode()).digest
-    return backend.adopt(user, digest, link=link, expires_in=3600.0, device=Device())
+    return backend.adopt(user, digest, app_session=app_session, expires_in=3600.0, device=Device())
 
 
 @dataclass
@@ -93,11 +93,11 @@ def race(backend: Backend, *, everybody: bool = False) -> Outcome:
     outcome = Outcome()
     for trial in range(TRIALS):
         user = f"race {uuid4()}"
-        own = adopt(backend, user, link_of("own"))
+        own = adopt(backend, user, app_session_digest("own"))
         assert own is not None
         end: Callable[[], Any] = partial(backend.revoke_all, user) if everybody else partial(backend.revoke_others, own)
         delays = [THINKING * 3 * (trial % 5) / 5] * ADOPTERS
-        adoptions = [partial(adopt, backend, user, link_of(f"login {number}"), after) for number, after in enumerate(delays)]
+        adoptions = [partial(adopt, backend, user, app_session_digest(f"login {number}"), after) for number, after in enumerate(delays)]
         count, *came = together(partial(_after, THINKING, end), *adoptions)
         left = [session.id for session in backend.list(user) if session.id != own.id]
         outcome.alive += bool(left)
@@ -128,8 +128,8 @@ def test_canary_an_adoption_without_the_lock_is_seen(naive: Backend) -> None:
 
 def test_of_requests_of_one_login_at_once_exactly_one_is_given_a_companion(ours: Backend) -> None:
     for _ in range(TRIALS):
-        link, user = link_of(new_token()), f"race {uuid4()}"
-        came = together(*(partial(adopt, ours, user, link) for _ in range(ADOPTERS)))
+        app_session, user = app_session_digest(new_token()), f"race {uuid4()}"
+        came = together(*(partial(adopt, ours, user, app_session) for _ in range(ADOPTERS)))
         assert sorted(type(one).__name__ for one in came) == ["NoneType"] * (ADOPTERS - 1) + ["Session"]
 
 

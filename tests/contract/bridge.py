@@ -33,7 +33,7 @@ class Sessions(Companions, Protocol):
         expires_in: float,
         device: Device,
         methods: Sequence[str],
-        link: bytes | None = None,
+        app_session: bytes | None = None,
     ) -> Session: ...
 
     def list(self, user_id: str, /) -> Sequence[Session]: ...
@@ -94,10 +94,10 @@ class Bridged:
         expires_in: float,
         device: Device,
         methods: Sequence[str],
-        link: bytes | None = None,
+        app_session: bytes | None = None,
     ) -> Session:
         asked = self._backend.login(
-            user_id, digest, since=since, age=age, replaces=replaces, expires_in=expires_in, device=device, methods=methods, link=link
+            user_id, digest, since=since, age=age, replaces=replaces, expires_in=expires_in, device=device, methods=methods, app_session=app_session
         )
         session: Session = self._loop.run(asked)
         return session
@@ -114,21 +114,21 @@ class Bridged:
         count: int = self._loop.run(self._backend.revoke_all(user_id))
         return count
 
-    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
-        standing: CompanionStatus = self._loop.run(self._backend.companion_status(user_id, link))
+    def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
+        standing: CompanionStatus = self._loop.run(self._backend.companion_status(user_id, app_session))
         return standing
 
-    def is_revoked_app_session(self, link: bytes, /) -> bool:
-        spent: bool = self._loop.run(self._backend.is_revoked_app_session(link))
+    def is_revoked_app_session(self, app_session: bytes, /) -> bool:
+        spent: bool = self._loop.run(self._backend.is_revoked_app_session(app_session))
         return spent
 
-    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
-        asked = self._backend.adopt(user_id, digest, link=link, expires_in=expires_in, device=device)
+    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
+        asked = self._backend.adopt(user_id, digest, app_session=app_session, expires_in=expires_in, device=device)
         session: Session | None = self._loop.run(asked)
         return session
 
-    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
-        was_live: bool = self._loop.run(self._backend.touch(session, link=link, expires_in=expires_in))
+    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
+        was_live: bool = self._loop.run(self._backend.touch(session, app_session=app_session, expires_in=expires_in))
         return was_live
 
     def list(self, user_id: str, /) -> Sequence[Session]:

@@ -9,7 +9,7 @@ import pytest
 
 from sessionward import Device, Session, StaleLogin, CompanionStatus
 from sessionward.credential.token import Credential, new_token
-from sessionward.session.identifier import link_of
+from sessionward.session.identifier import app_session_digest
 from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
 from tests.contract.bridge import together
 from tests.contract.world import Client, SignsInWorld
@@ -46,7 +46,7 @@ class CompanionsContract:
         assert not world.sessions.is_revoked_app_session(LINK)
         world.sessions.end(client.session)
         assert world.sessions.is_revoked_app_session(LINK)
-        assert not world.sessions.is_revoked_app_session(link_of("another"))
+        assert not world.sessions.is_revoked_app_session(app_session_digest("another"))
 
     def test_p6_a_link_is_spent_by_the_end_of_all_as_well(self, world: SignsInWorld) -> None:
         adopted(world)
@@ -58,7 +58,7 @@ class CompanionsContract:
     def test_an_adopted_companion_is_found_with_its_user_and_its_link(self, world: SignsInWorld) -> None:
         client = adopted(world)
         found = world.found(client)
-        assert (found, found.user_id, found.link) == (client.session, "ann", LINK)
+        assert (found, found.user_id, found.app_session) == (client.session, "ann", LINK)
         assert world.sessions.companion_status("ann", LINK).companions == 1
 
     def test_an_adopted_companion_expires(self, world: SignsInWorld) -> None:
@@ -105,16 +105,16 @@ class CompanionsContract:
         adopted(world)
         assert world.sessions.companion_status("ann", OTHER_LINK) == CompanionStatus(companion_required=False, companions=0, may_adopt=True)
         assert world.sessions.companion_status("bob", LINK) == CompanionStatus(companion_required=False, companions=0, may_adopt=True)
-        assert world.lives(adopted(world, link=OTHER_LINK), adopted(world, "bob")) == [True, True]
+        assert world.lives(adopted(world, app_session=OTHER_LINK), adopted(world, "bob")) == [True, True]
 
     def test_a_sign_in_is_a_companion_as_well(self, world: SignsInWorld) -> None:
         client = signed_in(world)
-        assert world.found(client).link == LINK
+        assert world.found(client).app_session == LINK
         assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=1, may_adopt=False)
 
     def test_a_session_without_a_link_is_none(self, world: SignsInWorld) -> None:
         client = world.sign_in()
-        assert world.found(client).link is None
+        assert world.found(client).app_session is None
         assert world.sessions.companion_status("ann", LINK).companions == 0
 
     # --- closing
@@ -128,7 +128,7 @@ class CompanionsContract:
         assert not world.sessions.companion_status("ann", OTHER_LINK).may_adopt
         for link in LINK, OTHER_LINK:
             with pytest.raises(StaleLogin):
-                adoption(world, link=link)
+                adoption(world, app_session=app_session)
         assert not world.sessions.companion_status("bob", LINK).companion_required
 
     def test_a_companion_is_one_also_where_its_session_is_told_without_the_link(self, world: SignsInWorld) -> None:
@@ -138,7 +138,7 @@ class CompanionsContract:
 
     def test_a_companion_that_was_linked_later_closes_as_well(self, world: SignsInWorld) -> None:
         client = world.sign_in()
-        world.sessions.touch(client.session, link=LINK, expires_in=3600.0)
+        world.sessions.touch(client.session, app_session=LINK, expires_in=3600.0)
         world.sessions.end(client.session)
         assert world.sessions.companion_status("ann", LINK).companion_required
 
@@ -191,31 +191,31 @@ class CompanionsContract:
     def test_a_companion_lives_longer_once_it_is_touched(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
         world.pass_time(90)
-        assert world.sessions.touch(client.session, link=None, expires_in=100.0)
+        assert world.sessions.touch(client.session, app_session=None, expires_in=100.0)
         world.pass_time(90)
         found = world.found(client)
-        assert (found.id, found.link, found.issued_at is not None) == (client.session.id, LINK, True)
+        assert (found.id, found.app_session, found.issued_at is not None) == (client.session.id, LINK, True)
         world.pass_time(11)
         assert world.lives(client) == [False]
 
     def test_no_touch_makes_a_life_shorter_whatever_the_caller_had_seen(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
-        assert world.sessions.touch(client.session, link=None, expires_in=LONG)
-        assert world.sessions.touch(client.session, link=None, expires_in=10.0)
+        assert world.sessions.touch(client.session, app_session=None, expires_in=LONG)
+        assert world.sessions.touch(client.session, app_session=None, expires_in=10.0)
         world.pass_time(200)
         assert world.lives(client) == [True]
 
     def test_a_companion_follows_a_new_link(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        assert world.sessions.touch(client.session, link=OTHER_LINK, expires_in=3600.0)
-        assert world.found(client).link == OTHER_LINK
-        assert [world.sessions.companion_status("ann", link).companions for link in (LINK, OTHER_LINK)] == [0, 1]
+        assert world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=3600.0)
+        assert world.found(client).app_session == OTHER_LINK
+        assert [world.sessions.companion_status("ann", app_session).companions for link in (LINK, OTHER_LINK)] == [0, 1]
 
     def test_a_touch_without_a_link_leaves_the_link_that_another_request_gave(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        world.sessions.touch(client.session, link=OTHER_LINK, expires_in=3600.0)
-        world.sessions.touch(client.session, link=None, expires_in=LONG)
-        assert world.found(client).link == OTHER_LINK
+        world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=3600.0)
+        world.sessions.touch(client.session, app_session=None, expires_in=LONG)
+        assert world.found(client).app_session == OTHER_LINK
 
     @pytest.mark.parametrize("how", [*ENDS, "expired"])
     def test_p6_what_has_ended_is_not_touched(self, world: SignsInWorld, how: str) -> None:
@@ -226,13 +226,13 @@ class CompanionsContract:
             world.sessions.revoke_all("ann")
         else:
             end(world, client, how)
-        assert not world.sessions.touch(client.session, link=OTHER_LINK, expires_in=LONG)
+        assert not world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=LONG)
         assert world.lives(client) == [False]
         assert world.sessions.companion_status("ann", OTHER_LINK).companions == 0
 
     def test_p8_nobody_touches_the_companion_of_another_user(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
-        assert not world.sessions.touch(Session(id=client.session.id, user_id="bob"), link=OTHER_LINK, expires_in=LONG)
+        assert not world.sessions.touch(Session(id=client.session.id, user_id="bob"), app_session=OTHER_LINK, expires_in=LONG)
         assert world.found(client) == client.session
 
     # --- several at once
@@ -248,7 +248,7 @@ class CompanionsContract:
         for number in range(5):
             user = f"user {number}"
             own = adopted(world, user)
-            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(adoption, world, user, link=OTHER_LINK))
+            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(adoption, world, user, app_session=OTHER_LINK))
             if isinstance(came, Client):
                 assert (counted, world.lives(own, came)) == (1, [True, False])
             else:
@@ -258,23 +258,23 @@ class CompanionsContract:
     def test_p10_a_touch_at_the_moment_of_an_end_brings_nothing_back(self, world: SignsInWorld) -> None:
         for number in range(5):
             user = f"user {number}"
-            own, other = adopted(world, user), adopted(world, user, link=OTHER_LINK)
+            own, other = adopted(world, user), adopted(world, user, app_session=OTHER_LINK)
             counted, _ = together(
                 partial(world.sessions.revoke_others, own.session),
-                partial(world.sessions.touch, other.session, link=LINK, expires_in=LONG),
+                partial(world.sessions.touch, other.session, app_session=LINK, expires_in=LONG),
             )
             assert (counted, world.lives(own, other)) == (1, [True, False])
 
 
-def adoption(world: SignsInWorld, user: str = "ann", *, link: bytes = LINK, lasts: float = 3600.0) -> Client | None:
+def adoption(world: SignsInWorld, user: str = "ann", *, app_session: bytes = LINK, lasts: float = 3600.0) -> Client | None:
     """An adoption as the door asks for it."""
     credential = Credential(new_token().encode())
-    session = world.sessions.adopt(user, credential.digest, link=link, expires_in=lasts, device=Device(ip_address="192.0.2.7"))
+    session = world.sessions.adopt(user, credential.digest, app_session=app_session, expires_in=lasts, device=Device(ip_address="192.0.2.7"))
     return None if session is None else Client(credential, session)
 
 
-def adopted(world: SignsInWorld, user: str = "ann", *, link: bytes = LINK, lasts: float = 3600.0) -> Client:
-    client = adoption(world, user, link=link, lasts=lasts)
+def adopted(world: SignsInWorld, user: str = "ann", *, app_session: bytes = LINK, lasts: float = 3600.0) -> Client:
+    client = adoption(world, user, app_session=app_session, lasts=lasts)
     assert client is not None
     return client
 
@@ -293,7 +293,7 @@ def signed_in(
         expires_in=3600.0,
         device=Device(),
         methods=(),
-        link=LINK,
+        app_session=LINK,
     )
     return Client(credential, session)
 

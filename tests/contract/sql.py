@@ -45,7 +45,7 @@ class SQLContract(SignsInContract):
         assert (row["methods"], row["ip_address"], row["user_agent"]) == ("password totp", "192.0.2.7", "a browser")
         assert row["issued_at"] == row["authenticated_at"] == row["last_seen_at"] == row["expires_at"] - timedelta(seconds=7200)
         assert _just_now(row["issued_at"])
-        assert [row["ended_at"], row["ended_by"], row["reason"], row["link"]] == [None] * 4
+        assert [row["ended_at"], row["ended_by"], row["reason"], row["app_session"]] == [None] * 4
 
     def test_the_token_is_nowhere(self, world: SQLWorld) -> None:
         client = world.sign_in()

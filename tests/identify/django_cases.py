@@ -284,7 +284,7 @@ def case_what_is_declared_is_what_the_door_sees() -> None:
     assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, True, False)
     found = identity(SignedCookies(), "sessionid", visit("/login/ada"))
     assert found is not None
-    assert (found.link, found.lifetime) == (None, None)
+    assert (found.app_session, found.lifetime) == (None, None)
 
 
 def case_an_engine_on_the_server_is_refused() -> None:

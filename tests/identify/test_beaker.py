@@ -17,7 +17,7 @@ from hypothesis import given
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.beaker import Beaker
-from sessionward.session.identifier import Traits, link_of
+from sessionward.session.identifier import Traits, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.identify.old import TestApp
 
@@ -81,7 +81,7 @@ def test_a_companion_goes_with_the_id_which_stays_the_same_at_login(app: Session
     assert "Set-Cookie" not in browser.get("/login/ada").headers
     found = identity(of(app), NAME, value)
     assert found is not None
-    assert (found.user_id, found.link) == ("ada", link_of(value[-32:]))
+    assert (found.user_id, found.app_session) == ("ada", app_session_digest(value[-32:]))
     assert Traits.of(of(app)).stateful
 
 

@@ -259,7 +259,7 @@ def test_the_application_s_own_configuration_is_taken() -> None:
     assert (traits.stateful, traits.blocks, traits.is_async) == (False, False, False)
     remembered = identity(identifier, "stay", ADA["remember_token"])
     assert remembered is not None
-    assert (remembered.lifetime, remembered.link, remembered.issued_at) == (7 * 86_400.0, None, None)
+    assert (remembered.lifetime, remembered.app_session, remembered.issued_at) == (7 * 86_400.0, None, None)
     assert said(identifier, "sid", signed({"_user_id": "ada"}, age=3660)) == UNREADABLE
     assert said(identifier, "sid", signed({"_user_id": "ada"}, age=3540)) == "ada"
 
@@ -281,7 +281,7 @@ def test_the_remember_me_cookie_counts_before_a_login_manager_is_set_up() -> Non
 def test_a_session_lives_as_long_as_the_identifier_says() -> None:
     found = identity(IDENTIFIER, "session", ADA["session"])
     assert found is not None
-    assert (found.lifetime, found.link) == (None, None)
+    assert (found.lifetime, found.app_session) == (None, None)
     assert Traits.of(IDENTIFIER).lifetime == 31 * 86_400.0
 
 

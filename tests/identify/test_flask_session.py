@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward.errors import ConfigurationError, UsageError
 from sessionward.identify.flask_session import FlaskSession
-from sessionward.session.identifier import Traits, link_of
+from sessionward.session.identifier import Traits, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.support.services import missing
 
@@ -205,8 +205,8 @@ def test_a_companion_goes_with_the_session_and_not_with_the_remember_me_cookie(m
     remembered = identity(site.identifier, "remember_token", cookies["remember_token"])
     assert found is not None
     assert remembered is not None
-    assert (found.link, found.lifetime) == (link_of(cookies["session"]), None)
-    assert (remembered.link, remembered.lifetime) == (None, 365 * 86_400.0)
+    assert (found.app_session, found.lifetime) == (app_session_digest(cookies["session"]), None)
+    assert (remembered.app_session, remembered.lifetime) == (None, 365 * 86_400.0)
 
 
 def test_a_session_without_a_user_names_nobody(make: Make) -> None:
@@ -351,7 +351,7 @@ def test_signed_ids_are_read_as_the_application_reads_them(on_redis: Make) -> No
     assert said(site.identifier, "session", cookie) == site.app_says("session", cookie) == "ada"
     found = identity(site.identifier, "session", cookie)
     assert found is not None
-    assert found.link == link_of(session_id)
+    assert found.app_session == app_session_digest(session_id)
     for value in (session_id, cookie[:-1], cookie.swapcase(), f"{session_id}."):
         assert said(site.identifier, "session", value) == UNREADABLE
         assert site.app_says("session", value) is None

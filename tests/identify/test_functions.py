@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 
 from sessionward.identify import Function
 from sessionward.identify.litestar import client_side, server_side
-from sessionward.session.identifier import Traits, link_of
+from sessionward.session.identifier import Traits, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said
 from tests.identify.functions import pyramid_session
 from tests.identify.old import Configurator, Response, SignedCookieSessionFactory, TestApp
@@ -135,7 +135,7 @@ def test_a_session_in_litestar_s_store_is_read_as_the_application_reads_it() -> 
     found = identity(identifier, "session", cookies["session"])
     assert found is not None
     assert found.user_id == litestar_says(app, cookies) == "ada"
-    assert found.link == link_of(cookies["session"])
+    assert found.app_session == app_session_digest(cookies["session"])
     assert said(identifier, "session", litestar_visit(app, "/cart/1")["session"]) is None
     assert said(identifier, "session", "null") is None, "what signing out leaves, and Litestar takes for no id"
     for value in ("0123456789abcdef", "chosen by the client", *other_spellings(cookies["session"])):

@@ -21,7 +21,7 @@ from hypothesis import given
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.jwt import JWT
-from sessionward.session.identifier import Traits, link_of
+from sessionward.session.identifier import Traits, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 COOKIE = "access_token_cookie"
@@ -191,14 +191,14 @@ def test_a_token_with_a_time_beyond_all_numbers_is_unreadable() -> None:
 
 def test_a_companion_goes_with_the_sid_of_a_cookie_and_with_nothing_else() -> None:
     for name, claims, link in (
-        (COOKIE, {"sid": "s1", "jti": "j1"}, link_of("s1")),
+        (COOKIE, {"sid": "s1", "jti": "j1"}, app_session_digest("s1")),
         (COOKIE, {"jti": "j1"}, None),
         (COOKIE, {"sid": 7}, None),
         ("authorization", {"sid": "s1"}, None),
     ):
         found = identity(IDENTIFIER, name, token(**claims))
         assert found is not None
-        assert (found.link, found.lifetime) == (link, None)
+        assert (found.app_session, found.lifetime) == (app_session, None)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from starsessions import SessionMiddleware as StarsessionsMiddleware
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.starlette import StarletteSession, Starsessions
-from sessionward.session.identifier import Traits, link_of
+from sessionward.session.identifier import Traits, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 DAY = 86_400
@@ -187,7 +187,7 @@ def test_what_is_declared_is_what_the_door_sees() -> None:
     assert Traits.of(StarletteSession(SECRET, user="user_id", max_age=None)).lifetime == 400 * DAY
     found = identity(IDENTIFIER, "session", ADA)
     assert found is not None
-    assert (found.link, found.lifetime) == (None, None)
+    assert (found.app_session, found.lifetime) == (None, None)
 
 
 @pytest.mark.parametrize("secret", ["", None, SECRET.encode()], ids=["empty", "none", "bytes"])
@@ -215,7 +215,7 @@ def test_a_session_in_a_store_is_read_as_the_application_reads_it() -> None:
     assert said(IN_STORE, "session", value) == app_says(STARSESSIONS, value) == "ada"
     found = identity(IN_STORE, "session", value)
     assert found is not None
-    assert found.link == link_of(value)
+    assert found.app_session == app_session_digest(value)
 
 
 def test_a_session_in_a_store_without_a_user_names_nobody() -> None:

@@ -113,7 +113,7 @@ class LocksOnlyItself(Naive):
         expires_in: float,
         device: Device,
         methods: Sequence[str],
-        link: bytes | None = None,
+        app_session: bytes | None = None,
     ) -> Session:
         generation = self.begin_login(user_id)
         with self.engine.connect() as connection:

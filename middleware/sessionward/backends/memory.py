@@ -70,7 +70,7 @@ class MemoryBackend:
         expires_in: float,
         device: Device,  # noqa: ARG002 - nothing here shows it
         methods: Sequence[str],  # noqa: ARG002 - nothing here shows them
-        link: bytes | None = None,
+        app_session: bytes | None = None,
     ) -> Session:
         with self._lock:
             now = self._clock()
@@ -87,7 +87,7 @@ class MemoryBackend:
             if before is not None:
                 self._close(before)
                 self._forget(before)
-            return self._start(user_id, digest, now, expires_in, link)
+            return self._start(user_id, digest, now, expires_in, app_session)
 
     def begin_login(self, user_id: str, /) -> int:
         with self._lock:
@@ -107,11 +107,11 @@ class MemoryBackend:
         with self._lock:
             return self._end(user_key(user_id), keep=None)
 
-    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
+    def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
         with self._lock:
-            return self._standing(user_id, link)
+            return self._standing(user_id, app_session)
 
-    def is_revoked_app_session(self, link: bytes, /) -> bool:
+    def is_revoked_app_session(self, app_session: bytes, /) -> bool:
         with self._lock:
             return link in self._spent
 
@@ -121,25 +121,25 @@ class MemoryBackend:
         digest: bytes,
         /,
         *,
-        link: bytes,
+        app_session: bytes,
         expires_in: float,
         device: Device,  # noqa: ARG002 - nothing here shows it
     ) -> Session | None:
         with self._lock:
-            standing = self._standing(user_id, link)
+            standing = self._standing(user_id, app_session)
             if standing.companion_required:
                 raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
-            return self._start(user_id, digest, self._clock(), expires_in, link) if standing.may_adopt else None
+            return self._start(user_id, digest, self._clock(), expires_in, app_session) if standing.may_adopt else None
 
-    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
         with self._lock:
             now = self._clock()
             row = self._by_user.get(session.user_id, {}).get(str(session.id))
             if row is None or row.expires_at <= now:
                 return False
             row.expires_at = max(row.expires_at, now + expires_in)
-            kept = row.session.link if link is None else link
-            row.session = replace(row.session, expires_at=datetime.fromtimestamp(row.expires_at, UTC), link=kept)
+            kept = row.session.app_session if link is None else link
+            row.session = replace(row.session, expires_at=datetime.fromtimestamp(row.expires_at, UTC), app_session=kept)
             return True
 
     def list(self, user_id: str, /) -> Sequence[Session]:
@@ -157,7 +157,7 @@ class MemoryBackend:
                 self._forget(row)
             return len(expired)
 
-    def _start(self, user_id: str, digest: bytes, now: float, expires_in: float, link: bytes | None) -> Session:
+    def _start(self, user_id: str, digest: bytes, now: float, expires_in: float, app_session: bytes | None) -> Session:
         at = datetime.fromtimestamp(now, UTC)
         session = Session(
             id=uuid4(),
@@ -166,16 +166,16 @@ class MemoryBackend:
             authenticated_at=at,
             expires_at=datetime.fromtimestamp(now + expires_in, UTC),
             generation=self._users.setdefault(user_id, _User()).generation,
-            link=link,
+            app_session=app_session,
         )
         row = _Row(session, digest, now + expires_in)
         self._by_digest[digest] = row
         self._by_user.setdefault(user_id, {})[str(session.id)] = row
         return session
 
-    def _standing(self, user_id: str, link: bytes) -> CompanionStatus:
+    def _standing(self, user_id: str, app_session: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())
-        rows = [row for row in self._by_user.get(user_id, {}).values() if row.session.link == link and row.expires_at > now]
+        rows = [row for row in self._by_user.get(user_id, {}).values() if row.session.app_session == link and row.expires_at > now]
         newest = max((row.session.issued_at.timestamp() for row in rows if row.session.issued_at), default=None)
         return CompanionStatus(
             companion_required=user.companion_required,
@@ -200,9 +200,9 @@ class MemoryBackend:
 
     def _close(self, row: _Row) -> None:
         """What ends a companion closes its user: whatever was copied from before stays outside from now on."""
-        if row.session.link is not None:
+        if row.session.app_session is not None:
             self._users.setdefault(row.session.user_id, _User()).companion_required = True
-            self._spent.add(row.session.link)
+            self._spent.add(row.session.app_session)
 
     def _forget(self, row: _Row) -> None:
         del self._by_digest[row.digest]

@@ -11,7 +11,7 @@ from uuid import uuid4
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, InvalidCredential
-from sessionward.session.identifier import Identity, AnonymousSession, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -76,7 +76,7 @@ class Beaker:
             raise InvalidCredential("a session id that the store does not know")
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
-        link = link_of(session_id)
+        link = app_session_digest(session_id)
         return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
 
     def _load(self, session_id: str) -> Any:

@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.remember import RememberToken
-from sessionward.session.identifier import Identity, AnonymousSession, link_of
+from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
@@ -132,7 +132,7 @@ class FlaskSession:
             return self._remember.read(value)
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
-        link = link_of(session_id)
+        link = app_session_digest(session_id)
         return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
 
     def _session_id(self, value: str) -> str:

@@ -115,27 +115,27 @@ class AsyncSupportsLogin(AsyncBackend, Protocol):
 
 
 class SupportsCompanions(SupportsLogin, Protocol):
-    """A backend that can keep companions of an application's own sessions (way 3); ``login`` takes ``link`` as well.
+    """A backend that can keep companions of an application's own sessions (way 3); ``login`` takes ``app_session`` as well.
 
     Whatever ends a companion *closes* its user, for good and in the same transaction.
     """
 
-    def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
+    def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
         """How this user stands, and the application's session with this link. Writes nothing."""
         ...
 
-    def is_revoked_app_session(self, link: bytes, /) -> bool:
+    def is_revoked_app_session(self, app_session: bytes, /) -> bool:
         """Whether a companion of the application's session with this link has been ended. Writes nothing."""
         ...
 
-    def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
         """Start a companion for a login from before; None if the application's session may not have another one now.
 
         Decides under the user's lock. Raises ``StaleLogin`` if the user is closed.
         """
         ...
 
-    def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
+    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
         """Let a live session expire so much later, and go with this link if one is given; whether it was live."""
         ...
 
@@ -143,13 +143,13 @@ class SupportsCompanions(SupportsLogin, Protocol):
 class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
     """The async colour of :class:`SupportsCompanions`."""
 
-    async def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus: ...
+    async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus: ...
 
-    async def is_revoked_app_session(self, link: bytes, /) -> bool: ...
+    async def is_revoked_app_session(self, app_session: bytes, /) -> bool: ...
 
-    async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None: ...
+    async def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None: ...
 
-    async def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool: ...
+    async def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool: ...
 
 
 class SupportsRecord(Backend, Protocol):

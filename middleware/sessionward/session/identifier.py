@@ -26,15 +26,15 @@ DAY: Final = 86_400.0
 class Identity:
     """Whom a login credential of the application signs in.
 
-    ``user_id`` is text; the same person must have the same text in every credential. ``link`` is the digest of the
-    application's own session (:func:`link_of` its id), where that has an id that stays the same from one answer to the
+    ``user_id`` is text; the same person must have the same text in every credential. ``app_session`` is the digest of the
+    application's own session (:func:`app_session_digest` its id), where that has an id that stays the same from one answer to the
     next; a companion then goes with this session only. None for what is signed anew with each answer.
     ``issued_at``: seconds since 1970 by the issuer's clock; looked at only for headers, which no companion can go with.
     ``lifetime``: seconds that this credential can live from now on at most; None: the identifier's own ``lifetime``.
     """
 
     user_id: str
-    link: bytes | None = field(default=None, repr=False)
+    app_session: bytes | None = field(default=None, repr=False)
     issued_at: float | None = None
     lifetime: float | None = None
 
@@ -46,10 +46,10 @@ class Identity:
 class AnonymousSession:
     """A session of the application's that names nobody, but has an id that stays: it may have been somebody's before."""
 
-    link: bytes = field(repr=False)
+    app_session: bytes = field(repr=False)
 
 
-def link_of(session_id: str | bytes) -> bytes:
+def app_session_digest(session_id: str | bytes) -> bytes:
     """The SHA-256 of the id of an application's session, 32 bytes: what may be kept of it."""
     return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
 

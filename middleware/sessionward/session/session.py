@@ -17,7 +17,7 @@ class Session:
 
     ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are
     aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``generation`` counts how
-    often this user's other sessions have been ended (P3). ``link``: of a companion, the digest of the application's own
+    often this user's other sessions have been ended (P3). ``app_session``: of a companion, the digest of the application's own
     session. ``credential`` is for backends whose rows have no other name than the secret itself.
     """
 
@@ -27,7 +27,7 @@ class Session:
     authenticated_at: datetime | None = None
     expires_at: datetime | None = None
     generation: int | None = None
-    link: bytes | None = field(default=None, repr=False)
+    app_session: bytes | None = field(default=None, repr=False)
     credential: Credential | None = field(default=None, repr=False, compare=False)
 
 

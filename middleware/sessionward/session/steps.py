@@ -63,10 +63,10 @@ class Login(Step[Session]):
     expires_in: float
     device: Device
     methods: Sequence[str]
-    link: bytes | None = field(default=None, repr=False)
+    app_session: bytes | None = field(default=None, repr=False)
 
     def ask(self, backend: Any) -> Any:
-        companion: dict[str, Any] = {} if self.link is None else {"link": self.link}
+        companion: dict[str, Any] = {} if self.app_session is None else {"app_session": self.app_session}
         return backend.login(
             self.user_id,
             self.credential.digest,
@@ -83,42 +83,42 @@ class Login(Step[Session]):
 @dataclass(frozen=True, slots=True)
 class FindCompanionStatus(Step[CompanionStatus]):
     user_id: str
-    link: bytes = field(repr=False)
+    app_session: bytes = field(repr=False)
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.companion_status(self.user_id, self.link)
+        return backend.companion_status(self.user_id, self.app_session)
 
 
 @dataclass(frozen=True, slots=True)
 class IsRevokedAppSession(Step[bool]):
-    link: bytes = field(repr=False)
+    app_session: bytes = field(repr=False)
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        return backend.is_revoked_app_session(self.link)
+        return backend.is_revoked_app_session(self.app_session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopt(Step[Session | None]):
     user_id: str
     credential: Credential
-    link: bytes = field(repr=False)
+    app_session: bytes = field(repr=False)
     expires_in: float
     device: Device
 
     def ask(self, backend: Any) -> Any:
-        return backend.adopt(self.user_id, self.credential.digest, link=self.link, expires_in=self.expires_in, device=self.device)
+        return backend.adopt(self.user_id, self.credential.digest, app_session=self.app_session, expires_in=self.expires_in, device=self.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touch(Step[bool]):
     session: Session
-    link: bytes | None = field(repr=False)
+    app_session: bytes | None = field(repr=False)
     expires_in: float
 
     def ask(self, backend: Any) -> Any:
-        return backend.touch(self.session, link=self.link, expires_in=self.expires_in)
+        return backend.touch(self.session, app_session=self.app_session, expires_in=self.expires_in)
 
 
 @dataclass(frozen=True, slots=True)

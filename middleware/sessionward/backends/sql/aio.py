@@ -91,7 +91,7 @@ class AsyncSQLBackend:
         expires_in: float,
         device: Device,
         methods: Sequence[str],
-        link: bytes | None = None,
+        app_session: bytes | None = None,
     ) -> Session:
         new = queries.SignIn(
             user_id=user_key(user_id),
@@ -102,7 +102,7 @@ class AsyncSQLBackend:
             expires_in=expires_in,
             device=device,
             methods=methods,
-            link=link,
+            app_session=app_session,
         )
         return await self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
 
@@ -118,18 +118,18 @@ class AsyncSQLBackend:
         user = user_key(user_id)
         return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
 
-    async def companion_status(self, user_id: str, link: bytes, /) -> CompanionStatus:
-        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, link), self._deadline, writes=False)
+    async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
+        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._deadline, writes=False)
 
-    async def is_revoked_app_session(self, link: bytes, /) -> bool:
-        return await self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, link), self._deadline, writes=False)
+    async def is_revoked_app_session(self, app_session: bytes, /) -> bool:
+        return await self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._deadline, writes=False)
 
-    async def adopt(self, user_id: str, digest: bytes, /, *, link: bytes, expires_in: float, device: Device) -> Session | None:
-        question = partial(companions.adopt, user_id=user_id, digest=digest, link=link, expires_in=expires_in, device=device)
+    async def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
+        question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
         return await self._pool.ask(question, self._deadline, writes=True)
 
-    async def touch(self, session: Session, /, *, link: bytes | None, expires_in: float) -> bool:
-        question = partial(companions.touch, session=session, link=link, expires_in=expires_in)
+    async def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
+        question = partial(companions.touch, session=session, app_session=app_session, expires_in=expires_in)
         return await self._pool.ask(question, self._deadline, writes=True)
 
     async def list(self, user_id: str, /) -> Sequence[Session]:

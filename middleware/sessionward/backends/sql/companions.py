@@ -11,9 +11,9 @@ from sessionward.errors import StaleLogin
 from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, Device, Session, CompanionStatus
 
 
-def companion_status(wire: Wire, user_id: str, link: bytes) -> CompanionStatus:
+def companion_status(wire: Wire, user_id: str, app_session: bytes) -> CompanionStatus:
     """How a user stands, and the application's session with this link: one statement, nothing locked."""
-    row = wire.row("companion_status", user=wire.dialect.user_in(user_id), link=link)
+    row = wire.row("companion_status", user=wire.dialect.user_in(user_id), app_session=app_session)
     assert row is not None
     companion_required, revoked_at, companions, newest, now = row
     out = wire.dialect.time_out
@@ -26,21 +26,21 @@ def companion_status(wire: Wire, user_id: str, link: bytes) -> CompanionStatus:
     )
 
 
-def is_revoked_app_session(wire: Wire, link: bytes) -> bool:
+def is_revoked_app_session(wire: Wire, app_session: bytes) -> bool:
     """Whether a companion of the application's session with this link has been ended."""
-    return wire.row("is_revoked_app_session", link=link) is not None
+    return wire.row("is_revoked_app_session", app_session=app_session) is not None
 
 
-def adopt(wire: Wire, user_id: str, digest: bytes, *, link: bytes, expires_in: float, device: Device) -> Session | None:
+def adopt(wire: Wire, user_id: str, digest: bytes, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
     """Start a companion for a login from before, under the user's lock."""
 
     def body(wire: Wire) -> Session | None:
         user = lock_user(wire, user_id)
         if user.companion_required:
             raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
-        if not companion_status(wire, user_id, link).may_adopt:
+        if not companion_status(wire, user_id, app_session).may_adopt:
             return None
-        session = new_session(user_id, user.now, expires_in, generation=user.generation, link=link)
+        session = new_session(user_id, user.now, expires_in, generation=user.generation, app_session=app_session)
         add(wire, session, digest, device, _NO_METHODS)
         return session
 
@@ -51,7 +51,7 @@ _NO_METHODS: Sequence[str] = ()
 """How the person signed in, nobody knows any more."""
 
 
-def touch(wire: Wire, session: Session, *, link: bytes | None, expires_in: float) -> bool:
+def touch(wire: Wire, session: Session, *, app_session: bytes | None, expires_in: float) -> bool:
     """Let a live session expire so much later from now, under the user's lock; never sooner than before."""
 
     def body(wire: Wire) -> bool:
@@ -63,7 +63,7 @@ def touch(wire: Wire, session: Session, *, link: bytes | None, expires_in: float
         expires = user.now + timedelta(seconds=expires_in)
         wire.change("touch", **row, expires=dialect.time_in(expires), seen=dialect.time_in(user.now))
         if link is not None:
-            wire.change("link", **row, link=link)
+            wire.change("app_session", **row, app_session=app_session)
         return True
 
     return with_users(wire, [session.user_id], body)

@@ -18,7 +18,7 @@ from sessionward.session.session import CLOCK_RATE, Device, RevokedCount, Sessio
 
 R = TypeVar("R")
 
-_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.generation, s.link"
+_COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.generation, s.app_session"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
 # For a row that is found by its unique key. On tables that have not been analyzed yet, PostgreSQL would otherwise take the
 # index of live sessions, which `ended_at IS NULL` makes applicable, and walk through all of them.
@@ -42,18 +42,18 @@ STATEMENTS: Final = {
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
     "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
-    " methods, ip_address, user_agent, link)"
-    " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :link)",
+    " methods, ip_address, user_agent, app_session)"
+    " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :app_session)",
     "close": "UPDATE sessionward_users SET companion_required = TRUE WHERE user_id = :user"
-    " AND EXISTS (SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND link IS NOT NULL)",
+    " AND EXISTS (SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user AND app_session IS NOT NULL)",
     "companion_status": "SELECT (SELECT companion_required FROM sessionward_users WHERE user_id = :user),"
     " (SELECT revoked_at FROM sessionward_users WHERE user_id = :user),"
-    f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}),"
-    f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND link = :link AND {_LIVE}), {{now}}",
-    "is_revoked_app_session": "SELECT 1 FROM sessionward_sessions WHERE link = :link AND ended_at IS NOT NULL LIMIT 1",
+    f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND app_session = :app_session AND {_LIVE}),"
+    f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND app_session = :app_session AND {_LIVE}), {{now}}",
+    "is_revoked_app_session": "SELECT 1 FROM sessionward_sessions WHERE app_session = :app_session AND ended_at IS NOT NULL LIMIT 1",
     "touch": "UPDATE sessionward_sessions SET expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END,"
     " last_seen_at = :seen WHERE id = :id AND user_id = :user",
-    "link": "UPDATE sessionward_sessions SET link = :link WHERE id = :id AND user_id = :user",
+    "app_session": "UPDATE sessionward_sessions SET app_session = :app_session WHERE id = :id AND user_id = :user",
     "dead_ids": "SELECT id FROM sessionward_sessions WHERE id > :after AND (ended_at < :limit OR expires_at < :limit)"
     " ORDER BY id LIMIT :batch",
     "delete": "DELETE FROM sessionward_sessions WHERE id > :after AND id <= :last AND (ended_at < :limit OR expires_at < :limit)",
@@ -132,7 +132,7 @@ class SignIn:
     expires_in: float
     device: Device
     methods: Sequence[str]
-    link: bytes | None = None
+    app_session: bytes | None = None
 
 
 def login(wire: Wire, new: SignIn) -> Session:
@@ -142,7 +142,7 @@ def login(wire: Wire, new: SignIn) -> Session:
         locked = {user_id: lock_user(wire, user_id) for user_id in users}
         _check_fresh(wire, new, locked[new.user_id])
         user = locked[new.user_id]
-        session = new_session(new.user_id, user.now, new.expires_in, generation=user.generation, link=new.link)
+        session = new_session(new.user_id, user.now, new.expires_in, generation=user.generation, app_session=new.app_session)
         if new.replaces is not None:
             _end_one(wire, new.replaces, by=uuid_of(session), reason="replaced")
         add(wire, session, new.digest, new.device, new.methods)
@@ -244,7 +244,7 @@ def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
     wire.change("close", id=own, user=user)  # a companion: whatever was copied from before stays outside from now on
 
 
-def new_session(user_id: str, now: datetime, expires_in: float, *, generation: int, link: bytes | None) -> Session:
+def new_session(user_id: str, now: datetime, expires_in: float, *, generation: int, app_session: bytes | None) -> Session:
     return Session(
         id=uuid4(),
         user_id=user_id,
@@ -252,7 +252,7 @@ def new_session(user_id: str, now: datetime, expires_in: float, *, generation: i
         authenticated_at=now,
         expires_at=now + timedelta(seconds=expires_in),
         generation=generation,
-        link=link,
+        app_session=app_session,
     )
 
 
@@ -270,7 +270,7 @@ def add(wire: Wire, session: Session, digest: bytes, device: Device, methods: Se
         methods=" ".join(methods)[:255],
         ip=device.ip_address[:64] if device.ip_address else None,
         agent=device.user_agent[:512] if device.user_agent else None,
-        link=session.link,
+        app_session=session.app_session,
     )
 
 
@@ -285,7 +285,7 @@ def _session(wire: Wire, row: Sequence[Any]) -> Session:
         authenticated_at=out(authenticated_at),
         expires_at=out(expires_at),
         generation=generation,
-        link=link,
+        app_session=app_session,
     )
 
 

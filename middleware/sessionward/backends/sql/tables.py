@@ -52,7 +52,7 @@ sessions: Final = Table(
     Column("methods", String(255), nullable=False, server_default="", comment="how the person signed in, separated by blanks"),
     Column("ip_address", String(64)),
     Column("user_agent", String(512)),
-    Column("link", _DIGEST, comment="companions: digest of the application's own session"),
+    Column("app_session", _DIGEST, comment="companions: digest of the application's own session"),
     **_MYSQL,
 )
 
@@ -67,9 +67,9 @@ live: Final = Index(
 
 app_session_index: Final = Index(
     "sessionward_sessions_link",
-    sessions.c.link,
-    postgresql_where=sessions.c.link.is_not(None),
-    sqlite_where=sessions.c.link.is_not(None),
+    sessions.c.app_session,
+    postgresql_where=sessions.c.app_session.is_not(None),
+    sqlite_where=sessions.c.app_session.is_not(None),
 )
 
 

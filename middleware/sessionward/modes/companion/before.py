@@ -25,7 +25,7 @@ from sessionward.errors import StaleLogin, InvalidCredential
 from sessionward.response.answer import Headers
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
-from sessionward.session.identifier import Identify, Identity, Traits, AnonymousSession, link_of
+from sessionward.session.identifier import Identify, Identity, Traits, AnonymousSession, app_session_digest
 from sessionward.session.session import Session, CompanionStatus
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, End, Find, IsRevokedAppSession, FindCompanionStatus, Touch
@@ -105,20 +105,20 @@ def _spent(judged: _Judged) -> Flow[list[Login]]:
     """Ids that were somebody's until that was ended: a request that is under way may write their owner back at any moment."""
     spent: list[Login] = []
     for login, visitor in judged.visitors:
-        if (yield from IsRevokedAppSession(visitor.link)):
+        if (yield from IsRevokedAppSession(visitor.app_session)):
             spent.append(login)
     return spent
 
 
 def _goes_with(identity: Identity, companion: Session) -> bool:
     """Whether this companion is of the same user, and of the same session where the application's has an id that stays."""
-    return identity.user_id == companion.user_id and identity.link in (None, companion.link)
+    return identity.user_id == companion.user_id and identity.app_session in (None, companion.app_session)
 
 
 def _without_companion(visit: Visit, named: Sequence[_Named]) -> Flow[Sequence[_Named]]:
     """What passes of a user's credentials in a browser that has no companion: everything, until the user is companion_required."""
     link = _link(named[0])
-    standing = yield from FindCompanionStatus(named[0][1].user_id, link)
+    standing = yield from FindCompanionStatus(named[0][1].user_id, app_session)
     visit.companion_required = standing.companion_required
     if standing.companion_required:
         return [pair for pair in named if not pair[0].places and _is_issued_later(pair[1], standing)]
@@ -137,7 +137,7 @@ def _is_issued_later(identity: Identity, standing: CompanionStatus) -> bool:
 def _link(named: _Named) -> bytes:
     """What stands for the application's session: its id, or else the credential itself."""
     login, identity = named
-    return identity.link or link_of(login.value.encode("latin-1"))
+    return identity.app_session or app_session_digest(login.value.encode("latin-1"))
 
 
 # --- after it ---------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _has_moved(visit: Visit) -> Flow[bool]:
     if visit.session is None or visit.credential is None or visit.identity is None:
         return False
     fresh = yield from Find(visit.credential)
-    return fresh is None or fresh.link != visit.identity.link
+    return fresh is None or fresh.app_session != visit.identity.app_session
 
 
 def _about_ours(policy: Policy, cookies: Sequence[Given]) -> Sequence[Given]:
@@ -212,7 +212,7 @@ def _signed_out(visit: Visit) -> Flow[None]:
             session = yield from Adopt(
                 user_id=identity.user_id,
                 credential=new,
-                link=visit.adopting,
+                app_session=visit.adopting,
                 expires_in=_life(visit.policy, identity),
                 device=visit.device(),
             )
@@ -225,19 +225,19 @@ def _gone_on(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
     session, credential = visit.session, visit.credential
     assert session is not None
     assert credential is not None
-    link = named[0][1].link
-    moved = link is not None and link != session.link
+    link = named[0][1].app_session
+    moved = link is not None and link != session.app_session
     sets = visit.cookie is not None or bool(cookies) or sets_cookie(head, visit.policy.cookie_name)
     if not (sets or moved or _grows_old(visit)):
         return
     fresh = yield from Find(credential)
     if fresh is None:
         raise StaleLogin("the session ended while its request was being answered")
-    if link is not None and fresh.link not in (session.link, link):
+    if link is not None and fresh.app_session not in (session.app_session, app_session):
         raise StaleLogin("another answer has given this browser a new session meanwhile")
     if moved or _grows_old(visit):
         lifetime = _lifetime(visit.policy, named)
-        if (yield from Touch(session=session, link=link if moved else None, expires_in=lifetime)) and visit.cookie is None:
+        if (yield from Touch(session=session, app_session=link if moved else None, expires_in=lifetime)) and visit.cookie is None:
             visit.cookie = visit.policy.cookie(credential, max_age=lifetime, beside=cookies)
 
 
@@ -245,11 +245,11 @@ def _adopted(visit: Visit, head: Headers, named: Sequence[_Named], cookies: Sequ
     """A login from before the installation, of a user who is not companion_required: it gets its companion now."""
     user, link = named[0][1].user_id, _link(named[0])
     if visit.adopting is None or is_public(head):
-        if _is_given(named[0], cookies) and (yield from FindCompanionStatus(user, link)).companion_required:
+        if _is_given(named[0], cookies) and (yield from FindCompanionStatus(user, app_session)).companion_required:
             raise StaleLogin("the user's sessions were ended while the request was being answered")
         return
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
-    session = yield from Adopt(user_id=user, credential=credential, link=visit.adopting, expires_in=lifetime, device=visit.device())
+    session = yield from Adopt(user_id=user, credential=credential, app_session=visit.adopting, expires_in=lifetime, device=visit.device())
     if session is not None:
         _give(visit, session, credential, lifetime, cookies)
 
@@ -260,9 +260,9 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
     if any((login.name, login.value) == (named[0][0].name, named[0][0].value) for login in visit.kept):
         # The id stayed, and a store has changed behind it: by this answer, by another one to this browser that has seen it
         # first, or by a request that writes back who was signed out meanwhile.
-        if (yield from FindCompanionStatus(user, link)).companions:
+        if (yield from FindCompanionStatus(user, app_session)).companions:
             return
-        if _traits(visit.policy).visitors and (yield from IsRevokedAppSession(link)):
+        if _traits(visit.policy).visitors and (yield from IsRevokedAppSession(app_session)):
             raise StaleLogin("this session of the application's was ended while the request was being answered")
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
     session = yield from SignIn(
@@ -274,7 +274,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
         expires_in=lifetime,
         device=visit.device(),
         methods=(),
-        link=link,
+        app_session=app_session,
     )
     _give(visit, session, credential, lifetime, cookies)
 
