@@ -53,7 +53,7 @@ class ASGIMiddleware:
         self._cookie = policy.cookie_name
         self._needles = _needles(policy)
         self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
-        self._unwrapped = None if traits is None else traits.unwrapped
+        self._outer_key = None if traits is None else traits.outer_key
         self._watches = policy.logins is not None
         self._verifier = policy.verifier
         self._attends = self._signs_in or self._watches
@@ -63,7 +63,7 @@ class ASGIMiddleware:
         if kind == "http":
             if scope["method"] == "DELETE" and (request := ASGIRequest(scope)).route() in self._policy.spellings:
                 visit = AsyncWard(self._door, scope).visit(request)
-                if self._unwrapped in scope:
+                if self._outer_key in scope:
                     return await self._misplaced(visit, scope, receive, send)
                 return await _send_response(await self._door.driver(revoke_others_endpoint(visit)), send)
         elif kind != "websocket":
@@ -120,7 +120,7 @@ class ASGIMiddleware:
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         ward = AsyncWard(self._door, scope)
         visit = ward.visit(ASGIRequest(scope))
-        if self._unwrapped in scope:
+        if self._outer_key in scope:
             return await self._misplaced(visit, scope, receive, send)
         admission = await self._door.driver(guard(visit))
         if admission is not _AS_IT_CAME:
@@ -157,7 +157,7 @@ class ASGIMiddleware:
 
     async def _watched(self, ward: AsyncWard, scope: Scope, receive: Receive, send: Send) -> None:
         """A request to an application that has its own login: what its answer says of that is looked at."""
-        if self._unwrapped in scope:
+        if self._outer_key in scope:
             return await self._misplaced(ward.visit(), scope, receive, send)
         if self._signs_in:
             scope[ASGI_KEY] = ward

@@ -142,7 +142,7 @@ def _watched(visit: Visit) -> Flow[Response | Admission]:
 def misplaced(visit: Visit) -> Response:
     """Our door stands inside of what reads the application's login: taking it out would come too late, so nothing passes."""
     assert visit.policy.traits is not None
-    visit.warning = _MISPLACED.format(key=visit.policy.traits.unwrapped)
+    visit.warning = _MISPLACED.format(key=visit.policy.traits.outer_key)
     return _refused(visit, Problem.UNAVAILABLE, debug=visit.warning)
 
 

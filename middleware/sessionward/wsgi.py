@@ -55,14 +55,14 @@ class WSGIMiddleware:
         self._verifier = policy.verifier
         self._guards = not abilities.carriers
         self._watched = _watched_keys(policy)
-        self._unwrapped = None if policy.traits is None else policy.traits.unwrapped
+        self._outer_key = None if policy.traits is None else policy.traits.outer_key
         self._attends = self._signs_in or self._watched is not None
         self._cookie = policy.cookie_name.decode("ascii")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._policy.spellings:
             visit = Ward(self._door, environ).visit(request)
-            if self._unwrapped in environ:
+            if self._outer_key in environ:
                 return _misplaced(visit, start_response)
             return _respond(self._door.driver(revoke_others_endpoint(visit)), start_response)
         if self._verifier is not None and (session := stated_in_environ(environ, self._verifier, time())) is not None:
@@ -86,7 +86,7 @@ class WSGIMiddleware:
         """A request to an application that has its own login: what its answer says of that is looked at."""
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit()
-        if self._unwrapped in environ:
+        if self._outer_key in environ:
             return _misplaced(visit, start_response)
         if self._signs_in:
             environ[WSGI_KEY] = ward
@@ -95,7 +95,7 @@ class WSGIMiddleware:
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ward = _Answering(self._door, environ, start_response)
         visit = ward.visit(WSGIRequest(environ))
-        if self._unwrapped in environ:
+        if self._outer_key in environ:
             return _misplaced(visit, start_response)
         admission = self._door.driver(guard(visit))
         if admission is not _AS_IT_CAME:

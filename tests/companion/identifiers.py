@@ -49,7 +49,7 @@ class Stored:
 
     cookies: ClassVar[Sequence[str]] = ("sid",)
     blocking: ClassVar[bool] = False
-    stateful: ClassVar[bool] = True
+    server_side: ClassVar[bool] = True
     lifetime: ClassVar[float] = 1000.0
 
     def __init__(self, store: dict[str, str | None]) -> None:
@@ -89,7 +89,7 @@ class Awaited:
 
     def __init__(self, plain: Any) -> None:
         self.plain = plain
-        self.stateful = getattr(plain, "stateful", False)
+        self.server_side = getattr(plain, "server_side", False)
         self.headers = getattr(plain, "headers", ())
 
     @property

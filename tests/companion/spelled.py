@@ -29,7 +29,7 @@ class Spelled:
     lifetime: ClassVar[float] = 1000.0
 
     def __init__(self, *, companions: bool) -> None:
-        self.stateful = self.companions = companions
+        self.server_side = self.companions = companions
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         raise NotImplementedError

@@ -26,7 +26,7 @@ class Shop:
         self.meanwhile: Callable[[], object] = bool
         self.sets: list[str] = []
         self.door: Any = sessionward.WSGIMiddleware(
-            self, MemoryBackend(), identify=Function(self.read, cookies=["sid"], stateful=True, visitors=True), secrets=[SECRET]
+            self, MemoryBackend(), identify=Function(self.read, cookies=["sid"], server_side=True, keeps_id_at_login=True), secrets=[SECRET]
         )
 
     def read(self, name: str, value: str) -> Identity | AnonymousSession:
@@ -180,7 +180,7 @@ def test_an_answer_on_a_skipped_path_puts_no_empty_session_over_the_login() -> N
     shop.door = sessionward.WSGIMiddleware(
         shop,
         MemoryBackend(),
-        identify=Function(shop.read, cookies=["sid"], stateful=True, visitors=True),
+        identify=Function(shop.read, cookies=["sid"], server_side=True, keeps_id_at_login=True),
         secrets=[SECRET],
         skip=("/static/",),
     )
@@ -201,7 +201,7 @@ def test_a_companion_by_adoption_has_the_samesite_that_the_identifier_tells(told
 
     class Told:
         cookies: ClassVar = ["sid"]
-        visitors: ClassVar = True
+        keeps_id_at_login: ClassVar = True
         samesite: ClassVar = told
 
         def identify(self, name: str, value: str, /) -> Identity | AnonymousSession:

@@ -281,7 +281,7 @@ def case_a_database_that_cannot_answer_is_no_unknown_user_and_not_held_against_t
 def case_what_is_declared_is_what_the_door_sees() -> None:
     with changed(SESSION_COOKIE_NAME="sid", SESSION_COOKIE_AGE=60):
         traits = Traits.of(SignedCookies())
-    assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, True, False)
+    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, True, False)
     found = identity(SignedCookies(), "sessionid", visit("/login/ada"))
     assert found is not None
     assert (found.app_session, found.lifetime) == (None, None)

@@ -82,7 +82,7 @@ def test_a_companion_goes_with_the_id_which_stays_the_same_at_login(app: Session
     found = identity(of(app), NAME, value)
     assert found is not None
     assert (found.user_id, found.app_session) == ("ada", app_session_digest(value[-32:]))
-    assert Traits.of(of(app)).stateful
+    assert Traits.of(of(app)).server_side
 
 
 def test_an_id_that_the_store_does_not_know_is_unreadable(app: SessionMiddleware) -> None:
@@ -180,7 +180,7 @@ def test_the_user_may_be_found_by_a_function() -> None:
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
     traits = Traits.of(Beaker({"key": "sid"}, user="user", lifetime=60))
-    assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, False)
+    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, False)
     assert Traits.of(Beaker({"type": "file"}, user="user")).cookies == (NAME.encode(),)
 
 

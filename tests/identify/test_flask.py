@@ -256,7 +256,7 @@ def test_the_application_s_own_configuration_is_taken() -> None:
     identifier = FlaskLogin.of(app)
     traits = Traits.of(identifier)
     assert (traits.cookies, traits.lifetime) == ((b"sid", b"stay"), 3600.0)
-    assert (traits.stateful, traits.blocks, traits.is_async) == (False, False, False)
+    assert (traits.server_side, traits.blocks, traits.is_async) == (False, False, False)
     remembered = identity(identifier, "stay", ADA["remember_token"])
     assert remembered is not None
     assert (remembered.lifetime, remembered.app_session, remembered.issued_at) == (7 * 86_400.0, None, None)

@@ -226,7 +226,7 @@ def test_the_user_changes_behind_a_cookie_that_stays(make: Make) -> None:
         seen.append((cookie.value, said(site.identifier, "session", cookie.value)))
     assert [user for _, user in seen] == [None, "ada", None, "bob"]
     assert len({cookie for cookie, _ in seen}) == 1
-    assert Traits.of(site.identifier).stateful
+    assert Traits.of(site.identifier).server_side
 
 
 def test_an_id_that_the_store_does_not_know_is_unreadable(make: Make) -> None:
@@ -425,7 +425,7 @@ def test_the_application_s_own_configuration_is_taken(on_redis: Make, on_sql: Ma
         identifier = FlaskSession.of(app)
         traits = Traits.of(identifier)
         assert (traits.cookies, traits.lifetime) == ((b"sid", b"stay"), 3600.0)
-        assert (traits.stateful, traits.blocks, traits.is_async) == (True, True, False)
+        assert (traits.server_side, traits.blocks, traits.is_async) == (True, True, False)
         browser = app.test_client()
         browser.get("/login/ada")
         for name in ("sid", "stay"):

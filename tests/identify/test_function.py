@@ -105,14 +105,14 @@ def test_whatever_else_is_raised_passes_on() -> None:
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
     header = Carrier.header("X-Api-User")
-    identifier = Function(of_a_store, cookies=["login"], headers=[header], stateful=True, blocking=False, lifetime=60)
+    identifier = Function(of_a_store, cookies=["login"], headers=[header], server_side=True, blocking=False, lifetime=60)
     traits = Traits.of(identifier)
-    assert (traits.cookies, traits.headers, traits.stateful, traits.blocks, traits.lifetime) == ((b"login",), (header,), True, False, 60.0)
+    assert (traits.cookies, traits.headers, traits.server_side, traits.blocks, traits.lifetime) == ((b"login",), (header,), True, False, 60.0)
 
 
 def test_by_default_it_may_wait_and_keeps_no_state() -> None:
     traits = Traits.of(plain("ada"))
-    assert (traits.stateful, traits.blocks, traits.lifetime) == (False, True, 31 * 86_400.0)
+    assert (traits.server_side, traits.blocks, traits.lifetime) == (False, True, 31 * 86_400.0)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

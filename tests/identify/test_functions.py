@@ -140,7 +140,7 @@ def test_a_session_in_litestar_s_store_is_read_as_the_application_reads_it() -> 
     assert said(identifier, "session", "null") is None, "what signing out leaves, and Litestar takes for no id"
     for value in ("0123456789abcdef", "chosen by the client", *other_spellings(cookies["session"])):
         assert said(identifier, "session", value) == UNREADABLE
-    assert (Traits.of(identifier).is_async, Traits.of(identifier).stateful) == (True, True)
+    assert (Traits.of(identifier).is_async, Traits.of(identifier).server_side) == (True, True)
 
 
 def test_a_session_in_litestar_s_cookie_is_read_as_the_application_reads_it() -> None:

@@ -309,7 +309,7 @@ def test_an_endpoint_that_is_gone_is_no_unknown_key(published: tuple[str, dict[s
 def test_what_is_declared_is_what_the_door_sees() -> None:
     traits = Traits.of(JWT(SECRET, algorithms=["HS256"], cookies=["at"], header=("Authorization", "Bearer"), lifetime=HOUR))
     assert (traits.cookies, traits.headers) == ((b"at",), (Carrier.header("authorization", scheme="bearer"),))
-    assert (traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == (3600.0, False, False, False)
+    assert (traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == (3600.0, False, False, False)
     assert Traits.of(IDENTIFIER).cookies == (b"access_token_cookie", b"refresh_token_cookie")
     assert JWT(SECRET, algorithms=["HS256"], cookies=[], header=("X-Token", "")).headers == (Carrier.header("x-token"),)
 

@@ -183,7 +183,7 @@ def test_a_secret_of_starlette_s_own_kind_is_taken() -> None:
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
     traits = Traits.of(StarletteSession(SECRET, user="user_id", cookie="sid", max_age=60))
-    assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, False, False)
+    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, False, False)
     assert Traits.of(StarletteSession(SECRET, user="user_id", max_age=None)).lifetime == 400 * DAY
     found = identity(IDENTIFIER, "session", ADA)
     assert found is not None
@@ -225,7 +225,7 @@ def test_a_session_in_a_store_without_a_user_names_nobody() -> None:
 def test_the_user_changes_behind_an_id_that_stays() -> None:
     cart, ada = visit(STARSESSIONS, "/cart", "/login/ada")
     assert cart == ada
-    assert Traits.of(IN_STORE).stateful
+    assert Traits.of(IN_STORE).server_side
 
 
 def test_an_id_chosen_by_the_client_is_unreadable_until_the_application_has_taken_it() -> None:
@@ -302,7 +302,7 @@ def test_starsessions_that_keep_everything_in_the_cookie_are_read_by_the_other_o
 
 def test_what_starsessions_declare_is_what_the_door_sees() -> None:
     traits = Traits.of(Starsessions(STORE, user="user_id", cookie="sid", lifetime=60))
-    assert (traits.cookies, traits.lifetime, traits.stateful, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, True)
+    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, True)
     assert Traits.of(Starsessions(STORE, user="user_id")).lifetime == 31 * DAY
 
 

@@ -28,7 +28,7 @@ class Function:
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "lifetime", "stateful", "visitors")
+    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "lifetime", "server_side", "keeps_id_at_login")
 
     identify: Callable[[str, str], Any]
 
@@ -38,8 +38,8 @@ class Function:
         *,
         cookies: Sequence[str] = (),
         headers: Sequence[Carrier] = (),
-        stateful: bool = False,
-        visitors: bool = False,
+        server_side: bool = False,
+        keeps_id_at_login: bool = False,
         blocking: bool = True,
         lifetime: Duration = 31 * 86_400.0,
     ) -> None:
@@ -53,8 +53,8 @@ class Function:
         self._read = read
         self.cookies = tuple(cookies)
         self.headers = tuple(headers)
-        self.stateful = stateful
-        self.visitors = visitors
+        self.server_side = server_side
+        self.keeps_id_at_login = visitors
         self.blocking = blocking
         self.identify = self._wait if _is_async(read) else self._ask  # its colour shows in inspect.iscoroutinefunction
 

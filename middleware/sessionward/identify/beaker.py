@@ -36,9 +36,9 @@ class Beaker:
     user: UserOf
     lifetime: Duration = 31 * 86_400.0
     cookies: tuple[str, ...] = field(init=False)
-    stateful: ClassVar[bool] = True
-    visitors: ClassVar[bool] = True
-    unwrapped: ClassVar[str] = "beaker.session"
+    server_side: ClassVar[bool] = True
+    keeps_id_at_login: ClassVar[bool] = True
+    outer_key: ClassVar[str] = "beaker.session"
     blocking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class SignedCookies:
 
     __slots__ = ("_store", "cookies", "lifetime", "samesite")
 
-    stateful: ClassVar[bool] = False
+    server_side: ClassVar[bool] = False
     blocking: ClassVar[bool] = True
 
     def __init__(self) -> None:

@@ -51,8 +51,8 @@ class FlaskSession:
     samesite: str | None = None
     """``SESSION_COOKIE_SAMESITE`` in small letters, ``""`` if the cookie has none; None: unknown."""
     cookies: tuple[str, ...] = field(init=False)
-    stateful: ClassVar[bool] = True
-    visitors: ClassVar[bool] = True
+    server_side: ClassVar[bool] = True
+    keeps_id_at_login: ClassVar[bool] = True
     blocking: ClassVar[bool] = True
     _signer: Signer | None = field(init=False, repr=False, default=None)
     _remember: RememberToken | None = field(init=False, repr=False, default=None)

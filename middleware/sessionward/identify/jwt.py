@@ -49,7 +49,7 @@ class JWT:
     lifetime: Duration = 31 * 86_400.0
     headers: tuple[Carrier, ...] = field(init=False)
     blocking: bool = field(init=False)
-    stateful: ClassVar[bool] = False
+    server_side: ClassVar[bool] = False
     _keys: Callable[[Mapping[str, Any]], Iterable[Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
         link = app_session_digest(value)
         return Identity(user_id=found, session_id=LINKSRC) if found else AnonymousSession(session_id=LINKSRC)
 
-    return Function(read, cookies=[config.key], stateful=True, visitors=True, lifetime=float(config.max_age))
+    return Function(read, cookies=[config.key], server_side=True, keeps_id_at_login=True, lifetime=float(config.max_age))
 
 
 def client_side(config: CookieBackendConfig, *, user: str) -> Function:

@@ -45,7 +45,7 @@ class StarletteSession:
     cookies: tuple[str, ...] = field(init=False)
     lifetime: float = field(init=False)
     blocking: ClassVar[bool] = False
-    unwrapped: ClassVar[str] = "session"
+    outer_key: ClassVar[str] = "session"
     _signer: TimestampSigner = field(init=False, repr=False)
     _recent: Recent = field(init=False, repr=False, compare=False, default_factory=Recent)
 
@@ -110,9 +110,9 @@ class Starsessions:
     lifetime: Duration = 0
     serializer: Serializer | None = None
     cookies: tuple[str, ...] = field(init=False)
-    unwrapped: ClassVar[str] = "session"
-    stateful: ClassVar[bool] = True
-    visitors: ClassVar[bool] = True
+    outer_key: ClassVar[str] = "session"
+    server_side: ClassVar[bool] = True
+    keeps_id_at_login: ClassVar[bool] = True
     blocking: ClassVar[bool] = True
     _lifetime: int = field(init=False, repr=False)
 

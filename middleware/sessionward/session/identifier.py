@@ -55,16 +55,16 @@ def app_session_digest(session_id: str | bytes) -> bytes:
 
 
 class Identifier(Protocol):
-    """Says who is signed in, in plain colour. May also have ``headers``, ``stateful``, ``unwrapped``,
-    ``visitors``, ``samesite``, ``blocking`` and ``lifetime``.
+    """Says who is signed in, in plain colour. May also have ``headers``, ``server_side``, ``outer_key``,
+    ``keeps_id_at_login``, ``samesite``, ``blocking`` and ``lifetime``.
 
     ``cookies`` are the names of all cookies that can sign someone in, remember-me cookies included, the most decisive
     first. A name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``,
     ... joined in order. ``headers`` (default none): header credentials, as :class:`~sessionward.Carrier` values.
-    ``stateful`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
-    ``unwrapped`` (default none): a key of the scope or environ that is there only where the application's session middleware
+    ``server_side`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
+    ``outer_key`` (default none): a key of the scope or environ that is there only where the application's session middleware
     stands outside of ours, so that it has read the login before we could take it out; such requests are refused with 503.
-    ``visitors`` (default False): True if it answers a :class:`AnonymousSession`, never None, for sessions that name nobody.
+    ``keeps_id_at_login`` (default False): True if it answers a :class:`AnonymousSession`, never None, for sessions that name nobody.
     ``samesite`` (default unknown): that of the application's login cookie, in small letters, ``""`` if it has none.
     ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
     by default 31 days.
@@ -106,13 +106,13 @@ class Traits:
     identifier: Any
     cookies: tuple[bytes, ...]
     headers: tuple[Carrier, ...]
-    stateful: bool
+    server_side: bool
     blocks: bool
     is_async: bool
     lifetime: float
-    unwrapped: str | None
+    outer_key: str | None
     samesite: str | None
-    visitors: bool
+    keeps_id_at_login: bool
 
     @classmethod
     def of(cls, identifier: object) -> Traits:
@@ -143,13 +143,13 @@ class Traits:
             identifier,
             tuple(name.encode("ascii") for name in cookies),
             headers,
-            bool(getattr(identifier, "stateful", False)),
+            bool(getattr(identifier, "server_side", False)),
             bool(getattr(identifier, "blocking", True)),
             is_async,
             float(getattr(identifier, "lifetime", 31 * DAY)),
-            getattr(identifier, "unwrapped", None),
+            getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
-            bool(getattr(identifier, "visitors", False)),
+            bool(getattr(identifier, "keeps_id_at_login", False)),
         )
 
 

@@ -48,9 +48,9 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     names = _names(visit.policy)
     found = read_logins(visit.request.header, names)
     judged = yield from _judged(_traits(visit.policy), found.logins)
-    spent = (yield from _spent(judged)) if _traits(visit.policy).visitors else []
+    spent = (yield from _spent(judged)) if _traits(visit.policy).keeps_id_at_login else []
     named = judged.named
-    kept = [*judged.anonymous, *(login for login, _ in judged.visitors if login not in spent)]
+    kept = [*judged.anonymous, *(login for login, _ in judged.keeps_id_at_login if login not in spent)]
     out = [*judged.unreadable, *spent]
     visit.companion = companion
     passing: Sequence[_Named] = []
@@ -73,7 +73,7 @@ class _Judged:
     """Credentials: those that name a user, the most decisive first; that name nobody, with and without an id; and unreadable ones."""
 
     named: list[_Named]
-    visitors: list[tuple[Login, AnonymousSession]]
+    keeps_id_at_login: list[tuple[Login, AnonymousSession]]
     anonymous: list[Login]
     unreadable: list[Login]
 
@@ -93,7 +93,7 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
         elif identity is None:
             judged.anonymous.append(login)
         elif isinstance(identity, AnonymousSession):
-            judged.visitors.append((login, identity))
+            judged.keeps_id_at_login.append((login, identity))
         else:
             judged.named.append((login, identity))
     order = [*traits.cookies, *(carrier.name for carrier in traits.headers)]
@@ -104,7 +104,7 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
 def _spent(judged: _Judged) -> Flow[list[Login]]:
     """Ids that were somebody's until that was ended: a request that is under way may write their owner back at any moment."""
     spent: list[Login] = []
-    for login, visitor in judged.visitors:
+    for login, visitor in judged.keeps_id_at_login:
         if (yield from IsRevokedAppSession(visitor.app_session)):
             spent.append(login)
     return spent
@@ -149,7 +149,7 @@ def concerns(visit: Visit, head: Headers) -> bool:
     return (
         visit.cookie is not None
         or visit.adopting is not None
-        or (_traits(policy).stateful and bool(visit.kept))
+        or (_traits(policy).server_side and bool(visit.kept))
         or gives_login(head, _names(policy))
         or sets_cookie(head, policy.cookie_name)
         or _grows_old(visit)
@@ -170,7 +170,7 @@ def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
             if login.name in {cookie.name for cookie in cookies}:  # no client's forgery: it comes from the application itself
                 visit.warning = _UNREADABLE.format(identifier=type(_traits(policy).identifier).__name__, name=login.name)
         if not named:
-            if cookies or judged.visitors or judged.anonymous or not (yield from _has_moved(visit)):
+            if cookies or judged.keeps_id_at_login or judged.anonymous or not (yield from _has_moved(visit)):
                 yield from _signed_out(visit)
         elif visit.session is not None and visit.session.user_id == named[0][1].user_id:
             yield from _gone_on(visit, head, named, cookies)
@@ -262,7 +262,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
         # first, or by a request that writes back who was signed out meanwhile.
         if (yield from FindCompanionStatus(user, app_session)).companions:
             return
-        if _traits(visit.policy).visitors and (yield from IsRevokedAppSession(app_session)):
+        if _traits(visit.policy).keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
             raise StaleLogin("this session of the application's was ended while the request was being answered")
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
     session = yield from SignIn(
