@@ -107,7 +107,7 @@ def test_a_mount_point_that_a_proxy_took_off_is_not_taken_off_again() -> None:
 def test_threads_that_loop_do_not_starve_one_that_waits(sqlite_url: str) -> None:
     from sessionward.backends.sql import SQLBackend
 
-    backend = SQLBackend(sqlite_url, pool_size=1, deadline=PATIENCE)
+    backend = SQLBackend(sqlite_url, pool_size=1, timeout=PATIENCE)
     backend.create_tables()
     over = threading.Event()
 

@@ -132,13 +132,13 @@ class Kind:
     asgi: bool
     blocks: bool = True
 
-    def run(self, flow: Flow[T], backend: Any, deadline: float = PATIENT) -> T:
+    def run(self, flow: Flow[T], backend: Any, timeout: float = PATIENT) -> T:
         if not self.asgi:
-            return PlainDriver(backend, deadline, blocks=self.blocks)(flow)
-        return asyncio.run(self.driver(backend, deadline)(flow))
+            return PlainDriver(backend, timeout, blocks=self.blocks)(flow)
+        return asyncio.run(self.driver(backend, timeout)(flow))
 
-    def driver(self, backend: Any, deadline: float = PATIENT) -> AsyncDriver:
-        return async_driver(backend, deadline, is_async=isinstance(backend, Asynchronous), blocks=self.blocks)
+    def driver(self, backend: Any, timeout: float = PATIENT) -> AsyncDriver:
+        return async_driver(backend, timeout, is_async=isinstance(backend, Asynchronous), blocks=self.blocks)
 
 
 WSGI = Kind("WSGI, a backend that waits", Plain, asgi=False)
@@ -405,7 +405,7 @@ def asking(times: int, raised: list[Exception]) -> Flow[int]:
 def test_p7_one_deadline_is_shared_by_all_questions_of_a_flow(kind: Kind, clock: Clock) -> None:
     backend = kind.backend(slow(clock, 0.6))
     raised: list[Exception] = []
-    assert kind.run(asking(5, raised), backend, deadline=2.0) == 4
+    assert kind.run(asking(5, raised), backend, timeout=2.0) == 4
     assert [type(failure) for failure in raised] == [BackendUnavailable]
     assert "2 s" in str(raised[0])
     assert len(backend.threads) == 4, "it was not asked the fifth time"
@@ -414,7 +414,7 @@ def test_p7_one_deadline_is_shared_by_all_questions_of_a_flow(kind: Kind, clock:
 @pytest.mark.parametrize("kind", [WSGI_TOLD, THREADED_TOLD, AWAITED_TOLD], ids=lambda kind: kind.name)
 def test_a_backend_that_can_be_told_is_told_what_is_left(kind: Kind, clock: Clock) -> None:
     backend = kind.backend(slow(clock, 0.75))
-    assert kind.run(asking(3, []), backend, deadline=2.0) == 3
+    assert kind.run(asking(3, []), backend, timeout=2.0) == 3
     assert backend.told == [2.0, 1.25, 0.5], "once by the door, then only when much of it is gone"
 
 
@@ -437,7 +437,7 @@ def test_the_next_flow_has_a_deadline_of_its_own(kind: Kind, clock: Clock) -> No
 
 @pytest.mark.parametrize("kind", [WSGI_IN_PLACE, IN_PLACE], ids=lambda kind: kind.name)
 def test_a_backend_that_never_waits_has_no_deadline(kind: Kind, clock: Clock) -> None:
-    assert kind.run(asking(3, []), kind.backend(slow(clock, 100.0)), deadline=2.0) == 3
+    assert kind.run(asking(3, []), kind.backend(slow(clock, 100.0)), timeout=2.0) == 3
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_p7_an_async_backend_that_keeps_no_deadline_is_bounded(step: Step[Any], 
 
 @every_driver
 def test_a_backends_own_timeout_is_a_failure_like_any_other(kind: Kind) -> None:
-    """It says nothing about our deadline, and not that anything was sent."""
+    """It says nothing about our timeout, and not that anything was sent."""
     with pytest.raises(BackendUnavailable, match=r"it failed with builtins\.TimeoutError") as left:
         kind.run(alive(), kind.backend(lambda: SESSION, raises(TimeoutError(CANARY))))
     assert type(left.value) is BackendUnavailable

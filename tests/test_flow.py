@@ -175,12 +175,12 @@ class Call:
 def policies() -> Mapping[tuple[str, bool, bool], Policy]:
     return {
         (dead, strict, debug): policy_of(
-            dead=dead,
+            on_invalid=dead,
             csrf="strict" if strict else "standard",
             debug=debug,
             trusted_origins=["https://spa.example"],
             public_origin="https://app.example",
-            skip=["/static/"],
+            exempt_paths=["/static/"],
         )
         for dead, strict, debug in product(("strip", "reject"), (False, True), (False, True))
     }

@@ -41,10 +41,10 @@ SETTINGS = {
     "path",
     "cookie_name",
     "cookie_domain",
-    "samesite",
+    "cookie_samesite",
     "insecure",
-    "dead",
-    "skip",
+    "on_invalid",
+    "exempt_paths",
     "csrf",
     "trusted_origins",
     "public_origin",
@@ -52,7 +52,7 @@ SETTINGS = {
     "max_cookie",
     "remote_user",
     "lifetime",
-    "deadline",
+    "backend_timeout",
     "debug",
 }
 

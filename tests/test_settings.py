@@ -55,10 +55,10 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "path": "/auth/sessions",
         "cookie_name": "__Host-session-ward",
         "cookie_domain": None,
-        "samesite": "lax",
+        "cookie_samesite": "lax",
         "insecure": False,
-        "dead": "strip",
-        "skip": (),
+        "on_invalid": "strip",
+        "exempt_paths": (),
         "csrf": "standard",
         "trusted_origins": (),
         "public_origin": None,
@@ -66,7 +66,7 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "max_cookie": 16_384,
         "remote_user": False,
         "lifetime": 14 * 24 * 60 * 60.0,
-        "deadline": 2.0,
+        "backend_timeout": 2.0,
         "debug": False,
     }
 
@@ -80,8 +80,8 @@ def test_over_plain_http_the_cookie_has_another_name() -> None:
     ("options", "attributes"),
     [
         ({}, b"; Path=/; Secure; HttpOnly; SameSite=Lax"),
-        ({"samesite": "Strict"}, b"; Path=/; Secure; HttpOnly; SameSite=Strict"),
-        ({"samesite": "NONE"}, b"; Path=/; Secure; HttpOnly; SameSite=None"),
+        ({"cookie_samesite": "Strict"}, b"; Path=/; Secure; HttpOnly; SameSite=Strict"),
+        ({"cookie_samesite": "NONE"}, b"; Path=/; Secure; HttpOnly; SameSite=None"),
         ({"insecure": True}, b"; Path=/; HttpOnly; SameSite=Lax"),
     ],
     ids=["default", "strict", "none", "plain http"],
@@ -104,16 +104,16 @@ def test_settings_are_frozen() -> None:
         ("lifetime", timedelta(days=2), 172_800.0),
         ("lifetime", 60, 60.0),
         ("lifetime", 1, 1.0),
-        ("deadline", timedelta(milliseconds=250), 0.25),
-        ("deadline", 60, 60.0),
-        ("deadline", 0.001, 0.001),
+        ("backend_timeout", timedelta(milliseconds=250), 0.25),
+        ("backend_timeout", 60, 60.0),
+        ("backend_timeout", 0.001, 0.001),
         ("secrets", [SECRET, OLD_SECRET.encode()], (SECRET.encode(), OLD_SECRET.encode())),
         ("secrets", (SECRET,), (SECRET.encode(),)),
         ("secrets", ["ključ-žaba-čaša-đak-šuma-32"], ("ključ-žaba-čaša-đak-šuma-32".encode(),)),
-        ("skip", ["/static/", "/health"], ("/static/", "/health")),
+        ("exempt_paths", ["/static/", "/health"], ("/static/", "/health")),
         ("trusted_origins", ["https://a.example:8443", "http://[::1]"], ("https://a.example:8443", "http://[::1]")),
         ("public_origin", "https://app.example", "https://app.example"),
-        ("samesite", "Strict", "strict"),
+        ("cookie_samesite", "Strict", "strict"),
         ("path", "/me/devices", "/me/devices"),
         ("cookie_name", "__Secure-x", "__Secure-x"),
         ("max_cookie", 1, 1),
@@ -159,22 +159,22 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "cookie name is a number": ({"cookie_name": 5}, "cookie_name: a text"),
     "__Host- over plain http": ({"insecure": True, "cookie_name": "__Host-x"}, "browsers refuse '__Host-x' without Secure"),
     "__secure- over plain http": ({"insecure": True, "cookie_name": "__secure-x"}, "browsers refuse '__secure-x' without Secure"),
-    "SameSite=None over plain http": ({"insecure": True, "samesite": "none"}, "browsers refuse SameSite=None"),
-    "samesite is a word": ({"samesite": "loose"}, "samesite: 'loose' is not one of lax, strict, none"),
-    "samesite is None": ({"samesite": None}, "samesite: a text"),
+    "SameSite=None over plain http": ({"insecure": True, "cookie_samesite": "none"}, "browsers refuse SameSite=None"),
+    "samesite is a word": ({"cookie_samesite": "loose"}, "cookie_samesite: 'loose' is not one of lax, strict, none"),
+    "samesite is None": ({"cookie_samesite": None}, "cookie_samesite: a text"),
     "insecure is a text": ({"insecure": "no"}, "insecure: True or False"),
     "insecure is a number": ({"insecure": 1}, "insecure: True or False"),
     "dead is a word": ({"dead": "ignore"}, "dead: 'ignore' is not one of strip, reject"),
     "dead is None": ({"dead": None}, "dead: a text"),
     "csrf is a word": ({"csrf": "off"}, "csrf: 'off' is not one of standard, strict"),
     "csrf is False": ({"csrf": False}, "csrf: a text"),
-    "skip is a text": ({"skip": "/static/"}, "skip: a list of texts"),
-    "skip holds bytes": ({"skip": [b"/static/"]}, "skip: a list of texts"),
-    "skip holds a slash": ({"skip": ["/"]}, "skip: '/' is not a path prefix"),
-    "skip holds nothing": ({"skip": [""]}, "skip: '' is not a path prefix"),
-    "skip holds a pattern": ({"skip": ["*.css"]}, "skip: '*.css' is not a path prefix"),
-    "skip holds our path": ({"skip": ["/static/", "/auth"]}, "skip: '/auth' contains the path '/auth/sessions' itself"),
-    "skip holds exactly our path": ({"skip": ["/auth/sessions"]}, "skip: '/auth/sessions' contains"),
+    "skip is a text": ({"exempt_paths": "/static/"}, "exempt_paths: a list of texts"),
+    "skip holds bytes": ({"exempt_paths": [b"/static/"]}, "exempt_paths: a list of texts"),
+    "skip holds a slash": ({"exempt_paths": ["/"]}, "exempt_paths: '/' is not a path prefix"),
+    "skip holds nothing": ({"exempt_paths": [""]}, "exempt_paths: '' is not a path prefix"),
+    "skip holds a pattern": ({"exempt_paths": ["*.css"]}, "exempt_paths: '*.css' is not a path prefix"),
+    "skip holds our path": ({"exempt_paths": ["/static/", "/auth"]}, "exempt_paths: '/auth' contains the path '/auth/sessions' itself"),
+    "skip holds exactly our path": ({"exempt_paths": ["/auth/sessions"]}, "exempt_paths: '/auth/sessions' contains"),
     "trusted_origins is a text": ({"trusted_origins": "https://a.example"}, "trusted_origins: a list of texts"),
     "trusted origin with a slash": ({"trusted_origins": ["https://a.example/"]}, "trusted_origins: 'https://a.example/'"),
     "trusted origin without a scheme": ({"trusted_origins": ["a.example"]}, "trusted_origins: 'a.example'"),
@@ -203,16 +203,16 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "lifetime goes beyond the calendar": ({"lifetime": timedelta.max}, "lifetime: "),
     "lifetime is a text": ({"lifetime": "14d"}, "lifetime: seconds or a timedelta"),
     "lifetime is a truth": ({"lifetime": True}, "lifetime: seconds or a timedelta"),
-    "deadline is zero": ({"deadline": 0}, "deadline: more than 0"),
-    "deadline is negative": ({"deadline": -1}, "deadline: more than 0"),
-    "deadline over a minute": ({"deadline": 60.1}, "deadline: more than 0 and at most 60"),
-    "deadline is endless": ({"deadline": math.inf}, "deadline: "),
-    "deadline is not a number": ({"deadline": math.nan}, "deadline: "),
-    "deadline is None": ({"deadline": None}, "deadline: seconds or a timedelta"),
+    "deadline is zero": ({"backend_timeout": 0}, "backend_timeout: more than 0"),
+    "deadline is negative": ({"backend_timeout": -1}, "backend_timeout: more than 0"),
+    "deadline over a minute": ({"backend_timeout": 60.1}, "backend_timeout: more than 0 and at most 60"),
+    "deadline is endless": ({"backend_timeout": math.inf}, "backend_timeout: "),
+    "deadline is not a number": ({"backend_timeout": math.nan}, "backend_timeout: "),
+    "deadline is None": ({"backend_timeout": None}, "backend_timeout: seconds or a timedelta"),
     "unknown": ({"timeout": 1}, "timeout: there is no such setting"),
     "unknown, but near": ({"cookiename": "x"}, "cookiename: there is no such setting; did you mean cookie_name?"),
     "singular": ({"secret": SECRET}, "secret: there is no such setting; did you mean secrets?"),
-    "of another spelling": ({"same_site": "lax"}, "same_site: there is no such setting; did you mean samesite?"),
+    "of another spelling": ({"same_site": "lax"}, "same_site: there is no such setting; did you mean cookie_samesite?"),
 }
 
 
@@ -224,7 +224,7 @@ def test_a_wrong_setting_is_told(options: dict[str, object], told: str) -> None:
 
 
 def test_a_list_with_several_wrong_members_tells_each() -> None:
-    assert len(mistakes(trusted_origins=["a", "https://ok.example", "b"], skip=["c", "d"], secrets=["e", "f"])) == 6
+    assert len(mistakes(trusted_origins=["a", "https://ok.example", "b"], exempt_paths=["c", "d"], secrets=["e", "f"])) == 6
 
 
 @pytest.mark.parametrize("insecure", [True, False])
@@ -238,26 +238,26 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
             path="x",
             insecure=insecure,
             samesite="sometimes",
-            dead="alive",
+            on_invalid="alive",
             csrf="off",
-            skip=["y"],
+            exempt_paths=["y"],
             trusted_origins=["z"],
             public_origin="w",
             max_cookie=0,
             lifetime=0,
-            deadline="soon",
+            backend_timeout="soon",
             colour="blue",
         )
-    names = ["backend", "secrets", "path", "samesite", "dead", "csrf", "skip", "trusted_origins", "public_origin", "max_cookie"]
-    names += ["lifetime", "deadline", "colour"]
+    names = ["backend", "secrets", "path", "cookie_samesite", "on_invalid", "csrf", "exempt_paths", "trusted_origins", "public_origin", "max_cookie"]
+    names += ["lifetime", "backend_timeout", "colour"]
     assert sorted(mistake.partition(":")[0] for mistake in told.value.mistakes) == sorted(names)
     assert str(told.value).startswith("several settings are wrong:\n  - ")
     assert str(told.value).count("\n  - ") == len(names)
 
 
 def test_a_setting_of_a_wrong_kind_hides_no_other_mistake() -> None:
-    found = mistakes(path=5, debug="no", max_cookie="x", secrets=["short"], dead="alive", trusted_origins=["z"], lifetime=0)
-    assert sorted(m.partition(":")[0] for m in found) == ["dead", "debug", "lifetime", "max_cookie", "path", "secrets", "trusted_origins"]
+    found = mistakes(path=5, debug="no", max_cookie="x", secrets=["short"], on_invalid="alive", trusted_origins=["z"], lifetime=0)
+    assert sorted(m.partition(":")[0] for m in found) == ["on_invalid", "debug", "lifetime", "max_cookie", "path", "secrets", "trusted_origins"]
 
 
 def test_one_mistake_alone_stands_without_a_list() -> None:
@@ -383,7 +383,7 @@ def test_cookies_of_one_audience_are_none_of_another() -> None:
     ids=["plain", "blank", "outside ASCII", "already encoded"],
 )
 def test_prefixes_to_skip_are_compared_as_they_stand_in_a_request_line(prefix: str, written: bytes) -> None:
-    assert policy_of(skip=[prefix]).skip == (written,)
+    assert policy_of(exempt_paths=[prefix]).exempt_paths == (written,)
 
 
 def test_construction_touches_neither_application_nor_backend() -> None:

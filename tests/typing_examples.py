@@ -108,7 +108,7 @@ async def wrong_calls(request: Request) -> None:
 starlette = Starlette(routes=[Route("/", starlette_verbs, methods=["POST"])])
 starlette.add_middleware(sessionward.ASGIMiddleware, backend=MemoryBackend(), secrets=[SECRET])
 
-listed = Starlette(middleware=[Middleware(sessionward.ASGIMiddleware, backend=MemoryBackend(), secrets=[SECRET], dead="reject")])
+listed = Starlette(middleware=[Middleware(sessionward.ASGIMiddleware, backend=MemoryBackend(), secrets=[SECRET], on_invalid="reject")])
 
 fastapi = FastAPI()
 fastapi.add_middleware(
@@ -116,8 +116,8 @@ fastapi.add_middleware(
     backend=AsyncSQLBackend("sqlite+aiosqlite:///sessions.db"),
     secrets=[SECRET, SECRET.encode()[::-1]],
     lifetime=timedelta(days=1),
-    deadline=1,
-    skip=("/static/",),
+    timeout=1,
+    exempt_paths=("/static/",),
 )
 
 
@@ -140,7 +140,7 @@ def wrong_doors() -> None:
     sessionward.WSGIMiddleware(flask.wsgi_app, backend=OwnAsync(), secrets=[SECRET])  # type: ignore[arg-type]
     sessionward.ASGIMiddleware(starlette, backend=object(), secrets=[SECRET])  # type: ignore[arg-type]
     sessionward.ASGIMiddleware(starlette, backend=Own(), colour="blue")  # type: ignore[call-arg]
-    sessionward.ASGIMiddleware(starlette, backend=Own(), dead="alive")  # type: ignore[arg-type]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), on_invalid="alive")  # type: ignore[arg-type]
     sessionward.ASGIMiddleware(starlette, backend=Own(), secrets=[1])  # type: ignore[list-item]
     sessionward.ASGIMiddleware(starlette, backend=Own(), lifetime="14d")  # type: ignore[arg-type]
 

@@ -44,11 +44,11 @@ class ASGIMiddleware:
         self.app = app
         self._backend = backend
         self._policy = policy = Policy(backend, settings)
-        abilities, deadline, traits = policy.abilities, policy.settings.deadline, policy.traits
+        abilities, timeout, traits = policy.abilities, policy.settings.backend_timeout, policy.traits
         is_async = abilities.is_async or (traits is not None and traits.is_async)
         blocks = abilities.blocks or (traits is not None and traits.blocks)
-        driver = async_driver(backend, deadline, is_async=is_async, blocks=blocks)
-        self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, deadline, blocks=abilities.blocks))
+        driver = async_driver(backend, timeout, is_async=is_async, blocks=blocks)
+        self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, timeout, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._cookie = policy.cookie_name
         self._needles = _needles(policy)

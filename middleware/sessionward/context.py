@@ -38,9 +38,9 @@ class Policy:
         "lifetime",
         "logins",
         "public",
-        "samesite",
+        "cookie_samesite",
         "settings",
-        "skip",
+        "exempt_paths",
         "spellings",
         "ticket_signature",
         "traits",
@@ -90,14 +90,14 @@ class Policy:
         self.cookie_name = settings.cookie_name.encode("ascii")
         self.cookie_signature = Signature(settings.secrets, "cookie", settings.audience)
         self.ticket_signature = Signature(settings.secrets, "ticket", settings.audience)
-        told = None if traits is None or "samesite" in options else traits.samesite
-        self.samesite = settings.samesite if told is None else told
+        told = None if traits is None or "samesite" in options else traits.cookie_samesite
+        self.samesite = settings.cookie_samesite if told is None else told
         self.cookie_attributes = _attributes(settings, self.samesite)
         self.trusted = frozenset(origin.encode() for origin in settings.trusted_origins)
         self.public = None if settings.public_origin is None else settings.public_origin.encode()
         self.spellings = spellings(settings.path)
         self.verifier = Verifier(settings.assertion_secrets, settings.audience) if settings.assertion_secrets else None
-        self.skip = tuple(quoted(prefix) for prefix in settings.skip)
+        self.exempt_paths = tuple(quoted(prefix) for prefix in settings.exempt_paths)
 
     def cookie(self, credential: Credential, *, max_age: float | None, beside: Sequence[Given] = ()) -> bytes:
         """The Set-Cookie value that gives it to a browser; without ``max_age`` until the browser closes.
@@ -135,8 +135,8 @@ def _companion_mistakes(abilities: Abilities, traits: Traits, backend: str, opti
         yield f"identify: {identifier} is async, and a WSGI application cannot await it"
     elif traits.is_async and not abilities.is_async and abilities.blocks:
         yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
-    if options.get("dead") == "reject":
-        yield "dead: with identify only 'strip' is possible; a browser that was signed out could not even reach the login page"
+    if options.get("on_invalid") == "reject":
+        yield "on_invalid: with identify only 'strip' is possible; a browser that was signed out could not even reach the login page"
 
 
 def _login_names(abilities: Abilities, traits: Traits | None) -> Names | None:

@@ -98,16 +98,16 @@ def _kind_and_place(failure: Exception) -> str:
 class _Patience:
     """A backend for as long as one flow may still wait for it; begins when it is made."""
 
-    def __init__(self, backend: Any, deadline: float) -> None:
+    def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = backend
         self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
-        self._deadline = deadline
-        self._ends = monotonic() + deadline
+        self._timeout = deadline
+        self._ends = monotonic() + timeout
 
     def ask(self, step: Step[Any]) -> Any:
         """Ask a plain backend."""
         left = self._left()
-        if self._within is None or left > 0.999 * self._deadline:
+        if self._within is None or left > 0.999 * self._timeout:
             return step.ask(self._backend)
         return step.ask(self._within(left))
 
@@ -121,25 +121,25 @@ class _Patience:
             answer = step.ask(self._backend)  # a plain one, beside an async identifier, never waits
             return await answer if isawaitable(answer) else answer
         kind = OutcomeUnknown if step.writes else BackendUnavailable
-        raise kind(f"the backend did not answer within {self._deadline:g} s")
+        raise kind(f"the backend did not answer within {self._timeout:g} s")
 
     async def _identified(self, step: Identify) -> Any:
         if not step.traits.is_async and not step.traits.blocks:
             return step.ask(None)
         with move_on_after(self._left()):
             return await (step.ask(None) if step.traits.is_async else run_sync(step.ask, None, abandon_on_cancel=True))
-        raise BackendUnavailable(f"the identifier did not answer within {self._deadline:g} s")
+        raise BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
 
     def _left(self) -> float:
         left = self._ends - monotonic()
         if left <= 0:
-            raise BackendUnavailable(f"nothing is left of the {self._deadline:g} s that a request may wait for the backend")
+            raise BackendUnavailable(f"nothing is left of the {self._timeout:g} s that a request may wait for the backend")
         return left
 
 
-def _told(backend: Any, deadline: float) -> Any:
+def _told(backend: Any, timeout: float) -> Any:
     """The backend, told the door's deadline if it can be told one."""
-    return backend.within(deadline) if hasattr(backend, "within") else backend
+    return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
 # --- the drivers of the doors -----------------------------------------------------------------------------------------
@@ -148,13 +148,13 @@ def _told(backend: Any, deadline: float) -> Any:
 class PlainDriver:
     """For the WSGI door, and for blocking verbs under ASGI: a plain backend, in the thread that asks."""
 
-    def __init__(self, backend: Any, deadline: float, *, blocks: bool) -> None:
-        self._backend = _told(backend, deadline)
-        self._deadline = deadline
+    def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
+        self._backend = _told(backend, timeout)
+        self._timeout = deadline
         self._blocks = blocks
 
     def __call__(self, flow: Flow[T]) -> T:
-        return carry(flow, _Patience(self._backend, self._deadline).ask if self._blocks else self._ask)
+        return carry(flow, _Patience(self._backend, self._timeout).ask if self._blocks else self._ask)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self._backend)
@@ -166,11 +166,11 @@ class AsyncDriver(Protocol):
     async def __call__(self, flow: Flow[T], /) -> T: ...
 
 
-def async_driver(backend: Any, deadline: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
+def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
     """The driver that suits a backend's colour."""
     if is_async:
-        return _Awaited(backend, deadline)
-    return _Threaded(backend, deadline) if blocks else _InPlace(backend)
+        return _Awaited(backend, timeout)
+    return _Threaded(backend, timeout) if blocks else _InPlace(backend)
 
 
 class _InPlace:
@@ -189,20 +189,20 @@ class _InPlace:
 class _Awaited:
     """An async backend."""
 
-    def __init__(self, backend: Any, deadline: float) -> None:
-        self._backend = _told(backend, deadline)
-        self._deadline = deadline
+    def __init__(self, backend: Any, timeout: float) -> None:
+        self._backend = _told(backend, timeout)
+        self._timeout = deadline
 
     async def __call__(self, flow: Flow[T], /) -> T:
-        return await carry_async(flow, _Patience(self._backend, self._deadline).ask_async)
+        return await carry_async(flow, _Patience(self._backend, self._timeout).ask_async)
 
 
 class _Threaded:
     """A plain backend that waits, in threads of our own: as many as its pool has connections."""
 
-    def __init__(self, backend: Any, deadline: float) -> None:
-        self._backend = _told(backend, deadline)
-        self._deadline = deadline
+    def __init__(self, backend: Any, timeout: float) -> None:
+        self._backend = _told(backend, timeout)
+        self._timeout = deadline
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
 
     async def __call__(self, flow: Flow[T], /) -> T:
@@ -210,9 +210,9 @@ class _Threaded:
             step = flow.send(None)
         except StopIteration as end:  # it has decided without the backend
             return cast("T", end.value)
-        patience = _Patience(self._backend, self._deadline)
+        patience = _Patience(self._backend, self._timeout)
         try:
-            return await self._threads.run(self._deadline, carry, flow, patience.ask, step)
+            return await self._threads.run(self._timeout, carry, flow, patience.ask, step)
         except NoThreadFree as busy:
             return carry(flow, _refusing(busy), step)
 
@@ -235,14 +235,14 @@ class Threads:
         self._size = size
         self._limiters: RunVar[CapacityLimiter] = RunVar("sessionward threads")
 
-    async def run(self, deadline: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    async def run(self, timeout: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call a function in a thread. Once it runs it goes on to its end, whoever waits for it: it minds its own time.
 
-        Raises :class:`NoThreadFree` if no thread was free within ``deadline`` seconds.
+        Raises :class:`NoThreadFree` if no thread was free within ``timeout`` seconds.
         """
-        with move_on_after(deadline):  # cuts short the wait for a thread only; the wait for a function is shielded
+        with move_on_after(timeout):  # cuts short the wait for a thread only; the wait for a function is shielded
             return await run_sync(function, *args, limiter=self._limiter())
-        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {deadline:g} s")
+        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {timeout:g} s")
 
     def _limiter(self) -> CapacityLimiter:
         try:

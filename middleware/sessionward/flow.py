@@ -98,7 +98,7 @@ _NO_COMPANION: Final = (
 def guard(visit: Visit) -> Flow[Response | Admission]:
     """A request with a credential that we look at (CONTRACT.md 4): the application sees what is live, or none at all."""
     policy = visit.policy
-    if policy.skip and visit.request.route().startswith(policy.skip):
+    if policy.exempt_paths and visit.request.route().startswith(policy.exempt_paths):
         _take_all(visit)
         return Admission.WITHOUT_CREDENTIAL  # costs no question, so it must open no door
     if policy.abilities.carriers:
@@ -121,7 +121,7 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
             return _unavailable(visit, failure)
     if session is not None or reading in _NOT_OURS:
         return _AS_IT_CAME
-    if policy.settings.dead == "reject":
+    if policy.settings.on_invalid == "reject":
         return _inactive(visit, source, "The session is unknown, expired or ended.")
     return Admission.WITHOUT_CREDENTIAL
 

@@ -21,7 +21,7 @@ Duration = float | timedelta
 MIN_SECRET: Final = 32
 """Bytes. The key of HMAC-SHA-256 should not be shorter than its output (RFC 2104, 3)."""
 MAX_SECRETS: Final = 16
-MAX_DEADLINE: Final = 60.0
+MAX_TIMEOUT: Final = 60.0
 """Seconds. Behind this the client has gone away."""
 MAX_LIFETIME: Final = 3650 * 86_400.0
 """Seconds: ten years."""
@@ -43,10 +43,10 @@ class Options(TypedDict, total=False):
     path: str
     cookie_name: str
     cookie_domain: str | None
-    samesite: Literal["lax", "strict", "none"]
+    cookie_samesite: Literal["lax", "strict", "none"]
     insecure: bool
-    dead: Literal["strip", "reject"]
-    skip: Sequence[str]
+    on_invalid: Literal["strip", "reject"]
+    exempt_paths: Sequence[str]
     csrf: Literal["standard", "strict"]
     trusted_origins: Sequence[str]
     public_origin: str | None
@@ -54,7 +54,7 @@ class Options(TypedDict, total=False):
     max_cookie: int
     remote_user: bool
     lifetime: Duration
-    deadline: Duration
+    backend_timeout: Duration
     debug: bool
 
 
@@ -78,14 +78,14 @@ class Settings:
     cookie_domain: str | None = None
     """Needed where the application's login cookie has a Domain, so that our cookie goes wherever that one does. Every host
     below it can then set our cookie too."""
-    samesite: str = "lax"
+    cookie_samesite: str = "lax"
     """``strict``: the cookie also stays behind when another site links here; ``none``: it goes into other sites' frames."""
     insecure: bool = False
     """For development over plain http: the cookie goes without ``Secure``, so anyone on the way can read it. Without this,
     browsers silently drop the cookie of a page that came over plain http, localhost apart: nobody stays signed in."""
-    dead: str = "strip"
+    on_invalid: str = "strip"
     """What becomes of a request whose credential is dead: ``strip`` passes it on without, ``reject`` answers 401."""
-    skip: tuple[str, ...] = ()
+    exempt_paths: tuple[str, ...] = ()
     """Path prefixes that pass without a lookup and without our credential: assets, health checks."""
     csrf: str = "standard"
     """``strict``: a caller that is not a browser must send ``X-Requested-With`` beside a cookie."""
@@ -101,7 +101,7 @@ class Settings:
     """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has. ASGI has no such thing."""
     lifetime: float = 14 * 86_400.0
     """Seconds that a session lives from its sign-in on."""
-    deadline: float = 2.0
+    backend_timeout: float = 2.0
     """Seconds within which a backend answers, or the client is told 503."""
     debug: bool = False
     """Errors say what was wrong with the credential. Never in production."""
@@ -175,11 +175,11 @@ def _lower(value: object) -> object:
 _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
     "secrets": _keys,
     "assertion_secrets": _keys,
-    "skip": _texts,
+    "exempt_paths": _texts,
     "trusted_origins": _texts,
     "lifetime": seconds,
-    "deadline": seconds,
-    "samesite": _lower,
+    "backend_timeout": seconds,
+    "cookie_samesite": _lower,
 }
 
 
@@ -196,7 +196,7 @@ def _mistakes(s: Settings) -> Iterator[str]:
 
 
 _KINDS: Final = {
-    **dict.fromkeys(("path", "cookie_name", "samesite", "dead", "csrf", "audience"), ((str,), "a text")),
+    **dict.fromkeys(("path", "cookie_name", "cookie_samesite", "on_invalid", "csrf", "audience"), ((str,), "a text")),
     **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
     "max_cookie": ((int,), "a number of bytes"),
     **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a text or None")),
@@ -221,8 +221,8 @@ def _number_mistakes(s: Settings) -> Iterator[str]:
         yield "lifetime: at least one second is needed"
     elif s.lifetime > MAX_LIFETIME:
         yield f"lifetime: at most {MAX_LIFETIME / 86_400:g} days are possible"
-    if not 0 < s.deadline <= MAX_DEADLINE:
-        yield f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed"
+    if not 0 < s.backend_timeout <= MAX_TIMEOUT:
+        yield f"backend_timeout: more than 0 and at most {MAX_TIMEOUT:g} seconds are needed"
 
 
 def _size_mistakes(s: Settings) -> Iterator[str]:
@@ -230,12 +230,12 @@ def _size_mistakes(s: Settings) -> Iterator[str]:
         yield "max_cookie: at least one byte is needed"
 
 
-def _skip_mistakes(s: Settings) -> Iterator[str]:
-    for prefix in s.skip:
+def _exempt_mistakes(s: Settings) -> Iterator[str]:
+    for prefix in s.exempt_paths:
         if not prefix.startswith("/") or prefix == "/":
-            yield f"skip: {prefix!r} is not a path prefix such as '/static/'"
+            yield f"exempt_paths: {prefix!r} is not a path prefix such as '/static/'"
         elif s.path.startswith(prefix):
-            yield f"skip: {prefix!r} contains the path {s.path!r} itself"
+            yield f"exempt_paths: {prefix!r} contains the path {s.path!r} itself"
 
 
 def _secret_mistakes(name: str, secrets: tuple[bytes, ...]) -> Iterator[str]:
@@ -272,8 +272,8 @@ def _cookie_mistakes(s: Settings) -> Iterator[str]:
 
 
 def _samesite_mistakes(s: Settings) -> Iterator[str]:
-    if s.insecure and s.samesite == "none":
-        yield "samesite: browsers refuse SameSite=None without Secure; choose lax or leave out insecure"
+    if s.insecure and s.cookie_samesite == "none":
+        yield "cookie_samesite: browsers refuse SameSite=None without Secure; choose lax or leave out insecure"
 
 
 def _origins_mistakes(s: Settings) -> Iterator[str]:
@@ -297,15 +297,15 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]
     (("secrets", "assertion_secrets"), _secrets_mistakes),
     (("path",), _path_mistakes),
     (("cookie_name", "cookie_domain", "insecure"), _cookie_mistakes),
-    (("samesite",), _choice_mistakes("samesite", "lax", "strict", "none")),
-    (("samesite", "insecure"), _samesite_mistakes),
-    (("dead",), _choice_mistakes("dead", "strip", "reject")),
+    (("cookie_samesite",), _choice_mistakes("cookie_samesite", "lax", "strict", "none")),
+    (("cookie_samesite", "insecure"), _samesite_mistakes),
+    (("on_invalid",), _choice_mistakes("on_invalid", "strip", "reject")),
     (("csrf",), _choice_mistakes("csrf", "standard", "strict")),
-    (("skip", "path"), _skip_mistakes),
+    (("exempt_paths", "path"), _exempt_mistakes),
     (("trusted_origins",), _origins_mistakes),
     (("public_origin",), _public_mistakes),
     (("max_cookie",), _size_mistakes),
-    (("lifetime", "deadline"), _number_mistakes),
+    (("lifetime", "backend_timeout"), _number_mistakes),
 )
 """What is checked, and the settings that must be of the right kind for it."""
 

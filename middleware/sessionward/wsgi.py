@@ -50,7 +50,7 @@ class WSGIMiddleware:
         self.app = app
         self._policy = policy = Policy(backend, settings, awaits=False)
         abilities = policy.abilities
-        self._door = Door(policy, PlainDriver(backend, policy.settings.deadline, blocks=abilities.blocks))
+        self._door = Door(policy, PlainDriver(backend, policy.settings.backend_timeout, blocks=abilities.blocks))
         self._signs_in = abilities.signs_in
         self._verifier = policy.verifier
         self._guards = not abilities.carriers

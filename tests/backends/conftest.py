@@ -29,7 +29,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def sql_world(request: pytest.FixtureRequest, place: Place) -> Iterator[SQLWorld]:
     """The world of a class whose ``kind`` says which."""
     kind: Kind = request.cls.kind
-    world = SQLWorld(kind, place(kind.database), deadline=10.0)
+    world = SQLWorld(kind, place(kind.database), timeout=10.0)
     try:
         world.sessions.create_tables()
         yield world

@@ -102,9 +102,9 @@ def run(url: str) -> dict[str, Any]:
         scheme="Token",
         transform=sha512,
         expires=Expires.at("expiry"),
-        deadline=10,
+        timeout=10,
     )
-    app = sessionward.WSGIMiddleware(get_wsgi_application(), backend, deadline=10)
+    app = sessionward.WSGIMiddleware(get_wsgi_application(), backend, timeout=10)
     seen: dict[str, Any] = {}
 
     laptop, phone, tablet, bob = sign_in(app), sign_in(app), sign_in(app), sign_in(app, "bob")

@@ -36,7 +36,7 @@ class TableWorld(World):
         if kind.over_engine:
             make: Any = create_async_engine if kind.is_async else create_engine
             database = self.engine = make(database, **(engine_options or {}))
-        settings: dict[str, Any] = {"deadline": 10.0, **schema.options, **options}
+        settings: dict[str, Any] = {"timeout": 10.0, **schema.options, **options}
         if self._loop is None:
             self.backend = self.sessions = TableBackend(database, schema.table.name, **settings)
         else:

@@ -36,7 +36,7 @@ def none_is_left_open(url: str, name: str) -> bool:
 
 def test_closing_under_threads_that_ask_is_noticed_by_none_and_leaves_nothing_open(postgresql_url: str) -> None:
     name = uuid4().hex
-    backend = SQLBackend(f"{postgresql_url}?application_name={name}", pool_size=3, deadline=20)
+    backend = SQLBackend(f"{postgresql_url}?application_name={name}", pool_size=3, timeout=20)
     backend.create_tables()
     over = threading.Event()
 
@@ -66,7 +66,7 @@ def test_closing_under_tasks_that_ask_is_noticed_by_none_and_leaves_nothing_open
     url = postgresql_url.replace("postgresql://", f"{scheme}://") + (f"?{option}={name}" if option == "application_name" else "")
 
     async def run() -> list[int]:
-        backend = AsyncSQLBackend(url, pool_size=3, deadline=20)
+        backend = AsyncSQLBackend(url, pool_size=3, timeout=20)
         await backend.create_tables()
         over = asyncio.Event()
 

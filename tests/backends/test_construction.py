@@ -181,7 +181,7 @@ def test_a_class_in_place_of_a_backend_is_refused_at_the_door() -> None:
 
 
 @pytest.mark.parametrize("made", [SQLBackend, AsyncSQLBackend])
-@pytest.mark.parametrize("options", [{"deadline": 0}, {"deadline": -1.0}, {"pool_size": 0}, {"pool_size": -3}], ids=str)
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1.0}, {"pool_size": 0}, {"pool_size": -3}], ids=str)
 def test_a_deadline_or_pool_size_of_nothing_is_refused(made: Callable[..., object], options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         made("sqlite:///nowhere/x.db", **options)

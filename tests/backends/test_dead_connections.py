@@ -18,7 +18,7 @@ POOLED = 6
 @pytest.fixture(params=[kind for kind in KINDS if kind.database != "sqlite"], ids=str)
 def world(request: pytest.FixtureRequest, place: Place) -> Iterator[SQLWorld]:
     options = {"engine_options": {"pool_size": POOLED}} if request.param.over_engine else {"pool_size": POOLED}
-    world = SQLWorld(request.param, place(request.param.database), deadline=10.0, **options)
+    world = SQLWorld(request.param, place(request.param.database), timeout=10.0, **options)
     world.sessions.create_tables()
     world.clean()
     yield world

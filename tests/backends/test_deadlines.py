@@ -1,4 +1,4 @@
-"""What waits is given up within the deadline, and leaves nothing locked (P7, P8)."""
+"""What waits is given up within the timeout, and leaves nothing locked (P7, P8)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLACK = 1.5
 
 @contextmanager
 def opened(place: Place, kind: Kind, **options: Any) -> Iterator[SQLWorld]:
-    world = SQLWorld(kind, place(kind.database), **{"deadline": DEADLINE, **options})
+    world = SQLWorld(kind, place(kind.database), **{"timeout": DEADLINE, **options})
     try:
         world.sessions.create_tables()
         world.clean()
@@ -103,7 +103,7 @@ def test_p7_when_all_connections_are_in_use_a_call_is_given_up(place: Place, kin
 
 
 def test_p7_more_callers_than_connections_are_all_served(place: Place) -> None:
-    with opened(place, KINDS[0], pool_size=2, deadline=10.0) as world:
+    with opened(place, KINDS[0], pool_size=2, timeout=10.0) as world:
         clients = [world.sign_in(f"user {number}") for number in range(12)]
         answers = together(*(partial(world.sessions.revoke_others, own.session) for own in clients))
         assert answers == [0] * 12
@@ -114,7 +114,7 @@ def test_p7_a_server_that_takes_connections_and_says_nothing_is_given_up(kind: K
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         scheme = "postgresql" if kind.database == "postgresql" else "mysql"
-        world = SQLWorld(kind, f"{scheme}://nobody@127.0.0.1:{port}/nothing", deadline=DEADLINE)
+        world = SQLWorld(kind, f"{scheme}://nobody@127.0.0.1:{port}/nothing", timeout=DEADLINE)
         try:
             assert_given_up(lambda: world.sessions.find(Credential(new_token().encode())), lambda: world.sessions.revoke_all("ann"))
         finally:
@@ -122,16 +122,16 @@ def test_p7_a_server_that_takes_connections_and_says_nothing_is_given_up(kind: K
             world.close()
 
 
-@pytest.mark.parametrize("deadline", [0.25, timedelta(milliseconds=250)], ids=["seconds", "a timedelta"])
-def test_the_deadline_is_seconds_or_a_timedelta(place: Place, deadline: float | timedelta) -> None:
-    with opened(place, KINDS[0], deadline=deadline) as world:
+@pytest.mark.parametrize("timeout", [0.25, timedelta(milliseconds=250)], ids=["seconds", "a timedelta"])
+def test_the_deadline_is_seconds_or_a_timedelta(place: Place, timeout: float | timedelta) -> None:
+    with opened(place, KINDS[0], timeout=timeout) as world:
         own = world.sign_in()
         with world.hold(), pytest.raises(BackendUnavailable, match=r"within 0\.25 s"):
             world.sessions.revoke_others(own.session)
 
 
 def test_within_gives_the_same_backend_another_deadline(place: Place) -> None:
-    with opened(place, KINDS[0], deadline=PATIENCE) as world:
+    with opened(place, KINDS[0], timeout=PATIENCE) as world:
         own = world.sign_in()
         with world.hold():
             assert_given_up(lambda: world.backend.within(DEADLINE).revoke_others(own.session))
@@ -147,8 +147,8 @@ def _until_free(world: SQLWorld) -> None:
         time.sleep(0.02)
 
 
-def _within(world: SQLWorld, deadline: float) -> Any:
-    patient = world.backend.within(deadline)
+def _within(world: SQLWorld, timeout: float) -> Any:
+    patient = world.backend.within(timeout)
     return patient if not world.kind.is_async else _Run(world, patient)
 
 

@@ -44,7 +44,7 @@ def sign_in(backend: SQLBackend, number: int) -> Any:
 
 
 def test_p7_a_lent_connection_whose_check_out_falls_silent_is_given_up_within_the_deadline(engine: Engine) -> None:
-    backend, over = SQLBackend(engine, deadline=DEADLINE), threading.Event()
+    backend, over = SQLBackend(engine, timeout=DEADLINE), threading.Event()
     backend.create_tables()
     event.listen(engine, "checkout", lambda *_: over.wait(PATIENCE))
     try:
@@ -56,7 +56,7 @@ def test_p7_a_lent_connection_whose_check_out_falls_silent_is_given_up_within_th
 
 
 def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up_the_answer(engine: Engine) -> None:
-    backend, over = SQLBackend(engine, deadline=DEADLINE), threading.Event()
+    backend, over = SQLBackend(engine, timeout=DEADLINE), threading.Event()
     asked, gone_back = threading.Event(), threading.Event()
     backend.create_tables()
     own = sign_in(backend, 1)
@@ -79,7 +79,7 @@ def test_p7_a_lent_connection_that_falls_silent_as_it_goes_back_does_not_hold_up
 def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_answer_true(sqlite_url: str) -> None:
     async def run() -> tuple[int, int]:
         engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
-        backend = AsyncSQLBackend(engine, deadline=DEADLINE)
+        backend = AsyncSQLBackend(engine, timeout=DEADLINE)
         await backend.create_tables()
         own, _ = [await backend.login("ada", digest(number), device=Device(), **SIGN_IN) for number in (1, 2)]
         past = asyncio.Event()

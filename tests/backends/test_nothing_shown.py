@@ -91,7 +91,7 @@ def test_p7_a_door_answers_503_and_logs_no_password_token_or_user(kind: Kind, re
 def test_the_logs_of_sqlalchemy_show_no_token_and_no_digest(kind: Kind, place: Place, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("sqlalchemy.engine", "sqlalchemy.pool"):
         caplog.set_level(logging.DEBUG, logger=name)
-    world = SQLWorld(kind, place(kind.database), deadline=10.0)
+    world = SQLWorld(kind, place(kind.database), timeout=10.0)
     try:
         world.sessions.create_tables()
         caplog.clear()

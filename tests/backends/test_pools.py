@@ -104,7 +104,7 @@ def test_close_is_not_final(kind: Kind, place: Place) -> None:
 
 @pytest.mark.parametrize("kind", SERVED, ids=str)
 def test_close_ends_the_connections_that_a_url_has_made(kind: Kind, place: Place) -> None:
-    world = SQLWorld(kind, place(kind.database), deadline=10.0)
+    world = SQLWorld(kind, place(kind.database), timeout=10.0)
     try:
         world.sessions.create_tables()
         together(*(lambda: world.sessions.begin_login("ann") for _ in range(6)))
@@ -218,7 +218,7 @@ def test_times_are_in_utc_whatever_the_time_zone_of_mariadb(place: Place) -> Non
 
 
 FORKED = """
-backend = SQLBackend(url, deadline=10.0)
+backend = SQLBackend(url, timeout=10.0)
 backend.create_tables()
 backend.login("ann", credential.digest, **LOGIN)
 threads = [threading.Thread(target=backend.find, args=(credential,)) for _ in range(5)]
@@ -272,7 +272,7 @@ def test_a_forked_child_speaks_on_connections_of_its_own_and_leaves_those_of_its
 
 
 FORKED_ASYNC = """
-backend = AsyncSQLBackend(url, deadline=10.0)
+backend = AsyncSQLBackend(url, timeout=10.0)
 
 async def first():
     await backend.create_tables()
@@ -303,7 +303,7 @@ import os, sys, time
 from sessionward import Credential, Device
 from sessionward.backends.sql import SQLBackend
 
-backend = SQLBackend(os.environ["SESSIONWARD_TEST_URL"], deadline=10.0)
+backend = SQLBackend(os.environ["SESSIONWARD_TEST_URL"], timeout=10.0)
 backend.create_tables()
 credential = Credential(b"a key")
 backend.login("ann", credential.digest, since=None, age=lambda: 0.0, replaces=None, expires_in=600.0, device=Device(), methods=())
@@ -349,7 +349,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-backend = AsyncSQLBackend(url, deadline=10.0)
+backend = AsyncSQLBackend(url, timeout=10.0)
 
 # in a row: one is left open, one is closed, one is left open
 

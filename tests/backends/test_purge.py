@@ -20,7 +20,7 @@ DAY = 86_400.0
 
 @pytest.fixture(params=[SQLITE, SQLITE_ASYNC, SQLITE_ENGINE, PSYCOPG, ASYNCPG, PYMYSQL, ASYNCMY], ids=str)
 def world(request: pytest.FixtureRequest, place: Place) -> Iterator[SQLWorld]:
-    world = SQLWorld(request.param, place(request.param.database), deadline=10.0)
+    world = SQLWorld(request.param, place(request.param.database), timeout=10.0)
     world.sessions.create_tables()
     world.clean()
     yield world

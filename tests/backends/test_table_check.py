@@ -81,7 +81,7 @@ def test_columns_that_are_not_there_are_told_with_those_that_are(kind: Kind, ope
     database = world.safe.url.set(drivername=kind.scheme)
     made: Any = AsyncTableBackend if kind.is_async else TableBackend
     backend = made(
-        database, "Session", key="token", user="user_id", cookie="c", expires=Expires.at("expires"), ended=Soft.time("gone"), deadline=10
+        database, "Session", key="token", user="user_id", cookie="c", expires=Expires.at("expires"), ended=Soft.time("gone"), timeout=10
     )
     with pytest.raises(ConfigurationError) as caught:
         world.run(backend.check()) if kind.is_async else backend.check()
@@ -99,7 +99,7 @@ def test_a_table_that_is_not_there_is_told(kind: Kind, open_world: Open) -> None
     world = open_world(AUTHJS)
     database = world.safe.url.set(drivername=kind.scheme)
     made: Any = AsyncTableBackend if kind.is_async else TableBackend
-    backend = made(database, "sessions_of_nobody", key="token", user="user_id", cookie="c", deadline=10)
+    backend = made(database, "sessions_of_nobody", key="token", user="user_id", cookie="c", timeout=10)
     with pytest.raises(ConfigurationError, match="there is no sessions_of_nobody"):
         world.run(backend.check()) if kind.is_async else backend.check()
     world.run(backend.close()) if kind.is_async else backend.close()

@@ -36,9 +36,9 @@ class Site:
             header="Authorization",
             scheme="Bearer",
             expires=Expires.created("created_at", lifetime=LIFETIME),
-            deadline=10,
+            timeout=10,
         )
-        self.app = sessionward.ASGIMiddleware(app, self.backend, deadline=10)
+        self.app = sessionward.ASGIMiddleware(app, self.backend, timeout=10)
         for email in ("ann@example.org", "bob@example.org"):
             assert self.browser().post("/register", json={"email": email, "password": PASSWORD}).status_code == 201
 

@@ -27,8 +27,8 @@ def test_it_is_made_from_whatever_sql_backends_are_made_from_though_nothing_is_t
     made: Made = AsyncTableBackend if kind.is_async else TableBackend
     backend = made(make(url) if kind.over_engine else url, "sessions", **GOOD)
     assert backend.pool_size == 10
-    assert backend.within(0.5)._deadline == 0.5
-    assert backend._deadline == 2.0
+    assert backend.within(0.5)._timeout == 0.5
+    assert backend._timeout == 2.0
 
 
 @both
@@ -69,7 +69,7 @@ def test_carriers_are_the_header_and_then_the_cookies(made: Made) -> None:
         pytest.param({"ended": "active"}, "ended: Soft.value", id="a soft column of no kind"),
         pytest.param({"ended": Soft.time("t"), "rename": True}, "a row is ended in one way", id="two ways to end"),
         pytest.param({"transform": "sha256"}, "transform: a function", id="a transform that is none"),
-        pytest.param({"deadline": 0}, "deadline:", id="no time"),
+        pytest.param({"timeout": 0}, "timeout:", id="no time"),
         pytest.param({"pool_size": 0}, "pool_size:", id="no connection"),
         pytest.param({"database": "oracle://h"}, "is not spoken here", id="an unknown database"),
         pytest.param({"database": "sqlite://"}, "an SQLite database in memory", id="a database in memory"),
@@ -85,9 +85,9 @@ def test_what_is_wrong_is_told_by_the_name_of_the_option(made: Made, change: dic
 @both
 def test_all_mistakes_are_told_at_once(made: Made) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", ended=Soft.time("t"), rename=True, pool_size=0, deadline=-1)
+        made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", ended=Soft.time("t"), rename=True, pool_size=0, timeout=-1)
     options = [mistake.partition(":")[0] for mistake in caught.value.mistakes]
-    assert options == ["table", "key", "user", "ended, rename", "database", "scheme", "deadline", "pool_size"]
+    assert options == ["table", "key", "user", "ended, rename", "database", "scheme", "timeout", "pool_size"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ servers = pytest.mark.parametrize("kind", [PSYCOPG, ASYNCPG, PYMYSQL, ASYNCMY], 
 
 @pytest.fixture
 def world(kind: Kind, place: Place) -> Iterator[TableWorld]:
-    world = TableWorld(kind, place(kind.database), AUTHJS, deadline=DEADLINE)
+    world = TableWorld(kind, place(kind.database), AUTHJS, timeout=DEADLINE)
     yield world
     world.close()
 
@@ -37,7 +37,7 @@ def test_p7_a_server_that_is_not_there_is_an_outage(kind: Kind) -> None:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening
         url = f"{kind.scheme}://nobody@127.0.0.1:{nobody.getsockname()[1]}/none"
         made: Any = AsyncTableBackend if kind.is_async else TableBackend
-        backend = made(url, "s", key="k", user="u", cookie="c", deadline=DEADLINE)
+        backend = made(url, "s", key="k", user="u", cookie="c", timeout=DEADLINE)
         with pytest.raises(BackendUnavailable):
             asyncio.run(backend.find(Credential(b"x"))) if kind.is_async else backend.find(Credential(b"x"))
 
@@ -109,6 +109,6 @@ def test_the_tokens_are_in_no_error(world: TableWorld) -> None:
 @every_driver
 def test_first_questions_at_once_look_at_the_table_and_all_succeed(world: TableWorld) -> None:
     keys = [world.insert(f"user {number}") for number in range(8)]
-    world.backend._deadline = 10.0
+    world.backend._timeout = 10.0
     found: list[Any] = together(*(partial(world.sessions.find, Credential(key.encode())) for key in keys))
     assert [session.user_id for session in found] == [f"user {number}" for number in range(8)]

@@ -58,7 +58,7 @@ def empty(request: pytest.FixtureRequest, place: Place) -> Iterator[tuple[str, E
 
 
 def create_tables(url: str) -> None:
-    backend = SQLBackend(url, deadline=10.0)
+    backend = SQLBackend(url, timeout=10.0)
     try:
         backend.create_tables()
     finally:
@@ -102,7 +102,7 @@ for _ in range(6):
     if child == 0:
         os.close(go)
         os.read(ready, 1)
-        backend = SQLBackend(sys.argv[1], deadline=10.0)
+        backend = SQLBackend(sys.argv[1], timeout=10.0)
         backend.create_tables()
         backend.close()
         os._exit(0)

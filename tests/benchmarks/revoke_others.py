@@ -36,7 +36,7 @@ def measure(effort: Effort) -> Iterator[Result]:
             yield LeftOut(NAME, "no PostgreSQL answers")
             return
         with psycopg.connect(urls[0], autocommit=True) as one, psycopg.connect(urls[1], autocommit=True) as other:
-            backends = [SQLBackend(url, deadline=30) for url in urls]
+            backends = [SQLBackend(url, timeout=30) for url in urls]
             for backend in backends:
                 backend.create_tables()
             rounds, each = (3, 10) if quick else (15, 20)

@@ -86,7 +86,7 @@ class MemoryPlace(Place):
 
 class SQLitePlace(Place):
     def __init__(self, url: str, *, is_async: bool) -> None:
-        self._world = SQLWorld(SQLITE_ASYNC if is_async else SQLITE, url, deadline=10.0)
+        self._world = SQLWorld(SQLITE_ASYNC if is_async else SQLITE, url, timeout=10.0)
         self._world.sessions.create_tables()
         self.backend = self._world.backend
         self.aside = self._world.sessions

@@ -182,7 +182,7 @@ def test_an_answer_on_a_skipped_path_puts_no_empty_session_over_the_login() -> N
         MemoryBackend(),
         identify=Function(shop.read, cookies=["sid"], server_side=True, keeps_id_at_login=True),
         secrets=[SECRET],
-        skip=("/static/",),
+        exempt_paths=("/static/",),
     )
     ann = shop.browser()
     ann.get("/login")

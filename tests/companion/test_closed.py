@@ -219,7 +219,7 @@ def test_a_session_that_the_application_asked_of_us_closes_as_well(site: Site, v
 
 @pytest.mark.parametrize("path", ["/static/app.css", "/static/"])
 def test_a_skipped_path_costs_no_question_and_sees_no_login(memory: Site, path: str) -> None:
-    shop, browser = memory.signing(skip=["/static/"])
+    shop, browser = memory.signing(exempt_paths=["/static/"])
     browser.get("/remember/ann.1")
     browser.jar["theme"] = "dark"
     asked, looked = dict(memory.place.backend.asked), len(shop.identifier.asked)

@@ -104,7 +104,7 @@ def test_p7_an_async_identifier_that_never_answers_is_503_within_the_deadline(op
         await asyncio.wait_for(asyncio.Event().wait(), 8)
         raise AssertionError
 
-    house = opened(ASGIHouse, backend, Function(silent, cookies=["session"]), deadline=0.2)
+    house = opened(ASGIHouse, backend, Function(silent, cookies=["session"]), backend_timeout=0.2)
     began = time.monotonic()
     answer = Browser(house, {"session": sealed("ann.1")}).ask("GET", "/me")
     assert (answer.status, answer.error, house.seen) == (503, "backend_unavailable", [])
@@ -117,7 +117,7 @@ def test_p7_a_plain_identifier_that_never_answers_is_503_within_the_deadline(ope
     def silent(name: str, value: str) -> None:
         goes_on.wait(8)
 
-    house = opened(ASGIHouse, "async SQL", Function(silent, cookies=["session"]), deadline=0.2)
+    house = opened(ASGIHouse, "async SQL", Function(silent, cookies=["session"]), backend_timeout=0.2)
     began = time.monotonic()
     try:
         answer = Browser(house, {"session": sealed("ann.1")}).ask("GET", "/me")

@@ -53,7 +53,7 @@ def test_a_login_that_is_deleted_beside_it_counts_for_nothing(site: Site) -> Non
 
 @pytest.mark.parametrize("samesite", ["lax", "strict", "none"])
 def test_where_no_login_comes_with_it_it_has_what_is_set(site: Site, samesite: str) -> None:
-    _, browser = site.signing(samesite=samesite)
+    _, browser = site.signing(cookie_samesite=samesite)
     browser.jar["session"] = sealed("ann.1")
     assert companion(browser.ask("GET", "/me")) == ALWAYS | {f"SameSite={samesite.capitalize()}"}
 

@@ -122,9 +122,9 @@ def test_an_async_identifier_beside_a_plain_backend_that_waits_is_refused() -> N
 
 @pytest.mark.parametrize("door", [WSGI, ASGI])
 def test_dead_credentials_cannot_be_rejected(door: Any) -> None:
-    (found,) = mistakes(door, MemoryBackend(), Signed(), dead="reject")
-    assert found.startswith("dead: with identify only 'strip' is possible")
-    assert mistakes(door, MemoryBackend(), Signed(), dead="strip") == []
+    (found,) = mistakes(door, MemoryBackend(), Signed(), on_invalid="reject")
+    assert found.startswith("on_invalid: with identify only 'strip' is possible")
+    assert mistakes(door, MemoryBackend(), Signed(), on_invalid="strip") == []
 
 
 @pytest.mark.parametrize("name", ["session", "remember", "part-0", "part-12"])
@@ -148,5 +148,5 @@ def test_nor_a_login_cookie_the_name_that_ours_has_by_default() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    found = mistakes(WSGI, Foreign(Memory()), Awaited(Signed()), dead="reject", cookie_name="session", lifetime=0)
+    found = mistakes(WSGI, Foreign(Memory()), Awaited(Signed()), on_invalid="reject", cookie_name="session", lifetime=0)
     assert [mistake.partition(":")[0] for mistake in found] == ["lifetime", "identify", "identify", "dead", "cookie_name"]

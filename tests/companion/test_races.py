@@ -51,7 +51,7 @@ class AdoptsUnlocked(Naive):
 def url(request: pytest.FixtureRequest) -> str:
     """A database with our tables."""
     found: str = request.getfixturevalue(f"{request.param}_url")
-    backend = SQLBackend(found, deadline=PATIENCE)
+    backend = SQLBackend(found, timeout=PATIENCE)
     backend.create_tables()
     backend.close()
     return found
@@ -59,14 +59,14 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ours(url: str) -> Iterator[Backend]:
-    backend = SQLBackend(url, pool_size=ADOPTERS + 2, deadline=PATIENCE)
+    backend = SQLBackend(url, pool_size=ADOPTERS + 2, timeout=PATIENCE)
     yield backend
     backend.close()
 
 
 @pytest.fixture
 def naive(url: str) -> Iterator[Backend]:
-    backend = AdoptsUnlocked(url, engine_of(url), deadline=PATIENCE)
+    backend = AdoptsUnlocked(url, engine_of(url), timeout=PATIENCE)
     yield backend
     backend.close()
 
@@ -152,7 +152,7 @@ def companion_in(answer: Answer) -> str | None:
 
 
 def test_through_the_door_no_browser_but_the_callers_is_signed_in_afterwards(ours: Backend) -> None:
-    door = sessionward.WSGIMiddleware(application, ours, secrets=[SECRET], identify=Signed(), deadline=PATIENCE)
+    door = sessionward.WSGIMiddleware(application, ours, secrets=[SECRET], identify=Signed(), backend_timeout=PATIENCE)
     given = kept_out = 0
     for trial in range(TRIALS):
         user = f"race-{uuid4()}"

@@ -26,7 +26,7 @@ HOUSES: Final[dict[str, tuple[Callable[..., House], type[Any]]]] = {
 @pytest.fixture(params=HOUSES)
 def site(request: pytest.FixtureRequest) -> Iterator[Watched]:
     house, store = HOUSES[request.param]
-    made = watched(house, store(), skip=["/static/"])
+    made = watched(house, store(), exempt_paths=["/static/"])
     yield made
     made.house.close()
 

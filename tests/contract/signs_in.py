@@ -288,7 +288,7 @@ class SignsInContract(Contract):
             world.login(age=0.0, replaces=own)
         assert len(world.sessions.list("ann")) == live
 
-    @pytest.mark.parametrize("alive", [True, False], ids=["live", "dead"])
+    @pytest.mark.parametrize("alive", [True, False], ids=["live", "on_invalid"])
     def test_p3_the_session_of_another_user_leaves_the_age_to_decide(self, world: SignsInWorld, alive: bool) -> None:
         bob = world.sign_in("bob")
         if not alive:

@@ -109,5 +109,5 @@ def _echo(body: Any, left: int) -> Iterator[bytes]:
 
 DATABASE: Final = os.environ.get("SESSIONWARD_TEST_DATABASE", "sqlite:///never-opened.db")
 
-asgi = sessionward.ASGIMiddleware(_asgi, AsyncSQLBackend(DATABASE), secrets=[SECRET], deadline=10)
-wsgi = sessionward.WSGIMiddleware(_wsgi, SQLBackend(DATABASE), secrets=[SECRET], deadline=10)
+asgi = sessionward.ASGIMiddleware(_asgi, AsyncSQLBackend(DATABASE), secrets=[SECRET], backend_timeout=10)
+wsgi = sessionward.WSGIMiddleware(_wsgi, SQLBackend(DATABASE), secrets=[SECRET], backend_timeout=10)

@@ -329,7 +329,7 @@ def _wait_for(done: Callable[[], bool], site: Site) -> None:
 @pytest.mark.parametrize("granted", [(), (STRANGER,)], ids=["granted nothing", "granted CORS"])
 @pytest.mark.parametrize("samesite", ["lax", "none"])
 def test_a_strangers_page_ends_nothing(build: Build, granted: tuple[str, ...], samesite: str) -> None:
-    site = signed_in(build(granted=granted, samesite=samesite))
+    site = signed_in(build(granted=granted, cookie_samesite=samesite))
     others = site.others()
     site.open(STRANGER)
     assert "failed" in site.press()

@@ -56,8 +56,8 @@ TWO_WEEKS: Final = "Max-Age=1209600"
     [
         pytest.param({}, True, COOKIE, {*LAX, TWO_WEEKS}, id="by default"),
         pytest.param({"insecure": True}, True, "session-ward", {*ALWAYS, "SameSite=Lax", TWO_WEEKS}, id="insecure"),
-        pytest.param({"samesite": "strict"}, True, COOKIE, {*ALWAYS, "Secure", "SameSite=Strict", TWO_WEEKS}, id="strict"),
-        pytest.param({"samesite": "none"}, True, COOKIE, {*ALWAYS, "Secure", "SameSite=None", TWO_WEEKS}, id="none"),
+        pytest.param({"cookie_samesite": "strict"}, True, COOKIE, {*ALWAYS, "Secure", "SameSite=Strict", TWO_WEEKS}, id="strict"),
+        pytest.param({"cookie_samesite": "none"}, True, COOKIE, {*ALWAYS, "Secure", "SameSite=None", TWO_WEEKS}, id="none"),
         pytest.param({}, False, COOKIE, LAX, id="until the browser closes"),
         pytest.param({"lifetime": 60}, True, COOKIE, {*LAX, "Max-Age=60"}, id="a minute"),
         pytest.param({"cookie_name": "sid"}, True, "sid", {*LAX, TWO_WEEKS}, id="own name"),
@@ -506,7 +506,7 @@ def test_a_dead_token_beside_a_bearer_of_the_application_is_taken_out_alone(buil
 
 @pytest.mark.parametrize("dead", DEAD)
 def test_a_dead_credential_is_rejected_if_the_setting_says_so(build: Builder, dead: Dead) -> None:
-    house = build(backend=Memory(), dead="reject")
+    house = build(backend=Memory(), on_invalid="reject")
     field = dead(house)
     calls = len(house.seen)
     answer = house.ask("GET", "/me", field)
@@ -529,7 +529,7 @@ def test_a_dead_credential_is_rejected_if_the_setting_says_so(build: Builder, de
     ],
 )
 def test_what_is_the_applications_own_passes_as_it_came(build: Builder, setting: str, fields: Fields) -> None:
-    house = build(dead=setting)
+    house = build(on_invalid=setting)
     answer = house.ask("GET", "/me", *fields)
     here = house.seen[-1]
     assert (answer.status, answer.body) == (200, b"nobody")
@@ -557,7 +557,7 @@ def test_a_header_token_that_proves_nothing_never_falls_back_to_the_cookie(build
 @pytest.mark.parametrize("dead", ["strip", "reject"])
 def test_a_skipped_path_costs_no_look_and_is_no_open_door(build: Builder, dead: str) -> None:
     memory = Memory()
-    house = build(backend=memory, skip=("/static/",), dead=dead)
+    house = build(backend=memory, exempt_paths=("/static/",), on_invalid=dead)
     (browser,) = signed_in(house, "ann")
     memory.asked.clear()
     browser.others = ["a=1"]
@@ -1035,7 +1035,7 @@ def test_p7_a_database_that_is_locked_is_503_within_the_deadline_and_the_repeat_
     build: Builder, sqlite: Callable[..., Keeper], sqlite_url: str
 ) -> None:
     keeper = sqlite()
-    house = build(town, keeper.backend, deadline=0.3)
+    house = build(town, keeper.backend, backend_timeout=0.3)
     first, second = signed_in(house, "ann", "ann")
     other = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
     try:
@@ -1077,7 +1077,7 @@ class Stuck:
 @pytest.mark.parametrize(("silent", "error"), [("find", "backend_unavailable"), ("revoke_others", "outcome_unknown")])
 def test_p7_an_async_backend_that_falls_silent_is_503_within_the_deadline(silent: str, error: str) -> None:
     backend = Stuck(silent)
-    house = ASGIHouse(town, backend, deadline=0.1)
+    house = ASGIHouse(town, backend, backend_timeout=0.1)
     answer = house.ask("DELETE", SESSIONS, ("X-Session-Token", new_token()))
     house.close()
     assert (answer.status, answer.error, backend.asked[-1]) == (503, error, silent)

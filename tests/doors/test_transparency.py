@@ -294,10 +294,10 @@ def database(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
     plain.revoke_all("ann")
     plain.close()
     if is_plain:
-        return SQLBackend(url, deadline=10)
+        return SQLBackend(url, timeout=10)
     if server == "asyncpg":
         url = make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-    return AsyncSQLBackend(url, deadline=10)
+    return AsyncSQLBackend(url, timeout=10)
 
 
 def test_a_second_test_client_finds_the_same_application_at_work(database: Any) -> None:

@@ -133,7 +133,7 @@ def test_a_refusal_is_a_whole_answer_where_the_server_can_give_one(
     field: tuple[str, str], backend: Callable[[], Memory], dead: str, status: int, error: str
 ) -> None:
     app = Echo()
-    (start, body), _ = handshake(app, backend(), field, extensions=DENIAL, dead=dead)
+    (start, body), _ = handshake(app, backend(), field, extensions=DENIAL, on_invalid=dead)
     assert (start["type"], start["status"], app.calls) == ("websocket.http.response.start", status, 0)
     assert body["type"] == "websocket.http.response.body"
     assert f'"id": "{error}"'.encode() in body["body"]
@@ -146,7 +146,7 @@ def test_a_refusal_is_a_close_before_the_handshake_where_it_cannot(
     field: tuple[str, str], backend: Callable[[], Memory], dead: str, status: int, error: str, extensions: Any
 ) -> None:
     app = Echo()
-    sent, _ = handshake(app, backend(), field, extensions=extensions, dead=dead)
+    sent, _ = handshake(app, backend(), field, extensions=extensions, on_invalid=dead)
     assert ([message["type"] for message in sent], sent[0]["code"], app.calls) == (["websocket.close"], 1008, 0)
 
 

@@ -152,7 +152,7 @@ def test_credentials_of_the_applications_own_go_on_as_they_are() -> None:
 
 
 def test_with_reject_a_dead_credential_is_refused_even_where_visitors_pass() -> None:
-    service = Service(dead="reject")
+    service = Service(on_invalid="reject")
     assert service.ask("/authz/optional", dead(service)).status == 401
     assert service.ask("/authz/optional").status == 204
 

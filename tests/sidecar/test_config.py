@@ -56,15 +56,15 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "cookie-domain": ("a.example", "b.example"),
     "samesite": ("lax", "strict"),
     "insecure": (True, "false"),
-    "dead": ("strip", "reject"),
-    "skip": (["/a/"], "/b/,/c/"),
+    "on_invalid": ("strip", "reject"),
+    "exempt_paths": (["/a/"], "/b/,/c/"),
     "csrf": ("standard", "strict"),
     "trusted-origins": (["https://a.example"], "https://b.example"),
     "public-origin": ("https://a.example", "https://b.example"),
     "audience": ("a", "b"),
     "max-cookie": (100, "200"),
     "lifetime": (3600, "7200"),
-    "deadline": (1, "2.5"),
+    "backend_timeout": (1, "2.5"),
     "debug": (True, "false"),
 }
 """Of each option: a value as TOML has it, and another as text."""
@@ -118,14 +118,14 @@ def test_what_is_made_of_it() -> None:
     config = of(
         {
             "secret": [SECRET],
-            "skip": ["/static/"],
+            "exempt_paths": ["/static/"],
             "lifetime": "60",
             "trusted-proxy": "10.0.0.0/8",
             "assertion-secret": [OTHER],
             "workers": 1,
         }
     )
-    assert config.settings == {"secrets": (SECRET,), "skip": ("/static/",), "lifetime": 60.0}
+    assert config.settings == {"secrets": (SECRET,), "exempt_paths": ("/static/",), "lifetime": 60.0}
     assert config.trusted_proxy == ("10.0.0.0/8",)
     assert config.assertion_secrets == (OTHER.encode(),)
     assert config.upstream == Upstream(host="127.0.0.1", port=8000)
@@ -404,7 +404,7 @@ def test_what_is_printed_is_a_file_that_means_the_same_and_shows_no_secret(capsy
         "postgresql://u:hidden@h/d",
         "--secret-file",
         str(secret),
-        "--skip",
+        "--exempt-paths",
         "/a/",
         "--insecure",
         "--drain-delay",

@@ -34,7 +34,7 @@ def main() -> int:
         for name, server in (("postgresql", POSTGRESQL), ("mariadb", MARIADB)):
             urls[name] = stack.enter_context(fresh_database(server))
         for url in urls.values():
-            backend = SQLBackend(url, deadline=30)
+            backend = SQLBackend(url, timeout=30)
             backend.create_tables()
             backend.close()
         crew = stack.enter_context(Crew())

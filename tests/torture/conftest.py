@@ -21,7 +21,7 @@ class Databases(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name not in self._made:
             url = self._makers[name]()
-            backend = SQLBackend(url, deadline=30)
+            backend = SQLBackend(url, timeout=30)
             backend.create_tables()
             backend.close()
             self._made[name] = url

@@ -33,7 +33,7 @@ def died(child: Callable[..., None], *args: Any) -> bool:
 
 def ask_and_die(place: Place, verb: str, own: Session, token: str, at: int, moment: str) -> None:
     """Die before or after the n-th statement of a question."""
-    caller = place.open(deadline=PATIENCE)
+    caller = place.open(timeout=PATIENCE)
     caller.list("nobody")  # connects
     deadly = Counted(at, die)
     with watched(before=deadly) if moment == "before" else watched(after=deadly):
@@ -52,7 +52,7 @@ def _ask(caller: Caller, verb: str, own: Session, token: str) -> None:
 
 def end_each_and_die(place: Place, others: Sequence[Session]) -> None:
     """What ends sessions one by one, and dies half-way."""
-    caller = place.open(deadline=PATIENCE)
+    caller = place.open(timeout=PATIENCE)
     for number, one in enumerate(others):
         if number == len(others) // 2:
             die()

@@ -80,10 +80,10 @@ class Door(ABC):
 
 
 class WSGIDoor(Door):
-    def __init__(self, backend: Any, *, deadline: float, debug: bool = False) -> None:
+    def __init__(self, backend: Any, *, timeout: float, debug: bool = False) -> None:
         super().__init__()
         self._backend = backend
-        self._app = sessionward.WSGIMiddleware(self._application, backend, secrets=[SECRET], deadline=deadline, debug=debug)
+        self._app = sessionward.WSGIMiddleware(self._application, backend, secrets=[SECRET], backend_timeout=timeout, debug=debug)
 
     def at_once(self, calls: Sequence[Call]) -> list[Answer]:
         with ThreadPoolExecutor(len(calls)) as threads:
@@ -125,13 +125,13 @@ class ASGIDoor(Door):
     """``ending``: what else must be awaited at the end."""
 
     def __init__(
-        self, make: Callable[[], Any], *, deadline: float, debug: bool = False, ending: Callable[[], Awaitable[object]] | None = None
+        self, make: Callable[[], Any], *, timeout: float, debug: bool = False, ending: Callable[[], Awaitable[object]] | None = None
     ) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
         self._backend = make()
         self._ending = ending
-        self._app = sessionward.ASGIMiddleware(self._application, self._backend, secrets=[SECRET], deadline=deadline, debug=debug)
+        self._app = sessionward.ASGIMiddleware(self._application, self._backend, secrets=[SECRET], backend_timeout=timeout, debug=debug)
 
     def at_once(self, calls: Sequence[Call]) -> list[Answer]:
         async def gathered() -> list[Answer]:

@@ -22,8 +22,8 @@ THINKING: Final = 0.002
 class Naive(SQLBackend):
     """Ours, but for what a variant overrides."""
 
-    def __init__(self, url: str, engine: Engine, *, deadline: float) -> None:
-        super().__init__(url, pool_size=2, deadline=deadline)
+    def __init__(self, url: str, engine: Engine, *, timeout: float) -> None:
+        super().__init__(url, pool_size=2, timeout=timeout)
         self.engine = engine
 
     def close(self) -> None:

@@ -31,15 +31,15 @@ class Place:
     def of(self, variant: str) -> Place:
         return replace(self, variant=variant)
 
-    def backend(self, *, deadline: float = PATIENCE, pool_size: int = 2) -> Any:
+    def backend(self, *, timeout: float = PATIENCE, pool_size: int = 2) -> Any:
         if self.variant:
-            return naive.VARIANTS[self.variant](self.url, engine_of(self.url), deadline=deadline)
+            return naive.VARIANTS[self.variant](self.url, engine_of(self.url), timeout=timeout)
         if self.is_async:
-            return AsyncSQLBackend(with_driver(self.url, self.driver), pool_size=pool_size, deadline=deadline)
-        return SQLBackend(self.url, pool_size=pool_size, deadline=deadline)
+            return AsyncSQLBackend(with_driver(self.url, self.driver), pool_size=pool_size, timeout=timeout)
+        return SQLBackend(self.url, pool_size=pool_size, timeout=timeout)
 
-    def open(self, *, deadline: float = PATIENCE) -> Caller:
-        return Caller(self.backend(deadline=deadline))
+    def open(self, *, timeout: float = PATIENCE) -> Caller:
+        return Caller(self.backend(timeout=timeout))
 
 
 PLAIN: Final = {"sqlite": "sqlite3", "postgresql": "psycopg", "mariadb": "pymysql"}

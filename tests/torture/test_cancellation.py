@@ -46,7 +46,7 @@ async def _opened(databases: Databases, place: str) -> AsyncIterator[AsyncSQLBac
     if is_engine:
         named = url.replace("sqlite://", "sqlite+aiosqlite://") if database == "sqlite" else with_driver(url, driver)
         engine = create_async_engine(named, pool_size=2, max_overflow=0)
-    backend = AsyncSQLBackend(engine or with_driver(url, driver), pool_size=2, deadline=AT_ONCE)
+    backend = AsyncSQLBackend(engine or with_driver(url, driver), pool_size=2, timeout=AT_ONCE)
     try:
         yield backend
     finally:
@@ -83,7 +83,7 @@ def test_p4_p8_cancelled_at_any_await_it_is_done_or_not_and_the_next_writer_is_l
     databases: Databases, place: str, verb: str, victim: Victim
 ) -> None:
     url = databases[PLACES[place][0]]
-    engine, judge = engine_of(url), Caller(SQLBackend(url, deadline=AT_ONCE))
+    engine, judge = engine_of(url), Caller(SQLBackend(url, timeout=AT_ONCE))
     said: list[str] = []
 
     async def scenario() -> None:
@@ -161,7 +161,7 @@ async def _without_discarding(pool: list[aiosqlite.Connection], user: str) -> No
 
 def test_canary_a_connection_that_is_not_discarded_keeps_the_lock(databases: Databases) -> None:
     path = databases["sqlite"].removeprefix("sqlite:///")
-    judge = Caller(SQLBackend(databases["sqlite"], deadline=0.1))
+    judge = Caller(SQLBackend(databases["sqlite"], timeout=0.1))
     kept: list[int] = []
 
     async def scenario() -> None:

@@ -28,7 +28,7 @@ DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
 def _crash_everywhere(place: Place, verb: str) -> list[bool]:
     """Die before and after each statement in turn; whether the verb's work was done then."""
     engine = engine_of(place.url)
-    judge = place.open(deadline=PATIENCE)
+    judge = place.open(timeout=PATIENCE)
     done: list[bool] = []
     try:
         for number in range(100):
@@ -120,7 +120,7 @@ def test_p4_a_full_disk_leaves_every_row_as_it_was(tmp_path: Path, journal: str)
     with _small_disk(tmp_path / "disk") as disk:
         engine = create_engine(f"sqlite:///{disk}/sessions.db")
         _journal(engine, journal)
-        backend = SQLBackend(engine, deadline=PATIENCE)
+        backend = SQLBackend(engine, timeout=PATIENCE)
         backend.create_tables()
         tokens = [new_token() for _ in range(MANY)]
         own, *others = stock(engine, {"ann": tokens}).values()
@@ -141,7 +141,7 @@ def test_p4_a_full_disk_leaves_every_row_as_it_was(tmp_path: Path, journal: str)
 def test_p4_a_database_file_that_may_not_grow_leaves_every_row_as_it_was(sqlite_url: str) -> None:
     limits = ["PRAGMA max_page_count = 1"]  # SQLite takes the size that the file has
     engine = create_engine(sqlite_url)
-    backend = SQLBackend(engine, deadline=PATIENCE)
+    backend = SQLBackend(engine, timeout=PATIENCE)
     backend.create_tables()
     own, *others = stock(engine, {"ann": [new_token() for _ in range(MANY)]}).values()
     engine.dispose()

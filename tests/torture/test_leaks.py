@@ -67,7 +67,7 @@ class Browser:
     """Somebody who was signed in once: what nobody else may ever see."""
 
     def __init__(self) -> None:
-        door = WSGIDoor(MemoryBackend(), deadline=2.0)
+        door = WSGIDoor(MemoryBackend(), timeout=2.0)
         self.cookie = door.sign_in("ann")
         self.value = self.cookie.partition("=")[2]
         self.token, _, self.signature = self.value.partition(".")
@@ -112,17 +112,17 @@ Doors = Callable[[Path, bool], Door]
 
 
 def _wsgi(backend: Callable[[Path], Any]) -> Doors:
-    return lambda folder, debug: WSGIDoor(backend(folder), deadline=2.0, debug=debug)
+    return lambda folder, debug: WSGIDoor(backend(folder), timeout=2.0, debug=debug)
 
 
 def _asgi(backend: Callable[[Path], Any]) -> Doors:
-    return lambda folder, debug: ASGIDoor(lambda: backend(folder), deadline=2.0, debug=debug)
+    return lambda folder, debug: ASGIDoor(lambda: backend(folder), timeout=2.0, debug=debug)
 
 
 def _asgi_over_engine(folder: Path, debug: bool) -> Door:
     SQLBackend(f"sqlite:///{folder}/sessions.db").create_tables()
     engine = create_async_engine(f"sqlite+aiosqlite:///{folder}/sessions.db", echo="debug", connect_args={"factory": QuotingConnection})
-    return ASGIDoor(lambda: AsyncSQLBackend(engine), deadline=2.0, debug=debug, ending=engine.dispose)
+    return ASGIDoor(lambda: AsyncSQLBackend(engine), timeout=2.0, debug=debug, ending=engine.dispose)
 
 
 def _over_engine(folder: Path) -> SQLBackend:
@@ -217,9 +217,9 @@ def test_what_goes_well_is_not_logged_and_shown_to_its_browser_alone(
     SQLBackend(plain).create_tables()
     engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"), echo="debug")
     door: Door = (
-        WSGIDoor(SQLBackend(plain), deadline=2.0)
+        WSGIDoor(SQLBackend(plain), timeout=2.0)
         if colour == "WSGI"
-        else ASGIDoor(lambda: AsyncSQLBackend(engine), deadline=2.0, ending=engine.dispose)
+        else ASGIDoor(lambda: AsyncSQLBackend(engine), timeout=2.0, ending=engine.dispose)
     )
     cookies = [door.sign_in("ann") for _ in range(3)]
     tokens = [cookie.partition("=")[2].partition(".")[0] for cookie in cookies]

@@ -142,7 +142,7 @@ def _policy(backend: Any, settings: dict[str, Any]) -> Policy:
 
 def _driver(policy: Policy, backend: Any) -> AsyncDriver:
     abilities = policy.abilities
-    return async_driver(backend, policy.settings.deadline, is_async=abilities.is_async, blocks=abilities.blocks)
+    return async_driver(backend, policy.settings.backend_timeout, is_async=abilities.is_async, blocks=abilities.blocks)
 
 
 async def _caller(policy: Policy, driver: AsyncDriver, scope: Scope) -> Session | None:

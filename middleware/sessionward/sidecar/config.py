@@ -94,7 +94,7 @@ class Config:
             return _object("backend", self.backend)
         with _Explained("backend"):
             kind = getattr(import_module(_SQL), "AsyncSQLBackend")  # noqa: B009 - a leaf, which the configuration names
-            return kind(self.backend, deadline=self.settings.get("deadline", 2.0))
+            return kind(self.backend, timeout=self.settings.get("backend_timeout", 2.0))
 
     def make_identifier(self) -> Any:
         """The identifier that was named, None if there is none. Raises :class:`ConfigurationError`."""

@@ -68,7 +68,7 @@ def case_none_stays_open_after_a_question_outside_of_a_request() -> None:
 def case_none_stays_open_after_a_question_that_failed() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours = session(own), backend(deadline=0.3)
+    known, ours = session(own), backend(timeout=0.3)
     with meanwhile_in_another_thread(lambda: row_locked(other)):
         refused(lambda: ours.revoke_others(known))
         assert (connection.connection is None) == (KEPT == 0)
@@ -79,7 +79,7 @@ def case_threads_of_the_asgi_door_leave_none_behind() -> None:
     keys = [sign_in(ann) for _ in range(3)]
 
     async def main() -> list[int]:
-        door = sessionward.ASGIMiddleware(get_asgi_application(), backend(), deadline=DEADLINE)
+        door = sessionward.ASGIMiddleware(get_asgi_application(), backend(), timeout=DEADLINE)
         scopes = [asgi_scope("DELETE", "/auth/sessions", {"Cookie": f"sessionid={key}"}) for key in [*keys, "x" * 32] * 6]
         statuses = [(await ask_asgi(door, scope)).status for scope in scopes[:4]]
         answers = await asyncio.gather(*(ask_asgi(door, scope) for scope in scopes))
@@ -134,7 +134,7 @@ def patience() -> object:
 def case_a_connection_that_is_kept_is_as_patient_as_before() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours = session(own), backend(deadline=0.3)
+    known, ours = session(own), backend(timeout=0.3)
     kept = {"CONN_MAX_AGE": 600}
     with patch.dict(connection.settings_dict, kept):
         connection.close()
@@ -142,11 +142,11 @@ def case_a_connection_that_is_kept_is_as_patient_as_before() -> None:
         with meanwhile_in_another_thread(lambda: row_locked(other)):
             refused(lambda: ours.revoke_others(known))
         assert ours.revoke_others(known) == 1
-        assert found(own, deadline=0.3) is not None
+        assert found(own, timeout=0.3) is not None
         assert patience() == before
         assert connection.connection is same
         with transaction.atomic():
-            assert found(own, deadline=0.3) is not None
+            assert found(own, timeout=0.3) is not None
             assert patience() == before
         connection.close()
 

@@ -118,7 +118,7 @@ def case_within_is_the_same_backend_with_another_deadline() -> None:
     own, other = sign_in(ann), sign_in(ann)
     ours = backend()
     view = ours.within(3.0)
-    assert (view._deadline, ours._deadline) == (3.0, 10.0)
+    assert (view._timeout, ours._timeout) == (3.0, 10.0)
     known = view.find(Credential(own.encode()))
     assert known is not None
     assert view.revoke_others(known) == 1
@@ -130,7 +130,7 @@ def case_within_is_the_same_backend_with_another_deadline() -> None:
 
 
 def case_what_is_no_setting_is_refused() -> None:
-    for wrong in ({"scan_limit": -1}, {"scan_limit": True}, {"scan_limit": "7"}, {"deadline": 0}, {"deadline": "soon"}):
+    for wrong in ({"scan_limit": -1}, {"scan_limit": True}, {"scan_limit": "7"}, {"timeout": 0}, {"timeout": "soon"}):
         refused(lambda wrong=wrong: backend(**wrong), ConfigurationError)
 
 

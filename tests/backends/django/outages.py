@@ -42,7 +42,7 @@ def in_time(ask: Callable[[], object]) -> str:
 def case_a_session_that_is_locked_is_waited_for_until_the_deadline() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours, before = session(own), backend(deadline=WAIT), everything()
+    known, ours, before = session(own), backend(timeout=WAIT), everything()
     with meanwhile_in_another_thread(lambda: row_locked(other)):
         in_time(lambda: ours.revoke_others(known))
         in_time(lambda: ours.revoke_all(ann))
@@ -57,9 +57,9 @@ def without_users(state: dict[str, object]) -> dict[str, object]:
 def case_a_table_that_is_locked_is_waited_for_until_the_deadline() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours = session(own), backend(deadline=WAIT)
+    known, ours = session(own), backend(timeout=WAIT)
     with meanwhile_in_another_thread(table_locked):
-        in_time(lambda: found(own, deadline=WAIT))
+        in_time(lambda: found(own, timeout=WAIT))
         in_time(lambda: ours.revoke_others(known))
     assert [whom(key) for key in (own, other)] == [ann, ann]
 
@@ -67,7 +67,7 @@ def case_a_table_that_is_locked_is_waited_for_until_the_deadline() -> None:
 def case_a_database_that_is_gone_is_no_unknown_session() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours = session(own), backend(deadline=WAIT)
+    known, ours = session(own), backend(timeout=WAIT)
     with gone():
         in_time(lambda: found(own))
         in_time(lambda: ours.revoke_others(known))
@@ -83,7 +83,7 @@ def case_a_database_that_is_gone_is_no_unknown_session() -> None:
 def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann) for _ in range(3))
-    known, ours, end = session(own), backend(deadline=WAIT), Rows.end
+    known, ours, end = session(own), backend(timeout=WAIT), Rows.end
     ours.revoke_all(person("bob"))
     ours._tables.add_lock("default", ann)
     before = everything()

@@ -83,7 +83,7 @@ def case_one_that_is_seen_for_the_first_time_while_its_user_is_closed_ends_too()
 
     def late(using: str, entries: list[tuple[str, str]]) -> None:
         if entries[0][0] == unseen:
-            outcomes.extend(at_once([lambda: backend(deadline=0.3).revoke_others(known)]))
+            outcomes.extend(at_once([lambda: backend(timeout=0.3).revoke_others(known)]))
         write(using, entries)
 
     with patch.object(module, "write", late):

@@ -44,7 +44,7 @@ def environ(method: str, path: str, key: str | None = None) -> dict[str, Any]:
 
 
 def backend(**settings: Any) -> DjangoBackend:
-    return DjangoBackend(**{"deadline": DEADLINE, **settings})
+    return DjangoBackend(**{"timeout": DEADLINE, **settings})
 
 
 def bare(path: str, key: str | None = None) -> Answer:
@@ -54,7 +54,7 @@ def bare(path: str, key: str | None = None) -> Answer:
 
 def visit(path: str, key: str | None = None, method: str = "GET") -> Answer:
     """The answer through the door."""
-    door = sessionward.WSGIMiddleware(get_wsgi_application(), backend(), deadline=DEADLINE)
+    door = sessionward.WSGIMiddleware(get_wsgi_application(), backend(), timeout=DEADLINE)
     return ask_wsgi(door, environ(method, path, key))
 
 

@@ -48,7 +48,7 @@ class DjangoBackend:
     those of this user that were never seen are refused.
 
     ``scan_limit``: so many sessions are looked through at most to find those of the user; beyond it the caller gets 503
-    and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``deadline``: seconds or a
+    and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``timeout``: seconds or a
     ``timedelta`` that an ending waits for locks of others.
 
     Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
@@ -65,7 +65,7 @@ class DjangoBackend:
     note: Callable[[Credential], None]
     """Only with an engine whose sessions are not rows of a table."""
 
-    def __init__(self, *, scan_limit: int = SCAN_LIMIT, deadline: Duration = 2.0) -> None:
+    def __init__(self, *, scan_limit: int = SCAN_LIMIT, timeout: Duration = 2.0) -> None:
         if not apps.ready:
             raise ConfigurationError("backend: Django is not set up yet; make DjangoBackend() after get_wsgi_application()")
         try:
@@ -81,17 +81,17 @@ class DjangoBackend:
         self._index.watch()
         self._scan_limit = scan_limit
         self._listable = self._store.listable
-        self._deadline = _checked(deadline)
+        self._timeout = _checked(timeout)
         self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
         if not self._store.firm:
             self.which_revoked = self._which_revoked
         if not isinstance(self._store, Rows):
             self.note = self._note
 
-    def within(self, deadline: float, /) -> DjangoBackend:
+    def within(self, timeout: float, /) -> DjangoBackend:
         """The same backend with another deadline in seconds."""
         view = copy.copy(self)
-        view._deadline = deadline
+        view._timeout = deadline
         if hasattr(self, "which_revoked"):
             view.which_revoked = view._which_revoked
         if hasattr(self, "note"):
@@ -103,10 +103,10 @@ class DjangoBackend:
         if not is_key(key):
             return None
         using = self._store.using
-        with _attended(alone=True), patient(using, self._deadline):
+        with _attended(alone=True), patient(using, self._timeout):
             if not self._store.firm:
                 self._tables.ensure(using)
-            with hurried(using, self._deadline):
+            with hurried(using, self._timeout):
                 if not self._store.firm and self._dead([credential.digest]):
                     return None
                 data = self._store.read([key]).get(key)
@@ -163,7 +163,7 @@ class DjangoBackend:
     def _end(self, user_id: str, *, keep: str | None) -> int:
         using = self._store.using
         _refuse_inside(using)
-        with _attended(alone=True) as phase, patient(using, self._deadline):
+        with _attended(alone=True) as phase, patient(using, self._timeout):
             self._tables.ensure(using)
             keys = self._looked_through(user_id)
             try:
@@ -177,7 +177,7 @@ class DjangoBackend:
     def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
         using = self._store.using
         with atomic(using=using, durable=True):
-            impatient(using, self._deadline)
+            impatient(using, self._timeout)
             if not self._tables.lock(using, user_id):
                 raise _NoLockYet
             others = self._ended_now(user_id, keys, keep)
@@ -188,7 +188,7 @@ class DjangoBackend:
         """The keys of the user that the index may not have: it takes a while, so it is done before anything is locked."""
         if not self._listable or self._index.is_complete():
             return set()
-        with hurried(self._store.using, self._deadline):
+        with hurried(self._store.using, self._timeout):
             return self._store.scan(user_id, self._scan_limit)
 
     def _ended_now(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
@@ -227,13 +227,13 @@ class DjangoBackend:
             self._index.write(keep, user_id)
 
 
-def _checked(deadline: Duration) -> float:
+def _checked(timeout: Duration) -> float:
     try:
-        wait = seconds(deadline)
+        wait = seconds(timeout)
     except TypeError as error:
-        raise ConfigurationError(f"deadline: {error}") from None
+        raise ConfigurationError(f"timeout: {error}") from None
     if not 0 < wait < math.inf:
-        raise ConfigurationError("deadline: more than 0 seconds are needed")
+        raise ConfigurationError("timeout: more than 0 seconds are needed")
     return wait
 
 

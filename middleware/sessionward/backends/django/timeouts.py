@@ -36,7 +36,7 @@ _WORDS: Final = {
 
 
 @contextmanager
-def patient(using: str, deadline: float) -> Generator[None]:
+def patient(using: str, timeout: float) -> Generator[None]:
     """Let a connection wait so many seconds for a lock, and leave it as it was. Not PostgreSQL; see below."""
     connection = connections[using]
     words = _WORDS.get(connection.vendor)
@@ -46,7 +46,7 @@ def patient(using: str, deadline: float) -> Generator[None]:
     with connection.cursor() as cursor:
         cursor.execute(words.read)
         before = cursor.fetchone()
-        ours = max(1, math.ceil(deadline * words.second))
+        ours = max(1, math.ceil(timeout * words.second))
         cursor.execute(words.write.format(*[ours] * len(before)))
     try:
         yield
@@ -56,21 +56,21 @@ def patient(using: str, deadline: float) -> Generator[None]:
 
 
 @contextmanager
-def hurried(using: str, deadline: float) -> Generator[None]:
+def hurried(using: str, timeout: float) -> Generator[None]:
     """The same for PostgreSQL, around questions that change nothing: they too may meet a table that is locked."""
     if connections[using].vendor != "postgresql" or connections[using].in_atomic_block:  # there the setting would outlast us
         yield
         return
     with atomic(using=using):
-        impatient(using, deadline)
+        impatient(using, timeout)
         yield
 
 
-def impatient(using: str, deadline: float) -> None:
+def impatient(using: str, timeout: float) -> None:
     """The same for PostgreSQL, inside the transaction, with which it ends."""
     if connections[using].vendor == "postgresql":
         with connections[using].cursor() as cursor:
-            milliseconds = max(1, int(deadline * 1000))
+            milliseconds = max(1, int(timeout * 1000))
             cursor.execute(  # whatever level the project has chosen for itself: who waits here wants to see what was committed
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
                 f" SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"

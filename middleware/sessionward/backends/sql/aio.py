@@ -30,7 +30,7 @@ R = TypeVar("R")
 class _AsyncPool(Protocol):
     """Connections, in async colour."""
 
-    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R: ...
+    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R: ...
 
     async def create_tables(self) -> None: ...
 
@@ -51,21 +51,21 @@ class AsyncSQLBackend:
 
     blocking: ClassVar[bool] = True
 
-    def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
+    def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
         source = source_of(database, is_async=True)
-        self._deadline, self.pool_size = checked(deadline, pool_size)
+        self._timeout, self.pool_size = checked(timeout, pool_size)
         self._pool: _AsyncPool
         if source.engine is None and source.language.dialect is SQLITE:
-            self._pool = _ThreadPool(source, size=pool_size, deadline=self._deadline)
+            self._pool = _ThreadPool(source, size=pool_size, timeout=self._timeout)
         else:
             from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
 
-            self._pool = LoopPool(source, size=pool_size, deadline=self._deadline)
+            self._pool = LoopPool(source, size=pool_size, timeout=self._timeout)
 
-    def within(self, deadline: float, /) -> AsyncSQLBackend:
+    def within(self, timeout: float, /) -> AsyncSQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._deadline = deadline
+        view._timeout = deadline
         return view
 
     async def create_tables(self) -> None:
@@ -74,10 +74,10 @@ class AsyncSQLBackend:
 
     async def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return await self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.find(wire, digest), self._timeout, writes=False)
 
     async def revoke_others(self, session: Session, /) -> RevokedCount:
-        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._timeout, writes=True)
 
     async def login(
         self,
@@ -104,45 +104,45 @@ class AsyncSQLBackend:
             methods=methods,
             app_session=app_session,
         )
-        return await self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.login(wire, new), self._timeout, writes=True)
 
     async def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.generation(wire, user), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.generation(wire, user), self._timeout, writes=False)
 
     async def end(self, session: Session, /) -> bool:
-        return await self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.end(wire, session), self._timeout, writes=True)
 
     async def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
 
     async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._timeout, writes=False)
 
     async def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        return await self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._timeout, writes=False)
 
     async def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
-        return await self._pool.ask(question, self._deadline, writes=True)
+        return await self._pool.ask(question, self._timeout, writes=True)
 
     async def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
         question = partial(companions.touch, session=session, app_session=app_session, expires_in=expires_in)
-        return await self._pool.ask(question, self._deadline, writes=True)
+        return await self._pool.ask(question, self._timeout, writes=True)
 
     async def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.listed(wire, user), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.listed(wire, user), self._timeout, writes=False)
 
     async def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
         age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
             batch = partial(queries.purge, older_than=age, after=after, batch=queries.BATCH)
-            count, last = await self._pool.ask(batch, self._deadline, writes=True)
+            count, last = await self._pool.ask(batch, self._timeout, writes=True)
             total += count
             if last is None:
                 return total
@@ -156,17 +156,17 @@ class AsyncSQLBackend:
 class _ThreadPool:
     """A plain pool behind threads: one hop for a whole question."""
 
-    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
-        self._plain = PlainPool(source, size=size, deadline=deadline)
+    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
+        self._plain = PlainPool(source, size=size, timeout=timeout)
         self._threads = Threads(size)
 
-    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
-        ends = monotonic() + deadline
+    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
+        ends = monotonic() + timeout
 
         def ask() -> R:
             return self._plain.ask(question, max(0.001, ends - monotonic()), writes=writes)
 
-        return await self._threads.run(deadline, ask)
+        return await self._threads.run(timeout, ask)
 
     async def create_tables(self) -> None:
         await self._threads.run(60.0, self._plain.create_tables)

@@ -21,21 +21,21 @@ R = TypeVar("R")
 class LoopPool:
     """Connections of one event loop each: a driver's futures belong to the loop that made them."""
 
-    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
+    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
         self._source = source
         self._size = size
-        self._deadline = deadline
+        self._timeout = deadline
         self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
+    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
         made = self._made.get(asyncio.get_running_loop()) or await self._make()
-        asked = _ask(made, question, deadline)
+        asked = _ask(made, question, timeout)
         # A lent connection goes back by an await, which a cancelled task would not get through.
         return await (self._to_the_end(asked) if writes or made.permits is None else asked)
 
     async def create_tables(self) -> None:
-        await self._to_the_end(greenlet_spawn(partial(create_tables, self._source, deadline=self._deadline)))
+        await self._to_the_end(greenlet_spawn(partial(create_tables, self._source, timeout=self._timeout)))
 
     async def close(self) -> None:
         made = self._made.get(asyncio.get_running_loop())
@@ -61,7 +61,7 @@ class LoopPool:
         if source.engine is not None:
             pool, permits = Pool(source.engine, source.language, own=False), None
         else:
-            engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
+            engine = own_engine(source, pool_size=self._size, timeout=self._timeout)
             pool, permits = Pool(engine, source.language, own=True), asyncio.Semaphore(self._size)
         made = _Made(pool, permits, self._until_the_loop_ends(pool))
         self._made[asyncio.get_running_loop()] = made
@@ -86,8 +86,8 @@ class _Made:
     closing: AsyncGenerator[None]
 
 
-async def _ask(made: _Made, question: Callable[[Wire], R], deadline: float) -> R:
-    limit = _LoopLimit(deadline)
+async def _ask(made: _Made, question: Callable[[Wire], R], timeout: float) -> R:
+    limit = _LoopLimit(timeout)
     try:
         if made.permits is None:
             return await greenlet_spawn(made.pool.ask, question, limit)
@@ -95,7 +95,7 @@ async def _ask(made: _Made, question: Callable[[Wire], R], deadline: float) -> R
             return await greenlet_spawn(made.pool.ask, question, limit)
     except asyncio.CancelledError:
         if limit.finish():
-            raise BackendUnavailable(f"no connection within {deadline:g} s") from None
+            raise BackendUnavailable(f"no connection within {timeout:g} s") from None
         raise
     finally:
         limit.finish()
@@ -108,13 +108,13 @@ class _LoopLimit:
     cancelling what only puts a connection away would lose the answer.
     """
 
-    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "deadline")
+    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "timeout")
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, timeout: float) -> None:
+        self.timeout = deadline
         self._loop = loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._ends = loop.time() + deadline
+        self._ends = loop.time() + timeout
         self._handle = loop.call_at(self._ends, self._expire)
         self._kill: Callable[[], None] | None = None
         self._expired = False
@@ -125,7 +125,7 @@ class _LoopLimit:
 
     def bounded(self, connect: Callable[[], C]) -> C:
         if self._expired:
-            raise BackendUnavailable(f"no connection within {self.deadline:g} s")
+            raise BackendUnavailable(f"no connection within {self.timeout:g} s")
         self._kill = None
         return connect()
 
@@ -143,7 +143,7 @@ class _LoopLimit:
         await_only(asyncio.sleep(seconds))
 
     def finish(self) -> bool:
-        """The question is over. Whether it was this deadline, and nobody else, that cancelled it."""
+        """The question is over. Whether it was this timeout, and nobody else, that cancelled it."""
         self._handle.cancel()
         before, self._uncancel_to = self._uncancel_to, None
         return before is not None and self._task is not None and self._task.uncancel() <= before

@@ -25,7 +25,7 @@ class SQLBackend:
     yours, which is never disposed. A URL has connections of its own and is faster; with an Engine, hold no connection
     of it while you call a verb, or the two wait for each other once its pool is empty.
 
-    ``pool_size``: connections of one process at most. ``deadline``: seconds or a ``timedelta`` within which a question
+    ``pool_size``: connections of one process at most. ``timeout``: seconds or a ``timedelta`` within which a question
     is answered or given up; a door tells its own.
 
     Nothing is opened before the first question. Raises ``ConfigurationError`` for a URL that it does not speak or
@@ -35,15 +35,15 @@ class SQLBackend:
 
     blocking: ClassVar[bool] = True
 
-    def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, deadline: Duration = 2.0) -> None:
+    def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
         source = source_of(database, is_async=False)
-        self._deadline, self.pool_size = checked(deadline, pool_size)
-        self._pool = PlainPool(source, size=pool_size, deadline=self._deadline)
+        self._timeout, self.pool_size = checked(timeout, pool_size)
+        self._pool = PlainPool(source, size=pool_size, timeout=self._timeout)
 
-    def within(self, deadline: float, /) -> SQLBackend:
+    def within(self, timeout: float, /) -> SQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._deadline = deadline
+        view._timeout = deadline
         return view
 
     def create_tables(self) -> None:
@@ -52,10 +52,10 @@ class SQLBackend:
 
     def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return self._pool.ask(lambda wire: queries.find(wire, digest), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.find(wire, digest), self._timeout, writes=False)
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
-        return self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._timeout, writes=True)
 
     def login(
         self,
@@ -82,38 +82,38 @@ class SQLBackend:
             methods=methods,
             app_session=app_session,
         )
-        return self._pool.ask(lambda wire: queries.login(wire, new), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.login(wire, new), self._timeout, writes=True)
 
     def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.generation(wire, user), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.generation(wire, user), self._timeout, writes=False)
 
     def end(self, session: Session, /) -> bool:
-        return self._pool.ask(lambda wire: queries.end(wire, session), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.end(wire, session), self._timeout, writes=True)
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        return self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._timeout, writes=False)
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        return self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._timeout, writes=False)
 
     def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
-        return self._pool.ask(question, self._deadline, writes=True)
+        return self._pool.ask(question, self._timeout, writes=True)
 
     def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
         question = partial(companions.touch, session=session, app_session=app_session, expires_in=expires_in)
-        return self._pool.ask(question, self._deadline, writes=True)
+        return self._pool.ask(question, self._timeout, writes=True)
 
     def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.listed(wire, user), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.listed(wire, user), self._timeout, writes=False)
 
     def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users.
@@ -123,7 +123,7 @@ class SQLBackend:
         age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
             batch = partial(queries.purge, older_than=age, after=after, batch=queries.BATCH)
-            count, last = self._pool.ask(batch, self._deadline, writes=True)
+            count, last = self._pool.ask(batch, self._timeout, writes=True)
             total += count
             if last is None:
                 return total

@@ -17,7 +17,7 @@ from sessionward.backends.sql.executor import Language
 from sessionward.backends.sql.queries import STATEMENTS
 from sessionward.backends.sql.tables import create
 from sessionward.errors import ConfigurationError
-from sessionward.settings import MAX_DEADLINE, seconds
+from sessionward.settings import MAX_TIMEOUT, seconds
 
 _PLAIN: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -124,17 +124,17 @@ def _in_memory(url: URL) -> bool:
     return not name or ":memory:" in name or "mode=memory" in name or url.query.get("mode") == "memory"
 
 
-def checked(deadline: object, pool_size: object) -> tuple[float, int]:
+def checked(timeout: object, pool_size: object) -> tuple[float, int]:
     """The deadline in seconds and the size of the pool. Raises :class:`ConfigurationError` that names what is wrong."""
     mistakes: list[str] = []
     bound = 0.0
     try:
-        bound = seconds(deadline)
+        bound = seconds(timeout)
     except TypeError as error:
-        mistakes.append(f"deadline: {error}")
+        mistakes.append(f"timeout: {error}")
     else:
-        if not 0 < bound <= MAX_DEADLINE:
-            mistakes.append(f"deadline: more than 0 and at most {MAX_DEADLINE:g} seconds are needed")
+        if not 0 < bound <= MAX_TIMEOUT:
+            mistakes.append(f"timeout: more than 0 and at most {MAX_TIMEOUT:g} seconds are needed")
     if type(pool_size) is not int or pool_size < 1:
         mistakes.append("pool_size: at least one connection is needed")
     if mistakes or not isinstance(pool_size, int):
@@ -161,14 +161,14 @@ def _from_engine(engine: Engine, statements: Statements) -> Source:
     )
 
 
-def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
+def own_engine(source: Source, *, pool_size: int, timeout: float) -> Engine:
     """An Engine of ours: autocommit, no overflow, nothing in its logs."""
     arguments: dict[str, Any] = {}
     name = source.url.get_backend_name()
     if source.language.dialect is SQLITE:
         arguments["timeout"] = deadline
     elif name == "postgresql" and source.url.get_driver_name().startswith("psycopg"):
-        arguments["connect_timeout"] = max(2, math.ceil(deadline))
+        arguments["connect_timeout"] = max(2, math.ceil(timeout))
     engine = create_engine(
         source.url,
         isolation_level="AUTOCOMMIT",
@@ -180,30 +180,30 @@ def own_engine(source: Source, *, pool_size: int, deadline: float) -> Engine:
         hide_parameters=True,
         connect_args=arguments,
     )
-    for command in _greeting(source, deadline):
+    for command in _greeting(source, timeout):
         _greet(engine, command)
     return engine
 
 
-def create_tables(source: Source, *, deadline: float) -> None:
+def create_tables(source: Source, *, timeout: float) -> None:
     """Create what is missing, over the user's Engine, or over one of ours that is made for it and gone afterwards."""
     if source.engine is not None:
         create(source.engine)
         return
-    engine = own_engine(source, pool_size=1, deadline=deadline)
+    engine = own_engine(source, pool_size=1, timeout=timeout)
     try:
         create(engine)
     finally:
         engine.dispose()
 
 
-def _greeting(source: Source, deadline: float) -> list[str]:
+def _greeting(source: Source, timeout: float) -> list[str]:
     """What each new connection of ours is told first."""
     name = source.url.get_backend_name()
     if name == "sqlite" and source.is_ours:
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
     if name in ("mysql", "mariadb"):
-        whole = max(1, math.ceil(deadline))
+        whole = max(1, math.ceil(timeout))
         return [f"SET SESSION innodb_lock_wait_timeout = {whole} /*M! , SESSION idle_transaction_timeout = {whole} */"]
     return []
 

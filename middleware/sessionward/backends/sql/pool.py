@@ -33,7 +33,7 @@ PAUSE: Final = (0.001, 0.02)
 class Limit(Protocol):
     """The deadline of one question, in the colour of its backend."""
 
-    deadline: float
+    timeout: float
 
     def left(self) -> float:
         """Seconds that are left, not below zero."""
@@ -104,7 +104,7 @@ class Pool:
             except _TryAgain as again:
                 pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
                 if limit.left() <= pause:
-                    raise BackendUnavailable(f"{again.why}; no other try within {limit.deadline:g} s") from again.__cause__
+                    raise BackendUnavailable(f"{again.why}; no other try within {limit.timeout:g} s") from again.__cause__
                 tries += again.counts
                 if tries > TRIES:
                     raise again.why from again.__cause__
@@ -213,7 +213,7 @@ class Pool:
         if phase is Phase.COMMITTING and not (in_time and is_definite(failure, dialect)):
             return OutcomeUnknown(f"{dialect.spoken} fell silent while it committed: {code_of(failure, dialect)}")
         if not in_time:
-            return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.deadline:g} s")
+            return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.timeout:g} s")
         if kind is Trouble.NO_TABLE:
             return ConfigurationError(
                 "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"

@@ -36,10 +36,10 @@ os.register_at_fork(after_in_child=_renew)
 class PlainPool:
     """Connections of one process; a forked child makes its own and leaves the parent's alone."""
 
-    def __init__(self, source: Source, *, size: int, deadline: float) -> None:
+    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
         self._source = source
         self._size = size
-        self._deadline = deadline
+        self._timeout = deadline
         self._lock = threading.Lock()
         self._made: _Made | None = None
         _pools.add(self)
@@ -48,20 +48,20 @@ class PlainPool:
         """In a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[Wire], R], deadline: float, *, writes: bool) -> R:
+    def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
         made = self._here()
-        limit = _PlainLimit(deadline, watches=writes or self._source.language.dialect is not SQLITE)
+        limit = _PlainLimit(timeout, watches=writes or self._source.language.dialect is not SQLITE)
         if made.permits is None:
             return made.pool.ask(question, limit)
-        if not made.permits.take(deadline):
-            raise BackendUnavailable(f"all {self._size} connections were in use for {deadline:g} s")
+        if not made.permits.take(timeout):
+            raise BackendUnavailable(f"all {self._size} connections were in use for {timeout:g} s")
         try:
             return made.pool.ask(question, limit)
         finally:
             made.permits.give()
 
     def create_tables(self) -> None:
-        create_tables(self._source, deadline=self._deadline)
+        create_tables(self._source, timeout=self._timeout)
 
     def close(self) -> None:
         """Close what is idle. The next question opens again."""
@@ -85,7 +85,7 @@ class PlainPool:
         source = self._source
         if source.engine is not None:
             return _Made(Pool(source.engine, source.language, own=False), None)
-        engine = own_engine(source, pool_size=self._size, deadline=self._deadline)
+        engine = own_engine(source, pool_size=self._size, timeout=self._timeout)
         return _Made(Pool(engine, source.language, own=True), _Permits(self._size))
 
 
@@ -139,11 +139,11 @@ _of_parents: Final[list[_Made]] = []
 class _PlainLimit:
     """A deadline kept by the watchdog. ``watches``: false for reads of SQLite, which nothing can make wait."""
 
-    __slots__ = ("_ends", "_key", "_watches", "deadline")
+    __slots__ = ("_ends", "_key", "_watches", "timeout")
 
-    def __init__(self, deadline: float, *, watches: bool) -> None:
-        self.deadline = deadline
-        self._ends = monotonic() + deadline
+    def __init__(self, timeout: float, *, watches: bool) -> None:
+        self.timeout = deadline
+        self._ends = monotonic() + timeout
         self._watches = watches
         self._key = 0
 
@@ -165,7 +165,7 @@ class _PlainLimit:
             return made.result(self.left())
         except TimeoutError:
             made.add_done_callback(_close_late)
-            raise BackendUnavailable(f"no connection within {self.deadline:g} s") from None
+            raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
 
     def connected(self, kill: Callable[[], None]) -> None:
         if self._watches:

@@ -47,7 +47,7 @@ class AsyncTableBackend:
         rename: bool = False,
         only: Mapping[str, Value] | None = None,
         pool_size: int = 10,
-        deadline: Duration = 2.0,
+        timeout: Duration = 2.0,
     ) -> None:
         made = options(
             database,
@@ -64,43 +64,43 @@ class AsyncTableBackend:
             rename=rename,
             only=dict(only or {}),
             pool_size=pool_size,
-            deadline=deadline,
+            timeout=timeout,
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
-        self._deadline = made.deadline
+        self._timeout = made.timeout
         self._queries = made.queries
         self._pool: _AsyncPool
         if made.source.engine is None and made.source.language.dialect is SQLITE:
-            self._pool = _ThreadPool(made.source, size=made.pool_size, deadline=made.deadline)
+            self._pool = _ThreadPool(made.source, size=made.pool_size, timeout=made.timeout)
         else:
             from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
 
-            self._pool = LoopPool(made.source, size=made.pool_size, deadline=made.deadline)
+            self._pool = LoopPool(made.source, size=made.pool_size, timeout=made.timeout)
 
-    def within(self, deadline: float, /) -> AsyncTableBackend:
+    def within(self, timeout: float, /) -> AsyncTableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._deadline = deadline
+        view._timeout = deadline
         return view
 
     async def check(self) -> None:
         """Look at the table, for a start that fails where it must. The first question does the same."""
-        await self._pool.ask(self._queries.check, self._deadline, writes=False)
+        await self._pool.ask(self._queries.check, self._timeout, writes=False)
 
     async def find(self, credential: Credential, /) -> Session | None:
         queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return await self._pool.ask(lambda wire: queries.find(wire, credential, key), self._deadline, writes=False)
+        return await self._pool.ask(lambda wire: queries.find(wire, credential, key), self._timeout, writes=False)
 
     async def revoke_others(self, session: Session, /) -> int:
         queries, key = self._queries, self._queries.own_key(session)
-        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._timeout, writes=True)
 
     async def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
         queries, user = self._queries, user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
+        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
 
     async def close(self) -> None:
         """Close the idle connections of this event loop. Not final: the next question opens again."""

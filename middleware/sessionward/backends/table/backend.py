@@ -57,7 +57,7 @@ class TableBackend:
 
     ``only``: columns and the values that a row must have to be a session at all: ``only={"context": "session"}``.
 
-    ``pool_size``, ``deadline``: as in :class:`~sessionward.backends.sql.SQLBackend`.
+    ``pool_size``, ``timeout``: as in :class:`~sessionward.backends.sql.SQLBackend`.
 
     Nothing is opened before the first question, which looks at the table; :meth:`check` does so at the start. Raises
     ``ConfigurationError`` for what is wrong in itself at once, and with the table's real columns when it is looked at.
@@ -84,7 +84,7 @@ class TableBackend:
         rename: bool = False,
         only: Mapping[str, Value] | None = None,
         pool_size: int = 10,
-        deadline: Duration = 2.0,
+        timeout: Duration = 2.0,
     ) -> None:
         made = options(
             database,
@@ -101,37 +101,37 @@ class TableBackend:
             rename=rename,
             only=dict(only or {}),
             pool_size=pool_size,
-            deadline=deadline,
+            timeout=timeout,
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
-        self._deadline = made.deadline
+        self._timeout = made.timeout
         self._queries = made.queries
-        self._pool = PlainPool(made.source, size=made.pool_size, deadline=made.deadline)
+        self._pool = PlainPool(made.source, size=made.pool_size, timeout=made.timeout)
 
-    def within(self, deadline: float, /) -> TableBackend:
+    def within(self, timeout: float, /) -> TableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._deadline = deadline
+        view._timeout = deadline
         return view
 
     def check(self) -> None:
         """Look at the table, for a start that fails where it must. The first question does the same."""
-        self._pool.ask(self._queries.check, self._deadline, writes=False)
+        self._pool.ask(self._queries.check, self._timeout, writes=False)
 
     def find(self, credential: Credential, /) -> Session | None:
         queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return self._pool.ask(lambda wire: queries.find(wire, credential, key), self._deadline, writes=False)
+        return self._pool.ask(lambda wire: queries.find(wire, credential, key), self._timeout, writes=False)
 
     def revoke_others(self, session: Session, /) -> int:
         queries, key = self._queries, self._queries.own_key(session)
-        return self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._timeout, writes=True)
 
     def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
         queries, user = self._queries, user_key(user_id)
-        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._deadline, writes=True)
+        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
 
     def close(self) -> None:
         """Close the idle connections of this process. Not final: the next question opens again."""

@@ -27,7 +27,7 @@ class Options:
     source: Source
     queries: Queries
     carriers: Sequence[Carrier]
-    deadline: float
+    timeout: float
     pool_size: int
 
 
@@ -39,7 +39,7 @@ def options(
     header: str | None,
     scheme: str,
     transform: Transform,
-    deadline: object,
+    timeout: object,
     pool_size: object,
     **layout: Any,
 ) -> Options:
@@ -56,7 +56,7 @@ def options(
     mapped = tried(lambda: Layout(**layout))
     source = tried(lambda: source_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS))
     carriers = tried(lambda: _carriers(cookie, header, scheme))
-    bounds = tried(lambda: checked(deadline, pool_size))
+    bounds = tried(lambda: checked(timeout, pool_size))
     if not callable(transform):
         mistakes.append("transform: a function is needed, from the credential's text to the value in the key column")
     if mistakes or source is None or mapped is None or carriers is None or bounds is None:
