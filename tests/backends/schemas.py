@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table, Text, Uuid
 from sqlalchemy.dialects import mysql
 
-from sessionward.backends.table import Expires, Soft, hmac_suffixed, rails_signed, sha256
+from sessionward.backends.table import Expires, RevokedBy, hmac_suffixed, rails_signed, sha256
 from sessionward.backends.table.laravel import laravel_encrypted
 
 SECRET: Final = "better-auth-secret-of-tests-0123456789"
@@ -243,9 +243,9 @@ OWN: Final = Schema(
         "header": "Authorization",
         "scheme": "Bearer",
         "transform": sha256,
-        "ended": Soft.value("active", False),
+        "revoked": RevokedBy.value("active", False),
         "expires": Expires.created("created_at", lifetime=HOUR),
-        "only": {"purpose": "session"},
+        "where": {"purpose": "session"},
     },
     lambda user, lasts: {
         "id": uuid4(),

@@ -119,7 +119,7 @@ class TableWorld(World):
     @contextmanager
     def refusing(self, client: Client) -> Iterator[None]:
         """The database refuses to end this one row."""
-        what = "DELETE" if "ended" not in self.schema.options and "rename" not in self.schema.options else "UPDATE"
+        what = "DELETE" if "revoked" not in self.schema.options and "rename" not in self.schema.options else "UPDATE"
         quote = self.safe.dialect.identifier_preparer.quote
         make, drop = _TRIGGERS[self.kind.database]
         condition = f"OLD.{quote(self.schema.key)} = '{self.key_of(client)}'"

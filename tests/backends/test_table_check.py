@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import BigInteger, Column, DateTime, Integer, String
 
 from sessionward import BackendUnavailable, ConfigurationError, Credential
-from sessionward.backends.table import AsyncTableBackend, Expires, Soft, TableBackend
+from sessionward.backends.table import AsyncTableBackend, Expires, RevokedBy, TableBackend
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, BETTER_AUTH, Schema
 from tests.backends.tableworld import TableWorld, simple
@@ -81,13 +81,13 @@ def test_columns_that_are_not_there_are_told_with_those_that_are(kind: Kind, ope
     database = world.safe.url.set(drivername=kind.scheme)
     made: Any = AsyncTableBackend if kind.is_async else TableBackend
     backend = made(
-        database, "Session", key="token", user="user_id", cookie="c", expires=Expires.at("expires"), ended=Soft.time("gone"), timeout=10
+        database, "Session", key="token", user="user_id", cookie="c", expires=Expires.at("expires"), revoked=RevokedBy.time("gone"), timeout=10
     )
     with pytest.raises(ConfigurationError) as caught:
         world.run(backend.check()) if kind.is_async else backend.check()
     assert caught.value.mistakes == tuple(
         f"{option}: Session has no column {name}; it has id, sessionToken, userId, expires"
-        for option, name in (("key", "token"), ("user", "user_id"), ("ended", "gone"))
+        for option, name in (("key", "token"), ("user", "user_id"), ("revoked", "gone"))
     )
     with pytest.raises(ConfigurationError, match="has no column"):
         world.run(backend.find(Credential(b"x"))) if kind.is_async else backend.find(Credential(b"x"))

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, Text, creat
 from sqlalchemy.dialects import mysql
 
 from sessionward import ConfigurationError, Credential
-from sessionward.backends.table import Expires, Soft, TableBackend
+from sessionward.backends.table import Expires, RevokedBy, TableBackend
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, HOUR, LARAVEL, OWN, Schema
 from tests.backends.tableworld import TableWorld, simple
@@ -98,7 +98,7 @@ TIMES: dict[str, dict[str, Any]] = {
     ("kind", "spoken"), [(kind, spoken) for kind in FROM_URL for spoken in TIMES[kind.database]], ids=lambda value: str(value)
 )
 def test_a_soft_column_takes_the_time_in_its_own_form(kind: Kind, spoken: str, open_world: Open) -> None:
-    world = open_world(simple(Column("revoked_at", TIMES[kind.database][spoken], nullable=True), ended=Soft.time("revoked_at")))
+    world = open_world(simple(Column("revoked_at", TIMES[kind.database][spoken], nullable=True), revoked=RevokedBy.time("revoked_at")))
     own, other = world.sign_in(), world.sign_in()
     assert world.sessions.revoke_others(own.session) == 1
     row = world.row(other)
@@ -154,7 +154,7 @@ def test_p6_a_timestamp_of_mariadb_is_read_in_the_zone_of_the_connection(kind: K
     schema = simple(
         Column("until", mysql.TIMESTAMP(fsp=3)), Column("revoked_at", mysql.TIMESTAMP(fsp=3), nullable=True), expires=Expires.at("until")
     )
-    schema = replace(schema, options={**schema.options, "ended": Soft.time("revoked_at")})
+    schema = replace(schema, options={**schema.options, "revoked": RevokedBy.time("revoked_at")})
     world = open_world(schema, engine_options={"connect_args": {"init_command": f"SET time_zone = '{zone}'"}})
     with world.safe.begin() as connection:
         for token, lasts in (("own", 90), ("other", 90), ("dead", -90)):
@@ -200,7 +200,7 @@ def test_an_engine_of_the_users_is_taken(sqlite_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE s (token TEXT UNIQUE, user_id TEXT, active BOOLEAN)"))
         connection.execute(text("INSERT INTO s VALUES ('a', 'ann', 1), ('b', 'ann', 1), ('c', 'ann', NULL), ('d', 'ann', 0)"))
-    backend = TableBackend(engine, "s", key="token", user="user_id", cookie="c", ended=Soft.value("active", False))
+    backend = TableBackend(engine, "s", key="token", user="user_id", cookie="c", revoked=RevokedBy.value("active", False))
     session = backend.find(Credential(b"a"))
     assert session is not None
     assert backend.revoke_others(session) == 2  # what is not known to have ended is ended
@@ -210,6 +210,6 @@ def test_an_engine_of_the_users_is_taken(sqlite_url: str) -> None:
 
 
 def test_a_bit_of_mariadb_is_a_flag() -> None:
-    soft = Soft.value("active", False)
+    soft = RevokedBy.value("active", False)
     assert [soft.says(value) for value in (b"\x00", b"\x01", 0, 1, False, True, None)] == [True, False, True, False, True, False, False]
-    assert [Soft.time("t").says(value) for value in (None, 0, "2026-01-01")] == [False, True, True]
+    assert [RevokedBy.time("t").says(value) for value in (None, 0, "2026-01-01")] == [False, True, True]

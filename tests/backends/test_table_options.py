@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward import ASGIMiddleware, Carrier, ConfigurationError, WSGIMiddleware
-from sessionward.backends.table import AsyncTableBackend, Expires, Soft, TableBackend
+from sessionward.backends.table import AsyncTableBackend, Expires, RevokedBy, TableBackend
 from tests.contract.sql_world import KINDS, Kind
 
 URL = "postgresql://nobody@127.0.0.1:1/none"
@@ -63,11 +63,11 @@ def test_carriers_are_the_header_and_then_the_cookies(made: Made) -> None:
         pytest.param({"user": "{now}"}, "user: '{now}' is no name", id="braces"),
         pytest.param({"user": ":user"}, "user: ':user' is no name", id="a colon"),
         pytest.param({"user": "token"}, "these are two columns", id="one column for both"),
-        pytest.param({"only": {"a'b": 1}}, "only:", id="a condition"),
+        pytest.param({"where": {"a'b": 1}}, "only:", id="a condition"),
         pytest.param({"expires": "expires"}, "expires: Expires.at", id="an expiry of no kind"),
         pytest.param({"expires": Expires.at("a b;")}, "expires: 'a b;' is no name", id="an expiry without a column"),
-        pytest.param({"ended": "active"}, "ended: Soft.value", id="a soft column of no kind"),
-        pytest.param({"ended": Soft.time("t"), "rename": True}, "a row is ended in one way", id="two ways to end"),
+        pytest.param({"revoked": "active"}, "revoked: RevokedBy.value", id="a soft column of no kind"),
+        pytest.param({"revoked": RevokedBy.time("t"), "rename": True}, "a row is ended in one way", id="two ways to end"),
         pytest.param({"transform": "sha256"}, "transform: a function", id="a transform that is none"),
         pytest.param({"timeout": 0}, "timeout:", id="no time"),
         pytest.param({"pool_size": 0}, "pool_size:", id="no connection"),
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_told_by_the_name_of_the_option(made: Made, change: dic
 @both
 def test_all_mistakes_are_told_at_once(made: Made) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", ended=Soft.time("t"), rename=True, pool_size=0, timeout=-1)
+        made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", revoked=RevokedBy.time("t"), rename=True, pool_size=0, timeout=-1)
     options = [mistake.partition(":")[0] for mistake in caught.value.mistakes]
     assert options == ["table", "key", "user", "ended, rename", "database", "scheme", "timeout", "pool_size"]
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from sessionward import Credential, Session, SessionRevoked
 from sessionward.backends.sql.dialect import MYSQL
-from sessionward.backends.table import plain
+from sessionward.backends.table import verbatim
 from sessionward.backends.table.layout import Layout
 from sessionward.backends.table.queries import Queries
 from tests.backends.conftest import Place
@@ -209,7 +209,7 @@ class Recorded:
 
 @pytest.mark.parametrize("order", ["abcd", "dcba", "bdac"])
 def test_whatever_the_order_of_an_index_rows_are_locked_in_the_order_of_their_keys(order: str) -> None:
-    queries = Queries(Layout(table="t", key="token", user="owner"), plain)
+    queries = Queries(Layout(table="t", key="token", user="owner"), verbatim)
     wire: Any = Recorded(*order)
     session = queries.find(wire, Credential(b"c"), "c")
     assert session is not None

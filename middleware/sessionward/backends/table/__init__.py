@@ -6,18 +6,18 @@ since it needs ``cryptography``.
 
 from sessionward.backends.table.aio import AsyncTableBackend
 from sessionward.backends.table.backend import TableBackend
-from sessionward.backends.table.layout import Expires, Soft
+from sessionward.backends.table.layout import Expires, RevokedBy
 from sessionward.backends.table.rails import rails_signed
-from sessionward.backends.table.transform import Transform, hmac_suffixed, plain, sha256, sha512
+from sessionward.backends.table.transform import Transform, hmac_suffixed, verbatim, sha256, sha512
 
 __all__ = [
     "AsyncTableBackend",
     "Expires",
-    "Soft",
+    "RevokedBy",
     "TableBackend",
     "Transform",
     "hmac_suffixed",
-    "plain",
+    "verbatim",
     "rails_signed",
     "sha256",
     "sha512",

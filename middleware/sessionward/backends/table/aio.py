@@ -10,9 +10,9 @@ from sqlalchemy import URL
 
 from sessionward.backends.sql.aio import _AsyncPool, _ThreadPool  # pyright: ignore[reportPrivateUsage]
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.table.layout import Expires, Soft, Value
+from sessionward.backends.table.layout import Expires, RevokedBy, Value
 from sessionward.backends.table.options import options
-from sessionward.backends.table.transform import Transform, plain
+from sessionward.backends.table.transform import Transform, verbatim
 from sessionward.credential.token import Credential
 from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration
@@ -41,11 +41,11 @@ class AsyncTableBackend:
         cookie: str | Sequence[str] | None = None,
         header: str | None = None,
         scheme: str = "",
-        transform: Transform = plain,
+        transform: Transform = verbatim,
         expires: Expires | None = None,
-        ended: Soft | None = None,
+        revoked: RevokedBy | None = None,
         rename: bool = False,
-        only: Mapping[str, Value] | None = None,
+        where: Mapping[str, Value] | None = None,
         pool_size: int = 10,
         timeout: Duration = 2.0,
     ) -> None:
@@ -60,9 +60,9 @@ class AsyncTableBackend:
             scheme=scheme,
             transform=transform,
             expires=expires,
-            ended=ended,
+            revoked=ended,
             rename=rename,
-            only=dict(only or {}),
+            where=dict(where or {}),
             pool_size=pool_size,
             timeout=timeout,
         )

@@ -9,9 +9,9 @@ from typing import ClassVar
 from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql.sync_pool import PlainPool
-from sessionward.backends.table.layout import Expires, Soft, Value
+from sessionward.backends.table.layout import Expires, RevokedBy, Value
 from sessionward.backends.table.options import options
-from sessionward.backends.table.transform import Transform, plain
+from sessionward.backends.table.transform import Transform, verbatim
 from sessionward.credential.token import Credential
 from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration
@@ -43,7 +43,7 @@ class TableBackend:
     ``cookie``, ``header``, ``scheme``: where the application's credential travels: the name of a cookie (or several:
     ``["__Host-sid", "sid"]``), a header, and what stands before the value in it. The header is looked at first.
 
-    ``transform``: from the credential to the value in ``key``: ``plain``, ``sha256``, ``sha512``, ``hmac_suffixed(...)``,
+    ``transform``: from the credential to the value in ``key``: ``verbatim``, ``sha256``, ``sha512``, ``hmac_suffixed(...)``,
     ``rails_signed(...)``, ``laravel_encrypted(...)``, or a function of yours. It has to verify what is signed: where the
     cookie only names a row, a transform that does not lets anybody be anybody.
 
@@ -51,11 +51,11 @@ class TableBackend:
     ``Expires.unix("last_activity", lifetime=7200)``. By the clock of the database. Say what the application says: with
     a shorter lifetime, sessions that it still takes are spared; without it, dead ones are counted.
 
-    A row is deleted, unless one of these says otherwise. ``ended``: a column that marks it, ``Soft.value("active", False)``
-    or ``Soft.time("revoked_at")``; the application must look at it. ``rename``: the key becomes ``revoked:`` and something
+    A row is deleted, unless one of these says otherwise. ``ended``: a column that marks it, ``RevokedBy.value("active", False)``
+    or ``RevokedBy.time("revoked_at")``; the application must look at it. ``rename``: the key becomes ``revoked:`` and something
     that nobody can guess, so that row and data stay; not for a ``key`` that other tables refer to.
 
-    ``only``: columns and the values that a row must have to be a session at all: ``only={"context": "session"}``.
+    ``where``: columns and the values that a row must have to be a session at all: ``where={"context": "session"}``.
 
     ``pool_size``, ``timeout``: as in :class:`~sessionward.backends.sql.SQLBackend`.
 
@@ -78,11 +78,11 @@ class TableBackend:
         cookie: str | Sequence[str] | None = None,
         header: str | None = None,
         scheme: str = "",
-        transform: Transform = plain,
+        transform: Transform = verbatim,
         expires: Expires | None = None,
-        ended: Soft | None = None,
+        revoked: RevokedBy | None = None,
         rename: bool = False,
-        only: Mapping[str, Value] | None = None,
+        where: Mapping[str, Value] | None = None,
         pool_size: int = 10,
         timeout: Duration = 2.0,
     ) -> None:
@@ -97,9 +97,9 @@ class TableBackend:
             scheme=scheme,
             transform=transform,
             expires=expires,
-            ended=ended,
+            revoked=ended,
             rename=rename,
-            only=dict(only or {}),
+            where=dict(where or {}),
             pool_size=pool_size,
             timeout=timeout,
         )

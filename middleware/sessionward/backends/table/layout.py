@@ -78,7 +78,7 @@ def _lifetime(lifetime: Duration) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Soft:
+class RevokedBy:
     """A column that says that a session has ended, so that its row stays. Made by :meth:`value` or :meth:`time`.
 
     The application must look at the column at each request, and must never write it back from what it has read before.
@@ -90,21 +90,21 @@ class Soft:
 
     @classmethod
     def value(cls, column: str, ended: Value) -> Self:
-        """The column has this value once the session has ended: ``Soft.value("active", False)``."""
-        return cls(column=column, ended=ended)
+        """The column has this value once the session has ended: ``RevokedBy.value("active", False)``."""
+        return cls(column=column, revoked=ended)
 
     @classmethod
     def time(cls, column: str) -> Self:
-        """The column has the time at which the session ended, and NULL before: ``Soft.time("revoked_at")``."""
+        """The column has the time at which the session ended, and NULL before: ``RevokedBy.time("revoked_at")``."""
         return cls(column=column)
 
     def says(self, value: Any) -> bool:
         """Whether a row with this value has ended."""
-        if self.ended is None or value is None:
-            return self.ended is None and value is not None
+        if self.revoked is None or value is None:
+            return self.revoked is None and value is not None
         if isinstance(value, bytes) and len(value) == 1:  # BIT(1) of MariaDB and MySQL
             value = value[0]
-        return bool(value == self.ended)
+        return bool(value == self.revoked)
 
 
 _NAME: Final = re.compile(r"[\w$-][\w$ -]*")
@@ -118,18 +118,18 @@ class Layout:
     key: str
     user: str
     expires: Expires | None = None
-    ended: Soft | None = None
+    revoked: RevokedBy | None = None
     rename: bool = False
-    only: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    where: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
     def __post_init__(self) -> None:
         mistakes = [] if _is_table(self.table) else [_wrong("table", self.table)]
         mistakes += [_wrong(option, name) for option, name in self.columns if not _is_name(name)]
         if self.expires is not None and not isinstance(self.expires, Expires):  # pyright: ignore[reportUnnecessaryIsInstance]
             mistakes.append("expires: Expires.at(column), Expires.created(column, lifetime=...) or Expires.unix(column) is needed")
-        if self.ended is not None and not isinstance(self.ended, Soft):  # pyright: ignore[reportUnnecessaryIsInstance]
-            mistakes.append("ended: Soft.value(column, value) or Soft.time(column) is needed")
-        elif self.ended is not None and self.rename:
+        if self.revoked is not None and not isinstance(self.revoked, RevokedBy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            mistakes.append("revoked: RevokedBy.value(column, value) or RevokedBy.time(column) is needed")
+        elif self.revoked is not None and self.rename:
             mistakes.append("ended, rename: a row is ended in one way; leave one of them out")
         if self.key == self.user:
             mistakes.append("key, user: these are two columns, the one that the credential names and the one with the user's id")
@@ -139,17 +139,17 @@ class Layout:
     @property
     def columns(self) -> list[tuple[str, str]]:
         """All columns that are named, each with the option that names it."""
-        named = [("key", self.key), ("user", self.user), *(("only", name) for name in self.only)]
+        named = [("key", self.key), ("user", self.user), *(("where", name) for name in self.where)]
         if isinstance(self.expires, Expires):
             named.append(("expires", self.expires.column))
-        if isinstance(self.ended, Soft):
-            named.append(("ended", self.ended.column))
+        if isinstance(self.revoked, RevokedBy):
+            named.append(("revoked", self.revoked.column))
         return named
 
     @property
     def filters(self) -> dict[str, Value]:
-        """The parameters of ``only``, as the statements name them."""
-        return {parameter(number): value for number, value in enumerate(self.only.values())}
+        """The parameters of ``where``, as the statements name them."""
+        return {parameter(number): value for number, value in enumerate(self.where.values())}
 
 
 def _is_table(name: object) -> bool:

@@ -142,12 +142,12 @@ class Queries:
 
     def _end(self, wire: Wire, rows: Sequence[_Row]) -> int:
         table = self._table(wire)
-        soft = self._layout.ended
+        soft = self._layout.revoked
         for row in rows:
             ended = None if soft is None else soft.ended
             if soft is not None and ended is None:
                 ended = row.clock.write(table.ended, wire.dialect)
-            changed = wire.change("end", key=row.key, user=row.user, ended=ended, renamed=REVOKED + new_token()[:26])
+            changed = wire.change("end", key=row.key, user=row.user, revoked=ended, renamed=REVOKED + new_token()[:26])
             if changed > 1:
                 raise self._not_unique()
             if changed < 1:
@@ -162,7 +162,7 @@ class Queries:
         key, user, expires, ended, now, local = row
         clock = Clock.of(now, local, dialect)
         layout = self._layout
-        has_ended = layout.ended is not None and layout.ended.says(ended)
+        has_ended = layout.revoked is not None and layout.revoked.says(ended)
         renamed = layout.rename and str(key).startswith(REVOKED)
         expires_at = None if layout.expires is None else layout.expires.of(expires, table.expires, clock)
         return _Row(key, user, has_ended or renamed, expires_at, clock)
@@ -203,9 +203,9 @@ def _fitted(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) 
     def kind(part: Any) -> Kind:
         return Kind.OTHER if part is None else there[_folded(part.column, dialect)].kind
 
-    table = _Table(there[_folded(layout.key, dialect)], there[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.ended))
+    table = _Table(there[_folded(layout.key, dialect)], there[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.revoked))
     if layout.rename and (table.key.kind is not Kind.TEXT or 0 < table.key.size < RENAMED_LENGTH):
-        mistakes.append(f"rename: {layout.key} cannot hold a text of {RENAMED_LENGTH} characters; use ended, or let the rows be deleted")
+        mistakes.append(f"rename: {layout.key} cannot hold a text of {RENAMED_LENGTH} characters; use revoked, or let the rows be deleted")
     if layout.expires is not None and layout.expires.per_second == 0 and table.expires is Kind.INTEGER and dialect.name != "sqlite":
         mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.unix")
     if layout.expires is not None and layout.expires.per_second and table.expires in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):

@@ -14,12 +14,12 @@ def statements(layout: Layout, dialect: Dialect) -> Mapping[str, str]:
     key, user = _quoted(layout.key, dialect), _quoted(layout.user, dialect)
     table = ".".join(_quoted(part, dialect) for part in layout.table.split("."))
     expires = _quoted(layout.expires.column, dialect) if layout.expires else "NULL"
-    ended = _quoted(layout.ended.column, dialect) if layout.ended else "NULL"
+    ended = _quoted(layout.revoked.column, dialect) if layout.revoked else "NULL"
     local = "NOW(6)" if dialect is MYSQL else "NULL"
     rows = f"SELECT {key}, {user}, {expires}, {ended}, {{now}}, {local} FROM {table}"
-    only = "".join(f" AND {_quoted(name, dialect)} = :{parameter(number)}" for number, name in enumerate(layout.only))
+    only = "".join(f" AND {_quoted(name, dialect)} = :{parameter(number)}" for number, name in enumerate(layout.where))
     this = f"WHERE {key} = :key AND {user} = :user"
-    if layout.ended is not None:
+    if layout.revoked is not None:
         end = f"UPDATE {table} SET {ended} = :ended {this}"
     elif layout.rename:
         end = f"UPDATE {table} SET {key} = :renamed {this}"

@@ -20,7 +20,7 @@ Key: TypeAlias = str | bytes | int
 Transform: TypeAlias = Callable[[str], Key | None]
 
 
-def plain(value: str) -> str | None:
+def verbatim(value: str) -> str | None:
     """The key column holds the credential itself: fastapi-users, Auth.js."""
     return value if value.isascii() else None
 
