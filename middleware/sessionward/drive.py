@@ -101,7 +101,7 @@ class _Patience:
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = backend
         self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
-        self._timeout = deadline
+        self._timeout = timeout
         self._ends = monotonic() + timeout
 
     def ask(self, step: Step[Any]) -> Any:
@@ -150,7 +150,7 @@ class PlainDriver:
 
     def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
         self._backend = _told(backend, timeout)
-        self._timeout = deadline
+        self._timeout = timeout
         self._blocks = blocks
 
     def __call__(self, flow: Flow[T]) -> T:
@@ -191,7 +191,7 @@ class _Awaited:
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
-        self._timeout = deadline
+        self._timeout = timeout
 
     async def __call__(self, flow: Flow[T], /) -> T:
         return await carry_async(flow, _Patience(self._backend, self._timeout).ask_async)
@@ -202,7 +202,7 @@ class _Threaded:
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
-        self._timeout = deadline
+        self._timeout = timeout
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
 
     async def __call__(self, flow: Flow[T], /) -> T:

@@ -91,7 +91,7 @@ class DjangoBackend:
     def within(self, timeout: float, /) -> DjangoBackend:
         """The same backend with another deadline in seconds."""
         view = copy.copy(self)
-        view._timeout = deadline
+        view._timeout = timeout
         if hasattr(self, "which_revoked"):
             view.which_revoked = view._which_revoked
         if hasattr(self, "note"):

@@ -65,7 +65,7 @@ class AsyncSQLBackend:
     def within(self, timeout: float, /) -> AsyncSQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._timeout = deadline
+        view._timeout = timeout
         return view
 
     async def create_tables(self) -> None:

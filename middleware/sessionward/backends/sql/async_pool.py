@@ -24,7 +24,7 @@ class LoopPool:
     def __init__(self, source: Source, *, size: int, timeout: float) -> None:
         self._source = source
         self._size = size
-        self._timeout = deadline
+        self._timeout = timeout
         self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -111,7 +111,7 @@ class _LoopLimit:
     __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "timeout")
 
     def __init__(self, timeout: float) -> None:
-        self.timeout = deadline
+        self.timeout = timeout
         self._loop = loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._ends = loop.time() + timeout

@@ -43,7 +43,7 @@ class SQLBackend:
     def within(self, timeout: float, /) -> SQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._timeout = deadline
+        view._timeout = timeout
         return view
 
     def create_tables(self) -> None:

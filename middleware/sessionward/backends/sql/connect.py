@@ -166,7 +166,7 @@ def own_engine(source: Source, *, pool_size: int, timeout: float) -> Engine:
     arguments: dict[str, Any] = {}
     name = source.url.get_backend_name()
     if source.language.dialect is SQLITE:
-        arguments["timeout"] = deadline
+        arguments["timeout"] = timeout
     elif name == "postgresql" and source.url.get_driver_name().startswith("psycopg"):
         arguments["connect_timeout"] = max(2, math.ceil(timeout))
     engine = create_engine(

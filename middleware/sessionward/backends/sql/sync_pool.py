@@ -39,7 +39,7 @@ class PlainPool:
     def __init__(self, source: Source, *, size: int, timeout: float) -> None:
         self._source = source
         self._size = size
-        self._timeout = deadline
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._made: _Made | None = None
         _pools.add(self)
@@ -142,7 +142,7 @@ class _PlainLimit:
     __slots__ = ("_ends", "_key", "_watches", "timeout")
 
     def __init__(self, timeout: float, *, watches: bool) -> None:
-        self.timeout = deadline
+        self.timeout = timeout
         self._ends = monotonic() + timeout
         self._watches = watches
         self._key = 0

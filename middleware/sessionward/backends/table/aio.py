@@ -80,7 +80,7 @@ class AsyncTableBackend:
     def within(self, timeout: float, /) -> AsyncTableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._timeout = deadline
+        view._timeout = timeout
         return view
 
     async def check(self) -> None:

@@ -111,7 +111,7 @@ class TableBackend:
     def within(self, timeout: float, /) -> TableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
         view = copy.copy(self)
-        view._timeout = deadline
+        view._timeout = timeout
         return view
 
     def check(self) -> None:

@@ -85,13 +85,13 @@ class RevokedBy:
     """
 
     column: str
-    ended: Value | None = None
+    revoked: Value | None = None
     """None: a time, and NULL means that the session has not ended."""
 
     @classmethod
-    def value(cls, column: str, ended: Value) -> Self:
+    def value(cls, column: str, revoked: Value) -> Self:
         """The column has this value once the session has ended: ``RevokedBy.value("active", False)``."""
-        return cls(column=column, revoked=ended)
+        return cls(column=column, revoked=revoked)
 
     @classmethod
     def time(cls, column: str) -> Self:
@@ -130,7 +130,7 @@ class Layout:
         if self.revoked is not None and not isinstance(self.revoked, RevokedBy):  # pyright: ignore[reportUnnecessaryIsInstance]
             mistakes.append("revoked: RevokedBy.value(column, value) or RevokedBy.time(column) is needed")
         elif self.revoked is not None and self.rename:
-            mistakes.append("ended, rename: a row is ended in one way; leave one of them out")
+            mistakes.append("revoked, rename: a row is ended in one way; leave one of them out")
         if self.key == self.user:
             mistakes.append("key, user: these are two columns, the one that the credential names and the one with the user's id")
         if mistakes:
