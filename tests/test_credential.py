@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from itsdangerous import Signer
 
 from sessionward import Carrier, Credential
-from sessionward.credential.carriers import Reading, Source, cookie_values, holds_own, read_carriers, read_own, without_cookie
+from sessionward.credential.carriers import Unproven, CredentialSource, cookie_values, holds_own, read_carriers, read_own, without_cookie
 from sessionward.credential.token import ALPHABET, TOKEN_LENGTH, Signature, is_token, new_token
 from sessionward.session.steps import Find, Login
 from tests.support.core import (
@@ -272,13 +272,13 @@ def test_only_the_one_spelling_of_a_signature_is_taken() -> None:
     assert len(spellings) >= 4, "these are signatures to itsdangerous itself"
     for spelling in spellings:
         assert unsigned(SIGNATURE, spelling) is None
-        assert read(cookie(spelling)) == (Reading.DEAD, Source.COOKIE)
+        assert read(cookie(spelling)) == (Unproven.INVALID, CredentialSource.COOKIE)
 
 
 # --- the reader -------------------------------------------------------------------------------------------------------
 
 
-def read(*fields: Field, door: Door = "asgi") -> tuple[Credential | Reading, Source]:
+def read(*fields: Field, door: Door = "asgi") -> tuple[Credential | Unproven, CredentialSource]:
     return read_own(request_of(*fields, door=door).header, NAME, SIGNATURE)
 
 
@@ -299,16 +299,16 @@ def auth(value: bytes) -> Field:
 
 
 OURS, THEIRS = Credential(TOKEN), Credential(RIVAL)
-NOTHING = (Reading.NONE, Source.NOTHING)
-DEAD = (Reading.DEAD, Source.COOKIE)
-FOREIGN = (Reading.FOREIGN, Source.HEADER)
-BY_HEADER = (OURS, Source.HEADER)
-BY_COOKIE = (OURS, Source.COOKIE)
-TWO_HEADERS = (Reading.AMBIGUOUS, Source.HEADER)
-TWO_COOKIES = (Reading.AMBIGUOUS, Source.COOKIE)
-TWO_FOREIGN = (Reading.AMBIGUOUS_FOREIGN, Source.HEADER)
+NOTHING = (Unproven.NONE, CredentialSource.NOTHING)
+DEAD = (Unproven.INVALID, CredentialSource.COOKIE)
+FOREIGN = (Unproven.FOREIGN, CredentialSource.HEADER)
+BY_HEADER = (OURS, CredentialSource.HEADER)
+BY_COOKIE = (OURS, CredentialSource.COOKIE)
+TWO_HEADERS = (Unproven.AMBIGUOUS, CredentialSource.HEADER)
+TWO_COOKIES = (Unproven.AMBIGUOUS, CredentialSource.COOKIE)
+TWO_FOREIGN = (Unproven.AMBIGUOUS_FOREIGN, CredentialSource.HEADER)
 
-Case = tuple[str, Sequence[Field], tuple[Credential | Reading, Source]]
+Case = tuple[str, Sequence[Field], tuple[Credential | Unproven, CredentialSource]]
 
 ORDER: Sequence[Case] = [
     ("nothing", [], NOTHING),
@@ -452,7 +452,7 @@ ALL = [*ORDER, *HEADERS, *COOKIES]
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(("fields", "expected"), [pytest.param(case[1], case[2], id=case[0]) for case in ALL])
 def test_a_request_is_read_by_the_rules_of_the_contract(
-    fields: Sequence[Field], expected: tuple[Credential | Reading, Source], door: Door
+    fields: Sequence[Field], expected: tuple[Credential | Unproven, CredentialSource], door: Door
 ) -> None:
     assert read(*fields, door=door) == expected
 
@@ -467,7 +467,7 @@ def test_spoken_ids_are_used_once() -> None:
 def test_twins_of_our_headers_are_not_credentials(twin: bytes) -> None:
     """In an environ they cannot be told apart; servers that matter drop them."""
     assert read((twin, TOKEN)) == NOTHING
-    assert read((twin, TOKEN), cookie(SIGNED_RIVAL)) == (THEIRS, Source.COOKIE)
+    assert read((twin, TOKEN), cookie(SIGNED_RIVAL)) == (THEIRS, CredentialSource.COOKIE)
 
 
 @pytest.mark.parametrize("byte", RAPID, ids=lambda byte: f"0x{byte.hex()}")
@@ -544,15 +544,15 @@ def test_a_reader_gives_exactly_what_was_issued_or_nothing(fields: list[Field]) 
     if isinstance(reading, Credential):
         value = reading.reveal().encode("latin-1")
         assert value in (TOKEN, RIVAL)
-        if source is Source.COOKIE:
+        if source is CredentialSource.COOKIE:
             written = {found.strip(b" \t") for found in WRITTEN.findall(b"; ".join(v for n, v in fields if n == b"cookie"))}
             assert written == {SIGNATURE.sign(value)}
         else:
             listed = b",".join(field for name, field in fields if name in (b"x-session-token", b"authorization"))
             assert {part.strip(b" \t") for part in listed.split(b",")} & {value, b"Bearer " + value, b"bearer " + value}
     else:
-        assert isinstance(reading, Reading)
-        assert (reading is Reading.NONE) == (source is Source.NOTHING)
+        assert isinstance(reading, Unproven)
+        assert (reading is Unproven.NONE) == (source is CredentialSource.NOTHING)
 
 
 @given(BYTES)
@@ -581,20 +581,20 @@ CARRIERS = (Carrier.header("X-Key"), Carrier.header("Authorization", scheme="Key
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        pytest.param([], (Reading.NONE, Source.NOTHING), id="nothing"),
-        pytest.param([(b"x-key", b"k1")], (Credential(b"k1"), Source.HEADER), id="header"),
-        pytest.param([(b"x-key", b"k1"), raw(b"sid=s1")], (Credential(b"k1"), Source.HEADER), id="the first carrier decides"),
-        pytest.param([(b"x-key", b" "), raw(b"sid=s1")], (Credential(b"s1"), Source.COOKIE), id="an empty header is absent"),
-        pytest.param([auth(b"KEY  k2 ")], (Credential(b"k2"), Source.HEADER), id="a scheme in any case"),
-        pytest.param([auth(b"Bearer k2")], (Reading.NONE, Source.NOTHING), id="another scheme"),
-        pytest.param([(b"x-key", b"k1,k2")], (Reading.AMBIGUOUS, Source.HEADER), id="two values in a header"),
-        pytest.param([raw(b"sid=a; sid=b")], (Reading.AMBIGUOUS, Source.COOKIE), id="two cookies"),
-        pytest.param([raw(b"sid=a; sid=a; sid=")], (Credential(b"a"), Source.COOKIE), id="one cookie thrice, once empty"),
-        pytest.param([raw(b"SID=a; xsid=b; =sid")], (Reading.NONE, Source.NOTHING), id="other names"),
-        pytest.param([token(TOKEN), cookie(SIGNED)], (Reading.NONE, Source.NOTHING), id="our own carriers are not read"),
+        pytest.param([], (Unproven.NONE, CredentialSource.NOTHING), id="nothing"),
+        pytest.param([(b"x-key", b"k1")], (Credential(b"k1"), CredentialSource.HEADER), id="header"),
+        pytest.param([(b"x-key", b"k1"), raw(b"sid=s1")], (Credential(b"k1"), CredentialSource.HEADER), id="the first carrier decides"),
+        pytest.param([(b"x-key", b" "), raw(b"sid=s1")], (Credential(b"s1"), CredentialSource.COOKIE), id="an empty header is absent"),
+        pytest.param([auth(b"KEY  k2 ")], (Credential(b"k2"), CredentialSource.HEADER), id="a scheme in any case"),
+        pytest.param([auth(b"Bearer k2")], (Unproven.NONE, CredentialSource.NOTHING), id="another scheme"),
+        pytest.param([(b"x-key", b"k1,k2")], (Unproven.AMBIGUOUS, CredentialSource.HEADER), id="two values in a header"),
+        pytest.param([raw(b"sid=a; sid=b")], (Unproven.AMBIGUOUS, CredentialSource.COOKIE), id="two cookies"),
+        pytest.param([raw(b"sid=a; sid=a; sid=")], (Credential(b"a"), CredentialSource.COOKIE), id="one cookie thrice, once empty"),
+        pytest.param([raw(b"SID=a; xsid=b; =sid")], (Unproven.NONE, CredentialSource.NOTHING), id="other names"),
+        pytest.param([token(TOKEN), cookie(SIGNED)], (Unproven.NONE, CredentialSource.NOTHING), id="our own carriers are not read"),
     ],
 )
-def test_an_applications_own_carriers_are_read_in_their_order(fields: list[Field], expected: tuple[object, Source]) -> None:
+def test_an_applications_own_carriers_are_read_in_their_order(fields: list[Field], expected: tuple[object, CredentialSource]) -> None:
     assert read_carriers(request_of(*fields).header, CARRIERS) == expected
 
 
@@ -638,4 +638,4 @@ def test_a_field_holds_ours_where_it_would_be_read(name: bytes, value: bytes, ex
 def test_a_header_is_read_as_ours_only_if_it_holds_ours(value: bytes) -> None:
     for name in (b"x-session-token", b"authorization"):
         reading, _ = read((name, value))
-        assert holds_own(name, value) == (isinstance(reading, Credential) or reading is Reading.AMBIGUOUS)
+        assert holds_own(name, value) == (isinstance(reading, Credential) or reading is Unproven.AMBIGUOUS)

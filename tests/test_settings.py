@@ -13,7 +13,7 @@ import pytest
 from sessionward import ASGIMiddleware, Carrier, ConfigurationError, Credential, Session, Settings, WSGIMiddleware
 from sessionward.backends.memory import MemoryBackend
 from sessionward.context import Policy
-from sessionward.session.backend import Abilities
+from sessionward.session.backend import Capabilities
 from tests.support.core import (
     OLD_SECRET,
     SECRET,
@@ -351,15 +351,15 @@ def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_ne
 
 
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
-    memory, plain, other = (Abilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
-    assert memory == Abilities(
+    memory, plain, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
+    assert memory == Capabilities(
         frozenset({"find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "is_revoked_app_session", "adopt", "touch"}), False, False, ()
     )
-    assert plain == Abilities(frozenset({"find", "revoke_others"}), False, True, ())
-    assert other == Abilities(frozenset({"find", "revoke_others"}), True, True, ())
+    assert plain == Capabilities(frozenset({"find", "revoke_others"}), False, True, ())
+    assert other == Capabilities(frozenset({"find", "revoke_others"}), True, True, ())
     assert memory.signs_in
     assert not plain.signs_in
-    assert Abilities.of(OverCarriers()).carriers == (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))
+    assert Capabilities.of(OverCarriers()).carriers == (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))
 
 
 # --- what a door works out --------------------------------------------------------------------------------------------

@@ -44,16 +44,16 @@ class ASGIMiddleware:
         self.app = app
         self._backend = backend
         self._policy = policy = Policy(backend, settings)
-        abilities, timeout, traits = policy.abilities, policy.settings.backend_timeout, policy.traits
-        is_async = abilities.is_async or (traits is not None and traits.is_async)
-        blocks = abilities.blocks or (traits is not None and traits.blocks)
+        capabilities, timeout, spec = policy.capabilities, policy.settings.backend_timeout, policy.spec
+        is_async = capabilities.is_async or (spec is not None and spec.is_async)
+        blocks = capabilities.blocks or (spec is not None and spec.blocks)
         driver = async_driver(backend, timeout, is_async=is_async, blocks=blocks)
-        self._door = AsyncDoor(policy, driver, None if abilities.is_async else PlainDriver(backend, timeout, blocks=abilities.blocks))
-        self._signs_in = abilities.signs_in
+        self._door = AsyncDoor(policy, driver, None if capabilities.is_async else PlainDriver(backend, timeout, blocks=capabilities.blocks))
+        self._signs_in = capabilities.signs_in
         self._cookie = policy.cookie_name
         self._needles = _needles(policy)
-        self._own_bearers = traits is None or b"authorization" not in {carrier.name for carrier in traits.headers}
-        self._outer_key = None if traits is None else traits.outer_key
+        self._own_bearers = spec is None or b"authorization" not in {carrier.name for carrier in spec.headers}
+        self._outer_key = None if spec is None else spec.outer_key
         self._watches = policy.logins is not None
         self._verifier = policy.verifier
         self._attends = self._signs_in or self._watches
@@ -210,10 +210,10 @@ _AS_IT_CAME: Final = Admission.AS_IT_CAME
 def _needles(policy: Policy) -> dict[bytes, bytes]:
     """What a field must hold to be worth a closer look. A login cookie of the application's may be oddly spelled."""
     own = {b"cookie": policy.cookie_name, b"x-session-token": b"", b"authorization": b""}
-    if policy.traits is not None:
-        return {**own, b"cookie": b"", **dict.fromkeys((carrier.name for carrier in policy.traits.headers), b"")}
-    if policy.abilities.carriers:
-        return {b"cookie": b""} if "which_revoked" in policy.abilities.operations else {}
+    if policy.spec is not None:
+        return {**own, b"cookie": b"", **dict.fromkeys((carrier.name for carrier in policy.spec.headers), b"")}
+    if policy.capabilities.carriers:
+        return {b"cookie": b""} if "which_revoked" in policy.capabilities.operations else {}
     return own
 
 

@@ -16,8 +16,8 @@ from sessionward.errors import ConfigurationError
 from sessionward.request.request import Request, spellings
 from sessionward.response.set_cookies import Given
 from sessionward.session.assertion import Verifier
-from sessionward.session.backend import Abilities
-from sessionward.session.identifier import Identity, Traits
+from sessionward.session.backend import Capabilities
+from sessionward.session.identifier import Identity, IdentifierSpec
 from sessionward.session.session import Device, Session
 from sessionward.settings import MAKE_SECRET, Settings, quoted
 
@@ -28,10 +28,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Policy:
-    """Settings and the backend's abilities, worked out for use. Made once by a door, never changed."""
+    """Settings and the backend's capabilities, worked out for use. Made once by a door, never changed."""
 
     __slots__ = (
-        "abilities",
+        "capabilities",
         "cookie_attributes",
         "cookie_name",
         "cookie_signature",
@@ -51,9 +51,9 @@ class Policy:
     def __init__(self, backend: object, options: Mapping[str, Any], *, awaits: bool = True) -> None:
         """Raises :class:`ConfigurationError` that names everything wrong with both. ``awaits``: the door can await."""
         mistakes: list[str] = []
-        abilities = settings = traits = None
+        capabilities = settings = spec = None
         try:
-            abilities = Abilities.of(backend)
+            capabilities = Capabilities.of(backend)
         except ConfigurationError as error:
             mistakes.extend(error.mistakes)
         try:
@@ -61,36 +61,36 @@ class Policy:
         except ConfigurationError as error:
             mistakes.extend(error.mistakes)
         try:
-            traits = None if options.get("identify") is None else Traits.of(options["identify"])
+            spec = None if options.get("identify") is None else IdentifierSpec.of(options["identify"])
         except ConfigurationError as error:
             mistakes.extend(error.mistakes)
         name = type(backend).__name__
-        if abilities and abilities.is_async and not awaits:
+        if capabilities and capabilities.is_async and not awaits:
             twin = name.removeprefix("Async")
             mistakes.append(f"backend: {name} is async, and a WSGI application cannot await it; use its plain twin, {twin}")
-        if abilities and (abilities.signs_in or not abilities.carriers) and not options.get("secrets"):
+        if capabilities and (capabilities.signs_in or not capabilities.carriers) and not options.get("secrets"):
             mistakes.append(f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}")
-        if options.get("assertion_secrets") and (traits or (abilities and abilities.carriers)):
+        if options.get("assertion_secrets") and (spec or (capabilities and capabilities.carriers)):
             mistakes.append(
                 "assertion_secrets: the sidecar looks at the login, so neither identify nor a backend with carriers goes with it"
             )
-        if abilities and traits:
-            mistakes.extend(_companion_mistakes(abilities, traits, name, options, awaits=awaits))
-        logins = None if abilities is None else _login_names(abilities, traits)
+        if capabilities and spec:
+            mistakes.extend(_companion_mistakes(capabilities, spec, name, options, awaits=awaits))
+        logins = None if capabilities is None else _login_names(capabilities, spec)
         own = str(options.get("cookie_name")) if settings is None else settings.cookie_name
         if logins and logins.of(own.encode("utf-8", "replace")) is not None:
             mistakes.append(f"cookie_name: {own!r} is a login cookie of the application's own; choose another name")
-        if mistakes or abilities is None or settings is None:
+        if mistakes or capabilities is None or settings is None:
             raise ConfigurationError(*mistakes)
-        self.traits = traits
+        self.spec = spec
         self.logins = logins
         self.lifetime = settings.lifetime if "lifetime" in options else None
-        self.abilities = abilities
+        self.capabilities = capabilities
         self.settings = settings
         self.cookie_name = settings.cookie_name.encode("ascii")
         self.cookie_signature = Signature(settings.secrets, "cookie", settings.audience)
         self.ticket_signature = Signature(settings.secrets, "ticket", settings.audience)
-        told = None if traits is None or "samesite" in options else traits.cookie_samesite
+        told = None if spec is None or "samesite" in options else spec.cookie_samesite
         self.samesite = settings.cookie_samesite if told is None else told
         self.cookie_attributes = _attributes(settings, self.samesite)
         self.trusted = frozenset(origin.encode() for origin in settings.trusted_origins)
@@ -127,24 +127,24 @@ def _attributes(settings: Settings, samesite: str | None, *, partitioned: bool =
     return f"; Path=/{domain}{secure}; HttpOnly{same}{'; Partitioned' if partitioned else ''}".encode()
 
 
-def _companion_mistakes(abilities: Abilities, traits: Traits, backend: str, options: Mapping[str, Any], *, awaits: bool) -> Iterator[str]:
-    identifier = type(traits.identifier).__name__
-    if not abilities.keeps_companions or abilities.carriers:
+def _companion_mistakes(capabilities: Capabilities, spec: IdentifierSpec, backend: str, options: Mapping[str, Any], *, awaits: bool) -> Iterator[str]:
+    identifier = type(spec.identifier).__name__
+    if not capabilities.keeps_companions or capabilities.carriers:
         yield f"identify: {backend} cannot keep companions; use SQLBackend, AsyncSQLBackend or MemoryBackend"
-    if traits.is_async and not awaits:
+    if spec.is_async and not awaits:
         yield f"identify: {identifier} is async, and a WSGI application cannot await it"
-    elif traits.is_async and not abilities.is_async and abilities.blocks:
+    elif spec.is_async and not capabilities.is_async and capabilities.blocks:
         yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
     if options.get("on_invalid") == "reject":
         yield "on_invalid: with identify only 'strip' is possible; a browser that was signed out could not even reach the login page"
 
 
-def _login_names(abilities: Abilities, traits: Traits | None) -> Names | None:
+def _login_names(capabilities: Capabilities, spec: IdentifierSpec | None) -> Names | None:
     """The cookies and headers of the application's that are looked at on its own routes."""
-    if traits is not None:
-        return Names(traits.cookies, traits.headers)
-    if abilities.operations & {"which_revoked", "note"}:
-        return Names(carrier.name for carrier in abilities.carriers if carrier.is_cookie)
+    if spec is not None:
+        return Names(spec.cookies, spec.headers)
+    if capabilities.operations & {"which_revoked", "note"}:
+        return Names(carrier.name for carrier in capabilities.carriers if carrier.is_cookie)
     return None
 
 

@@ -79,7 +79,7 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
     if not isinstance(failure, SessionwardError):
         failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
         failure.__suppress_context__ = True
-    asked = f"identifier {type(step.traits.identifier).__name__}" if isinstance(step, Identify) else "backend"
+    asked = f"identifier {type(step.spec.identifier).__name__}" if isinstance(step, Identify) else "backend"
     log.error("the %s did not answer %s: %s", asked, type(step).__name__, failure)
     return failure
 
@@ -124,10 +124,10 @@ class _Patience:
         raise kind(f"the backend did not answer within {self._timeout:g} s")
 
     async def _identified(self, step: Identify) -> Any:
-        if not step.traits.is_async and not step.traits.blocks:
+        if not step.spec.is_async and not step.spec.blocks:
             return step.ask(None)
         with move_on_after(self._left()):
-            return await (step.ask(None) if step.traits.is_async else run_sync(step.ask, None, abandon_on_cancel=True))
+            return await (step.ask(None) if step.spec.is_async else run_sync(step.ask, None, abandon_on_cancel=True))
         raise BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
 
     def _left(self) -> float:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from sessionward.context import Policy, Visit
-from sessionward.credential.carriers import Reading, Source, read_carriers, read_own
+from sessionward.credential.carriers import Unproven, CredentialSource, read_carriers, read_own
 from sessionward.credential.login_cookies import read_logins, taken
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import NotSignedIn, OutcomeUnknown, SessionRevoked, StaleLogin, UsageError
@@ -56,17 +56,17 @@ def revoke_others_endpoint(visit: Visit) -> Flow[Response]:
     if len(request.header(b"cookie") or b"") > settings.max_cookie:
         return _refused(visit, Problem.HEADER_TOO_LARGE)
     reading, source = _read(visit)
-    if reading in (Reading.AMBIGUOUS, Reading.AMBIGUOUS_FOREIGN):
+    if reading in (Unproven.AMBIGUOUS, Unproven.AMBIGUOUS_FOREIGN):
         return _refused(visit, Problem.AMBIGUOUS)
-    if source is Source.COOKIE and not may_call(request, trusted=policy.trusted, public=policy.public, strict=settings.csrf == "strict"):
+    if source is CredentialSource.COOKIE and not may_call(request, trusted=policy.trusted, public=policy.public, strict=settings.csrf == "strict"):
         return _refused(visit, Problem.CROSS_SITE)
     if not isinstance(reading, Credential):
-        return _inactive(visit, source, _WHY[reading] + (_NO_IDENTIFIER if policy.traits is None else _NO_COMPANION))
+        return _inactive(visit, source, _WHY[reading] + (_NO_IDENTIFIER if policy.spec is None else _NO_COMPANION))
     try:
         session = yield from Find(reading)
         if session is None:
             return _inactive(visit, source, "The credential is well formed, but its session is unknown, expired or ended.")
-        if policy.traits is not None:
+        if policy.spec is not None:
             yield from admit(visit, session)
             if visit.session is None:
                 return _inactive(visit, source, "The session is a companion, and the application's own login does not go with it.")
@@ -79,9 +79,9 @@ def revoke_others_endpoint(visit: Visit) -> Flow[Response]:
 
 
 _WHY: Final = {
-    Reading.NONE: "The request carries no credential.",
-    Reading.FOREIGN: "X-Session-Token does not have the form of a session token.",
-    Reading.DEAD: "The cookie has our name, but no secret of ours signed it so.",
+    Unproven.NONE: "The request carries no credential.",
+    Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
+    Unproven.INVALID: "The cookie has our name, but no secret of ours signed it so.",
 }
 
 
@@ -101,7 +101,7 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
     if policy.exempt_paths and visit.request.route().startswith(policy.exempt_paths):
         _take_all(visit)
         return Admission.WITHOUT_CREDENTIAL  # costs no question, so it must open no door
-    if policy.abilities.carriers:
+    if policy.capabilities.carriers:
         return (yield from _watched(visit))
     session = None
     reading, source = _read(visit)
@@ -112,9 +112,9 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
             return _unavailable(visit, failure)
         if session is not None:
             visit.session, visit.credential = session, reading
-    elif reading is Reading.AMBIGUOUS:
+    elif reading is Unproven.AMBIGUOUS:
         return _refused(visit, Problem.AMBIGUOUS)
-    if policy.traits is not None:
+    if policy.spec is not None:
         try:
             yield from admit(visit, session)
         except Exception as failure:
@@ -126,7 +126,7 @@ def guard(visit: Visit) -> Flow[Response | Admission]:
     return Admission.WITHOUT_CREDENTIAL
 
 
-_NOT_OURS: Final = (Reading.NONE, Reading.FOREIGN, Reading.AMBIGUOUS_FOREIGN)
+_NOT_OURS: Final = (Unproven.NONE, Unproven.FOREIGN, Unproven.AMBIGUOUS_FOREIGN)
 """Nothing of ours, or nothing that could be."""
 
 
@@ -141,8 +141,8 @@ def _watched(visit: Visit) -> Flow[Response | Admission]:
 
 def misplaced(visit: Visit) -> Response:
     """Our door stands inside of what reads the application's login: taking it out would come too late, so nothing passes."""
-    assert visit.policy.traits is not None
-    visit.warning = _MISPLACED.format(key=visit.policy.traits.outer_key)
+    assert visit.policy.spec is not None
+    visit.warning = _MISPLACED.format(key=visit.policy.spec.outer_key)
     return _refused(visit, Problem.UNAVAILABLE, debug=visit.warning)
 
 
@@ -155,7 +155,7 @@ _MISPLACED: Final = (
 def concerned(visit: Visit, head: Headers) -> bool:
     """Whether the head of an answer has to be looked at by :func:`seal`."""
     policy = visit.policy
-    if policy.traits is not None:
+    if policy.spec is not None:
         return concerns(visit, head)
     if policy.logins is not None:
         return gives_login(head, policy.logins)
@@ -180,7 +180,7 @@ def seal(visit: Visit, head: Headers) -> Flow[Headers]:
     """
     if visit.skipped and visit.policy.logins is not None:
         return without_logins(head, visit.policy.logins, visit.clock)  # an empty session would stand in front of the login
-    if visit.policy.traits is not None:
+    if visit.policy.spec is not None:
         return (yield from see_off(visit, head))
     if visit.policy.logins is not None:
         return (yield from look_back(visit, head))
@@ -221,9 +221,9 @@ def login(visit: Visit, user_id: object, *, since: object, methods: Sequence[str
         expires_in=lifetime,
         device=visit.device(),
         methods=_methods(methods),
-        app_session=None if policy.traits is None else app_session_digest(credential.digest),  # a companion like any other
+        app_session=None if policy.spec is None else app_session_digest(credential.digest),  # a companion like any other
     )
-    if policy.traits is not None:
+    if policy.spec is not None:
         visit.companion = visit.session
     visit.credential = credential
     visit.cookie = policy.cookie(credential, max_age=lifetime if persistent else None)
@@ -275,12 +275,12 @@ def revoke_all(visit: Visit, user_id: object) -> Flow[int]:
 # --- the small parts --------------------------------------------------------------------------------------------------
 
 
-def _read(visit: Visit) -> tuple[Credential | Reading, Source]:
+def _read(visit: Visit) -> tuple[Credential | Unproven, CredentialSource]:
     policy, header = visit.policy, visit.request.header
-    if policy.abilities.carriers:
-        return read_carriers(header, policy.abilities.carriers)
+    if policy.capabilities.carriers:
+        return read_carriers(header, policy.capabilities.carriers)
     own = read_own(header, policy.cookie_name, policy.cookie_signature)
-    if own[0] is Reading.FOREIGN and policy.traits is not None:  # the application's own; a companion travels in its cookie
+    if own[0] is Unproven.FOREIGN and policy.spec is not None:  # the application's own; a companion travels in its cookie
         return read_own(lambda name: None if name == b"x-session-token" else header(name), policy.cookie_name, policy.cookie_signature)
     return own
 
@@ -298,7 +298,7 @@ def _forget(visit: Visit) -> None:
 
 
 def _able(visit: Visit, operation: str) -> None:
-    if operation not in visit.policy.abilities.operations:
+    if operation not in visit.policy.capabilities.operations:
         raise UsageError(f"the backend of this door has no {operation}(): it works over sessions that are started elsewhere")
 
 
@@ -329,8 +329,8 @@ def _refused(visit: Visit, problem: Problem, *, debug: str | None = None) -> Res
     return refused(problem, visit.request, visit.policy.trusted, debug=debug if visit.policy.settings.debug else None)
 
 
-def _inactive(visit: Visit, source: Source, why: str) -> Response:
-    challenge = b'Bearer error="invalid_token"' if source is Source.HEADER else b"Bearer"
+def _inactive(visit: Visit, source: CredentialSource, why: str) -> Response:
+    challenge = b'Bearer error="invalid_token"' if source is CredentialSource.HEADER else b"Bearer"
     debug = why if visit.policy.settings.debug else None
     return refused(Problem.INACTIVE, visit.request, visit.policy.trusted, (b"www-authenticate", challenge), debug=debug)
 

@@ -49,13 +49,13 @@ class WSGIMiddleware:
             raise ConfigurationError("app: this is an ASGI application; put sessionward.ASGIMiddleware around it")
         self.app = app
         self._policy = policy = Policy(backend, settings, awaits=False)
-        abilities = policy.abilities
-        self._door = Door(policy, PlainDriver(backend, policy.settings.backend_timeout, blocks=abilities.blocks))
-        self._signs_in = abilities.signs_in
+        capabilities = policy.capabilities
+        self._door = Door(policy, PlainDriver(backend, policy.settings.backend_timeout, blocks=capabilities.blocks))
+        self._signs_in = capabilities.signs_in
         self._verifier = policy.verifier
-        self._guards = not abilities.carriers
+        self._guards = not capabilities.carriers
         self._watched = _watched_keys(policy)
-        self._outer_key = None if policy.traits is None else policy.traits.outer_key
+        self._outer_key = None if policy.spec is None else policy.spec.outer_key
         self._attends = self._signs_in or self._watched is not None
         self._cookie = policy.cookie_name.decode("ascii")
 
@@ -131,7 +131,7 @@ def _watched_keys(policy: Policy) -> frozenset[str] | None:
     """What in an environ is worth a closer look where the application has its own login; None where it has not."""
     if policy.logins is None:
         return None
-    guards = policy.traits is not None or "which_revoked" in policy.abilities.operations
+    guards = policy.spec is not None or "which_revoked" in policy.capabilities.operations
     return frozenset([environ_key(carrier.name) for carrier in policy.logins.headers] + (["HTTP_COOKIE"] if guards else []))
 
 

@@ -12,7 +12,7 @@ from sessionward import Credential, Device, Identity, StaleLogin, CompanionStatu
 from sessionward.credential.login_cookies import Login, Names, Taken, read_logins, taken
 from sessionward.modes.companion.before import admit, see_off
 from sessionward.response.set_cookies import Given, given
-from sessionward.session.identifier import Identify, Traits, app_session_digest
+from sessionward.session.identifier import Identify, IdentifierSpec, app_session_digest
 from sessionward.session.session import Session
 from sessionward.session.steps import Adopt, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
@@ -44,7 +44,7 @@ def values() -> list[object]:
         *given(HEAD, names, float),
         Given("session", 0, SECRET, None, False, None),
         Identity(user_id="ann", app_session=LINK),
-        Identify(Traits.of(Signed()), "session", SECRET),
+        Identify(IdentifierSpec.of(Signed()), "session", SECRET),
         FindCompanionStatus("ann", LINK),
         Adopt(user_id="ann", credential=Credential(TOKEN), app_session=LINK, expires_in=1.0, device=Device()),
         Touch(session=session, app_session=LINK, expires_in=1.0),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sessionward
-from sessionward.session.backend import Abilities
+from sessionward.session.backend import Capabilities
 from sessionward.wsgi import Fields, StartResponse
 from tests.contract.world import World
 
@@ -84,7 +84,7 @@ def signed_in_through_the_door(world: World, user: Any) -> Exception | None:
         await send({"type": "http.response.body", "body": b""})
 
     backend = world.backend
-    if Abilities.of(backend).is_async:
+    if Capabilities.of(backend).is_async:
         answer = world.run(ask_asgi(sessionward.ASGIMiddleware(asgi, backend, secrets=[SECRET]), asgi_scope("POST", "/login")))
     else:
         answer = ask_wsgi(sessionward.WSGIMiddleware(wsgi, backend, secrets=[SECRET]), wsgi_environ("POST", "/login"))

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sessionward.errors import InvalidCredential
-from sessionward.session.identifier import Identity, Traits, AnonymousSession
+from sessionward.session.identifier import Identity, IdentifierSpec, AnonymousSession
 
 UNREADABLE = "unreadable"
 SECRET = "a secret of the application, used in tests only"
@@ -22,7 +22,7 @@ GARBAGE = st.binary(max_size=300).map(lambda octets: octets.decode("latin-1"))
 
 def identity(identifier: Any, name: str, value: str) -> Identity | None:
     """What the identifier says, in either colour."""
-    Traits.of(identifier)
+    IdentifierSpec.of(identifier)
     answer = identifier.identify(name, value)
     if not inspect.isawaitable(answer):
         return answer  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ from hypothesis import settings as hypothesis_settings
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.django import SignedCookies
-from sessionward.session.identifier import Traits
+from sessionward.session.identifier import IdentifierSpec
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 hypothesis_settings.register_profile("cases", deadline=None, database=None)
@@ -280,8 +280,8 @@ def case_a_database_that_cannot_answer_is_no_unknown_user_and_not_held_against_t
 
 def case_what_is_declared_is_what_the_door_sees() -> None:
     with changed(SESSION_COOKIE_NAME="sid", SESSION_COOKIE_AGE=60):
-        traits = Traits.of(SignedCookies())
-    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, True, False)
+        spec = IdentifierSpec.of(SignedCookies())
+    assert (spec.cookies, spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == ((b"sid",), 60.0, False, True, False)
     found = identity(SignedCookies(), "sessionid", visit("/login/ada"))
     assert found is not None
     assert (found.app_session, found.lifetime) == (None, None)

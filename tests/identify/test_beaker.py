@@ -17,7 +17,7 @@ from hypothesis import given
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.beaker import Beaker
-from sessionward.session.identifier import Traits, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.identify.old import TestApp
 
@@ -82,7 +82,7 @@ def test_a_companion_goes_with_the_id_which_stays_the_same_at_login(app: Session
     found = identity(of(app), NAME, value)
     assert found is not None
     assert (found.user_id, found.app_session) == ("ada", app_session_digest(value[-32:]))
-    assert Traits.of(of(app)).server_side
+    assert IdentifierSpec.of(of(app)).server_side
 
 
 def test_an_id_that_the_store_does_not_know_is_unreadable(app: SessionMiddleware) -> None:
@@ -179,9 +179,9 @@ def test_the_user_may_be_found_by_a_function() -> None:
 
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
-    traits = Traits.of(Beaker({"key": "sid"}, user="user", lifetime=60))
-    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, False)
-    assert Traits.of(Beaker({"type": "file"}, user="user")).cookies == (NAME.encode(),)
+    spec = IdentifierSpec.of(Beaker({"key": "sid"}, user="user", lifetime=60))
+    assert (spec.cookies, spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == ((b"sid",), 60.0, True, True, False)
+    assert IdentifierSpec.of(Beaker({"type": "file"}, user="user")).cookies == (NAME.encode(),)
 
 
 def test_empty_options_are_not_those_of_a_middleware() -> None:

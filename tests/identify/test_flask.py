@@ -27,7 +27,7 @@ from quart import session as quart_session
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.flask import FlaskLogin
-from sessionward.session.identifier import Traits
+from sessionward.session.identifier import IdentifierSpec
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # Flask-Login's, from Python 3.12 on
@@ -254,9 +254,9 @@ def test_the_application_s_own_configuration_is_taken() -> None:
         REMEMBER_COOKIE_DURATION=timedelta(days=7),
     )
     identifier = FlaskLogin.of(app)
-    traits = Traits.of(identifier)
-    assert (traits.cookies, traits.lifetime) == ((b"sid", b"stay"), 3600.0)
-    assert (traits.server_side, traits.blocks, traits.is_async) == (False, False, False)
+    spec = IdentifierSpec.of(identifier)
+    assert (spec.cookies, spec.lifetime) == ((b"sid", b"stay"), 3600.0)
+    assert (spec.server_side, spec.blocks, spec.is_async) == (False, False, False)
     remembered = identity(identifier, "stay", ADA["remember_token"])
     assert remembered is not None
     assert (remembered.lifetime, remembered.app_session, remembered.issued_at) == (7 * 86_400.0, None, None)
@@ -282,7 +282,7 @@ def test_a_session_lives_as_long_as_the_identifier_says() -> None:
     found = identity(IDENTIFIER, "session", ADA["session"])
     assert found is not None
     assert (found.lifetime, found.app_session) == (None, None)
-    assert Traits.of(IDENTIFIER).lifetime == 31 * 86_400.0
+    assert IdentifierSpec.of(IDENTIFIER).lifetime == 31 * 86_400.0
 
 
 def test_an_application_without_flask_login_has_its_own_key() -> None:

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward.errors import ConfigurationError, UsageError
 from sessionward.identify.flask_session import FlaskSession
-from sessionward.session.identifier import Traits, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 from tests.support.services import missing
 
@@ -226,7 +226,7 @@ def test_the_user_changes_behind_a_cookie_that_stays(make: Make) -> None:
         seen.append((cookie.value, said(site.identifier, "session", cookie.value)))
     assert [user for _, user in seen] == [None, "ada", None, "bob"]
     assert len({cookie for cookie, _ in seen}) == 1
-    assert Traits.of(site.identifier).server_side
+    assert IdentifierSpec.of(site.identifier).server_side
 
 
 def test_an_id_that_the_store_does_not_know_is_unreadable(make: Make) -> None:
@@ -423,9 +423,9 @@ def test_the_application_s_own_configuration_is_taken(on_redis: Make, on_sql: Ma
     for make in (on_redis, on_sql, on_cachelib):
         app = make(**config).app
         identifier = FlaskSession.of(app)
-        traits = Traits.of(identifier)
-        assert (traits.cookies, traits.lifetime) == ((b"sid", b"stay"), 3600.0)
-        assert (traits.server_side, traits.blocks, traits.is_async) == (True, True, False)
+        spec = IdentifierSpec.of(identifier)
+        assert (spec.cookies, spec.lifetime) == ((b"sid", b"stay"), 3600.0)
+        assert (spec.server_side, spec.blocks, spec.is_async) == (True, True, False)
         browser = app.test_client()
         browser.get("/login/ada")
         for name in ("sid", "stay"):

@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify import Function
-from sessionward.session.identifier import Identity, Traits, app_session_digest
+from sessionward.session.identifier import Identity, IdentifierSpec, app_session_digest
 from tests.identify.claims import SECRET, UNREADABLE, identity, said
 
 
@@ -62,12 +62,12 @@ class Callable:
 def test_an_async_function_makes_an_async_identifier(read: Any) -> None:
     identifier = Function(read, cookies=["login"])
     assert inspect.iscoroutinefunction(identifier.identify)
-    assert Traits.of(identifier).is_async
+    assert IdentifierSpec.of(identifier).is_async
     assert said(identifier, "login", "x") == "ada"
 
 
 def test_a_plain_function_makes_a_plain_identifier() -> None:
-    assert not Traits.of(plain("ada")).is_async
+    assert not IdentifierSpec.of(plain("ada")).is_async
 
 
 def test_a_plain_function_that_answers_with_a_coroutine_signs_nobody_in() -> None:
@@ -106,13 +106,13 @@ def test_whatever_else_is_raised_passes_on() -> None:
 def test_what_is_declared_is_what_the_door_sees() -> None:
     header = Carrier.header("X-Api-User")
     identifier = Function(of_a_store, cookies=["login"], headers=[header], server_side=True, blocking=False, lifetime=60)
-    traits = Traits.of(identifier)
-    assert (traits.cookies, traits.headers, traits.server_side, traits.blocks, traits.lifetime) == ((b"login",), (header,), True, False, 60.0)
+    spec = IdentifierSpec.of(identifier)
+    assert (spec.cookies, spec.headers, spec.server_side, spec.blocks, spec.lifetime) == ((b"login",), (header,), True, False, 60.0)
 
 
 def test_by_default_it_may_wait_and_keeps_no_state() -> None:
-    traits = Traits.of(plain("ada"))
-    assert (traits.server_side, traits.blocks, traits.lifetime) == (False, True, 31 * 86_400.0)
+    spec = IdentifierSpec.of(plain("ada"))
+    assert (spec.server_side, spec.blocks, spec.lifetime) == (False, True, 31 * 86_400.0)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

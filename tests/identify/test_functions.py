@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 
 from sessionward.identify import Function
 from sessionward.identify.litestar import client_side, server_side
-from sessionward.session.identifier import Traits, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said
 from tests.identify.functions import pyramid_session
 from tests.identify.old import Configurator, Response, SignedCookieSessionFactory, TestApp
@@ -140,7 +140,7 @@ def test_a_session_in_litestar_s_store_is_read_as_the_application_reads_it() -> 
     assert said(identifier, "session", "null") is None, "what signing out leaves, and Litestar takes for no id"
     for value in ("0123456789abcdef", "chosen by the client", *other_spellings(cookies["session"])):
         assert said(identifier, "session", value) == UNREADABLE
-    assert (Traits.of(identifier).is_async, Traits.of(identifier).server_side) == (True, True)
+    assert (IdentifierSpec.of(identifier).is_async, IdentifierSpec.of(identifier).server_side) == (True, True)
 
 
 def test_a_session_in_litestar_s_cookie_is_read_as_the_application_reads_it() -> None:

@@ -21,7 +21,7 @@ from hypothesis import given
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.jwt import JWT
-from sessionward.session.identifier import Traits, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 COOKIE = "access_token_cookie"
@@ -222,7 +222,7 @@ def test_a_key_set_is_asked_for_the_key_that_the_token_names(keys: Any) -> None:
     assert said(identifier, COOKIE, token(EC, "ES256")) == "ada"
     assert said(identifier, COOKIE, token(EC, "ES256", {"kid": "rsa"})) == UNREADABLE
     assert said(identifier, COOKIE, token(RSA, "RS256", {"kid": "unknown"})) == UNREADABLE
-    assert not Traits.of(identifier).blocks
+    assert not IdentifierSpec.of(identifier).blocks
 
 
 def test_a_key_for_another_use_signs_nobody_in() -> None:
@@ -239,7 +239,7 @@ def test_a_function_may_choose_the_key_by_the_header() -> None:
     identifier = JWT(key, algorithms=["HS256"])
     assert said(identifier, COOKIE, token(SECRET, "HS256", {"kid": "1"})) == "ada"
     assert said(identifier, COOKIE, token()) == UNREADABLE
-    assert Traits.of(identifier).blocks
+    assert IdentifierSpec.of(identifier).blocks
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def published() -> Iterator[tuple[str, dict[str, Any]]]:
 def test_published_keys_are_fetched_once(published: tuple[str, dict[str, Any]]) -> None:
     url, answer = published
     identifier = JWT(jwt.PyJWKClient(url), algorithms=["RS256", "ES256"])
-    assert Traits.of(identifier).blocks
+    assert IdentifierSpec.of(identifier).blocks
     for _ in range(3):
         assert said(identifier, COOKIE, token(RSA, "RS256", {"kid": "rsa"})) == "ada"
         assert said(identifier, COOKIE, token(EC, "ES256", {"kid": "rsa"})) == UNREADABLE
@@ -307,10 +307,10 @@ def test_an_endpoint_that_is_gone_is_no_unknown_key(published: tuple[str, dict[s
 
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
-    traits = Traits.of(JWT(SECRET, algorithms=["HS256"], cookies=["at"], header=("Authorization", "Bearer"), lifetime=HOUR))
-    assert (traits.cookies, traits.headers) == ((b"at",), (Carrier.header("authorization", scheme="bearer"),))
-    assert (traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == (3600.0, False, False, False)
-    assert Traits.of(IDENTIFIER).cookies == (b"access_token_cookie", b"refresh_token_cookie")
+    spec = IdentifierSpec.of(JWT(SECRET, algorithms=["HS256"], cookies=["at"], header=("Authorization", "Bearer"), lifetime=HOUR))
+    assert (spec.cookies, spec.headers) == ((b"at",), (Carrier.header("authorization", scheme="bearer"),))
+    assert (spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == (3600.0, False, False, False)
+    assert IdentifierSpec.of(IDENTIFIER).cookies == (b"access_token_cookie", b"refresh_token_cookie")
     assert JWT(SECRET, algorithms=["HS256"], cookies=[], header=("X-Token", "")).headers == (Carrier.header("x-token"),)
 
 

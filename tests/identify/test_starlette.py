@@ -25,7 +25,7 @@ from starsessions import SessionMiddleware as StarsessionsMiddleware
 
 from sessionward.errors import ConfigurationError
 from sessionward.identify.starlette import StarletteSession, Starsessions
-from sessionward.session.identifier import Traits, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
 
 DAY = 86_400
@@ -182,9 +182,9 @@ def test_a_secret_of_starlette_s_own_kind_is_taken() -> None:
 
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
-    traits = Traits.of(StarletteSession(SECRET, user="user_id", cookie="sid", max_age=60))
-    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, False, False, False)
-    assert Traits.of(StarletteSession(SECRET, user="user_id", max_age=None)).lifetime == 400 * DAY
+    spec = IdentifierSpec.of(StarletteSession(SECRET, user="user_id", cookie="sid", max_age=60))
+    assert (spec.cookies, spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == ((b"sid",), 60.0, False, False, False)
+    assert IdentifierSpec.of(StarletteSession(SECRET, user="user_id", max_age=None)).lifetime == 400 * DAY
     found = identity(IDENTIFIER, "session", ADA)
     assert found is not None
     assert (found.app_session, found.lifetime) == (None, None)
@@ -225,7 +225,7 @@ def test_a_session_in_a_store_without_a_user_names_nobody() -> None:
 def test_the_user_changes_behind_an_id_that_stays() -> None:
     cart, ada = visit(STARSESSIONS, "/cart", "/login/ada")
     assert cart == ada
-    assert Traits.of(IN_STORE).server_side
+    assert IdentifierSpec.of(IN_STORE).server_side
 
 
 def test_an_id_chosen_by_the_client_is_unreadable_until_the_application_has_taken_it() -> None:
@@ -301,9 +301,9 @@ def test_starsessions_that_keep_everything_in_the_cookie_are_read_by_the_other_o
 
 
 def test_what_starsessions_declare_is_what_the_door_sees() -> None:
-    traits = Traits.of(Starsessions(STORE, user="user_id", cookie="sid", lifetime=60))
-    assert (traits.cookies, traits.lifetime, traits.server_side, traits.blocks, traits.is_async) == ((b"sid",), 60.0, True, True, True)
-    assert Traits.of(Starsessions(STORE, user="user_id")).lifetime == 31 * DAY
+    spec = IdentifierSpec.of(Starsessions(STORE, user="user_id", cookie="sid", lifetime=60))
+    assert (spec.cookies, spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == ((b"sid",), 60.0, True, True, True)
+    assert IdentifierSpec.of(Starsessions(STORE, user="user_id")).lifetime == 31 * DAY
 
 
 def test_all_mistakes_with_a_store_are_told_at_once() -> None:

@@ -51,7 +51,7 @@ class Service:
         settings = {"secrets": [SECRET], **settings}
         policy = Policy(self.backend, settings)
         self.rules = Rules(policy, trusted, signer=signer, clock=lambda: 5.0)
-        driver = async_driver(self.backend, 2.0, is_async=policy.abilities.is_async, blocks=policy.abilities.blocks)
+        driver = async_driver(self.backend, 2.0, is_async=policy.capabilities.is_async, blocks=policy.capabilities.blocks)
         self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, driver), trusted)
 
     def login(self, user: str = "ann") -> str:

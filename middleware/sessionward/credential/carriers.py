@@ -17,12 +17,12 @@ from sessionward.request.request import Mapping, environ_key
 BLANKS: Final = b" \t"
 
 
-class Reading(enum.Enum):
+class Unproven(enum.Enum):
     """What a request says about its caller when it does not say it well enough to ask a backend."""
 
     NONE = enum.auto()  # nothing of ours at all
     FOREIGN = enum.auto()  # an X-Session-Token that does not have the form of ours: decides, signs nobody in
-    DEAD = enum.auto()  # a cookie of our name that cannot prove anything: forged, truncated, quoted, another purpose
+    INVALID = enum.auto()  # a cookie of our name that cannot prove anything: forged, truncated, quoted, another purpose
     AMBIGUOUS = enum.auto()  # several values of which at least one is ours
     AMBIGUOUS_FOREIGN = enum.auto()  # several X-Session-Token values, none of our form
 
@@ -53,7 +53,7 @@ HeaderOf = Callable[[bytes], bytes | None]
 """Gives a header's value by its lower-case name, several fields joined by ``,`` (Cookie: ``; ``); None if absent."""
 
 
-class Source(enum.Enum):
+class CredentialSource(enum.Enum):
     """What carried a credential: the cross-site rule is for cookies, the challenge of a 401 tells of headers."""
 
     NOTHING = enum.auto()
@@ -62,10 +62,10 @@ class Source(enum.Enum):
 
 
 # Looking up a member of an enum costs 50 ns; these are looked up at each request.
-_HEADER, _COOKIE, _DEAD = Source.HEADER, Source.COOKIE, Reading.DEAD
+_HEADER, _COOKIE, _INVALID = CredentialSource.HEADER, CredentialSource.COOKIE, Unproven.INVALID
 
 
-def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tuple[Credential | Reading, Source]:
+def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tuple[Credential | Unproven, CredentialSource]:
     """The credential of our own kind in a request, by the order and the rules of CONTRACT.md 2."""
     candidates = _parts(header(b"x-session-token"))
     authorization = header(b"authorization")
@@ -74,30 +74,30 @@ def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tupl
     if candidates:
         value = candidates[0]
         if _differ(candidates):
-            return Reading.AMBIGUOUS if any(map(is_token, candidates)) else Reading.AMBIGUOUS_FOREIGN, _HEADER
-        return Credential(value) if is_token(value) else Reading.FOREIGN, _HEADER
+            return Unproven.AMBIGUOUS if any(map(is_token, candidates)) else Unproven.AMBIGUOUS_FOREIGN, _HEADER
+        return Credential(value) if is_token(value) else Unproven.FOREIGN, _HEADER
     values = cookie_values(header(b"cookie"), cookie_name)
     if not values:
-        return Reading.NONE, Source.NOTHING
+        return Unproven.NONE, CredentialSource.NOTHING
     first = values[0]
     if _differ(values):
-        return Reading.AMBIGUOUS, _COOKIE
+        return Unproven.AMBIGUOUS, _COOKIE
     token = first[:TOKEN_LENGTH]
-    return Credential(token) if is_token(token) and signature.verifies(token, first) else _DEAD, _COOKIE
+    return Credential(token) if is_token(token) and signature.verifies(token, first) else _INVALID, _COOKIE
 
 
-def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Reading, Source]:
+def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Unproven, CredentialSource]:
     """The credential of an application's own kind; the first carrier that has a value decides."""
     for carrier in carriers:
         if carrier.is_cookie:
-            source, values = Source.COOKIE, set(filter(None, cookie_values(header(b"cookie"), carrier.name)))
+            source, values = CredentialSource.COOKIE, set(filter(None, cookie_values(header(b"cookie"), carrier.name)))
         else:
-            source, values = Source.HEADER, set(schemed(header(carrier.name), carrier.scheme))
+            source, values = CredentialSource.HEADER, set(schemed(header(carrier.name), carrier.scheme))
         if len(values) > 1:
-            return Reading.AMBIGUOUS, source
+            return Unproven.AMBIGUOUS, source
         if values:
             return Credential(values.pop()), source
-    return Reading.NONE, Source.NOTHING
+    return Unproven.NONE, CredentialSource.NOTHING
 
 
 def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:

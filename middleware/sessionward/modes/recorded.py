@@ -31,7 +31,7 @@ def look_back(visit: Visit, head: Headers) -> Flow[Headers]:
 
     In this order: whoever ends the user's sessions in between finds the new one already, or else we find the old one ended.
     """
-    names, operations = _names(visit.policy), visit.policy.abilities.operations
+    names, operations = _names(visit.policy), visit.policy.capabilities.operations
     news = [_credential(cookie.value) for cookie in given(head, names, visit.clock) if cookie.value is not None]
     if "note" in operations:
         for credential in news:

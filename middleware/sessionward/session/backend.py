@@ -173,7 +173,7 @@ _OPERATIONS = ("find", "revoke_others", "login", "begin_login", "end", "revoke_a
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class Capabilities:
     """What a backend declares about itself, looked at once when a door is built."""
 
     operations: frozenset[str]
@@ -191,7 +191,7 @@ class Abilities:
         return {"login", "end", "companion_status", "is_revoked_app_session", "adopt", "touch"} <= self.operations
 
     @classmethod
-    def of(cls, backend: object) -> Abilities:
+    def of(cls, backend: object) -> Capabilities:
         """Raises :class:`ConfigurationError` for something that is not a backend, or has two colours."""
         if backend is None or isinstance(backend, (str, bytes)):
             raise ConfigurationError("backend: an object is needed, such as sessionward.backends.sql.SQLBackend('sqlite:///sessions.db')")

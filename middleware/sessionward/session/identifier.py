@@ -100,7 +100,7 @@ AnyIdentifier: TypeAlias = Identifier | AsyncIdentifier
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class IdentifierSpec:
     """What an identifier declares about itself, looked at once when a door is built."""
 
     identifier: Any
@@ -115,7 +115,7 @@ class Traits:
     keeps_id_at_login: bool
 
     @classmethod
-    def of(cls, identifier: object) -> Traits:
+    def of(cls, identifier: object) -> IdentifierSpec:
         """Raises :class:`ConfigurationError` for something that is not an identifier."""
         kind = type(identifier).__name__
         if isinstance(identifier, type):
@@ -164,10 +164,10 @@ def _texts(value: object) -> Sequence[str] | None:
 class Identify(Step[Identity | AnonymousSession | None]):
     """Asked of the identifier, whatever the backend."""
 
-    traits: Traits
+    spec: IdentifierSpec
     name: str
     value: str = field(repr=False)
     writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:  # noqa: ARG002 - it is not the backend's to answer
-        return self.traits.identifier.identify(self.name, self.value)
+        return self.spec.identifier.identify(self.name, self.value)

@@ -59,7 +59,7 @@ class Rules:
             _warn(client[0] if client else "a unix socket")
             return _inactive(request)
         visit = Visit(self.policy, request, float)
-        if self.policy.abilities.carriers:
+        if self.policy.capabilities.carriers:
             try:
                 visit.session = yield from caller(visit)
             except Exception:  # it has been logged where it was raised

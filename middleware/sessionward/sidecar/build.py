@@ -81,7 +81,7 @@ def build(config: Config, counts: Counts) -> Built:
         return _authorization(config, counts, backend, settings, signer, peers)
     pool = Pool(_place(config), connect_timeout=config.connect_timeout)
     policy = _policy(backend, settings)
-    names = [] if policy.traits is None else [carrier.name for carrier in policy.traits.headers]
+    names = [] if policy.spec is None else [carrier.name for carrier in policy.spec.headers]
     proxy = Proxy(
         pool,
         RequestFields(names),
@@ -89,13 +89,13 @@ def build(config: Config, counts: Counts) -> Built:
         clock=time,
         response_timeout=config.response_timeout,
         failed=counts.upstream_failed,
-        who=partial(_caller, policy, _driver(policy, backend)) if policy.abilities.carriers else None,
+        who=partial(_caller, policy, _driver(policy, backend)) if policy.capabilities.carriers else None,
     )
     door = ASGIMiddleware(proxy, backend, **settings)
     believing = Believing(door, peers)
     observed = _observed(config, counts, believing)
     seen, busy = (None, None) if observed is None else (observed.straight, observed.busy)
-    straight = None if policy.abilities.carriers else Straight(door, proxy, believing, seen, busy)
+    straight = None if policy.capabilities.carriers else Straight(door, proxy, believing, seen, busy)
     readiness = Readiness({"backend": partial(_answers, policy, backend), "upstream": pool.reachable})
     return Built(
         app=observed or believing,
@@ -114,7 +114,7 @@ def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[
     rules = Rules(policy, peers, signer=signer, clock=time)
     believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, _driver(policy, backend)), peers)
     observed = _observed(config, counts, believing)
-    waits = policy.abilities.is_async or policy.abilities.blocks
+    waits = policy.capabilities.is_async or policy.capabilities.blocks
     seen = None if observed is None else observed.check
     readiness = Readiness({"backend": partial(_answers, policy, backend)})
     return Built(
@@ -141,8 +141,8 @@ def _policy(backend: Any, settings: dict[str, Any]) -> Policy:
 
 
 def _driver(policy: Policy, backend: Any) -> AsyncDriver:
-    abilities = policy.abilities
-    return async_driver(backend, policy.settings.backend_timeout, is_async=abilities.is_async, blocks=abilities.blocks)
+    capabilities = policy.capabilities
+    return async_driver(backend, policy.settings.backend_timeout, is_async=capabilities.is_async, blocks=capabilities.blocks)
 
 
 async def _caller(policy: Policy, driver: AsyncDriver, scope: Scope) -> Session | None:

@@ -12,5 +12,5 @@ from sessionward.session.steps import Find
 
 def caller(visit: Visit) -> Flow[Session | None]:
     """The live session that the application's own cookie or header proves. Raises what the backend raises."""
-    reading, _ = read_carriers(visit.request.header, visit.policy.abilities.carriers)
+    reading, _ = read_carriers(visit.request.header, visit.policy.capabilities.carriers)
     return (yield from Find(reading)) if isinstance(reading, Credential) else None

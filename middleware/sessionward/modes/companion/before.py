@@ -25,7 +25,7 @@ from sessionward.errors import StaleLogin, InvalidCredential
 from sessionward.response.answer import Headers
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import Given, after, given, gives_login, without_logins
-from sessionward.session.identifier import Identify, Identity, Traits, AnonymousSession, app_session_digest
+from sessionward.session.identifier import Identify, Identity, IdentifierSpec, AnonymousSession, app_session_digest
 from sessionward.session.session import Session, CompanionStatus
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, End, Find, IsRevokedAppSession, FindCompanionStatus, Touch
@@ -47,8 +47,8 @@ def admit(visit: Visit, companion: Session | None) -> Flow[None]:
     """
     names = _names(visit.policy)
     found = read_logins(visit.request.header, names)
-    judged = yield from _judged(_traits(visit.policy), found.logins)
-    spent = (yield from _spent(judged)) if _traits(visit.policy).keeps_id_at_login else []
+    judged = yield from _judged(_spec(visit.policy), found.logins)
+    spent = (yield from _spent(judged)) if _spec(visit.policy).keeps_id_at_login else []
     named = judged.named
     kept = [*judged.anonymous, *(login for login, _ in judged.keeps_id_at_login if login not in spent)]
     out = [*judged.unreadable, *spent]
@@ -78,11 +78,11 @@ class _Judged:
     unreadable: list[Login]
 
 
-def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
+def _judged(spec: IdentifierSpec, logins: Sequence[Login]) -> Flow[_Judged]:
     judged = _Judged([], [], [], [])
     for login in logins:
         try:
-            identity = yield from Identify(traits, login.name, login.value)
+            identity = yield from Identify(spec, login.name, login.value)
         except InvalidCredential:
             if not login.odd:
                 judged.unreadable.append(login)
@@ -96,7 +96,7 @@ def _judged(traits: Traits, logins: Sequence[Login]) -> Flow[_Judged]:
             judged.keeps_id_at_login.append((login, identity))
         else:
             judged.named.append((login, identity))
-    order = [*traits.cookies, *(carrier.name for carrier in traits.headers)]
+    order = [*spec.cookies, *(carrier.name for carrier in spec.headers)]
     judged.named.sort(key=lambda pair: order.index(pair[0].name.encode()))
     return judged
 
@@ -149,7 +149,7 @@ def concerns(visit: Visit, head: Headers) -> bool:
     return (
         visit.cookie is not None
         or visit.adopting is not None
-        or (_traits(policy).server_side and bool(visit.kept))
+        or (_spec(policy).server_side and bool(visit.kept))
         or gives_login(head, _names(policy))
         or sets_cookie(head, policy.cookie_name)
         or _grows_old(visit)
@@ -164,11 +164,11 @@ def see_off(visit: Visit, head: Headers) -> Flow[Headers]:
     policy = visit.policy
     cookies = _about_ours(policy, given(head, _names(policy), visit.clock))
     try:
-        judged = yield from _judged(_traits(policy), after(visit.kept, cookies))
+        judged = yield from _judged(_spec(policy), after(visit.kept, cookies))
         named = judged.named
         for login in judged.unreadable:
             if login.name in {cookie.name for cookie in cookies}:  # no client's forgery: it comes from the application itself
-                visit.warning = _UNREADABLE.format(identifier=type(_traits(policy).identifier).__name__, name=login.name)
+                visit.warning = _UNREADABLE.format(identifier=type(_spec(policy).identifier).__name__, name=login.name)
         if not named:
             if cookies or judged.keeps_id_at_login or judged.anonymous or not (yield from _has_moved(visit)):
                 yield from _signed_out(visit)
@@ -262,7 +262,7 @@ def _signed_in(visit: Visit, named: Sequence[_Named], cookies: Sequence[Given]) 
         # first, or by a request that writes back who was signed out meanwhile.
         if (yield from FindCompanionStatus(user, app_session)).companions:
             return
-        if _traits(visit.policy).keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
+        if _spec(visit.policy).keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
             raise StaleLogin("this session of the application's was ended while the request was being answered")
     credential, lifetime = _new_credential(), _lifetime(visit.policy, named)
     session = yield from SignIn(
@@ -322,16 +322,16 @@ def _lifetime(policy: Policy, named: Sequence[_Named]) -> float:
 
 
 def _life(policy: Policy, identity: Identity) -> float:
-    return policy.lifetime or identity.lifetime or _traits(policy).lifetime
+    return policy.lifetime or identity.lifetime or _spec(policy).lifetime
 
 
 def _new_credential() -> Credential:
     return Credential(new_token().encode())
 
 
-def _traits(policy: Policy) -> Traits:
-    assert policy.traits is not None
-    return policy.traits
+def _spec(policy: Policy) -> IdentifierSpec:
+    assert policy.spec is not None
+    return policy.spec
 
 
 def _names(policy: Policy) -> Names:
