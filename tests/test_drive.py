@@ -26,7 +26,7 @@ from sessionward import (
     drive,
 )
 from sessionward.backends.memory import MemoryBackend
-from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, PlainDriver, async_driver
+from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, SyncDriver, async_driver
 from sessionward.flow import revoke_others_endpoint, guard
 from sessionward.session.step import Flow, Step
 from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
@@ -134,7 +134,7 @@ class Kind:
 
     def run(self, flow: Flow[T], backend: Any, timeout: float = PATIENT) -> T:
         if not self.asgi:
-            return PlainDriver(backend, timeout, blocks=self.blocks)(flow)
+            return SyncDriver(backend, timeout, blocks=self.blocks)(flow)
         return asyncio.run(self.driver(backend, timeout)(flow))
 
     def driver(self, backend: Any, timeout: float = PATIENT) -> AsyncDriver:
@@ -430,7 +430,7 @@ def test_the_next_flow_has_a_deadline_of_its_own(kind: Kind, clock: Clock) -> No
 
         assert asyncio.run(twice()) == [1, 1]
     else:
-        plain = PlainDriver(backend, 2.0, blocks=True)
+        plain = SyncDriver(backend, 2.0, blocks=True)
         assert [plain(asking(2, raised)), plain(asking(2, raised))] == [1, 1]
     assert len(raised) == 2
 

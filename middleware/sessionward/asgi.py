@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sessionward.context import Policy, Visit
 from sessionward.credential.carriers import holds_own, stripped_scope
 from sessionward.credential.login_cookies import with_one_cookie_field
-from sessionward.drive import PlainDriver, async_driver
+from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, concerned, revoke_others_endpoint, guard, misplaced, seal
 from sessionward.handle import ASGI_KEY, AsyncDoor, AsyncWard, warn
@@ -48,7 +48,7 @@ class ASGIMiddleware:
         is_async = capabilities.is_async or (spec is not None and spec.is_async)
         blocks = capabilities.blocks or (spec is not None and spec.blocks)
         driver = async_driver(backend, timeout, is_async=is_async, blocks=blocks)
-        self._door = AsyncDoor(policy, driver, None if capabilities.is_async else PlainDriver(backend, timeout, blocks=capabilities.blocks))
+        self._door = AsyncDoor(policy, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=capabilities.blocks))
         self._signs_in = capabilities.signs_in
         self._cookie = policy.cookie_name
         self._needles = _needles(policy)

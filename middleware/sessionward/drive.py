@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 from anyio import CapacityLimiter, move_on_after
 from anyio.lowlevel import RunVar
-from anyio.to_thread import run_sync
+from anyio.to_thread import run_sync as run_in_thread
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin, InvalidCredential
 from sessionward.session.identifier import Identify
@@ -35,7 +35,7 @@ THREADS: Final = 10
 # --- the two loops ----------------------------------------------------------------------------------------------------
 
 
-def carry(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None = None) -> T:
+def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None = None) -> T:
     """Have a flow's questions answered by a plain backend, and return what it returns.
 
     ``step``: the question that it asks at present, if it has begun.
@@ -54,7 +54,7 @@ def carry(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None
         return cast("T", end.value)
 
 
-async def carry_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
+async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
     """Have a flow's questions answered by an async backend, and return what it returns."""
     try:
         step = flow.send(None)
@@ -95,7 +95,7 @@ def _kind_and_place(failure: Exception) -> str:
 # --- the deadline -----------------------------------------------------------------------------------------------------
 
 
-class _Patience:
+class _Deadline:
     """A backend for as long as one flow may still wait for it; begins when it is made."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
@@ -127,7 +127,7 @@ class _Patience:
         if not step.spec.is_async and not step.spec.blocks:
             return step.ask(None)
         with move_on_after(self._left()):
-            return await (step.ask(None) if step.spec.is_async else run_sync(step.ask, None, abandon_on_cancel=True))
+            return await (step.ask(None) if step.spec.is_async else run_in_thread(step.ask, None, abandon_on_cancel=True))
         raise BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
 
     def _left(self) -> float:
@@ -145,7 +145,7 @@ def _told(backend: Any, timeout: float) -> Any:
 # --- the drivers of the doors -----------------------------------------------------------------------------------------
 
 
-class PlainDriver:
+class SyncDriver:
     """For the WSGI door, and for blocking verbs under ASGI: a plain backend, in the thread that asks."""
 
     def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
@@ -154,7 +154,7 @@ class PlainDriver:
         self._blocks = blocks
 
     def __call__(self, flow: Flow[T]) -> T:
-        return carry(flow, _Patience(self._backend, self._timeout).ask if self._blocks else self._ask)
+        return run_sync(flow, _Deadline(self._backend, self._timeout).ask if self._blocks else self._ask)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self._backend)
@@ -169,24 +169,24 @@ class AsyncDriver(Protocol):
 def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
     """The driver that suits a backend's colour."""
     if is_async:
-        return _Awaited(backend, timeout)
-    return _Threaded(backend, timeout) if blocks else _InPlace(backend)
+        return _Async(backend, timeout)
+    return _InThread(backend, timeout) if blocks else _Direct(backend)
 
 
-class _InPlace:
+class _Direct:
     """A plain backend that never waits."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
     async def __call__(self, flow: Flow[T], /) -> T:
-        return carry(flow, self._ask)
+        return run_sync(flow, self._ask)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self._backend)
 
 
-class _Awaited:
+class _Async:
     """An async backend."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
@@ -194,10 +194,10 @@ class _Awaited:
         self._timeout = timeout
 
     async def __call__(self, flow: Flow[T], /) -> T:
-        return await carry_async(flow, _Patience(self._backend, self._timeout).ask_async)
+        return await run_async(flow, _Deadline(self._backend, self._timeout).ask_async)
 
 
-class _Threaded:
+class _InThread:
     """A plain backend that waits, in threads of our own: as many as its pool has connections."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
@@ -210,11 +210,11 @@ class _Threaded:
             step = flow.send(None)
         except StopIteration as end:  # it has decided without the backend
             return cast("T", end.value)
-        patience = _Patience(self._backend, self._timeout)
+        patience = _Deadline(self._backend, self._timeout)
         try:
-            return await self._threads.run(self._timeout, carry, flow, patience.ask, step)
+            return await self._threads.run(self._timeout, run_sync, flow, patience.ask, step)
         except NoThreadFree as busy:
-            return carry(flow, _refusing(busy), step)
+            return run_sync(flow, _refusing(busy), step)
 
 
 def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
@@ -241,7 +241,7 @@ class Threads:
         Raises :class:`NoThreadFree` if no thread was free within ``timeout`` seconds.
         """
         with move_on_after(timeout):  # cuts short the wait for a thread only; the wait for a function is shielded
-            return await run_sync(function, *args, limiter=self._limiter())
+            return await run_in_thread(function, *args, limiter=self._limiter())
         raise NoThreadFree(f"all {self._size} threads for the backend were busy for {timeout:g} s")
 
     def _limiter(self) -> CapacityLimiter:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sessionward import flow
 from sessionward.context import Policy, Visit
-from sessionward.drive import AsyncDriver, PlainDriver
+from sessionward.drive import AsyncDriver, SyncDriver
 from sessionward.errors import UsageError
 from sessionward.request.request import Fields, Mapping, Peer, Request, Sender, joined
 from sessionward.session.session import Session
@@ -42,7 +42,7 @@ class Door:
     """What a ward needs of the WSGI door that made it."""
 
     policy: Policy
-    driver: PlainDriver
+    driver: SyncDriver
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class AsyncDoor:
 
     policy: Policy
     driver: AsyncDriver
-    plain: PlainDriver | None
+    plain: SyncDriver | None
 
 
 class _Held:
@@ -130,15 +130,15 @@ class Ward(_Held):
         ``since``: the ticket of :meth:`begin_login`, for sign-ins over several requests. ``persistent=False``: the cookie
         goes when the browser closes. Raises ``StaleLogin`` if the user's sessions were ended after this sign-in began.
         """
-        return self._carry(flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent))
+        return self._run(flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent))
 
     def begin_login(self, user_id: UserID) -> str:
         """A ticket for ``login(since=...)``: take it before the password is checked. Writes nothing."""
-        return self._carry(flow.begin_login(self.visit(), user_id))
+        return self._run(flow.begin_login(self.visit(), user_id))
 
     def logout(self) -> None:
         """End the caller's session and clear the cookie. Idempotent."""
-        self._carry(flow.logout(self.visit()))
+        self._run(flow.logout(self.visit()))
 
     def revoke_others(self) -> int:
         """End the caller's other sessions, as the endpoint does; how many were live.
@@ -147,7 +147,7 @@ class Ward(_Held):
         ``SessionRevoked`` if another session of the user has just ended this one: that other one lives, and whose it is
         nobody knows, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
         """
-        return self._carry(flow.revoke_others(self.visit()))
+        return self._run(flow.revoke_others(self.visit()))
 
     def revoke_all(self, user_id: UserID) -> int:
         """End all sessions of a user, the caller's included; how many were live.
@@ -156,9 +156,9 @@ class Ward(_Held):
         requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: its
         login cookies are not renewed by this answer.
         """
-        return self._carry(flow.revoke_all(self.visit(), user_id))
+        return self._run(flow.revoke_all(self.visit(), user_id))
 
-    def _carry(self, asked: Flow[T]) -> T:
+    def _run(self, asked: Flow[T]) -> T:
         return self._door.driver(asked)
 
     def _policy(self) -> Policy:
@@ -236,7 +236,7 @@ class _BlockingWard(Ward):
     def visit(self, request: Request | None = None) -> Visit:  # noqa: ARG002 - the async ward has it
         return self._visit_of()
 
-    def _carry(self, asked: Flow[T]) -> T:
+    def _run(self, asked: Flow[T]) -> T:
         if _running_loop() is not None:
             asked.close()
             raise UsageError("ward.blocking is for functions in another thread; on the event loop, await the verb of the ward itself")

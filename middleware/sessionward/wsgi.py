@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Policy, Visit
 from sessionward.credential.carriers import holds_own, strip_environ
-from sessionward.drive import PlainDriver
+from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import Admission, concerned, revoke_others_endpoint, guard, misplaced, seal
 from sessionward.handle import WSGI_KEY, Door, Ward, warn
@@ -50,7 +50,7 @@ class WSGIMiddleware:
         self.app = app
         self._policy = policy = Policy(backend, settings, awaits=False)
         capabilities = policy.capabilities
-        self._door = Door(policy, PlainDriver(backend, policy.settings.backend_timeout, blocks=capabilities.blocks))
+        self._door = Door(policy, SyncDriver(backend, policy.settings.backend_timeout, blocks=capabilities.blocks))
         self._signs_in = capabilities.signs_in
         self._verifier = policy.verifier
         self._guards = not capabilities.carriers

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from sessionward.asgi import ASGIMiddleware
-from sessionward.drive import carry
+from sessionward.drive import run_sync
 from sessionward.session.step import Step
 from sessionward.sidecar.authz import Rules, words_of
 from sessionward.sidecar.exchange import Client, Exchange, Head
@@ -111,7 +111,7 @@ class StraightChecks:
         began = monotonic()
         if self._seen is not None:
             self._believing.believe(scope)
-        response = carry(self._rules.answer(scope, words), self._ask)
+        response = run_sync(self._rules.answer(scope, words), self._ask)
         keep_alive = keep_alive and not listener.draining()
         head = Head.of(int(response.status), None, response.headers, len(response.body), scope, keep_alive=keep_alive)
         listener.transport.write(head.data + head.framed(response.body, more=False))
