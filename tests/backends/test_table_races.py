@@ -185,7 +185,7 @@ def test_p8_who_holds_the_row_of_another_user_is_not_waited_for(world: TableWorl
 
 
 class Recorded:
-    """A wire of MariaDB's that gives rows in the order in which they were put in, and notes what is locked."""
+    """A executor of MariaDB's that gives rows in the order in which they were put in, and notes what is locked."""
 
     dialect = MYSQL
 
@@ -210,8 +210,8 @@ class Recorded:
 @pytest.mark.parametrize("order", ["abcd", "dcba", "bdac"])
 def test_whatever_the_order_of_an_index_rows_are_locked_in_the_order_of_their_keys(order: str) -> None:
     queries = Queries(Layout(table="t", key="token", user="owner"), verbatim)
-    wire: Any = Recorded(*order)
-    session = queries.find(wire, Credential(b"c"), "c")
+    executor: Any = Recorded(*order)
+    session = queries.find(executor, Credential(b"c"), "c")
     assert session is not None
-    assert queries.revoke_others(wire, session, "c") == 3
-    assert wire.locked[:4] == ["a", "b", "c", "d"]
+    assert queries.revoke_others(executor, session, "c") == 3
+    assert executor.locked[:4] == ["a", "b", "c", "d"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.executor import Executor
 
 
 @contextmanager
@@ -17,15 +17,15 @@ def watched(*, before: Callable[[str], None] = lambda _: None, after: Callable[[
     """Have each statement reported: its name, or what is said of a transaction."""
 
     def around(method: Callable[..., Any]) -> Callable[..., Any]:
-        def reported(wire: Wire, statement: str, *more: Any, **named: Any) -> Any:
+        def reported(executor: Executor, statement: str, *more: Any, **named: Any) -> Any:
             before(statement)
-            answer = method(wire, statement, *more, **named)
+            answer = method(executor, statement, *more, **named)
             after(statement)
             return answer
 
         return reported
 
-    with patch.object(Wire, "_execute", around(Wire._execute)), patch.object(Wire, "_say", around(Wire._say)):
+    with patch.object(Executor, "_execute", around(Executor._execute)), patch.object(Executor, "_say", around(Executor._say)):
         yield
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 from sqlalchemy import URL
 
 from sessionward.backends.sql import companions, queries
-from sessionward.backends.sql.connect import Source, checked, source_of
+from sessionward.backends.sql.connect import Database, checked, database_of
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.executor import Wire
-from sessionward.backends.sql.sync_pool import PlainPool
+from sessionward.backends.sql.executor import Executor
+from sessionward.backends.sql.sync_pool import SyncPool
 from sessionward.credential.token import Credential
 from sessionward.drive import Threads
 from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus, user_key
@@ -30,7 +30,7 @@ R = TypeVar("R")
 class _AsyncPool(Protocol):
     """Connections, in async colour."""
 
-    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R: ...
+    async def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R: ...
 
     async def create_tables(self) -> None: ...
 
@@ -52,15 +52,15 @@ class AsyncSQLBackend:
     blocking: ClassVar[bool] = True
 
     def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
-        source = source_of(database, is_async=True)
+        database = database_of(database, is_async=True)
         self._timeout, self.pool_size = checked(timeout, pool_size)
         self._pool: _AsyncPool
-        if source.engine is None and source.language.dialect is SQLITE:
-            self._pool = _ThreadPool(source, size=pool_size, timeout=self._timeout)
+        if database.engine is None and database.sql.dialect is SQLITE:
+            self._pool = _ThreadPool(database, size=pool_size, timeout=self._timeout)
         else:
-            from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
+            from sessionward.backends.sql.async_pool import AsyncPool  # needs greenlet, which comes with the driver's extra
 
-            self._pool = LoopPool(source, size=pool_size, timeout=self._timeout)
+            self._pool = AsyncPool(database, size=pool_size, timeout=self._timeout)
 
     def within(self, timeout: float, /) -> AsyncSQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
@@ -74,10 +74,10 @@ class AsyncSQLBackend:
 
     async def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return await self._pool.ask(lambda wire: queries.find(wire, digest), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: queries.find(executor, digest), self._timeout, writes=False)
 
     async def revoke_others(self, session: Session, /) -> RevokedCount:
-        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.revoke_others(executor, session), self._timeout, writes=True)
 
     async def login(
         self,
@@ -104,25 +104,25 @@ class AsyncSQLBackend:
             methods=methods,
             app_session=app_session,
         )
-        return await self._pool.ask(lambda wire: queries.login(wire, new), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.login(executor, new), self._timeout, writes=True)
 
     async def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.generation(wire, user), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: queries.generation(executor, user), self._timeout, writes=False)
 
     async def end(self, session: Session, /) -> bool:
-        return await self._pool.ask(lambda wire: queries.end(wire, session), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.end(executor, session), self._timeout, writes=True)
 
     async def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
 
     async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        return await self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: companions.companion_status(executor, user_id, app_session), self._timeout, writes=False)
 
     async def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        return await self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: companions.is_revoked_app_session(executor, app_session), self._timeout, writes=False)
 
     async def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
@@ -135,7 +135,7 @@ class AsyncSQLBackend:
     async def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.listed(wire, user), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: queries.listed(executor, user), self._timeout, writes=False)
 
     async def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users."""
@@ -156,11 +156,11 @@ class AsyncSQLBackend:
 class _ThreadPool:
     """A plain pool behind threads: one hop for a whole question."""
 
-    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
-        self._plain = PlainPool(source, size=size, timeout=timeout)
+    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+        self._plain = SyncPool(database, size=size, timeout=timeout)
         self._threads = Threads(size)
 
-    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
+    async def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R:
         ends = monotonic() + timeout
 
         def ask() -> R:

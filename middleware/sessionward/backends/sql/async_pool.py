@@ -10,32 +10,32 @@ from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from sessionward.backends.sql.connect import Source, create_tables, own_engine
-from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.connect import Database, create_tables, own_engine
+from sessionward.backends.sql.executor import Executor
 from sessionward.backends.sql.pool import C, Pool
 from sessionward.errors import BackendUnavailable
 
 R = TypeVar("R")
 
 
-class LoopPool:
+class AsyncPool:
     """Connections of one event loop each: a driver's futures belong to the loop that made them."""
 
-    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
-        self._source = source
+    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+        self._database = database
         self._size = size
         self._timeout = timeout
         self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
+    async def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R:
         made = self._made.get(asyncio.get_running_loop()) or await self._make()
         asked = _ask(made, question, timeout)
         # A lent connection goes back by an await, which a cancelled task would not get through.
         return await (self._to_the_end(asked) if writes or made.permits is None else asked)
 
     async def create_tables(self) -> None:
-        await self._to_the_end(greenlet_spawn(partial(create_tables, self._source, timeout=self._timeout)))
+        await self._to_the_end(greenlet_spawn(partial(create_tables, self._database, timeout=self._timeout)))
 
     async def close(self) -> None:
         made = self._made.get(asyncio.get_running_loop())
@@ -57,12 +57,12 @@ class LoopPool:
     async def _make(self) -> _Made:
         for other in [other for other in self._made if other.is_closed()]:
             del self._made[other]
-        source = self._source
-        if source.engine is not None:
-            pool, permits = Pool(source.engine, source.language, own=False), None
+        database = self._database
+        if database.engine is not None:
+            pool, permits = Pool(database.engine, database.sql, own=False), None
         else:
-            engine = own_engine(source, pool_size=self._size, timeout=self._timeout)
-            pool, permits = Pool(engine, source.language, own=True), asyncio.Semaphore(self._size)
+            engine = own_engine(database, pool_size=self._size, timeout=self._timeout)
+            pool, permits = Pool(engine, database.sql, own=True), asyncio.Semaphore(self._size)
         made = _Made(pool, permits, self._until_the_loop_ends(pool))
         self._made[asyncio.get_running_loop()] = made
         await made.closing.__anext__()
@@ -86,22 +86,22 @@ class _Made:
     closing: AsyncGenerator[None]
 
 
-async def _ask(made: _Made, question: Callable[[Wire], R], timeout: float) -> R:
-    limit = _LoopLimit(timeout)
+async def _ask(made: _Made, question: Callable[[Executor], R], timeout: float) -> R:
+    deadline = _LoopDeadline(timeout)
     try:
         if made.permits is None:
-            return await greenlet_spawn(made.pool.ask, question, limit)
+            return await greenlet_spawn(made.pool.ask, question, deadline)
         async with made.permits:
-            return await greenlet_spawn(made.pool.ask, question, limit)
+            return await greenlet_spawn(made.pool.ask, question, deadline)
     except asyncio.CancelledError:
-        if limit.finish():
+        if deadline.finish():
             raise BackendUnavailable(f"no connection within {timeout:g} s") from None
         raise
     finally:
-        limit.finish()
+        deadline.finish()
 
 
-class _LoopLimit:
+class _LoopDeadline:
     """A deadline kept by the event loop: the wait for a connection is cancelled, a connection in use is killed.
 
     Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent; and
@@ -129,11 +129,11 @@ class _LoopLimit:
         self._kill = None
         return connect()
 
-    def connected(self, kill: Callable[[], None]) -> None:
-        self._kill = kill
+    def connected(self, abort: Callable[[], None]) -> None:
+        self._kill = abort
 
     def give_back(self, close: Callable[[], None]) -> None:
-        close()  # under the same kill as the question
+        close()  # under the same abort as the question
 
     def call_off(self) -> bool:
         return not self._expired

@@ -11,8 +11,8 @@ from typing import ClassVar
 from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import companions, queries
-from sessionward.backends.sql.connect import checked, source_of
-from sessionward.backends.sql.sync_pool import PlainPool
+from sessionward.backends.sql.connect import checked, database_of
+from sessionward.backends.sql.sync_pool import SyncPool
 from sessionward.credential.token import Credential
 from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus, user_key
 from sessionward.settings import Duration, seconds
@@ -36,9 +36,9 @@ class SQLBackend:
     blocking: ClassVar[bool] = True
 
     def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
-        source = source_of(database, is_async=False)
+        database = database_of(database, is_async=False)
         self._timeout, self.pool_size = checked(timeout, pool_size)
-        self._pool = PlainPool(source, size=pool_size, timeout=self._timeout)
+        self._pool = SyncPool(database, size=pool_size, timeout=self._timeout)
 
     def within(self, timeout: float, /) -> SQLBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
@@ -52,10 +52,10 @@ class SQLBackend:
 
     def find(self, credential: Credential, /) -> Session | None:
         digest = credential.digest
-        return self._pool.ask(lambda wire: queries.find(wire, digest), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: queries.find(executor, digest), self._timeout, writes=False)
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
-        return self._pool.ask(lambda wire: queries.revoke_others(wire, session), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.revoke_others(executor, session), self._timeout, writes=True)
 
     def login(
         self,
@@ -82,25 +82,25 @@ class SQLBackend:
             methods=methods,
             app_session=app_session,
         )
-        return self._pool.ask(lambda wire: queries.login(wire, new), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.login(executor, new), self._timeout, writes=True)
 
     def begin_login(self, user_id: str, /) -> int:
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.generation(wire, user), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: queries.generation(executor, user), self._timeout, writes=False)
 
     def end(self, session: Session, /) -> bool:
-        return self._pool.ask(lambda wire: queries.end(wire, session), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.end(executor, session), self._timeout, writes=True)
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
         """End all sessions of a user, from a job or a shell."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        return self._pool.ask(lambda wire: companions.companion_status(wire, user_id, app_session), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: companions.companion_status(executor, user_id, app_session), self._timeout, writes=False)
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        return self._pool.ask(lambda wire: companions.is_revoked_app_session(wire, app_session), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: companions.is_revoked_app_session(executor, app_session), self._timeout, writes=False)
 
     def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
         question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
@@ -113,7 +113,7 @@ class SQLBackend:
     def list(self, user_id: str, /) -> Sequence[Session]:
         """The live sessions of a user, newest first."""
         user = user_key(user_id)
-        return self._pool.ask(lambda wire: queries.listed(wire, user), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: queries.listed(executor, user), self._timeout, writes=False)
 
     def purge(self, older_than: float | timedelta) -> int:
         """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users.

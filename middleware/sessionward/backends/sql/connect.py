@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
-from sessionward.backends.sql.executor import Language
+from sessionward.backends.sql.executor import CompiledSQL
 from sessionward.backends.sql.queries import STATEMENTS
 from sessionward.backends.sql.tables import create
 from sessionward.errors import ConfigurationError
@@ -61,7 +61,7 @@ def of_own_tables(_dialect: Dialect) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Database:
     """Where connections come from. ``engine``: the user's own, or None where we make our own from ``url``.
 
     ``is_ours``: whether the tables are; a file of the application's keeps the journal that it has.
@@ -69,13 +69,13 @@ class Source:
 
     url: URL
     engine: Engine | None
-    language: Language
+    sql: CompiledSQL
     is_ours: bool
 
 
-def source_of(
+def database_of(
     database: object, *, is_async: bool, statements: Statements = of_own_tables, twins: tuple[str, str] = ("SQLBackend", "AsyncSQLBackend")
-) -> Source:
+) -> Database:
     """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour.
 
     ``twins``: the plain backend and the async one, so that an error can name the other.
@@ -89,7 +89,7 @@ def source_of(
     raise ConfigurationError(f"database: a URL or {kind} is needed, not {type(database).__name__}")
 
 
-def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins: tuple[str, str]) -> Source:
+def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins: tuple[str, str]) -> Database:
     """Raises :class:`ConfigurationError` for what we do not speak, or whose driver is not installed."""
     accepted = _ASYNC if is_async else _PLAIN
     try:
@@ -116,7 +116,7 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins:
         raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}: pip install 'sessionward[{extra}]'")
     paramstyle = dialect().paramstyle
     spoken = DIALECTS[url.get_backend_name()]
-    return Source(url, None, Language.of(spoken, driver, paramstyle, statements(spoken), own=True), statements is of_own_tables)
+    return Database(url, None, CompiledSQL.of(spoken, driver, paramstyle, statements(spoken), own=True), statements is of_own_tables)
 
 
 def _in_memory(url: URL) -> bool:
@@ -142,7 +142,7 @@ def checked(timeout: object, pool_size: object) -> tuple[float, int]:
     return bound, pool_size
 
 
-def _from_engine(engine: Engine, statements: Statements) -> Source:
+def _from_engine(engine: Engine, statements: Statements) -> Database:
     """The user's own Engine, which is never changed and never disposed."""
     dialect = engine.dialect
     spoken = DIALECTS.get(dialect.name)
@@ -153,24 +153,24 @@ def _from_engine(engine: Engine, statements: Statements) -> Source:
             f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward"
             " needs one that nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
         )
-    return Source(
+    return Database(
         engine.url,
         engine,
-        Language.of(spoken, dialect.driver, dialect.paramstyle, statements(spoken), own=False),
+        CompiledSQL.of(spoken, dialect.driver, dialect.paramstyle, statements(spoken), own=False),
         statements is of_own_tables,
     )
 
 
-def own_engine(source: Source, *, pool_size: int, timeout: float) -> Engine:
+def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     """An Engine of ours: autocommit, no overflow, nothing in its logs."""
     arguments: dict[str, Any] = {}
-    name = source.url.get_backend_name()
-    if source.language.dialect is SQLITE:
+    name = database.url.get_backend_name()
+    if database.sql.dialect is SQLITE:
         arguments["timeout"] = timeout
-    elif name == "postgresql" and source.url.get_driver_name().startswith("psycopg"):
+    elif name == "postgresql" and database.url.get_driver_name().startswith("psycopg"):
         arguments["connect_timeout"] = max(2, math.ceil(timeout))
     engine = create_engine(
-        source.url,
+        database.url,
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
@@ -180,27 +180,27 @@ def own_engine(source: Source, *, pool_size: int, timeout: float) -> Engine:
         hide_parameters=True,
         connect_args=arguments,
     )
-    for command in _greeting(source, timeout):
-        _greet(engine, command)
+    for command in _on_connect(database, timeout):
+        _say_on_connect(engine, command)
     return engine
 
 
-def create_tables(source: Source, *, timeout: float) -> None:
+def create_tables(database: Database, *, timeout: float) -> None:
     """Create what is missing, over the user's Engine, or over one of ours that is made for it and gone afterwards."""
-    if source.engine is not None:
-        create(source.engine)
+    if database.engine is not None:
+        create(database.engine)
         return
-    engine = own_engine(source, pool_size=1, timeout=timeout)
+    engine = own_engine(database, pool_size=1, timeout=timeout)
     try:
         create(engine)
     finally:
         engine.dispose()
 
 
-def _greeting(source: Source, timeout: float) -> list[str]:
+def _on_connect(database: Database, timeout: float) -> list[str]:
     """What each new connection of ours is told first."""
-    name = source.url.get_backend_name()
-    if name == "sqlite" and source.is_ours:
+    name = database.url.get_backend_name()
+    if name == "sqlite" and database.is_ours:
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
     if name in ("mysql", "mariadb"):
         whole = max(1, math.ceil(timeout))
@@ -208,7 +208,7 @@ def _greeting(source: Source, timeout: float) -> list[str]:
     return []
 
 
-def _greet(engine: Engine, command: str) -> None:
+def _say_on_connect(engine: Engine, command: str) -> None:
     def greet(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(command)

@@ -13,7 +13,7 @@ from uuid import UUID
 Time = datetime | str
 
 
-class Patience(NamedTuple):
+class LockTimeout(NamedTuple):
     """A setting of a connection: how it is read, how it is set, and how many of its units are a second."""
 
     read: str
@@ -37,7 +37,7 @@ class Dialect:
     """Begins a transaction that reads what is committed; waits for a lock at most ``{ms}`` ms where it can say so."""
     own_begin: str
     """The same on a connection that is ours alone, whose settings nobody else sees."""
-    patience: Patience | None
+    lock_timeout: LockTimeout | None
     """How a connection that was lent to us is told for how long it waits for a lock, where BEGIN cannot say it."""
     id_in: Callable[[UUID], Any]
     id_out: Callable[[Any], UUID]
@@ -92,7 +92,7 @@ SQLITE: Final = Dialect(
     add_user=f"INSERT OR IGNORE {_INSERT.format(false=0)}",
     begin="BEGIN IMMEDIATE",
     own_begin="PRAGMA busy_timeout = {ms}; BEGIN IMMEDIATE",
-    patience=Patience("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 1000),
+    lock_timeout=LockTimeout("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 1000),
     id_in=_hexadecimal,
     id_out=UUID,
     user_in=_same,
@@ -108,7 +108,7 @@ POSTGRESQL: Final = Dialect(
     add_user=f"INSERT {_INSERT.format(false='false')} ON CONFLICT DO NOTHING",
     begin=_BEGIN_POSTGRESQL,
     own_begin=_BEGIN_POSTGRESQL,
-    patience=None,
+    lock_timeout=None,
     id_in=_same,
     id_out=_same,
     user_in=_same,
@@ -124,7 +124,7 @@ MYSQL: Final = Dialect(
     add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes a warning of it
     begin=_BEGIN_MYSQL,
     own_begin=_BEGIN_MYSQL,
-    patience=Patience("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
+    lock_timeout=LockTimeout("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
     id_in=_hexadecimal,
     id_out=UUID,
     user_in=str.encode,

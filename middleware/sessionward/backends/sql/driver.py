@@ -13,7 +13,7 @@ from typing import Any, Final
 from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE, Dialect
 
 
-class Trouble(Enum):
+class ErrorKind(Enum):
     """What an error of a driver means for us."""
 
     CONFLICT = auto()  # a deadlock, a serialization failure, a busy file: the same again may succeed
@@ -28,17 +28,17 @@ def _shut_down(descriptor: int) -> None:
         twin.shutdown(socket.SHUT_RDWR)
 
 
-def _kill_psycopg(connection: Any) -> None:
+def _abort_psycopg(connection: Any) -> None:
     if not connection.closed:
         _shut_down(connection.pgconn.socket)
 
 
-def _kill_pymysql(connection: Any) -> None:
+def _abort_pymysql(connection: Any) -> None:
     if connection.open:
         _shut_down(connection._sock.fileno())  # it has no public name; the extra pins the major version
 
 
-def _kill_by_descriptor(connection: Any) -> None:
+def _abort_by_descriptor(connection: Any) -> None:
     _shut_down(connection.fileno())
 
 
@@ -49,29 +49,29 @@ async def _interrupt(connection: Any) -> None:
 _interrupts: set[asyncio.Task[None]] = set()
 
 
-def _kill_aiosqlite(connection: Any) -> None:
+def _abort_aiosqlite(connection: Any) -> None:
     task = asyncio.ensure_future(_interrupt(connection))
     _interrupts.add(task)
     task.add_done_callback(_interrupts.discard)
 
 
-_KILLERS: Final[dict[str, Callable[[Any], None]]] = {
+_ABORTERS: Final[dict[str, Callable[[Any], None]]] = {
     "pysqlite": lambda connection: connection.interrupt(),
-    "aiosqlite": _kill_aiosqlite,
-    "psycopg": _kill_psycopg,
+    "aiosqlite": _abort_aiosqlite,
+    "psycopg": _abort_psycopg,
     "asyncpg": lambda connection: connection.terminate(),
-    "pymysql": _kill_pymysql,
+    "pymysql": _abort_pymysql,
     "asyncmy": lambda connection: connection.close(),
 }
 
 
-def killer(driver: str) -> Callable[[Any], None]:
+def aborter(driver: str) -> Callable[[Any], None]:
     """How to make a driver's connection fail at once while somebody waits on it, from another thread or callback."""
-    kill = _KILLERS.get(driver, _kill_by_descriptor)
+    abort = _ABORTERS.get(driver, _abort_by_descriptor)
 
     def quietly(connection: Any) -> None:
         with suppress(Exception):  # it is dead already, which is all that was wanted
-            kill(connection)
+            abort(connection)
 
     return quietly
 
@@ -111,28 +111,28 @@ _GONE_CODES: Final = frozenset({1053, 1927})  # server shutdown, connection kill
 _GONE_STATES: Final = ("08", "57P", "25P03")  # connection exceptions, operator intervention, idle in transaction
 
 
-def trouble(error: BaseException, dialect: Dialect) -> Trouble:
+def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
     """What an error of a driver means for us, by its code; texts change with versions and languages."""
     if dialect is SQLITE:
         primary = _sqlite_code(error)
         if primary in (5, 6):  # SQLITE_BUSY, SQLITE_LOCKED
-            return Trouble.CONFLICT
+            return ErrorKind.CONFLICT
         if primary == 1 and "no such table" in str(error):  # SQLite has no code of its own for it
-            return Trouble.NO_TABLE
-        return Trouble.OTHER
+            return ErrorKind.NO_TABLE
+        return ErrorKind.OTHER
     if dialect is POSTGRESQL:
         state = _sqlstate(error)
         if state in _CONFLICT_STATES:
-            return Trouble.CONFLICT
+            return ErrorKind.CONFLICT
         if state == "42P01":
-            return Trouble.NO_TABLE
-        return Trouble.GONE if state.startswith(_GONE_STATES) else Trouble.OTHER
+            return ErrorKind.NO_TABLE
+        return ErrorKind.GONE if state.startswith(_GONE_STATES) else ErrorKind.OTHER
     number = _mysql_code(error)
     if number in _CONFLICT_CODES:
-        return Trouble.CONFLICT
+        return ErrorKind.CONFLICT
     if number == 1146:
-        return Trouble.NO_TABLE
-    return Trouble.GONE if 2000 <= number < 3000 or number in _GONE_CODES else Trouble.OTHER
+        return ErrorKind.NO_TABLE
+    return ErrorKind.GONE if 2000 <= number < 3000 or number in _GONE_CODES else ErrorKind.OTHER
 
 
 def is_definite(error: BaseException, dialect: Dialect) -> bool:
@@ -141,7 +141,7 @@ def is_definite(error: BaseException, dialect: Dialect) -> bool:
         return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; an I/O error leaves it open
     if not (_sqlstate(error) if dialect is POSTGRESQL else _mysql_code(error)):
         return False  # the driver speaks for itself
-    return trouble(error, dialect) in (Trouble.CONFLICT, Trouble.OTHER)
+    return error_kind(error, dialect) in (ErrorKind.CONFLICT, ErrorKind.OTHER)
 
 
 def code_of(error: BaseException, dialect: Dialect) -> str:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from sessionward.backends.sql.dialect import SQLITE, Dialect, Patience, Statement, compiled
-from sessionward.backends.sql.driver import killer, speaker
+from sessionward.backends.sql.dialect import SQLITE, Dialect, LockTimeout, Statement, compiled
+from sessionward.backends.sql.driver import aborter, speaker
 from sessionward.errors import SessionwardError
 
 R = TypeVar("R")
@@ -29,33 +29,33 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
+class CompiledSQL:
     """What is said to one database through one driver."""
 
     dialect: Dialect
     begin: str
-    patience: Patience | None
+    lock_timeout: LockTimeout | None
     statements: Mapping[str, Statement]
     say: Callable[[Any, str], None]
-    kill: Callable[[Any], None]
+    abort: Callable[[Any], None]
 
     @classmethod
-    def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> Language:
+    def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> CompiledSQL:
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
-        begin, patience = (dialect.own_begin, None) if own else (dialect.begin, dialect.patience)
-        return cls(dialect, begin, patience, statements, speaker(driver), killer(driver))
+        begin, lock_timeout = (dialect.own_begin, None) if own else (dialect.begin, dialect.lock_timeout)
+        return cls(dialect, begin, lock_timeout, statements, speaker(driver), aborter(driver))
 
 
-class Wire:
+class Executor:
     """One connection, one question. ``left``: seconds that it may still take."""
 
-    __slots__ = ("_connection", "_language", "_left", "dialect", "phase")
+    __slots__ = ("_connection", "_sql", "_left", "dialect", "phase")
 
-    def __init__(self, connection: Any, language: Language, left: Callable[[], float]) -> None:
+    def __init__(self, connection: Any, sql: CompiledSQL, left: Callable[[], float]) -> None:
         self._connection = connection
-        self._language = language
+        self._sql = sql
         self._left = left
-        self.dialect = language.dialect
+        self.dialect = sql.dialect
         self.phase = Phase.READING
 
     def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
@@ -71,11 +71,11 @@ class Wire:
         """How many rows a statement has changed."""
         return self._execute(name, values, _counted)
 
-    def transact(self, body: Callable[[Wire], R]) -> R:
+    def transact(self, body: Callable[[Executor], R]) -> R:
         """Run ``body`` in a transaction: all of it or nothing (P4)."""
         self.phase = Phase.WRITING
-        before = self._lend_patience()
-        self._say(self._language.begin.format(ms=max(1, int(self._left() * 1000))))
+        before = self._lend_lock_timeout()
+        self._say(self._sql.begin.format(ms=max(1, int(self._left() * 1000))))
         try:
             result = body(self)
         except SessionwardError:  # a decision, not a failure: the connection stays good
@@ -89,17 +89,17 @@ class Wire:
         self._say_quietly(before)
         return result
 
-    def _lend_patience(self) -> str | None:
+    def _lend_lock_timeout(self) -> str | None:
         """Let a connection that was lent to us wait no longer than we may; answers what makes it as it was."""
-        patience = self._language.patience
-        if patience is None:
+        lock_timeout = self._sql.lock_timeout
+        if lock_timeout is None:
             return None
         cursor = self._connection.cursor()
-        cursor.execute(patience.read)
+        cursor.execute(lock_timeout.read)
         before = cursor.fetchall()[0][0]
         cursor.close()
-        self._say(patience.setting(self._left()))
-        return patience.set.format(before)
+        self._say(lock_timeout.setting(self._left()))
+        return lock_timeout.set.format(before)
 
     def _say_quietly(self, command: str | None) -> None:
         if command is not None:
@@ -113,10 +113,10 @@ class Wire:
                 self._connection.rollback()
 
     def _say(self, script: str) -> None:
-        self._language.say(self._connection, script)
+        self._sql.say(self._connection, script)
 
     def _execute(self, name: str, values: dict[str, Any], answer: Callable[[Any], R]) -> R:
-        text, order = self._language.statements[name]
+        text, order = self._sql.statements[name]
         if self.dialect is SQLITE:
             values["now"] = SQLITE.time_in(datetime.now(UTC))
         cursor = self._connection.cursor()

@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
-from sessionward.backends.sql.driver import Trouble, code_of, is_definite, trouble
-from sessionward.backends.sql.executor import Language, Phase, Wire
+from sessionward.backends.sql.driver import ErrorKind, code_of, is_definite, error_kind
+from sessionward.backends.sql.executor import CompiledSQL, Phase, Executor
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")
@@ -30,7 +30,7 @@ PAUSE: Final = (0.001, 0.02)
 """Seconds between tries after a conflict, drawn anew each time."""
 
 
-class Limit(Protocol):
+class Deadline(Protocol):
     """The deadline of one question, in the colour of its backend."""
 
     timeout: float
@@ -43,7 +43,7 @@ class Limit(Protocol):
         """Wait for a connection no longer than there is time, and close one that comes late."""
         ...
 
-    def connected(self, kill: Callable[[], None]) -> None:
+    def connected(self, abort: Callable[[], None]) -> None:
         """From now on, break off by killing the connection."""
         ...
 
@@ -86,29 +86,29 @@ class Pool:
     ever rests in SQLAlchemy's pool, so our Engine needs no dispose(), for which somebody may be waiting in vain.
     """
 
-    def __init__(self, engine: Engine, language: Language, *, own: bool) -> None:
+    def __init__(self, engine: Engine, sql: CompiledSQL, *, own: bool) -> None:
         self.engine = engine
-        self._language = language
+        self._sql = sql
         self._own = own
         self._at_hand: deque[PoolProxiedConnection] = deque()
         self._closed = False
         # Whether lending and giving back a connection of the user's Engine may take a word with its server.
-        self._talks = language.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
+        self._talks = sql.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
 
-    def ask(self, question: Callable[[Wire], R], limit: Limit) -> R:
-        """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the limit."""
+    def ask(self, question: Callable[[Executor], R], deadline: Deadline) -> R:
+        """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the deadline."""
         tries = 1
         while True:
             try:
-                return self._once(question, limit)
+                return self._once(question, deadline)
             except _TryAgain as again:
                 pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
-                if limit.left() <= pause:
-                    raise BackendUnavailable(f"{again.why}; no other try within {limit.timeout:g} s") from again.__cause__
+                if deadline.left() <= pause:
+                    raise BackendUnavailable(f"{again.why}; no other try within {deadline.timeout:g} s") from again.__cause__
                 tries += again.counts
                 if tries > TRIES:
                     raise again.why from again.__cause__
-                limit.pause(pause)
+                deadline.pause(pause)
 
     def close(self) -> None:
         """Close what is idle, and from now on whatever is given back. The user's Engine is left alone."""
@@ -117,40 +117,40 @@ class Pool:
             while (held := self._pop()) is not None:
                 put_away(held)
 
-    def _once(self, question: Callable[[Wire], R], limit: Limit) -> R:
-        held = self._take(limit)
+    def _once(self, question: Callable[[Executor], R], deadline: Deadline) -> R:
+        held = self._take(deadline)
         connection = held.connection if isinstance(held, Connection) else held
-        wire = Wire(connection.dbapi_connection, self._language, limit.left)
+        executor = Executor(connection.dbapi_connection, self._sql, deadline.left)
         try:
-            limit.connected(partial(self._language.kill, connection.driver_connection))
-            answer = question(wire)
+            deadline.connected(partial(self._sql.abort, connection.driver_connection))
+            answer = question(executor)
         except BaseException as failure:
-            in_time = limit.call_off()
-            if isinstance(failure, SessionwardError) and in_time and wire.phase is Phase.READING:
-                self._give_back(held, limit)  # a decision of ours; its transaction has been rolled back
+            in_time = deadline.call_off()
+            if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:
+                self._give_back(held, deadline)  # a decision of ours; its transaction has been rolled back
                 raise
             kind = self._kind(failure, connection.dbapi_connection)
-            wire.abandon()
+            executor.abandon()
             self._discard(held, connection)
             if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
                 raise
-            raise self._meaning(failure, kind, wire.phase, in_time, limit) from failure
-        if limit.call_off():
-            self._give_back(held, limit)
+            raise self._meaning(failure, kind, executor.phase, in_time, deadline) from failure
+        if deadline.call_off():
+            self._give_back(held, deadline)
         else:  # the deadline came when the answer was here already: it is true, but the connection is gone
             self._discard(held, connection)
         return answer
 
     # --- connections
 
-    def _take(self, limit: Limit) -> PoolProxiedConnection | Connection:
+    def _take(self, deadline: Deadline) -> PoolProxiedConnection | Connection:
         at_hand = self._pop()
         if at_hand is not None:
             return at_hand
         try:
             if self._own:
-                return limit.bounded(self.engine.raw_connection)
-            return limit.bounded(self._borrow) if self._may_wait() else self._borrow()
+                return deadline.bounded(self.engine.raw_connection)
+            return deadline.bounded(self._borrow) if self._may_wait() else self._borrow()
         except (SessionwardError, _TryAgain):
             raise
         except PoolTimeout as error:
@@ -158,7 +158,7 @@ class Pool:
         except Exception as error:
             cause = getattr(error, "orig", None) or error
             text = (str(cause).splitlines() or [""])[0][:200]
-            raise BackendUnavailable(f"no connection to {self._language.dialect.spoken}: {text}") from error
+            raise BackendUnavailable(f"no connection to {self._sql.dialect.spoken}: {text}") from error
 
     def _borrow(self) -> Connection:
         connection = self.engine.connect()
@@ -168,7 +168,7 @@ class Pool:
             kind = self._kind(failure, connection.connection.dbapi_connection)
             connection.invalidate()
             connection.close()
-            if kind is Trouble.GONE:
+            if kind is ErrorKind.GONE:
                 raise _TryAgain(BackendUnavailable("the connection was dead"), counts=False) from failure
             raise
 
@@ -177,12 +177,12 @@ class Pool:
         pool = self.engine.pool
         if isinstance(pool, QueuePool) and (pool.checkedin() == 0 or self._talks):
             return True
-        return not isinstance(pool, QueuePool) and self._language.dialect is not SQLITE
+        return not isinstance(pool, QueuePool) and self._sql.dialect is not SQLITE
 
-    def _give_back(self, held: PoolProxiedConnection | Connection, limit: Limit) -> None:
+    def _give_back(self, held: PoolProxiedConnection | Connection, deadline: Deadline) -> None:
         if isinstance(held, Connection):
             with suppress(Exception):  # whatever becomes of the connection, the answer stands
-                limit.give_back(held.close) if self._talks else held.close()
+                deadline.give_back(held.close) if self._talks else held.close()
         else:
             self._at_hand.append(held)
             if self._closed and (late := self._pop()) is not None:
@@ -196,7 +196,7 @@ class Pool:
 
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
         """Close at driver level: whatever transaction was open there, the server ends it."""
-        self._language.kill(connection.driver_connection)
+        self._sql.abort(connection.driver_connection)
         with suppress(Exception):  # closing what is dead may fail in as many ways as there are drivers
             held.invalidate()
             held.close()
@@ -208,25 +208,25 @@ class Pool:
 
     # --- failures
 
-    def _meaning(self, failure: BaseException, kind: Trouble, phase: Phase, in_time: bool, limit: Limit) -> Exception:
-        dialect = self._language.dialect
+    def _meaning(self, failure: BaseException, kind: ErrorKind, phase: Phase, in_time: bool, deadline: Deadline) -> Exception:
+        dialect = self._sql.dialect
         if phase is Phase.COMMITTING and not (in_time and is_definite(failure, dialect)):
             return OutcomeUnknown(f"{dialect.spoken} fell silent while it committed: {code_of(failure, dialect)}")
         if not in_time:
-            return BackendUnavailable(f"{dialect.spoken} did not answer within {limit.timeout:g} s")
-        if kind is Trouble.NO_TABLE:
+            return BackendUnavailable(f"{dialect.spoken} did not answer within {deadline.timeout:g} s")
+        if kind is ErrorKind.NO_TABLE:
             return ConfigurationError(
                 "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"
             )
         why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
-        if kind is Trouble.GONE:
+        if kind is ErrorKind.GONE:
             self._discard_all()
-        return _TryAgain(why, counts=kind is Trouble.CONFLICT) if kind in (Trouble.CONFLICT, Trouble.GONE) else why
+        return _TryAgain(why, counts=kind is ErrorKind.CONFLICT) if kind in (ErrorKind.CONFLICT, ErrorKind.GONE) else why
 
-    def _kind(self, failure: BaseException, connection: DBAPIConnection | None) -> Trouble:
-        kind = trouble(failure, self._language.dialect)
-        if kind is Trouble.OTHER and isinstance(failure, Exception):
+    def _kind(self, failure: BaseException, connection: DBAPIConnection | None) -> ErrorKind:
+        kind = error_kind(failure, self._sql.dialect)
+        if kind is ErrorKind.OTHER and isinstance(failure, Exception):
             with suppress(Exception):  # asked of an error that may be nothing that it knows
                 if self.engine.dialect.is_disconnect(cast("Any", failure), cast("Any", connection), None):
-                    return Trouble.GONE
+                    return ErrorKind.GONE
         return kind

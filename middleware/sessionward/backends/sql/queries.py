@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
-from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.executor import Executor
 from sessionward.errors import SessionRevoked, SessionwardError, StaleLogin, UsageError
 from sessionward.session.session import CLOCK_RATE, Device, RevokedCount, Session
 
@@ -76,48 +76,48 @@ class User(NamedTuple):
     companion_required: bool
 
 
-def find(wire: Wire, digest: bytes) -> Session | None:
-    row = wire.row("find", digest=digest)
-    return None if row is None else _session(wire, row)
+def find(executor: Executor, digest: bytes) -> Session | None:
+    row = executor.row("find", digest=digest)
+    return None if row is None else _session(executor, row)
 
 
-def listed(wire: Wire, user_id: str) -> Sequence[Session]:
-    return [_session(wire, row) for row in wire.rows("list", user=wire.dialect.user_in(user_id))]
+def listed(executor: Executor, user_id: str) -> Sequence[Session]:
+    return [_session(executor, row) for row in executor.rows("list", user=executor.dialect.user_in(user_id))]
 
 
-def generation(wire: Wire, user_id: str) -> int:
-    row = wire.row("generation", user=wire.dialect.user_in(user_id))
+def generation(executor: Executor, user_id: str) -> int:
+    row = executor.row("generation", user=executor.dialect.user_in(user_id))
     return 0 if row is None else int(row[0])
 
 
-def revoke_others(wire: Wire, session: Session) -> RevokedCount:
+def revoke_others(executor: Executor, session: Session) -> RevokedCount:
     own = uuid_of(session)
 
-    def body(wire: Wire) -> RevokedCount:
-        before = lock_user(wire, session.user_id)
-        if not is_live(wire, session):
+    def body(executor: Executor) -> RevokedCount:
+        before = lock_user(executor, session.user_id)
+        if not is_live(executor, session):
             raise SessionRevoked("the session that asked is no longer live")
-        return _end(wire, session.user_id, before.generation, keep=own, reason="others")
+        return _end(executor, session.user_id, before.generation, keep=own, reason="others")
 
-    return with_users(wire, [session.user_id], body)
-
-
-def revoke_all(wire: Wire, user_id: str) -> RevokedCount:
-    def body(wire: Wire) -> RevokedCount:
-        before = lock_user(wire, user_id)
-        return _end(wire, user_id, before.generation, keep=NOBODY, reason="all")
-
-    return with_users(wire, [user_id], body)
+    return with_users(executor, [session.user_id], body)
 
 
-def end(wire: Wire, session: Session) -> bool:
-    def body(wire: Wire) -> bool:
-        lock_user(wire, session.user_id)
-        was_live = is_live(wire, session)
-        _end_one(wire, session, by=uuid_of(session), reason="logout")
+def revoke_all(executor: Executor, user_id: str) -> RevokedCount:
+    def body(executor: Executor) -> RevokedCount:
+        before = lock_user(executor, user_id)
+        return _end(executor, user_id, before.generation, keep=NOBODY, reason="all")
+
+    return with_users(executor, [user_id], body)
+
+
+def end(executor: Executor, session: Session) -> bool:
+    def body(executor: Executor) -> bool:
+        lock_user(executor, session.user_id)
+        was_live = is_live(executor, session)
+        _end_one(executor, session, by=uuid_of(session), reason="logout")
         return was_live
 
-    return with_users(wire, [session.user_id], body)
+    return with_users(executor, [session.user_id], body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,75 +135,75 @@ class SignIn:
     app_session: bytes | None = None
 
 
-def login(wire: Wire, new: SignIn) -> Session:
+def login(executor: Executor, new: SignIn) -> Session:
     users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # the same order for everybody
 
-    def body(wire: Wire) -> Session:
-        locked = {user_id: lock_user(wire, user_id) for user_id in users}
-        _check_fresh(wire, new, locked[new.user_id])
+    def body(executor: Executor) -> Session:
+        locked = {user_id: lock_user(executor, user_id) for user_id in users}
+        _check_fresh(executor, new, locked[new.user_id])
         user = locked[new.user_id]
         session = new_session(new.user_id, user.now, new.expires_in, generation=user.generation, app_session=new.app_session)
         if new.replaces is not None:
-            _end_one(wire, new.replaces, by=uuid_of(session), reason="replaced")
-        add(wire, session, new.digest, new.device, new.methods)
+            _end_one(executor, new.replaces, by=uuid_of(session), reason="replaced")
+        add(executor, session, new.digest, new.device, new.methods)
         return session
 
-    return with_users(wire, users, body)
+    return with_users(executor, users, body)
 
 
-def purge(wire: Wire, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
+def purge(executor: Executor, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
     """Delete the next ``batch`` sessions that ended or expired more than ``older_than`` seconds ago, in order of ids.
 
     Answers how many, and the last id, after which the next batch begins; None when there are no more.
     """
-    dialect = wire.dialect
-    limit = dialect.time_in(clock(wire) - timedelta(seconds=older_than))
-    rows = wire.rows("dead_ids", after=dialect.id_in(after), limit=limit, batch=batch)
+    dialect = executor.dialect
+    limit = dialect.time_in(clock(executor) - timedelta(seconds=older_than))
+    rows = executor.rows("dead_ids", after=dialect.id_in(after), limit=limit, batch=batch)
     if not rows:
         return 0, None
     last = rows[-1][0]
-    return wire.change("delete", after=dialect.id_in(after), last=last, limit=limit), dialect.id_out(last)
+    return executor.change("delete", after=dialect.id_in(after), last=last, limit=limit), dialect.id_out(last)
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def with_users(wire: Wire, user_ids: Sequence[str], body: Callable[[Wire], R]) -> R:
+def with_users(executor: Executor, user_ids: Sequence[str], body: Callable[[Executor], R]) -> R:
     """A transaction that locks rows of users. A missing row is added before, in a transaction of its own.
 
     MariaDB's insert-ignore leaves a shared lock on a row that is there, and two that hold it wait for each other.
     """
     try:
-        return wire.transact(body)
+        return executor.transact(body)
     except _NoRowYet:
         for user_id in user_ids:
-            wire.change("add_user", user=wire.dialect.user_in(user_id))
-        return wire.transact(body)
+            executor.change("add_user", user=executor.dialect.user_in(user_id))
+        return executor.transact(body)
 
 
 class _NoRowYet(SessionwardError):
     """A user has no row yet."""
 
 
-def lock_user(wire: Wire, user_id: str) -> User:
-    row = wire.row("lock_user", user=wire.dialect.user_in(user_id))
+def lock_user(executor: Executor, user_id: str) -> User:
+    row = executor.row("lock_user", user=executor.dialect.user_in(user_id))
     if row is None:
         raise _NoRowYet(user_id)
     generation, revoked_at, now, companion_required = row
-    out = wire.dialect.time_out
+    out = executor.dialect.time_out
     return User(int(generation), None if revoked_at is None else out(revoked_at), out(now), bool(companion_required))
 
 
-def _check_fresh(wire: Wire, new: SignIn, user: User) -> None:
+def _check_fresh(executor: Executor, new: SignIn, user: User) -> None:
     """P3: the first of its three forms that applies."""
     revoked_at = user.revoked_at
     if new.since is not None:
         stale = new.since != user.generation
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
-        stale = not is_live(wire, new.replaces)
+        stale = not is_live(executor, new.replaces)
     else:
         # The lock's own statement may have read the clock before it waited; only then is it worth another question.
-        stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(wire))
+        stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(executor))
     if stale:
         raise StaleLogin("the user's sessions were ended after this sign-in began")
 
@@ -213,35 +213,35 @@ def _is_older(new: SignIn, revoked_at: datetime, now: datetime) -> bool:
     return (now - revoked_at).total_seconds() <= new.age() * CLOCK_RATE
 
 
-def clock(wire: Wire) -> datetime:
-    row = wire.row("now")
+def clock(executor: Executor) -> datetime:
+    row = executor.row("now")
     assert row is not None
-    return wire.dialect.time_out(row[0])
+    return executor.dialect.time_out(row[0])
 
 
-def _end(wire: Wire, user_id: str, before: int, *, keep: UUID, reason: str) -> RevokedCount:
-    dialect = wire.dialect
+def _end(executor: Executor, user_id: str, before: int, *, keep: UUID, reason: str) -> RevokedCount:
+    dialect = executor.dialect
     user, kept = dialect.user_in(user_id), dialect.id_in(keep)
     by = None if keep == NOBODY else kept
-    count = wire.change("end_live", user=user, keep=kept, by=by, reason=reason)
-    wire.change("end_expired", user=user, keep=kept)  # so that a clock set back does not bring them back (P6)
-    wire.change("raise", user=user)  # last, so that it notes the time as late as it can
+    count = executor.change("end_live", user=user, keep=kept, by=by, reason=reason)
+    executor.change("end_expired", user=user, keep=kept)  # so that a clock set back does not bring them back (P6)
+    executor.change("raise", user=user)  # last, so that it notes the time as late as it can
     return RevokedCount(count, before + 1)
 
 
-def is_live(wire: Wire, session: Session) -> bool:
+def is_live(executor: Executor, session: Session) -> bool:
     """The second look at a session, by a locking read: it sees what was committed before the user's lock was got."""
-    dialect = wire.dialect
-    return wire.row("lock_live", id=dialect.id_in(uuid_of(session)), user=dialect.user_in(session.user_id)) is not None
+    dialect = executor.dialect
+    return executor.row("lock_live", id=dialect.id_in(uuid_of(session)), user=dialect.user_in(session.user_id)) is not None
 
 
-def _end_one(wire: Wire, session: Session, *, by: UUID, reason: str) -> None:
+def _end_one(executor: Executor, session: Session, *, by: UUID, reason: str) -> None:
     """End a session, also one that has expired: a clock set back must not bring it back (P6)."""
-    dialect = wire.dialect
+    dialect = executor.dialect
     own = dialect.id_in(uuid_of(session))
     user = dialect.user_in(session.user_id)
-    wire.change("end_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
-    wire.change("close", id=own, user=user)  # a companion: whatever was copied from before stays outside from now on
+    executor.change("end_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
+    executor.change("close", id=own, user=user)  # a companion: whatever was copied from before stays outside from now on
 
 
 def new_session(user_id: str, now: datetime, expires_in: float, *, generation: int, app_session: bytes | None) -> Session:
@@ -256,11 +256,11 @@ def new_session(user_id: str, now: datetime, expires_in: float, *, generation: i
     )
 
 
-def add(wire: Wire, session: Session, digest: bytes, device: Device, methods: Sequence[str]) -> None:
-    dialect = wire.dialect
+def add(executor: Executor, session: Session, digest: bytes, device: Device, methods: Sequence[str]) -> None:
+    dialect = executor.dialect
     assert session.issued_at is not None
     assert session.expires_at is not None
-    wire.change(
+    executor.change(
         "add_session",
         id=dialect.id_in(uuid_of(session)),
         user=dialect.user_in(session.user_id),
@@ -274,9 +274,9 @@ def add(wire: Wire, session: Session, digest: bytes, device: Device, methods: Se
     )
 
 
-def _session(wire: Wire, row: Sequence[Any]) -> Session:
+def _session(executor: Executor, row: Sequence[Any]) -> Session:
     own, user_id, issued_at, authenticated_at, expires_at, generation, link = row
-    dialect = wire.dialect
+    dialect = executor.dialect
     out = dialect.time_out
     return Session(
         id=dialect.id_out(own),

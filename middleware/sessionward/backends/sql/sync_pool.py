@@ -12,9 +12,9 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-from sessionward.backends.sql.connect import Source, create_tables, own_engine
+from sessionward.backends.sql.connect import Database, create_tables, own_engine
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.executor import Executor
 from sessionward.backends.sql.pool import C, Pool, put_away
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.errors import BackendUnavailable
@@ -22,7 +22,7 @@ from sessionward.errors import BackendUnavailable
 R = TypeVar("R")
 
 
-_pools: Final[WeakSet[PlainPool]] = WeakSet()
+_pools: Final[WeakSet[SyncPool]] = WeakSet()
 
 
 def _renew() -> None:
@@ -33,11 +33,11 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
-class PlainPool:
+class SyncPool:
     """Connections of one process; a forked child makes its own and leaves the parent's alone."""
 
-    def __init__(self, source: Source, *, size: int, timeout: float) -> None:
-        self._source = source
+    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+        self._database = database
         self._size = size
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -48,20 +48,20 @@ class PlainPool:
         """In a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[Wire], R], timeout: float, *, writes: bool) -> R:
+    def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R:
         made = self._here()
-        limit = _PlainLimit(timeout, watches=writes or self._source.language.dialect is not SQLITE)
+        deadline = _SyncDeadline(timeout, watches=writes or self._database.sql.dialect is not SQLITE)
         if made.permits is None:
-            return made.pool.ask(question, limit)
+            return made.pool.ask(question, deadline)
         if not made.permits.take(timeout):
             raise BackendUnavailable(f"all {self._size} connections were in use for {timeout:g} s")
         try:
-            return made.pool.ask(question, limit)
+            return made.pool.ask(question, deadline)
         finally:
             made.permits.give()
 
     def create_tables(self) -> None:
-        create_tables(self._source, timeout=self._timeout)
+        create_tables(self._database, timeout=self._timeout)
 
     def close(self) -> None:
         """Close what is idle. The next question opens again."""
@@ -82,11 +82,11 @@ class PlainPool:
             return self._made
 
     def _make(self) -> _Made:
-        source = self._source
-        if source.engine is not None:
-            return _Made(Pool(source.engine, source.language, own=False), None)
-        engine = own_engine(source, pool_size=self._size, timeout=self._timeout)
-        return _Made(Pool(engine, source.language, own=True), _Permits(self._size))
+        database = self._database
+        if database.engine is not None:
+            return _Made(Pool(database.engine, database.sql, own=False), None)
+        engine = own_engine(database, pool_size=self._size, timeout=self._timeout)
+        return _Made(Pool(engine, database.sql, own=True), _Permits(self._size))
 
 
 class _Permits:
@@ -136,7 +136,7 @@ _of_parents: Final[list[_Made]] = []
 """Connections inherited by a fork: kept, so that nobody closes them from here. They belong to the parent."""
 
 
-class _PlainLimit:
+class _SyncDeadline:
     """A deadline kept by the watchdog. ``watches``: false for reads of SQLite, which nothing can make wait."""
 
     __slots__ = ("_ends", "_key", "_watches", "timeout")
@@ -167,9 +167,9 @@ class _PlainLimit:
             made.add_done_callback(_close_late)
             raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
 
-    def connected(self, kill: Callable[[], None]) -> None:
+    def connected(self, abort: Callable[[], None]) -> None:
         if self._watches:
-            self._key = watchdog().watch(self._ends, kill)
+            self._key = watchdog().watch(self._ends, abort)
 
     def give_back(self, close: Callable[[], None]) -> None:
         given: Future[None] = Future()

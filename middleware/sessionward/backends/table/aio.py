@@ -70,12 +70,12 @@ class AsyncTableBackend:
         self._timeout = made.timeout
         self._queries = made.queries
         self._pool: _AsyncPool
-        if made.source.engine is None and made.source.language.dialect is SQLITE:
-            self._pool = _ThreadPool(made.source, size=made.pool_size, timeout=made.timeout)
+        if made.database.engine is None and made.database.sql.dialect is SQLITE:
+            self._pool = _ThreadPool(made.database, size=made.pool_size, timeout=made.timeout)
         else:
-            from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
+            from sessionward.backends.sql.async_pool import AsyncPool  # needs greenlet, which comes with the driver's extra
 
-            self._pool = LoopPool(made.source, size=made.pool_size, timeout=made.timeout)
+            self._pool = AsyncPool(made.database, size=made.pool_size, timeout=made.timeout)
 
     def within(self, timeout: float, /) -> AsyncTableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
@@ -91,16 +91,16 @@ class AsyncTableBackend:
         queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return await self._pool.ask(lambda wire: queries.find(wire, credential, key), self._timeout, writes=False)
+        return await self._pool.ask(lambda executor: queries.find(executor, credential, key), self._timeout, writes=False)
 
     async def revoke_others(self, session: Session, /) -> int:
         queries, key = self._queries, self._queries.own_key(session)
-        return await self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.revoke_others(executor, session, key), self._timeout, writes=True)
 
     async def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
         queries, user = self._queries, user_key(user_id)
-        return await self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
+        return await self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
 
     async def close(self) -> None:
         """Close the idle connections of this event loop. Not final: the next question opens again."""

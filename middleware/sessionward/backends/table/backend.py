@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sqlalchemy import URL, Engine
 
-from sessionward.backends.sql.sync_pool import PlainPool
+from sessionward.backends.sql.sync_pool import SyncPool
 from sessionward.backends.table.layout import Expires, RevokedBy, Value
 from sessionward.backends.table.options import options
 from sessionward.backends.table.transform import Transform, verbatim
@@ -106,7 +106,7 @@ class TableBackend:
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._timeout = made.timeout
         self._queries = made.queries
-        self._pool = PlainPool(made.source, size=made.pool_size, timeout=made.timeout)
+        self._pool = SyncPool(made.database, size=made.pool_size, timeout=made.timeout)
 
     def within(self, timeout: float, /) -> TableBackend:
         """The same backend, over the same connections, with another deadline in seconds."""
@@ -122,16 +122,16 @@ class TableBackend:
         queries, key = self._queries, self._queries.key(credential)
         if key is None:
             return None
-        return self._pool.ask(lambda wire: queries.find(wire, credential, key), self._timeout, writes=False)
+        return self._pool.ask(lambda executor: queries.find(executor, credential, key), self._timeout, writes=False)
 
     def revoke_others(self, session: Session, /) -> int:
         queries, key = self._queries, self._queries.own_key(session)
-        return self._pool.ask(lambda wire: queries.revoke_others(wire, session, key), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.revoke_others(executor, session, key), self._timeout, writes=True)
 
     def revoke_all(self, user_id: str, /) -> int:
         """End all sessions of a user, from a job or a shell; how many were live."""
         queries, user = self._queries, user_key(user_id)
-        return self._pool.ask(lambda wire: queries.revoke_all(wire, user), self._timeout, writes=True)
+        return self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
 
     def close(self) -> None:
         """Close the idle connections of this process. Not final: the next question opens again."""

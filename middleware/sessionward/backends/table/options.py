@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from sessionward.backends.sql.connect import Source, Statements, checked, source_of
+from sessionward.backends.sql.connect import Database, Statements, checked, database_of
 from sessionward.backends.sql.dialect import Dialect
 from sessionward.backends.table.layout import Layout
 from sessionward.backends.table.queries import Queries
@@ -24,7 +24,7 @@ TWINS = ("TableBackend", "AsyncTableBackend")
 class Options:
     """What a backend is made of."""
 
-    source: Source
+    database: Database
     queries: Queries
     carriers: Sequence[Carrier]
     timeout: float
@@ -54,14 +54,14 @@ def options(
             return None
 
     mapped = tried(lambda: Layout(**layout))
-    source = tried(lambda: source_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS))
+    database = tried(lambda: database_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS))
     carriers = tried(lambda: _carriers(cookie, header, scheme))
     bounds = tried(lambda: checked(timeout, pool_size))
     if not callable(transform):
         mistakes.append("transform: a function is needed, from the credential's text to the value in the key column")
-    if mistakes or source is None or mapped is None or carriers is None or bounds is None:
+    if mistakes or database is None or mapped is None or carriers is None or bounds is None:
         raise ConfigurationError(*mistakes)
-    return Options(source, Queries(mapped, transform), carriers, *bounds)
+    return Options(database, Queries(mapped, transform), carriers, *bounds)
 
 
 def _of(layout: Layout | None) -> Statements:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from sessionward.backends.sql.dialect import MYSQL, Dialect
-from sessionward.backends.sql.executor import Wire
+from sessionward.backends.sql.executor import Executor
 from sessionward.backends.table.columns import Clock, Column, Kind, column_of
 from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
 from sessionward.backends.table.transform import Key, Transform
@@ -48,7 +48,7 @@ class _Row:
 
 
 class Queries:
-    """The questions of one backend; all but ``key`` need a wire."""
+    """The questions of one backend; all but ``key`` need a executor."""
 
     def __init__(self, layout: Layout, transform: Transform) -> None:
         self._layout = layout
@@ -70,93 +70,93 @@ class Queries:
             raise SessionRevoked("the credential of the session that asked is no longer good")
         return key
 
-    def check(self, wire: Wire) -> None:
+    def check(self, executor: Executor) -> None:
         """Look at the table. Raises :class:`ConfigurationError` for what does not fit, with the columns that there are."""
         self._seen = None
-        self._table(wire)
+        self._table(executor)
 
-    def find(self, wire: Wire, credential: Credential, key: Key) -> Session | None:
-        row = self._own(wire, "find", key)
+    def find(self, executor: Executor, credential: Credential, key: Key) -> Session | None:
+        row = self._own(executor, "find", key)
         if row is None or not row.is_live:
             return None
         return Session(
             id=credential.digest.hex()[:32],
-            user_id=self._table(wire).user.told(row.user),
+            user_id=self._table(executor).user.told(row.user),
             expires_at=row.expires_at,
             credential=credential,
         )
 
-    def revoke_others(self, wire: Wire, session: Session, key: Key) -> int:
-        before = self._live(wire, "find", session, key)
+    def revoke_others(self, executor: Executor, session: Session, key: Key) -> int:
+        before = self._live(executor, "find", session, key)
 
-        def body(wire: Wire) -> int:
-            rows = self._locked(wire, before.user)
-            own = self._live(wire, "lock_one", session, key)
-            return self._end(wire, [row for row in rows if row.is_live and row.key != own.key])
+        def body(executor: Executor) -> int:
+            rows = self._locked(executor, before.user)
+            own = self._live(executor, "lock_one", session, key)
+            return self._end(executor, [row for row in rows if row.is_live and row.key != own.key])
 
-        return wire.transact(body)
+        return executor.transact(body)
 
-    def revoke_all(self, wire: Wire, user_id: str) -> int:
+    def revoke_all(self, executor: Executor, user_id: str) -> int:
         """Rows that have expired by our reckoning are ended as well, but not counted."""
-        user = self._table(wire).user.untold(user_id, wire.dialect)
+        user = self._table(executor).user.untold(user_id, executor.dialect)
         if user is None:
             return 0
 
-        def body(wire: Wire) -> int:
-            rows = [row for row in self._locked(wire, user) if not row.has_ended]
-            self._end(wire, rows)
+        def body(executor: Executor) -> int:
+            rows = [row for row in self._locked(executor, user) if not row.has_ended]
+            self._end(executor, rows)
             return sum(row.is_live for row in rows)
 
-        return wire.transact(body)
+        return executor.transact(body)
 
     # --- rows
 
-    def _live(self, wire: Wire, statement: str, session: Session, key: Key) -> _Row:
-        row = self._own(wire, statement, key)
-        if row is None or not row.is_live or self._table(wire).user.told(row.user) != session.user_id:
+    def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> _Row:
+        row = self._own(executor, statement, key)
+        if row is None or not row.is_live or self._table(executor).user.told(row.user) != session.user_id:
             raise SessionRevoked("the session that asked is no longer live")
         return row
 
-    def _own(self, wire: Wire, statement: str, key: Key) -> _Row | None:
+    def _own(self, executor: Executor, statement: str, key: Key) -> _Row | None:
         """The row of exactly this key, whatever the database takes for equal."""
-        column = self._table(wire).key
-        put = column.put(key, wire.dialect)
+        column = self._table(executor).key
+        put = column.put(key, executor.dialect)
         if put is None:
             return None
         wanted = column.got(put)
-        rows = [row for row in self._rows(wire, statement, key=put) if column.got(row.key) == wanted]
+        rows = [row for row in self._rows(executor, statement, key=put) if column.got(row.key) == wanted]
         if len(rows) > 1:
             raise self._not_unique()
         return rows[0] if rows and rows[0].user not in (None, "") else None
 
-    def _locked(self, wire: Wire, user: Any) -> Sequence[_Row]:
+    def _locked(self, executor: Executor, user: Any) -> Sequence[_Row]:
         """All rows of exactly this user, locked in the order of their keys."""
-        column = self._table(wire).user
+        column = self._table(executor).user
         wanted = column.got(user)
-        if wire.dialect is not MYSQL:
-            return [row for row in self._rows(wire, "lock_all", user=user) if column.got(row.user) == wanted]
+        if executor.dialect is not MYSQL:
+            return [row for row in self._rows(executor, "lock_all", user=user) if column.got(row.user) == wanted]
         # InnoDB locks what it passes, in the order in which it passes it: one by one, by the unique key, it meets nobody else's.
-        keys = sorted(row.key for row in self._rows(wire, "of_user", user=user) if column.got(row.user) == wanted)
-        rows = [row for key in keys for row in self._rows(wire, "lock_one", key=key) if row.key == key]
+        keys = sorted(row.key for row in self._rows(executor, "of_user", user=user) if column.got(row.user) == wanted)
+        rows = [row for key in keys for row in self._rows(executor, "lock_one", key=key) if row.key == key]
         return [row for row in rows if column.got(row.user) == wanted]
 
-    def _end(self, wire: Wire, rows: Sequence[_Row]) -> int:
-        table = self._table(wire)
+    def _end(self, executor: Executor, rows: Sequence[_Row]) -> int:
+        table = self._table(executor)
         soft = self._layout.revoked
         for row in rows:
             ended = None if soft is None else soft.ended
             if soft is not None and ended is None:
-                ended = row.clock.write(table.ended, wire.dialect)
-            changed = wire.change("end", key=row.key, user=row.user, revoked=ended, renamed=REVOKED + new_token()[:26])
+                ended = row.clock.write(table.ended, executor.dialect)
+            changed = executor.change("end", key=row.key, user=row.user, revoked=ended, renamed=REVOKED + new_token()[:26])
             if changed > 1:
                 raise self._not_unique()
             if changed < 1:
-                raise BackendUnavailable(f"{wire.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?")
+                raise BackendUnavailable(f"{executor.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?")
         return len(rows)
 
-    def _rows(self, wire: Wire, statement: str, **values: Any) -> list[_Row]:
-        table = self._table(wire)
-        return [self._row(row, table, wire.dialect) for row in wire.rows(statement, **values, **self._filters)]
+    def _rows(self, executor: Executor, statement: str, **values: Any) -> list[_Row]:
+        table = self._table(executor)
+        return [self._row(row, table, executor.dialect) for row in executor.rows(statement, **values, **self._filters)]
 
     def _row(self, row: Sequence[Any], table: _Table, dialect: Dialect) -> _Row:
         key, user, expires, ended, now, local = row
@@ -174,11 +174,11 @@ class Queries:
 
     # --- the table
 
-    def _table(self, wire: Wire) -> _Table:
+    def _table(self, executor: Executor) -> _Table:
         """What the database says of the table, asked once; it must not change its types while we run."""
         if self._seen is None:
-            found = [(_told(name), _told(declared)) for name, declared in wire.rows("columns")]
-            self._seen = _fitted(self._layout, found, wire.dialect)
+            found = [(_told(name), _told(declared)) for name, declared in executor.rows("columns")]
+            self._seen = _fitted(self._layout, found, executor.dialect)
         return self._seen
 
 
