@@ -28,7 +28,7 @@ _PLAIN_PAIR: Final = re.compile(rb"[!#$&'*+\-.^_`|~0-9A-Za-z]+=[" + _PLAIN + rb"
 _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 
 
-class Names:
+class LoginNames:
     """The names of the cookies and headers that can sign someone in, prepared for looking them up."""
 
     __slots__ = ("_buried", "_exact", "_parts", "headers")
@@ -51,7 +51,7 @@ class Names:
                 return called, int(number)
         return None
 
-    def hidden(self, pair: bytes) -> bool:
+    def obfuscated(self, pair: bytes) -> bool:
         """Whether some framework may read a login cookie in a pair that is not plainly one."""
         name = pair.partition(b"=")[0]
         if any(name.startswith(prefix) and name[len(prefix) :].isdigit() for prefix, _ in self._parts):
@@ -65,26 +65,26 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginCredential:
     """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header.
 
-    ``odd``: a word of a header behind another scheme, or behind another blank: some frameworks would read it.
+    ``lenient``: a word of a header behind another scheme, or behind another blank: some frameworks would read it.
     """
 
     name: str
     value: str = field(repr=False)
     places: tuple[int, ...] = ()
-    odd: bool = False
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ParsedCookies:
     """What a request carries: all pairs of its Cookie field, the credentials among them, and what none may read."""
 
     pairs: Sequence[bytes] = field(repr=False)
-    logins: Sequence[Login]
-    hidden: frozenset[int]
-    hidden_headers: frozenset[str]
+    logins: Sequence[LoginCredential]
+    obfuscated: frozenset[int]
+    obfuscated_headers: frozenset[str]
 
     def doubled(self) -> bool:
         """Whether one name has several values."""
@@ -93,7 +93,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Stripped:
     """A request's Cookie field as it may go on, None if nothing is left of it, and the headers that may not."""
 
     cookie: bytes | None = field(repr=False)
@@ -114,10 +114,10 @@ class Taken:
             environ["HTTP_COOKIE"] = self.cookie.decode("latin-1")
 
 
-def read_logins(header: HeaderOf, names: Names) -> Found:
+def read_logins(header: HeaderOf, names: LoginNames) -> ParsedCookies:
     """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
     pairs = [pair.strip(BLANKS) for pair in (header(b"cookie") or b"").split(b";")]
-    hidden: set[int] = set()
+    obfuscated: set[int] = set()
     parts: dict[str, list[tuple[int, bytes, int]]] = {}
     for place, pair in enumerate(pairs):
         if not pair:
@@ -127,21 +127,21 @@ def read_logins(header: HeaderOf, names: Names) -> Found:
         plain = None if known is None else plain_value(value.lstrip(BLANKS))
         if known is not None and plain is not None:
             parts.setdefault(known[0], []).append((known[1], plain, place))
-        elif names.hidden(pair):
-            hidden.add(place)
-    logins: list[Login] = []
+        elif names.obfuscated(pair):
+            obfuscated.add(place)
+    logins: list[LoginCredential] = []
     for called, found in parts.items():
         if called.endswith("*"):
-            _join(called, found, logins, hidden)
+            _join(called, found, logins, obfuscated)
         else:
             _merge(called, found, logins)
     _read_headers(header, names, logins)
-    hidden_headers: set[str] = set()
+    obfuscated_headers: set[str] = set()
     if len(logins) > MAX_LOGINS:
-        hidden |= {place for login in logins for place in login.places}
-        hidden_headers = {login.name for login in logins if not login.places}
+        obfuscated |= {place for login in logins for place in login.places}
+        obfuscated_headers = {login.name for login in logins if not login.places}
         logins = []
-    return Found(pairs, logins, frozenset(hidden), frozenset(hidden_headers))
+    return ParsedCookies(pairs, logins, frozenset(obfuscated), frozenset(obfuscated_headers))
 
 
 def plain_value(value: bytes) -> bytes | None:
@@ -151,45 +151,45 @@ def plain_value(value: bytes) -> bytes | None:
     return value if _PLAIN_VALUE.fullmatch(value) else None
 
 
-def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[Login]) -> None:
+def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCredential]) -> None:
     places: dict[bytes, list[int]] = {}
     for _, value, place in found:
         places.setdefault(value, []).append(place)
-    logins.extend(Login(called, value.decode("latin-1"), tuple(at)) for value, at in places.items())
+    logins.extend(LoginCredential(called, value.decode("latin-1"), tuple(at)) for value, at in places.items())
 
 
-def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[Login], hidden: set[int]) -> None:
+def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCredential], obfuscated: set[int]) -> None:
     """Numbered parts are one value. A part that is there twice, or an order that depends on whether one counts or spells,
     leaves nothing that could be understood."""
     found.sort()
     places = tuple(place for _, _, place in found)
     numbers = [number for number, _, _ in found]
     if len(set(numbers)) < len(numbers) or sorted(numbers, key=str) != numbers:
-        hidden.update(places)
+        obfuscated.update(places)
     else:
-        logins.append(Login(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
+        logins.append(LoginCredential(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
 
 
-def _read_headers(header: HeaderOf, names: Names, logins: list[Login]) -> None:
+def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredential]) -> None:
     """Frameworks pick a token out of a header each in their own way, so it counts only where it is all that stands there."""
     for carrier in names.headers:
         name, field = carrier.name.decode(), header(carrier.name) or b""
         scheme, _, value = field.partition(b" ") if carrier.scheme else (b"", b"", field.strip(BLANKS))
         words = [word for word in _BETWEEN_WORDS.split(field) if word]
         if scheme.lower() == carrier.scheme and words[-1:] == [value]:
-            logins.append(Login(name, value.decode("latin-1")))
+            logins.append(LoginCredential(name, value.decode("latin-1")))
         else:
-            logins.extend(Login(name, word.decode("latin-1"), odd=True) for word in dict.fromkeys(words))
+            logins.extend(LoginCredential(name, word.decode("latin-1"), lenient=True) for word in dict.fromkeys(words))
 
 
 _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
 """Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
 
 
-def taken(found: Found, out: Iterable[Login]) -> Taken | None:
-    """What a request looks like without these credentials, and without what is hidden; None if it stays as it came."""
-    places = set(found.hidden)
-    headers = set(found.hidden_headers)
+def strip(found: ParsedCookies, out: Iterable[LoginCredential]) -> Stripped | None:
+    """What a request looks like without these credentials, and without what is obfuscated; None if it stays as it came."""
+    places = set(found.obfuscated)
+    headers = set(found.obfuscated_headers)
     for login in out:
         places.update(login.places)
         if not login.places:
@@ -197,11 +197,11 @@ def taken(found: Found, out: Iterable[Login]) -> Taken | None:
     if not places and not headers:
         return None
     kept = b"; ".join(pair for place, pair in enumerate(found.pairs) if place not in places and pair)
-    return Taken(kept or None, frozenset(name.encode() for name in headers))
+    return Stripped(kept or None, frozenset(name.encode() for name in headers))
 
 
 def with_one_cookie_field(scope: Mapping) -> Mapping:
     """An ASGI scope whose login was judged over all its Cookie fields: frameworks that look at one, or join them by commas,
     would read something else."""
     fields: list[bytes] = [value for name, value in scope["headers"] if name == b"cookie"]
-    return scope if len(fields) < 2 else Taken(b"; ".join(fields), frozenset()).from_scope(scope)
+    return scope if len(fields) < 2 else Stripped(b"; ".join(fields), frozenset()).from_scope(scope)

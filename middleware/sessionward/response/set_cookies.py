@@ -10,14 +10,14 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from sessionward.credential.carriers import BLANKS
-from sessionward.credential.login_cookies import Login, Names, plain_value
+from sessionward.credential.login_cookies import LoginCredential, LoginNames, plain_value
 from sessionward.request.request import Fields
 
 _NUMBER: Final = re.compile(rb"-?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SetCookie:
     """A login cookie as an answer sets it; ``value`` is None where it is deleted."""
 
     name: str
@@ -29,16 +29,16 @@ class Given:
     path: str | None = None
 
 
-def given(head: Fields, names: Names, clock: Callable[[], float]) -> list[Given]:
+def parse_set_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[SetCookie]:
     """The login cookies that the head of an answer sets or deletes, in order. ``clock``: seconds since 1970."""
     return [
         cookie
         for name, value in head
-        if len(name) == 10 and name.lower() == b"set-cookie" and (cookie := _given(value, names, clock)) is not None
+        if len(name) == 10 and name.lower() == b"set-cookie" and (cookie := _parse(value, names, clock)) is not None
     ]
 
 
-def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | None:
+def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCookie | None:
     pair, *rest = field.split(b";")
     name, equals, value = pair.partition(b"=")
     known = names.of(name.strip(BLANKS)) if equals else None  # without, browsers take it for a value that has no name
@@ -52,7 +52,7 @@ def _given(field: bytes, names: Names, clock: Callable[[], float]) -> Given | No
     gone = plain is None or _is_over(attributes, clock)
     samesite = attributes.get(b"samesite")
     domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")
-    return Given(
+    return SetCookie(
         known[0],
         known[1],
         None if gone or plain is None else plain.decode("latin-1"),
@@ -74,13 +74,13 @@ def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool
         return False
 
 
-def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
+def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie]) -> list[LoginCredential]:
     """The login credentials that the browser has once it has got the answer.
 
     Cookies of one name with another Domain or Path are others: deleting one of those, as applications do that have changed
     their domain, leaves what is set beside it.
     """
-    found: dict[tuple[str, int, str | None, str | None], Given] = {}
+    found: dict[tuple[str, int, str | None, str | None], SetCookie] = {}
     for cookie in cookies:
         place = (cookie.name, cookie.part, cookie.domain, cookie.path)
         found.pop(place, None)
@@ -90,20 +90,20 @@ def after(kept: Iterable[Login], cookies: Sequence[Given]) -> list[Login]:
         if cookie.value is not None:
             values[cookie.name][cookie.part] = cookie.value
     logins = [login for login in kept if login.name not in values]
-    return logins + [Login(name, "".join(value for _, value in sorted(parts.items()))) for name, parts in values.items() if parts]
+    return logins + [LoginCredential(name, "".join(value for _, value in sorted(parts.items()))) for name, parts in values.items() if parts]
 
 
-def without_logins(head: Fields, names: Names, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
+def drop_login_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
     """The head of an answer without the fields that set a login cookie; those that delete one stay."""
     return [(key, value) for key, value in head if not (key.lower() == b"set-cookie" and _signs_in(value, names, clock))]
 
 
-def _signs_in(set_cookie: bytes, names: Names, clock: Callable[[], float]) -> bool:
-    cookie = _given(set_cookie, names, clock)
+def _signs_in(set_cookie: bytes, names: LoginNames, clock: Callable[[], float]) -> bool:
+    cookie = _parse(set_cookie, names, clock)
     return cookie is not None and cookie.value is not None
 
 
-def gives_login(head: Fields, names: Names) -> bool:
+def sets_login_cookie(head: Fields, names: LoginNames) -> bool:
     """Whether the head of an answer sets or deletes a login cookie."""
     for key, value in head:  # noqa: SIM110 - at each response
         if len(key) == 10 and key.lower() == b"set-cookie" and is_login(value, names):
@@ -111,7 +111,7 @@ def gives_login(head: Fields, names: Names) -> bool:
     return False
 
 
-def is_login(set_cookie: bytes, names: Names) -> bool:
+def is_login(set_cookie: bytes, names: LoginNames) -> bool:
     """Whether a Set-Cookie value is about a login cookie."""
     name, equals, _ = set_cookie.partition(b";")[0].partition(b"=")
     return bool(equals) and names.of(name.strip(BLANKS)) is not None
