@@ -17,7 +17,7 @@ def noted() -> set[str]:
 
 
 def old(user: str, number: int) -> None:
-    """Entries of sessions that this user had once."""
+    """KeyValueStore of sessions that this user had once."""
     Entry.objects.bulk_create(Entry(session_key=f"{number:032}", user=user_digest(user)) for number in range(number))
 
 
@@ -33,7 +33,7 @@ def case_what_is_gone_is_forgotten_before_there_is_too_much_of_it() -> None:
 
 def case_a_row_that_has_only_expired_is_kept() -> None:
     """A request in flight may prolong it."""
-    if not store_of().firm:
+    if not store_of().revocation_sticks:
         return  # there it is refused from now on
     ann = person("ann")
     own, expired = sign_in(ann), expired_session(ann)

@@ -13,7 +13,7 @@ from django.contrib.sessions.backends import file
 from django.core.cache import cache
 
 from sessionward import Credential
-from sessionward.backends.django.store import Rows, store_of
+from sessionward.backends.django.store import TableStore, store_of
 from sessionward.backends.django.tables import Ended
 from tests.backends.django.world import backend, bare, delete, person, rows, sign_in, store, visit, whom
 
@@ -22,7 +22,7 @@ def kept(key: str) -> Callable[[], object]:
     """Keeps a copy of what is stored of a session, as a request in flight does; calling it writes that back."""
     cached = getattr(store()(key), "cache_key", None)
     value = cache.get(cached) if cached else None
-    row = rows().get(session_key=key) if isinstance(store_of(), Rows) else None
+    row = rows().get(session_key=key) if isinstance(store_of(), TableStore) else None
     path = Path(store()(key)._key_to_file()) if issubclass(store(), file.SessionStore) else None
     content = path.read_bytes() if path else b""
 

@@ -1,4 +1,4 @@
-"""Stores that can tell which sessions they hold: they are looked through, within the limit, and walked through once."""
+"""Stores that can tell which sessions they hold: they are looked through, within the limit, and page through once."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"

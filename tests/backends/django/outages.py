@@ -12,7 +12,7 @@ from unittest.mock import patch
 from django.db import connection
 
 from sessionward import BackendUnavailable, OutcomeUnknown
-from sessionward.backends.django.store import Rows
+from sessionward.backends.django.store import TableStore
 from tests.backends.django.faults import cut_off, fails_for, gone, read_by_another, row_locked, table_locked
 from tests.backends.django.world import (
     backend,
@@ -83,18 +83,18 @@ def case_a_database_that_is_gone_is_no_unknown_session() -> None:
 def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann) for _ in range(3))
-    known, ours, end = session(own), backend(timeout=WAIT), Rows.end
+    known, ours, end = session(own), backend(timeout=WAIT), TableStore.end
     ours.revoke_all(person("bob"))
     ours._tables.add_lock("default", ann)
     before = everything()
 
-    def end_and_be_cut_off(self: Rows, keys: list[str]) -> None:
+    def end_and_be_cut_off(self: TableStore, keys: list[str]) -> None:
         end(self, keys)
         if connection.vendor != "sqlite":
             cut_off()
 
     def ask() -> None:
-        with patch.object(Rows, "end", end_and_be_cut_off):
+        with patch.object(TableStore, "end", end_and_be_cut_off):
             said = refused(lambda: ours.revoke_others(known), OutcomeUnknown)
             assert not any(key in said for key in (own, *others))
 
@@ -112,13 +112,13 @@ def case_what_is_cut_off_before_the_commit_has_not_happened() -> None:
         return  # nobody can cut it off
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours, end = session(own), backend(), Rows.end
+    known, ours, end = session(own), backend(), TableStore.end
 
-    def cut_off_first(self: Rows, keys: list[str]) -> None:
+    def cut_off_first(self: TableStore, keys: list[str]) -> None:
         cut_off()
         end(self, keys)
 
-    with patch.object(Rows, "end", cut_off_first):
+    with patch.object(TableStore, "end", cut_off_first):
         try:
             ours.revoke_others(known)
         except BackendUnavailable as error:

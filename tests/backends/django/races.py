@@ -11,7 +11,7 @@ from threading import Barrier
 from django.contrib.auth import SESSION_KEY
 
 from sessionward import Session, SessionRevoked
-from sessionward.backends.django.store import Rows, store_of
+from sessionward.backends.django.store import TableStore, store_of
 from tests.backends.django.world import (
     are_counts,
     at_once,
@@ -85,7 +85,7 @@ def case_the_first_callers_of_many_users_meet() -> None:
 
 
 def case_a_naive_way_is_caught_by_the_same_check() -> None:
-    if not isinstance(store_of(), Rows):
+    if not isinstance(store_of(), TableStore):
         return
     for number in (2, 4):
         met = Barrier(number)

@@ -1,4 +1,4 @@
-"""On an engine that is firm, an ended session is a row with another key: nothing of it is lost, and nothing brings it back."""
+"""On an engine that is revocation_sticks, an ended session is a row with another key: nothing of it is lost, and nothing brings it back."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"

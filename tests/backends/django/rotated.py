@@ -13,7 +13,7 @@ from unittest.mock import patch
 from django.db import connections
 
 from sessionward.backends.django.index import Index, mark_complete
-from sessionward.backends.django.store import Entries, Rows, store_of
+from sessionward.backends.django.store import KeyValueStore, TableStore, store_of
 from tests.backends.django.views import meanwhile
 from tests.backends.django.world import DEADLINE, backend, cookie_of, delete, person, session, sign_in, visit, whom
 from tests.contract.doors import Answer
@@ -65,7 +65,7 @@ def case_the_new_key_comes_while_the_others_are_being_ended() -> None:
     complete()
     known, ours, answers = session(own), backend(), []
     rotation = in_a_thread(lambda: answers.append(visit("/rotate", other)))
-    kind: type[Rows | Entries] = type(store_of())
+    kind: type[TableStore | KeyValueStore] = type(store_of())
     read = kind.read
 
     def slowly(self: Any, keys: Any, *, lock: bool = False) -> Any:

@@ -26,7 +26,7 @@ from django.test.utils import CaptureQueriesContext
 import sessionward
 from sessionward import BackendUnavailable, Credential, Session, SessionRevoked
 from sessionward.backends.django import DjangoBackend
-from sessionward.backends.django.store import Rows, store_of
+from sessionward.backends.django.store import TableStore, store_of
 from tests.backends.django.settings import SITE
 from tests.contract.doors import Answer, ask_wsgi, wsgi_environ
 
@@ -109,7 +109,7 @@ def store() -> Any:
 def rows() -> Any:
     """The rows of the engine's table."""
     known = store_of()
-    assert isinstance(known, Rows)
+    assert isinstance(known, TableStore)
     return known.model._base_manager.all()
 
 
@@ -122,7 +122,7 @@ def everything() -> dict[str, Any]:
                 cursor.execute(f"SELECT * FROM {table}")
                 state[table] = sorted(cursor.fetchall(), key=repr)
     state["files"] = sorted((path.name, path.read_bytes()) for path in Path(settings.SESSION_FILE_PATH).iterdir())
-    if not isinstance(known, Rows) and settings.SESSION_ENGINE.endswith("cache") and hasattr(cache, "iter_keys"):
+    if not isinstance(known, TableStore) and settings.SESSION_ENGINE.endswith("cache") and hasattr(cache, "iter_keys"):
         state["cache"] = sorted(cache.iter_keys("*"))
     return state
 
@@ -151,7 +151,7 @@ def clean() -> None:
         for table in sorted(tables(), reverse=True):
             if table.startswith(OURS):
                 cursor.execute(f"DELETE FROM {table}")
-    if isinstance(known, Rows):
+    if isinstance(known, TableStore):
         known.model._base_manager.all().delete()
     get_user_model().objects.all().delete()
     for file in Path(settings.SESSION_FILE_PATH).iterdir():

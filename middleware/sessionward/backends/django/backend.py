@@ -20,9 +20,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, transaction
 from django.utils import timezone
 
-from sessionward.backends.django.store import Rows, is_key, store_of
+from sessionward.backends.django.store import TableStore, is_key, store_of
 from sessionward.backends.django.timeouts import hurried, impatient, patient
-from sessionward.backends.django.users import Users, named_by
+from sessionward.backends.django.users import Users, claimed_user
 from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionRevoked, UsageError
@@ -32,7 +32,7 @@ from sessionward.settings import Duration, seconds
 atomic: Any = transaction.atomic
 
 STALE: Final = 50
-"""Entries of gone sessions that the index may hold of a user before they are taken out."""
+"""KeyValueStore of gone sessions that the index may hold of a user before they are taken out."""
 SCAN_LIMIT: Final = 100_000
 """Sessions that are looked through at most for those of one user, where the index does not hold all: some 2 s."""
 
@@ -83,9 +83,9 @@ class DjangoBackend:
         self._listable = self._store.listable
         self._timeout = _checked(timeout)
         self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
-        if not self._store.firm:
+        if not self._store.revocation_sticks:
             self.which_revoked = self._which_revoked
-        if not isinstance(self._store, Rows):
+        if not isinstance(self._store, TableStore):
             self.note = self._note
 
     def within(self, timeout: float, /) -> DjangoBackend:
@@ -104,13 +104,13 @@ class DjangoBackend:
             return None
         using = self._store.using
         with _attended(alone=True), patient(using, self._timeout):
-            if not self._store.firm:
+            if not self._store.revocation_sticks:
                 self._tables.ensure(using)
             with hurried(using, self._timeout):
-                if not self._store.firm and self._dead([credential.digest]):
+                if not self._store.revocation_sticks and self._dead([credential.digest]):
                     return None
                 data = self._store.read([key]).get(key)
-                user = None if data is None else Users().signed_in_by(data)
+                user = None if data is None else Users().authenticated_user(data)
                 if user is None or self._is_shut_out(key, user):
                     return None
         return Session(id=credential.digest.hex()[:32], user_id=user_key(user), credential=credential)
@@ -144,13 +144,13 @@ class DjangoBackend:
     def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
         """A session that we have not seen before, in a store that cannot be listed, of a user whose sessions were ended."""
         key = credential.reveal()
-        user = named_by(self._store.read([key]).get(key, {})) if key in unseen else None
+        user = claimed_user(self._store.read([key]).get(key, {})) if key in unseen else None
         return user is not None and not self._index.admit(key, user)
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
         with _attended():
-            user = named_by(self._store.read([key]).get(key, {}))
+            user = claimed_user(self._store.read([key]).get(key, {}))
             if user is not None:
                 self._index.note(key, user)
 
@@ -171,7 +171,7 @@ class DjangoBackend:
             except _NoLockYet:
                 self._tables.add_lock(using, user_id)
                 others = self._transact(user_id, keys, keep, phase)
-            self._store.tidy(others)
+            self._store.evict(others)
         return len(others)
 
     def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
@@ -199,21 +199,21 @@ class DjangoBackend:
         if keep is not None:
             sought.add(keep)
         found = self._store.read(sought, lock=True)
-        dead = set() if self._store.firm else self._dead([_digest(key) for key in found])
-        live = [key for key, data in found.items() if _digest(key) not in dead and users.signed_in_by(data) == user_id]
+        dead = set() if self._store.revocation_sticks else self._dead([_digest(key) for key in found])
+        live = [key for key, data in found.items() if _digest(key) not in dead and users.authenticated_user(data) == user_id]
         if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
             raise SessionRevoked("the session that asked is no longer live")
         others = [key for key in live if key != keep]
         missed = {key for key in sought.difference(found) if key != keep}
         if not self._listable:
             self._close(user_id, keep)
-        if not self._store.firm:
+        if not self._store.revocation_sticks:
             # What is not there now may be again: a cache missed it, or a request in flight is giving it a new key at this moment.
             self._tables.record(using, [_digest(key) for key in (*others, *missed)])
         self._store.end(others)
         if len(indexed) - len(live) > STALE:
             gone = indexed.intersection(missed)  # what was recorded as ended never comes back; of firm rows, only what is not there
-            self._index.forget(self._store.absent(missed) if isinstance(self._store, Rows) and self._store.firm else gone)
+            self._index.forget(self._store.absent(missed) if isinstance(self._store, TableStore) and self._store.revocation_sticks else gone)
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:

@@ -18,17 +18,17 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from sessionward.backends.django.raw_sql import ask, change_each
-from sessionward.backends.django.store import Entries, Rows
+from sessionward.backends.django.store import KeyValueStore, TableStore
 from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
 from sessionward.backends.django.timeouts import settled
-from sessionward.backends.django.users import named_by
+from sessionward.backends.django.users import claimed_user
 
 log = logging.getLogger("sessionward")
 
 COMPLETE: Final = "complete"
-WALKED: Final = "walked"
+WALKED: Final = "page"
 REMEMBERED: Final = 10_000
-"""Entries that a process knows to be in the index already."""
+"""KeyValueStore that a process knows to be in the index already."""
 
 atomic: Any = transaction.atomic
 
@@ -36,7 +36,7 @@ atomic: Any = transaction.atomic
 class Index:
     """Notes sessions as they are seen, and tells the keys of a user."""
 
-    def __init__(self, store: Rows | Entries) -> None:
+    def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
         self._noted: set[tuple[str, str]] = set()
         self._seen: set[str] = set()
@@ -56,7 +56,7 @@ class Index:
             return
         using = self._store.using
         ensure(using)
-        if self._store.firm:
+        if self._store.revocation_sticks:
             write(using, [(key, user_id)])
         else:
             add_lock(using, user_id)
@@ -114,7 +114,7 @@ class Index:
         return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
-        user_id = named_by(instance.get_decoded())
+        user_id = claimed_user(instance.get_decoded())
         if user_id is not None and (instance.session_key, user_id) not in self._noted:
             transaction.on_commit(partial(self._try_to_note, instance.session_key, user_id), using=using, robust=True)
 
@@ -140,7 +140,7 @@ _STATE: Final = {"table": State._meta.db_table, "name": "name"}
 _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "user"}
 
 
-def fill(store: Rows | Entries, *, batch: int, progress: Callable[[int], object]) -> int:
+def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[int], object]) -> int:
     """Walk through all live sessions once, in the order of their keys, from where the last walk has stopped; how many.
 
     Marks the index as complete at the end. ``progress`` is told how many more have been looked at.
@@ -150,18 +150,18 @@ def fill(store: Rows | Entries, *, batch: int, progress: Callable[[int], object]
     states.filter(name=COMPLETE).delete()
     last = states.filter(name=WALKED).first()
     after, total = last.value if last else "", 0
-    while (walked := store.walk(after, batch)).last is not None:
-        after = walked.last
+    while (page := store.walk(after, batch)).last is not None:
+        after = page.last
         with atomic(using=store.using):
-            write(store.using, walked.named)
+            write(store.using, page.named)
             states.update_or_create(name=WALKED, defaults={"value": after})
-        total += walked.looked_at
-        progress(walked.looked_at)
+        total += page.looked_at
+        progress(page.looked_at)
     mark_complete(store)
     return total
 
 
-def mark_complete(store: Rows | Entries) -> None:
+def mark_complete(store: TableStore | KeyValueStore) -> None:
     """Say that the index holds every session there is."""
     ensure(store.using)
     states = State.objects.using(store.using)

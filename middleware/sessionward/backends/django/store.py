@@ -25,7 +25,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sessionward.backends.django.raw_sql import ask, change, for_update, marks, moment
-from sessionward.backends.django.users import named_by
+from sessionward.backends.django.users import claimed_user
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"
@@ -37,7 +37,7 @@ Data = Mapping[str, Any]
 _TOO_MANY: Final = "more than {limit} sessions would have to be looked through; run `sessionward index` once, or raise scan_limit"
 
 
-class Walked(NamedTuple):
+class Page(NamedTuple):
     """A stretch of the walk through all sessions: the last key of it, how many were looked at, and whose they are."""
 
     last: str | None
@@ -50,7 +50,7 @@ def is_key(text: str) -> bool:
     return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
 
 
-def store_of() -> Rows | Entries:
+def store_of() -> TableStore | KeyValueStore:
     """The store of this project. Raises :class:`ConfigurationError` for one that keeps nothing on the server."""
     path: str = settings.SESSION_ENGINE
     module: Any = import_module(path)
@@ -61,24 +61,24 @@ def store_of() -> Rows | Entries:
             " identify=sessionward.identify.django.SignedCookies()"
         )
     if issubclass(engine, db.SessionStore):
-        return Rows(engine, engine.get_model_class(), firm=not issubclass(engine, cached_db.SessionStore))
+        return TableStore(engine, engine.get_model_class(), revocation_sticks=not issubclass(engine, cached_db.SessionStore))
     model: Any = getattr(module, "Session", None)
     if hasattr(model, "session_key"):  # django-user-sessions, whose save puts a row back
-        return Rows(engine, model, firm=False)
-    return Entries(engine)
+        return TableStore(engine, model, revocation_sticks=False)
+    return KeyValueStore(engine)
 
 
-class Rows:
+class TableStore:
     """Sessions in a table: ``db``, ``cached_db``, django-qsessions, django-user-sessions. The row is the truth.
 
-    ``firm``: what is ended stays so, whatever a request that is late may write.
+    ``revocation_sticks``: what is ended stays so, whatever a request that is late may write.
     """
 
     listable = True
 
-    def __init__(self, engine: Any, model: Any, *, firm: bool) -> None:
+    def __init__(self, engine: Any, model: Any, *, revocation_sticks: bool) -> None:
         self.model = model
-        self.firm = firm
+        self.revocation_sticks = revocation_sticks
         self.using: str = router.db_for_write(model)
         self._engine = engine
         self._decode = engine().decode
@@ -123,7 +123,7 @@ class Rows:
         sought = set(keys)
         return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
 
-    def tidy(self, keys: Sequence[str]) -> None:
+    def evict(self, keys: Sequence[str]) -> None:
         """Take the copies out of the cache, where there is one. What was ended is on record already."""
         prefix: str | None = getattr(self._engine, "cache_key_prefix", None)
         if prefix is not None:
@@ -144,13 +144,13 @@ class Rows:
         if rows.order_by()[: limit + 1].count() > limit:
             raise BackendUnavailable(_TOO_MANY.format(limit=limit))
         found = rows.values_list("session_key", "session_data").iterator(chunk_size=1000)
-        return {key for key, data in found if named_by(self._decode(data)) == user_id}
+        return {key for key, data in found if claimed_user(self._decode(data)) == user_id}
 
-    def walk(self, after: str, batch: int) -> Walked:
+    def walk(self, after: str, batch: int) -> Page:
         """The next live sessions in the order of their keys, for filling the index."""
         rows = self._live().filter(session_key__gt=after).order_by("session_key").values_list("session_key", "session_data")
-        found = [(key, named_by(self._decode(data))) for key, data in rows[:batch]]
-        return Walked(found[-1][0] if found else None, len(found), [(key, user) for key, user in found if user is not None])
+        found = [(key, claimed_user(self._decode(data))) for key, data in rows[:batch]]
+        return Page(found[-1][0] if found else None, len(found), [(key, user) for key, user in found if user is not None])
 
     def count(self) -> int:
         return int(self._live().count())
@@ -162,10 +162,10 @@ class Rows:
         return self.model._base_manager.using(self.using)
 
 
-class Entries:
+class KeyValueStore:
     """Sessions in a cache, in files, or in an engine of somebody's own: whatever is written late is there again."""
 
-    firm = False
+    revocation_sticks = False
     model: Any = None
     using = DEFAULT_DB_ALIAS
 
@@ -179,7 +179,7 @@ class Entries:
     def end(self, keys: Sequence[str]) -> None:
         """Nothing: it would be written back. The record of what was ended is the truth."""
 
-    def tidy(self, keys: Sequence[str]) -> None:
+    def evict(self, keys: Sequence[str]) -> None:
         for key in keys:
             with suppress(Exception):
                 self._engine().delete(key)
@@ -192,16 +192,16 @@ class Entries:
             listed = list(islice(self._keys() or (), limit + 1))
         if len(listed) > limit:
             raise BackendUnavailable(_TOO_MANY.format(limit=limit))
-        return {key for key, data in self.read(listed).items() if named_by(data) == user_id}
+        return {key for key, data in self.read(listed).items() if claimed_user(data) == user_id}
 
-    def walk(self, after: str, batch: int) -> Walked:
+    def walk(self, after: str, batch: int) -> Page:
         keys = self._keys()
         if keys is None:
             raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} cannot be listed")
         with _answering():
             chosen = nsmallest(batch, (key for key in keys if key > after))
-        named = ((key, named_by(data)) for key, data in self.read(chosen).items())
-        return Walked(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
+        named = ((key, claimed_user(data)) for key, data in self.read(chosen).items())
+        return Page(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
 
     def count(self) -> int:
         with _answering():

@@ -29,9 +29,9 @@ class Users:
         self._found: dict[tuple[str, str], Any] = {}
         self._hold: dict[tuple[str, str, object], bool] = {}
 
-    def signed_in_by(self, data: Mapping[str, Any]) -> str | None:
+    def authenticated_user(self, data: Mapping[str, Any]) -> str | None:
         """The id, as text, of the user whom a session with these data signs in; None if it signs nobody in."""
-        named = named_by(data)
+        named = claimed_user(data)
         if named is None:
             return None
         path = str(data.get(BACKEND_SESSION_KEY))
@@ -57,7 +57,7 @@ def _user(path: str, named: str) -> Any:
     return load_backend(path).get_user(user_id)
 
 
-def named_by(data: Mapping[str, Any]) -> str | None:
+def claimed_user(data: Mapping[str, Any]) -> str | None:
     """The user's id that stands in a session, whether or not it still signs them in."""
     user_id = data.get(SESSION_KEY)
     return None if user_id is None else str(user_id)
