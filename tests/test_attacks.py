@@ -9,9 +9,9 @@ import pytest
 
 from sessionward import Device, Session, StaleLogin
 from sessionward.backends.memory import MemoryBackend
-from sessionward.backends.sql.driver import killer
+from sessionward.backends.sql.driver import aborter
 from sessionward.backends.sql.watchdog import Watchdog
-from sessionward.flow import begin, revoke_others_endpoint, login
+from sessionward.flow import begin_login, login, revoke_others_endpoint
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from sessionward.settings import Settings
 from tests.support.core import SECRET, TOKEN, environ_of, play, policy_of, scope_of, visit_of
@@ -21,7 +21,7 @@ PATIENCE = 20.0
 
 
 def test_p3_a_ticket_of_a_user_whose_id_goes_on_after_a_dot_is_none_of_this_user() -> None:
-    generation, _, signature = play(begin(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
+    generation, _, signature = play(begin_login(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
     forged = f"{generation}.evil.{signature}"
     played = play(login(visit_of(), "ann@x.de", since=forged, methods=(), persistent=True))
     assert isinstance(played.raised, StaleLogin)
@@ -83,7 +83,7 @@ def test_p7_a_kill_of_what_is_dead_already_raises_nothing() -> None:
             raise ValueError("the connection is lost")
 
     lost = Lost()
-    killer("psycopg")(lost)
+    aborter("psycopg")(lost)
     assert not lost.closed
 
 

@@ -27,9 +27,9 @@ from sessionward import (
 )
 from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, SyncDriver, async_driver
-from sessionward.flow import revoke_others_endpoint, guard
+from sessionward.flow import guard, revoke_others_endpoint
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
 from tests.support.core import NOWHERE, PAIR, SECRET, SESSION, TOKEN, scope_of, visit_of
 
 T = TypeVar("T")

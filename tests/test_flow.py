@@ -22,9 +22,9 @@ from sessionward import (
     BackendUnavailable,
     Credential,
     Device,
-    RevokedCount,
     NotSignedIn,
     OutcomeUnknown,
+    RevokedCount,
     Session,
     SessionRevoked,
     StaleLogin,
@@ -32,11 +32,11 @@ from sessionward import (
 )
 from sessionward.context import MAX_USER_AGENT, Policy, Visit
 from sessionward.credential.token import is_token
-from sessionward.flow import Admission, begin, revoke_all, revoke_others, revoke_others_endpoint, guard, login, logout, seal
+from sessionward.flow import Admission, begin_login, guard, login, logout, revoke_all, revoke_others, revoke_others_endpoint, seal
 from sessionward.response.answer import Headers, Response
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
-from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
 from tests.support.core import (
     NAME,
     PAIR,
@@ -676,7 +676,7 @@ def test_end_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
 
 
 @all_failures
-@pytest.mark.parametrize("verb", [revoke_others, lambda visit: revoke_all(visit, "ada"), lambda visit: begin(visit, "ada")])
+@pytest.mark.parametrize("verb", [revoke_others, lambda visit: revoke_all(visit, "ada"), lambda visit: begin_login(visit, "ada")])
 def test_no_success_after_a_failure(verb: Callable[[Visit], Any], failure: Exception) -> None:
     visit = signed_in()
     before = remembered(visit)
@@ -727,7 +727,7 @@ def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
 
 
 def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_the_requests_own() -> None:
-    played = play(begin(visit_of(), "ada"), 41)
+    played = play(begin_login(visit_of(), "ada"), 41)
     assert played.asked == [BeginLogin("ada")]
     assert since_of(visit_of(), "ada", played.value) == 41
     visit = visit_of()
@@ -736,18 +736,18 @@ def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_th
 
 
 def test_a_ticket_does_not_show_whose_it_is() -> None:
-    assert "ada" not in play(begin(visit_of(), "ada"), 41).value
+    assert "ada" not in play(begin_login(visit_of(), "ada"), 41).value
 
 
 def tickets() -> Mapping[str, str]:
-    good = play(begin(visit_of(), "ada"), 41).value
-    dotted = play(begin(visit_of(), "1.ada"), 4).value
+    good = play(begin_login(visit_of(), "ada"), 41).value
+    dotted = play(begin_login(visit_of(), "1.ada"), 4).value
     other = policy_of(audience="shop")
     return {
         "empty": "",
         "no signature": "41",
-        "of another user": play(begin(visit_of(), "bob"), 41).value,
-        "of the user in other case": play(begin(visit_of(), "Ada"), 41).value,
+        "of another user": play(begin_login(visit_of(), "bob"), 41).value,
+        "of the user in other case": play(begin_login(visit_of(), "Ada"), 41).value,
         "of a user whose id swallows the generation": dotted,
         "its dot moved": "4." + good.removeprefix("41."),
         "raised": good.replace("41", "42"),
@@ -758,7 +758,7 @@ def tickets() -> Mapping[str, str]:
         "longer": good + "A",
         "padded": good + "=",
         "with a blank": good + " ",
-        "of another audience": play(begin(visit_of(policy=other), "ada"), 41).value,
+        "of another audience": play(begin_login(visit_of(policy=other), "ada"), 41).value,
         "a cookie": "41." + SIGNED.decode().rpartition(".")[2],
         "a lone surrogate": "41.\ud800",
         "a NUL": "41.\x00",
@@ -786,9 +786,9 @@ def test_p3_every_ticket_comes_back_as_its_epoch(user: str, generation: int) -> 
     try:
         user_key(user)
     except UsageError:
-        assert isinstance(play(begin(visit_of(), user)).raised, UsageError)
+        assert isinstance(play(begin_login(visit_of(), user)).raised, UsageError)
     else:
-        assert since_of(visit_of(), user, play(begin(visit_of(), user), generation).value) == generation
+        assert since_of(visit_of(), user, play(begin_login(visit_of(), user), generation).value) == generation
 
 
 @pytest.mark.parametrize("ticket", [41, b"41.x", ["41.x"], True], ids=repr)
@@ -801,7 +801,7 @@ def test_a_ticket_of_another_kind_is_a_mistake(ticket: object) -> None:
 def test_tickets_outlive_a_rotation_of_secrets() -> None:
     old = policy_of(secrets=["Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
     both = policy_of(secrets=["k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test", "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
-    ticket = play(begin(visit_of(policy=old), "ada"), 41).value
+    ticket = play(begin_login(visit_of(policy=old), "ada"), 41).value
     assert since_of(visit_of(policy=both), "ada", ticket) == 41
 
 
@@ -810,7 +810,7 @@ def test_tickets_outlive_a_rotation_of_secrets() -> None:
 VERBS: Mapping[str, Callable[[Visit], Any]] = {
     "login": lambda visit: login(visit, "ada", **FORM),
     "logout": logout,
-    "begin": lambda visit: begin(visit, "ada"),
+    "begin": lambda visit: begin_login(visit, "ada"),
     "revoke_all": lambda visit: revoke_all(visit, "ada"),
     "revoke_others": revoke_others,
 }

@@ -20,8 +20,27 @@ ROOT = Path(__file__).parents[1]
 
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
 APPLICATION = {"of", "Ward", "AsyncWard"}
-BACKEND_AUTHORS = {"Backend", "AsyncBackend", "SupportsLogin", "AsyncSupportsLogin", "Session", "Credential", "Carrier", "Device", "RevokedCount"}
-COMPANIONS = {"Companions", "AsyncSupportsCompanions", "CompanionStatus", "SupportsRecord", "Identifier", "AsyncIdentifier", "Identity", "AnonymousSession"}
+BACKEND_AUTHORS = {
+    "Backend",
+    "AsyncBackend",
+    "SupportsLogin",
+    "AsyncSupportsLogin",
+    "Session",
+    "Credential",
+    "Carrier",
+    "Device",
+    "RevokedCount",
+}
+COMPANIONS = {
+    "Companions",
+    "AsyncSupportsCompanions",
+    "CompanionStatus",
+    "SupportsRecord",
+    "Identifier",
+    "AsyncIdentifier",
+    "Identity",
+    "AnonymousSession",
+}
 ERRORS = {
     "SessionwardError": Exception,
     "ConfigurationError": sessionward.SessionwardError,
@@ -72,7 +91,12 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert public.__doc__, "a docstring of its own"
 
 
-TWINS = {"AsyncBackend": "Backend", "AsyncSupportsLogin": "SupportsLogin", "AsyncSupportsCompanions": "Companions", "AsyncIdentifier": "Identifier"}
+TWINS = {
+    "AsyncBackend": "Backend",
+    "AsyncSupportsLogin": "SupportsLogin",
+    "AsyncSupportsCompanions": "Companions",
+    "AsyncIdentifier": "Identifier",
+}
 """A twin is described by the other."""
 
 

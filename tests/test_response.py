@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from sessionward import Ended
+from sessionward import RevokedCount
 from sessionward.flow import revoke_others_endpoint
 from sessionward.response.answer import Headers, Problem, Response, counted, refused
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
@@ -105,7 +105,7 @@ PLAIN_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("count", [0, 1, 10_000, Ended(3, 7)], ids=["none", "one", "many", "with an generation"])
+@pytest.mark.parametrize("count", [0, 1, 10_000, RevokedCount(3, 7)], ids=["none", "one", "many", "with an generation"])
 def test_success_is_a_count_and_nothing_else(count: int) -> None:
     response = counted(count, request_of(), NOBODY)
     assert response.status is HTTPStatus.OK

@@ -248,7 +248,18 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
             backend_timeout="soon",
             colour="blue",
         )
-    names = ["backend", "secrets", "path", "cookie_samesite", "on_invalid", "csrf", "exempt_paths", "trusted_origins", "public_origin", "max_cookie"]
+    names = [
+        "backend",
+        "secrets",
+        "path",
+        "cookie_samesite",
+        "on_invalid",
+        "csrf",
+        "exempt_paths",
+        "trusted_origins",
+        "public_origin",
+        "max_cookie",
+    ]
     names += ["lifetime", "backend_timeout", "colour"]
     assert sorted(mistake.partition(":")[0] for mistake in told.value.mistakes) == sorted(names)
     assert str(told.value).startswith("several settings are wrong:\n  - ")
@@ -257,7 +268,15 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
 
 def test_a_setting_of_a_wrong_kind_hides_no_other_mistake() -> None:
     found = mistakes(path=5, debug="no", max_cookie="x", secrets=["short"], on_invalid="alive", trusted_origins=["z"], lifetime=0)
-    assert sorted(m.partition(":")[0] for m in found) == ["on_invalid", "debug", "lifetime", "max_cookie", "path", "secrets", "trusted_origins"]
+    assert sorted(m.partition(":")[0] for m in found) == [
+        "on_invalid",
+        "debug",
+        "lifetime",
+        "max_cookie",
+        "path",
+        "secrets",
+        "trusted_origins",
+    ]
 
 
 def test_one_mistake_alone_stands_without_a_list() -> None:
@@ -353,7 +372,23 @@ def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_ne
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, plain, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
     assert memory == Capabilities(
-        frozenset({"find", "revoke_others", "login", "begin_login", "end", "revoke_all", "companion_status", "is_revoked_app_session", "adopt", "touch"}), False, False, ()
+        frozenset(
+            {
+                "find",
+                "revoke_others",
+                "login",
+                "begin_login",
+                "end",
+                "revoke_all",
+                "companion_status",
+                "is_revoked_app_session",
+                "adopt",
+                "touch",
+            }
+        ),
+        False,
+        False,
+        (),
     )
     assert plain == Capabilities(frozenset({"find", "revoke_others"}), False, True, ())
     assert other == Capabilities(frozenset({"find", "revoke_others"}), True, True, ())

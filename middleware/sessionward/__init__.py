@@ -4,8 +4,6 @@ A request is read, its credential found, the session looked up, revocations deci
 """
 
 from sessionward.asgi import ASGIMiddleware
-from sessionward.credential.carriers import Carrier
-from sessionward.credential.token import Credential
 from sessionward.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -14,50 +12,27 @@ from sessionward.errors import (
     SessionRevoked,
     SessionwardError,
     StaleLogin,
-    InvalidCredential,
     UsageError,
 )
-from sessionward.handle import AsyncWard, Ward, of
-from sessionward.session.backend import AsyncBackend, AsyncSupportsCompanions, AsyncSupportsLogin, Backend, SupportsCompanions, SupportsLogin, SupportsRecord
-from sessionward.session.identifier import AsyncIdentifier, Identifier, Identity, AnonymousSession
-from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus
-from sessionward.settings import Options, Settings
+from sessionward.handle import AsyncSessions, Sessions, of
+from sessionward.session.session import Session
 from sessionward.wsgi import WSGIMiddleware
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ASGIMiddleware",
-    "AsyncBackend",
-    "AsyncSupportsCompanions",
-    "AsyncIdentifier",
-    "AsyncSupportsLogin",
-    "AsyncWard",
-    "Backend",
+    "AsyncSessions",
     "BackendUnavailable",
-    "Carrier",
-    "Companions",
     "ConfigurationError",
-    "Credential",
-    "Device",
-    "RevokedCount",
-    "Identifier",
-    "Identity",
     "NotSignedIn",
-    "Options",
     "OutcomeUnknown",
     "Session",
     "SessionRevoked",
+    "Sessions",
     "SessionwardError",
-    "Settings",
-    "SupportsLogin",
     "StaleLogin",
-    "CompanionStatus",
-    "InvalidCredential",
     "UsageError",
-    "AnonymousSession",
     "WSGIMiddleware",
-    "Ward",
-    "SupportsRecord",
     "of",
 ]

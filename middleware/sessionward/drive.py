@@ -1,10 +1,10 @@
-"""Carries a flow to its end: the only file where sync and async meet.
+"""Runs a flow to its end: the only file where sync and async meet.
 
-Two loops, equal but for one ``await``. A backend is driven by the loop of its own colour; under ASGI a plain backend
-that waits is moved to a thread once for a whole flow, never once for each question.
+Two loops, equal but for one ``await``. A sync backend is driven by the sync loop, an async one by the async loop. Under ASGI
+a sync backend that waits moves to a thread once for a whole flow, never once for each question.
 
 The clock is here as well: one flow has one deadline (P7). A backend that can be told how long it may take has
-``within(seconds)``, which gives a view of itself with that deadline.
+``within(seconds)``, which returns a view of itself with that timeout.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, move_on_after
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync as run_in_thread
 
-from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin, InvalidCredential
+from sessionward.errors import BackendUnavailable, InvalidCredential, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin
 from sessionward.session.identifier import Identify
 from sessionward.session.step import Flow, Step
 
@@ -29,14 +29,14 @@ Ts = TypeVarTuple("Ts")
 log = logging.getLogger("sessionward")
 
 THREADS: Final = 10
-"""At most so many threads for a plain backend that does not say its ``pool_size``."""
+"""At most so many threads for a sync backend that does not say its ``pool_size``."""
 
 
 # --- the two loops ----------------------------------------------------------------------------------------------------
 
 
 def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None = None) -> T:
-    """Have a flow's questions answered by a plain backend, and return what it returns.
+    """Has a flow's questions answered by a sync backend, and returns what the flow returns.
 
     ``step``: the question that it asks at present, if it has begun.
     """
@@ -55,7 +55,7 @@ def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | N
 
 
 async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
-    """Have a flow's questions answered by an async backend, and return what it returns."""
+    """Has a flow's questions answered by an async backend, and returns what the flow returns."""
     try:
         step = flow.send(None)
         while True:
@@ -70,9 +70,9 @@ async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any
 
 
 def _noted(step: Step[Any], failure: Exception) -> Exception:
-    """What arrives at the line of the question, written to the log unless it is an answer.
+    """The exception that arrives at the line of the question, written to the log unless it is an answer.
 
-    Other people's errors arrive as ``BackendUnavailable`` that names their kind and place; their texts quote values.
+    Errors that are not ours become ``BackendUnavailable`` with their type and place; their texts may quote values.
     """
     if isinstance(failure, (SessionRevoked, StaleLogin, InvalidCredential)):
         return failure
@@ -96,7 +96,7 @@ def _kind_and_place(failure: Exception) -> str:
 
 
 class _Deadline:
-    """A backend for as long as one flow may still wait for it; begins when it is made."""
+    """A backend for as long as one flow may still wait for it. The time begins when this is made."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = backend
@@ -105,20 +105,20 @@ class _Deadline:
         self._ends = monotonic() + timeout
 
     def ask(self, step: Step[Any]) -> Any:
-        """Ask a plain backend."""
+        """Asks a sync backend."""
         left = self._left()
         if self._within is None or left > 0.999 * self._timeout:
             return step.ask(self._backend)
         return step.ask(self._within(left))
 
     async def ask_async(self, step: Step[Any]) -> Any:
-        """Ask an async backend, or the identifier; one that keeps no deadline by itself is cancelled."""
+        """Asks an async backend, or the identifier. One that has no timeout of its own is cancelled."""
         if isinstance(step, Identify):
             return await self._identified(step)
         if self._within is not None:
             return await self.ask(step)
         with move_on_after(self._left()):
-            answer = step.ask(self._backend)  # a plain one, beside an async identifier, never waits
+            answer = step.ask(self._backend)  # a sync one, beside an async identifier, never waits
             return await answer if isawaitable(answer) else answer
         kind = OutcomeUnknown if step.writes else BackendUnavailable
         raise kind(f"the backend did not answer within {self._timeout:g} s")
@@ -138,7 +138,7 @@ class _Deadline:
 
 
 def _told(backend: Any, timeout: float) -> Any:
-    """The backend, told the door's deadline if it can be told one."""
+    """The backend, told the door's timeout if it can be told one."""
     return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
@@ -146,7 +146,7 @@ def _told(backend: Any, timeout: float) -> Any:
 
 
 class SyncDriver:
-    """For the WSGI door, and for blocking verbs under ASGI: a plain backend, in the thread that asks."""
+    """For the WSGI door, and for blocking verbs under ASGI: a sync backend, in the thread that asks."""
 
     def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
         self._backend = _told(backend, timeout)
@@ -167,14 +167,14 @@ class AsyncDriver(Protocol):
 
 
 def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
-    """The driver that suits a backend's colour."""
+    """The driver for a mode's questions: whether any of them is async, and whether any waits."""
     if is_async:
         return _Async(backend, timeout)
     return _InThread(backend, timeout) if blocks else _Direct(backend)
 
 
 class _Direct:
-    """A plain backend that never waits."""
+    """A sync backend that never waits."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -198,7 +198,7 @@ class _Async:
 
 
 class _InThread:
-    """A plain backend that waits, in threads of our own: as many as its pool has connections."""
+    """A sync backend that waits, in threads of our own: as many as its pool has connections."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
@@ -225,11 +225,11 @@ def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
 
 
 class NoThreadFree(BackendUnavailable):
-    """Every thread was busy for a whole deadline. The function has not been called."""
+    """Every thread was busy for a whole timeout. The function has not been called."""
 
 
 class Threads:
-    """So many threads for each event loop, and none is waited for longer than a deadline."""
+    """So many threads for each event loop, and none is waited for longer than a timeout."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -4,22 +4,23 @@
 
     SessionwardError
     ├── ConfigurationError      you configured it wrongly
-    ├── BackendUnavailable      the backend could not answer; the question may be repeated
+    ├── BackendUnavailable      the backend could not answer; the call may be repeated
     │   └── OutcomeUnknown      ... and whether it acted is not known; repeating is safe
     ├── UsageError              you called it wrongly
-    │   └── NotSignedIn         there is no session whose others could be ended
-    ├── SessionRevoked            the caller's own session has ended meanwhile
-    ├── StaleLogin              a sign-in that began before the user's sessions were ended
-    └── InvalidCredential              said by an identifier: this is no credential that the application would take
+    │   └── NotSignedIn         there is no session whose others could be revoked
+    ├── SessionRevoked          the caller's own session was revoked meanwhile
+    ├── StaleLogin              a sign-in that began before the user's sessions were revoked
+    └── InvalidCredential       raised by an identifier: the application would not accept this credential
 
-Mistakes of clients are responses, not exceptions. The doors answer by themselves; what the verbs of a ward raise inside
-the application is the application's to answer: 503 with ``Retry-After`` for :class:`BackendUnavailable`, 401 for
-:class:`StaleLogin`. A framework that is not told so makes 500 of both.
+Mistakes of clients are responses, not exceptions. The middleware answers by itself; what the verbs of
+``sessionward.of(request)`` raise inside the application is the application's to answer: 503 with ``Retry-After`` for
+:class:`BackendUnavailable`, 401 for :class:`StaleLogin`. A framework that is not told so makes 500 of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 
 
 class SessionwardError(Exception):
@@ -37,16 +38,40 @@ class ConfigurationError(SessionwardError):
         super().__init__(mistakes[0] if len(mistakes) == 1 else "\n".join(["several settings are wrong:", *(f"  - {m}" for m in mistakes)]))
 
 
+class Mistakes:
+    """Collects mistakes of a configuration from all of its parts, so that they are told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, mistakes: Iterable[str]) -> None:
+        """Adds these to what is wrong."""
+        self.found += mistakes
+
+    @contextmanager
+    def collected(self) -> Generator[None]:
+        """Catches the ConfigurationError of a part and adds its mistakes."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self.found += error.mistakes
+
+    def raise_any(self) -> None:
+        """Raises one :class:`ConfigurationError` of all mistakes, if there are any."""
+        if self.found:
+            raise ConfigurationError(*self.found)
+
+
 class BackendUnavailable(SessionwardError):
     """The backend could not answer in time. Nothing is known about the session, nothing was changed; answer 503."""
 
 
 class OutcomeUnknown(BackendUnavailable):
-    """The backend fell silent while it committed. Either all of it happened or none; repeating is safe (P4)."""
+    """The backend fell silent while it committed. Either all of it happened or nothing did; repeating is safe (P4)."""
 
 
 class UsageError(SessionwardError):
-    """A function of sessionward was called with the wrong thing or at the wrong time."""
+    """A function of sessionward was called with a wrong argument or at the wrong time."""
 
 
 class NotSignedIn(UsageError):
@@ -54,11 +79,11 @@ class NotSignedIn(UsageError):
 
 
 class SessionRevoked(SessionwardError):
-    """The session that asked was ended by somebody else before the question was decided (P2)."""
+    """The caller's own session was revoked by another call before this one was decided (P2)."""
 
 
 class StaleLogin(SessionwardError):
-    """This sign-in began before the user's sessions were ended, so it may rest on an old password (P3).
+    """This sign-in began before the user's sessions were revoked, so it may rest on an old password (P3).
 
     Answer 401 and let the person sign in again; do not retry by yourself.
     """

@@ -1,16 +1,15 @@
 """What the application holds: ``sessionward.of(request)``.
 
-Under ASGI the verbs are awaited, and plain functions that run in another thread use ``ward.blocking``. Under WSGI they
-are plain. All of them carry on the same flows.
+Under ASGI the verbs are awaited, and sync functions that run in another thread use ``sessions.blocking``. Under WSGI they
+are sync. All of them run the same flows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from time import monotonic, time
@@ -18,10 +17,11 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sessionward import flow
-from sessionward.context import Policy, Visit
+from sessionward.context import Context
 from sessionward.drive import AsyncDriver, SyncDriver
 from sessionward.errors import UsageError
-from sessionward.request.request import Fields, Mapping, Peer, Request, Sender, joined
+from sessionward.modes.mode import Mode
+from sessionward.request.request import Fields, Mapping, Peer, Request, Sender, fields_in, joined
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
 
@@ -30,147 +30,137 @@ T = TypeVar("T")
 log = logging.getLogger("sessionward")
 
 UserID: TypeAlias = str | int | UUID
-"""A user's id; an ``int`` or ``UUID`` is kept, and comes back, as its text."""
+"""A user's id; an ``int`` or ``UUID`` is kept, and returned, as its text."""
 
 ASGI_KEY: Final = "sessionward"
-WSGI_KEY: Final = "sessionward.ward"
+WSGI_KEY: Final = "sessionward.sessions"
 """PEP 3333: an environ key of ours that holds more than text has a dot in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a ward needs of the WSGI door that made it."""
+    """What a handle needs of the WSGI middleware that made it."""
 
-    policy: Policy
+    mode: Mode[Any]
     driver: SyncDriver
+    late: frozenset[bytes]
+    """The fields of a request that are kept, since the backend may be asked about the caller later."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsyncDoor:
-    """What a ward needs of the ASGI door that made it. ``plain``: for blocking verbs; None over an async backend."""
+    """What a handle needs of the ASGI middleware that made it. ``sync``: for blocking verbs; None over an async backend."""
 
-    policy: Policy
+    mode: Mode[Any]
     driver: AsyncDriver
-    plain: SyncDriver | None
+    sync: SyncDriver | None
 
 
-class _Held:
-    """What a ward knows before anyone asks it for something: next to nothing, since most requests never do.
+class _Handle:
+    """What a handle knows before anyone asks it for something: next to nothing, since most requests never do.
 
     No slots: what most requests leave as it is costs nothing as an attribute of the class.
     """
 
-    head_is_out: bool = False
+    _head_is_out: bool = False
     """Too late for a cookie."""
-    _visit: Visit | None = None
+    _context: Context | None = None
     _started: float
 
-    @property
-    def session(self) -> Session | None:
-        """The live session of the caller; changes at once with ``login()``, ``logout()`` and ``revoke_all()``."""
-        return None if self._visit is None else self._visit.session
-
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.strip('_')}: {self.session!r}>"
+        session = None if self._context is None else self._context.session
+        return f"<{type(self).__name__.strip('_')}: {session!r}>"
 
-    def visit(self, request: Request | None = None) -> Visit:
-        """For the door and the verbs: the visit of this request, made now if nobody has needed it yet."""
-        if self._visit is None:
-            self._visit = Visit(self._policy(), request or self.sender(), partial(_since, self._started), time)
-            self._visit.head_is_out = self.head_is_out
-        return self._visit
+    def _mode(self) -> Mode[Any]:
+        raise NotImplementedError
 
-    def began(self, moment: float) -> None:
-        """For a door's server: the request had reached it at this moment of the monotonic clock already (P3 a)."""
-        self._started = min(self._started, moment)
+    def _found(self) -> Fields:
+        """The fields of the request that credentials travel in, as far as anybody may need them later."""
+        raise NotImplementedError
 
-    def head_goes_out(self) -> Visit | None:
-        """For the door: from now on it is too late for a cookie. The visit, if anyone has needed it."""
-        self.head_is_out = True
-        visit = self._visit
-        if visit is not None:
-            visit.head_is_out = True
-        return visit
-
-    @abstractmethod
-    def _policy(self) -> Policy: ...
-
-    @abstractmethod
-    def sender(self) -> Sender: ...
+    def _sender(self) -> Sender:
+        """All that is kept of the request while the application works."""
+        raise NotImplementedError
 
 
-@cache
-def warn(message: str) -> None:
-    """For the doors: say once in each process what whoever runs this should know."""
-    log.warning(message)
-
-
-def _since(started: float) -> float:
-    return monotonic() - started
-
-
-class Ward(_Held):
-    """The session of a WSGI request and what may be done with it.
+class Sessions(_Handle):
+    """The sessions of the caller of a WSGI request, and what may be done with them.
 
     Every verb raises ``BackendUnavailable`` if the backend cannot answer, and ``UsageError`` if this backend cannot do
     it at all or if it is too late for a cookie.
     """
 
+    _late: Fields = ()
+
     def __init__(self, door: Door, environ: Mapping) -> None:
         self._door = door
+        if door.late:
+            self._late = fields_in(environ, door.late)
         self._peer: str | None = environ.get("REMOTE_ADDR")
         self._agent: str | None = environ.get("HTTP_USER_AGENT")
         self._started = monotonic()
 
-    def login(self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
-        """Start a session for the user, set its cookie, and end the session that this browser had.
+    @property
+    def current(self) -> Session | None:
+        """The live session of the caller, or None. Changes at once with ``login()``, ``logout()`` and ``revoke_all()``.
+
+        Over sessions of the application's own the backend is asked when this is read first; then it raises
+        ``BackendUnavailable`` if it cannot answer.
+        """
+        return self._run(flow.current(self._mode(), context_of(self)))
+
+    def login(self, user_id: UserID, *, ticket: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
+        """Starts a session for the user, sets its cookie, and revokes the session that this browser had.
 
         Returns the token, for clients that are not browsers. Call it after the credentials have been checked, with the
-        id from the user's row, not with what was typed: to a database ``ANN`` may be Ann, here it is somebody else.
-        ``since``: the ticket of :meth:`begin_login`, for sign-ins over several requests. ``persistent=False``: the cookie
-        goes when the browser closes. Raises ``StaleLogin`` if the user's sessions were ended after this sign-in began.
+        id from the user's row, not with what was typed: to a database ``ANN`` may be Ann, here it is another user.
+        ``ticket``: of :meth:`begin_login`, for sign-ins over several requests. ``methods``: how the person proved who they
+        are. ``persistent=False``: the browser forgets the cookie when it is closed. Raises ``StaleLogin`` if the user's
+        sessions were revoked after this sign-in began.
         """
-        return self._run(flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent))
+        return self._run(flow.login(self._mode(), context_of(self), user_id, ticket=ticket, methods=methods, persistent=persistent))
 
     def begin_login(self, user_id: UserID) -> str:
-        """A ticket for ``login(since=...)``: take it before the password is checked. Writes nothing."""
-        return self._run(flow.begin_login(self.visit(), user_id))
+        """Returns a ticket for ``login(ticket=...)``: take it before the password is checked. Writes nothing."""
+        return self._run(flow.begin_login(self._mode(), user_id))
 
     def logout(self) -> None:
-        """End the caller's session and clear the cookie. Idempotent."""
-        self._run(flow.logout(self.visit()))
+        """Revokes the caller's session and clears the cookie. Idempotent."""
+        self._run(flow.logout(self._mode(), context_of(self)))
 
     def revoke_others(self) -> int:
-        """End the caller's other sessions, as the endpoint does; how many were live.
+        """Revokes the caller's other sessions, as the endpoint does; returns how many were live.
 
         To change a password: store the new one, commit, then call this. Raises ``NotSignedIn`` without a session, and
-        ``SessionRevoked`` if another session of the user has just ended this one: that other one lives, and whose it is
-        nobody knows, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
+        ``SessionRevoked`` if another session of the user has just revoked this one: that other one lives, and nobody knows
+        whose it is, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
         """
-        return self._run(flow.revoke_others(self.visit()))
+        return self._run(flow.revoke_others(self._mode(), context_of(self)))
 
     def revoke_all(self, user_id: UserID) -> int:
-        """End all sessions of a user, the caller's included; how many were live.
+        """Revokes all sessions of a user, the caller's included; returns how many were live.
 
         A ``login()`` of this user in the same request is accepted afterwards: forgot password. Sign-ins of other
-        requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: its
-        login cookies are not renewed by this answer.
+        requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: this
+        answer does not renew its login cookies.
         """
-        return self._run(flow.revoke_all(self.visit(), user_id))
+        return self._run(flow.revoke_all(self._mode(), context_of(self), user_id))
 
     def _run(self, asked: Flow[T]) -> T:
         return self._door.driver(asked)
 
-    def _policy(self) -> Policy:
-        return self._door.policy
+    def _mode(self) -> Mode[Any]:
+        return self._door.mode
 
-    def sender(self) -> Sender:
-        """For the door: all that is kept of the request while the application works."""
+    def _found(self) -> Fields:
+        return self._late
+
+    def _sender(self) -> Sender:
         return Sender(self._peer, None if self._agent is None else self._agent.encode("latin-1", "replace"))
 
 
-class AsyncWard(_Held):
-    """The session of an ASGI request and what may be done with it; :class:`Ward` says what each verb does."""
+class AsyncSessions(_Handle):
+    """The sessions of the caller of an ASGI request; :class:`Sessions` says what each verb does."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -179,81 +169,154 @@ class AsyncWard(_Held):
         self._peer: Peer = scope.get("client")
         self._headers: Fields = scope["headers"]
         self._started = monotonic()
-        if door.plain is None:
+        if door.sync is None:
             self._loop = _running_loop()
 
+    @property
+    def current(self) -> Session | None:
+        """The live session of the caller, or None: :attr:`Sessions.current`.
+
+        Over sessions of the application's own, where nobody has asked yet and the backend has to be waited for, it raises
+        ``UsageError``, since an attribute cannot be awaited: ``await sessions.revoke_others()`` asks by itself, and
+        ``sessions.blocking.current`` asks in another thread.
+        """
+        if self._door.sync is not None and not self._mode().blocks:
+            return self._door.sync(flow.current(self._mode(), context_of(self)))
+        known = _known(self)
+        if known is not _UNKNOWN:
+            return cast("Session | None", known)
+        raise UsageError(
+            "sessions.current has to ask the backend, and an attribute cannot be awaited; use await sessions.revoke_others(), which asks"
+            " by itself, or read sessions.blocking.current in a function that runs in another thread"
+        )
+
     async def login(
-        self, user_id: UserID, *, since: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
+        self, user_id: UserID, *, ticket: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
     ) -> str:
-        """Start a session for the user: :meth:`Ward.login`."""
-        asked = flow.login(self.visit(), user_id, since=since, methods=methods, persistent=persistent)
+        """Starts a session for the user: :meth:`Sessions.login`."""
+        asked = flow.login(self._mode(), context_of(self), user_id, ticket=ticket, methods=methods, persistent=persistent)
         return await self._door.driver(asked)
 
     async def begin_login(self, user_id: UserID) -> str:
-        """A ticket for ``login(since=...)``: :meth:`Ward.begin_login`."""
-        return await self._door.driver(flow.begin_login(self.visit(), user_id))
+        """Returns a ticket for ``login(ticket=...)``: :meth:`Sessions.begin_login`."""
+        return await self._door.driver(flow.begin_login(self._mode(), user_id))
 
     async def logout(self) -> None:
-        """End the caller's session and clear the cookie: :meth:`Ward.logout`."""
-        await self._door.driver(flow.logout(self.visit()))
+        """Revokes the caller's session and clears the cookie: :meth:`Sessions.logout`."""
+        await self._door.driver(flow.logout(self._mode(), context_of(self)))
 
     async def revoke_others(self) -> int:
-        """End the caller's other sessions: :meth:`Ward.revoke_others`."""
-        return await self._door.driver(flow.revoke_others(self.visit()))
+        """Revokes the caller's other sessions: :meth:`Sessions.revoke_others`."""
+        return await self._door.driver(flow.revoke_others(self._mode(), context_of(self)))
 
     async def revoke_all(self, user_id: UserID) -> int:
-        """End all sessions of a user: :meth:`Ward.revoke_all`."""
-        return await self._door.driver(flow.revoke_all(self.visit(), user_id))
+        """Revokes all sessions of a user: :meth:`Sessions.revoke_all`."""
+        return await self._door.driver(flow.revoke_all(self._mode(), context_of(self), user_id))
 
     @property
-    def blocking(self) -> Ward:
-        """The same verbs for plain functions that run in another thread: FastAPI ``def``, Django's sync views.
+    def blocking(self) -> Sessions:
+        """The same verbs for sync functions that run in another thread: FastAPI ``def``, Django's sync views.
 
         A verb called on the event loop's own thread raises ``UsageError``: it would wait for itself.
         """
-        return _BlockingWard(self.visit, self._door, self._loop)
+        return _BlockingSessions(self, self._door, self._loop)
 
-    def _policy(self) -> Policy:
-        return self._door.policy
+    def _mode(self) -> Mode[Any]:
+        return self._door.mode
 
-    def sender(self) -> Sender:
-        """For the door: all that is kept of the request while the application works."""
+    def _found(self) -> Fields:
+        names = self._mode().names
+        return [field for field in self._headers if field[0] in names]
+
+    def _sender(self) -> Sender:
         return Sender(self._peer[0] if self._peer else None, joined(self._headers, b"user-agent"))
 
 
-class _BlockingWard(Ward):
-    """The plain verbs over an async ward."""
+class _BlockingSessions(Sessions):
+    """The sync verbs over an async handle."""
 
-    def __init__(self, visit_of: Callable[[], Visit], door: AsyncDoor, loop: asyncio.AbstractEventLoop | None) -> None:
-        self._visit_of = visit_of
+    def __init__(self, sessions: AsyncSessions, door: AsyncDoor, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._sessions = sessions
         self._async_door = door
         self._loop = loop
+        self._context = context_of(sessions)
 
     @property
-    def session(self) -> Session | None:
-        return self._visit_of().session
+    def current(self) -> Session | None:
+        known = _known(self)
+        return self._run(flow.current(self._mode(), context_of(self))) if known is _UNKNOWN else cast("Session | None", known)
 
-    def visit(self, request: Request | None = None) -> Visit:  # noqa: ARG002 - the async ward has it
-        return self._visit_of()
+    def _mode(self) -> Mode[Any]:
+        return self._async_door.mode
 
     def _run(self, asked: Flow[T]) -> T:
+        door = self._async_door
         if _running_loop() is not None:
             asked.close()
-            raise UsageError("ward.blocking is for functions in another thread; on the event loop, await the verb of the ward itself")
-        door = self._async_door
-        if door.plain is not None:
-            return door.plain(asked)
+            raise UsageError("sessions.blocking is for functions in another thread; on the event loop, await the verb of sessions itself")
+        if door.sync is not None:
+            return door.sync(asked)
         if self._loop is None:
             asked.close()
-            raise UsageError("ward.blocking over an async backend needs a server that runs on asyncio")
+            raise UsageError("sessions.blocking over an async backend needs a server that runs on asyncio")
         return asyncio.run_coroutine_threadsafe(door.driver(asked), self._loop).result()
+
+
+_UNKNOWN: Final = object()
+
+
+def _known(handle: _Handle) -> object:
+    """The current session, if nobody has to be asked for it; else ``_UNKNOWN``."""
+    asked = flow.current(handle._mode(), context_of(handle))
+    try:
+        asked.send(None)
+    except StopIteration as end:
+        return end.value
+    asked.close()
+    return _UNKNOWN
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
-    except RuntimeError:  # a plain thread, or another kind of loop
+    except RuntimeError:  # another thread, or another kind of loop
         return None
+
+
+# --- for the doors ----------------------------------------------------------------------------------------------------
+
+
+def context_of(handle: _Handle, request: Request | None = None, found: Fields | None = None) -> Context:
+    """The context of this request, made now if nobody has needed it yet."""
+    if handle._context is None:
+        seen = handle._found() if found is None else found
+        handle._context = handle._mode().context(request or handle._sender(), seen, partial(_since, handle._started), time)
+        handle._context.head_is_out = handle._head_is_out
+    return handle._context
+
+
+def head_goes_out(handle: _Handle) -> Context | None:
+    """From now on it is too late for a cookie. Returns the context, if anyone has needed it."""
+    handle._head_is_out = True
+    context = handle._context
+    if context is not None:
+        context.head_is_out = True
+    return context
+
+
+def began(handle: _Handle, moment: float) -> None:
+    """The request had reached the server at this moment of the monotonic clock already (P3 a)."""
+    handle._started = min(handle._started, moment)
+
+
+@cache
+def warn(message: str) -> None:
+    """Tells the operator once in each process."""
+    log.warning(message)
+
+
+def _since(started: float) -> float:
+    return monotonic() - started
 
 
 # --- for the application ----------------------------------------------------------------------------------------------
@@ -270,31 +333,30 @@ class _HasEnviron(Protocol):
 
 
 @overload
-def of(request: _HasScope) -> AsyncWard: ...
+def of(request: _HasScope) -> AsyncSessions: ...
 @overload
-def of(request: _HasEnviron) -> Ward: ...
+def of(request: _HasEnviron) -> Sessions: ...
 @overload
 def of(request: AnyMapping[str, Any] | object) -> Any: ...
 def of(request: Any) -> Any:
-    """The ward of a request: of an ASGI scope, a WSGI environ, or any framework's request that carries one.
+    """The sessions of a request: of an ASGI scope, a WSGI environ, or any framework's request that carries one.
 
-    Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncWard`. Flask, Django under WSGI, Pyramid,
-    Bottle, Falcon, CherryPy: a :class:`Ward`. Of a bare scope or environ a type checker cannot know which; annotate it.
-    As a FastAPI dependency, wrap it: ``def ward(request: Request) -> AsyncWard: return sessionward.of(request)``.
-    Raises ``UsageError`` if no door stands around the application.
+    Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncSessions`. Flask, Django under WSGI, Pyramid,
+    Bottle, Falcon, CherryPy: a :class:`Sessions`. Of a bare scope or environ a type checker cannot know which; annotate it.
+    As a FastAPI dependency, wrap it: ``def sessions(request: Request) -> AsyncSessions: return sessionward.of(request)``.
+    Raises ``UsageError`` if no middleware of ours stands around the application.
     """
     mappings = _mappings(request)
     if not mappings:
         raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
     for mapping in mappings:
         for key in (ASGI_KEY, WSGI_KEY):
-            ward = mapping.get(key)
-            if isinstance(ward, (Ward, AsyncWard)):
-                return ward
+            sessions = mapping.get(key)
+            if isinstance(sessions, (Sessions, AsyncSessions)):
+                return sessions
     raise UsageError(
-        "no door of sessionward has attached anything to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the"
-        " application (around all of it, so that it comes first); a backend that cannot sign users in attaches itself only to requests"
-        " with a live session"
+        "sessionward has attached nothing to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the application"
+        " (around all of it, so that it comes first)"
     )
 
 

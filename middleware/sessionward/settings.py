@@ -1,6 +1,6 @@
 """The configuration: checked once, then frozen.
 
-Both doors take the same keywords. Whatever is wrong is told in one :class:`~sessionward.errors.ConfigurationError`.
+Both middlewares take the same keywords. All mistakes are told in one :class:`~sessionward.errors.ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import quote
 
-from sessionward.errors import ConfigurationError
+from sessionward.errors import ConfigurationError, Mistakes
 
 Duration = float | timedelta
 """Seconds, or a ``timedelta``."""
@@ -22,7 +23,7 @@ MIN_SECRET: Final = 32
 """Bytes. The key of HMAC-SHA-256 should not be shorter than its output (RFC 2104, 3)."""
 MAX_SECRETS: Final = 16
 MAX_TIMEOUT: Final = 60.0
-"""Seconds. Behind this the client has gone away."""
+"""Seconds. No client waits longer."""
 MAX_LIFETIME: Final = 3650 * 86_400.0
 """Seconds: ten years."""
 
@@ -47,64 +48,74 @@ class Options(TypedDict, total=False):
     insecure: bool
     on_invalid: Literal["strip", "reject"]
     exempt_paths: Sequence[str]
-    csrf: Literal["standard", "strict"]
     trusted_origins: Sequence[str]
     public_origin: str | None
     audience: str
-    max_cookie: int
     remote_user: bool
     lifetime: Duration
     backend_timeout: Duration
     debug: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is derived of it is cached on it
 class Settings:
     """What the user has decided. Every default is the safe choice."""
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
     assertion_secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    """Behind a sidecar that signs who is calling (``X-Session-Assertion``): its secrets, newest first. What it states is
-    believed in place of a lookup; without a valid statement ``X-Session-User`` and ``X-Session-Id`` are taken out."""
+    """Behind a sidecar that signs who is calling (``X-Session-Assertion``): its secrets, newest first. A valid assertion is
+    trusted in place of a lookup; without one ``X-Session-User`` and ``X-Session-Id`` are taken out of the request."""
     identify: object = None
-    """An identifier (:class:`sessionward.Identifier`): the application keeps its own login, and each browser that is signed
-    in there gets a companion session here. The application's login passes only together with it."""
+    """An identifier (:class:`sessionward.identify.Identifier`): the application keeps its own login, and each browser that is
+    signed in there gets a companion session here. The application's login passes only together with it."""
     path: str = "/auth/sessions"
     """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
     cookie_name: str = ""
     """Default ``__Host-session-ward``, which no other site can set; ``__Secure-session-ward`` with ``cookie_domain``,
     ``session-ward`` with ``insecure``."""
     cookie_domain: str | None = None
-    """Needed where the application's login cookie has a Domain, so that our cookie goes wherever that one does. Every host
-    below it can then set our cookie too."""
+    """Needed where the application's login cookie has a Domain, so that the browser sends our cookie wherever it sends that
+    one. Every host below it can then set our cookie too."""
     cookie_samesite: str = "lax"
-    """``strict``: the cookie also stays behind when another site links here; ``none``: it goes into other sites' frames."""
+    """``strict``: the browser does not send the cookie when another site links here. ``none``: it also sends it from frames of
+    other sites."""
     insecure: bool = False
-    """For development over plain http: the cookie goes without ``Secure``, so anyone on the way can read it. Without this,
-    browsers silently drop the cookie of a page that came over plain http, localhost apart: nobody stays signed in."""
+    """For development over plain http: the cookie has no ``Secure``, so anyone on the network can read it. Without this
+    setting browsers silently drop our cookie over plain http, localhost apart, and nobody stays signed in."""
     on_invalid: str = "strip"
-    """What becomes of a request whose credential is dead: ``strip`` passes it on without, ``reject`` answers 401."""
+    """What happens to a request whose credential is invalid: ``strip`` passes it on without, ``reject`` answers 401."""
     exempt_paths: tuple[str, ...] = ()
     """Path prefixes that pass without a lookup and without our credential: assets, health checks."""
-    csrf: str = "standard"
-    """``strict``: a caller that is not a browser must send ``X-Requested-With`` beside a cookie."""
     trusted_origins: tuple[str, ...] = ()
     """Other sites whose pages may call our routes with the cookie; exact, ``https://app.example``."""
     public_origin: str | None = None
     """Our own origin as browsers see it; without it, host and port of ``Origin`` must equal ``Host``."""
     audience: str = ""
-    """Names this application where several share a secret: cookies of one are then no cookies of another."""
-    max_cookie: int = 16_384
-    """Bytes of the joined Cookie field, beyond which our routes answer 431."""
+    """Names this application where several share a secret, so that none accepts the cookies of another."""
     remote_user: bool = False
     """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has. ASGI has no such thing."""
     lifetime: float = 14 * 86_400.0
-    """Seconds that a session lives from its sign-in on."""
+    """Seconds from sign-in until a session expires."""
     backend_timeout: float = 2.0
-    """Seconds within which a backend answers, or the client is told 503."""
+    """Seconds within which the backend must answer; beyond it the client gets 503."""
     debug: bool = False
     """Errors say what was wrong with the credential. Never in production."""
+
+    @cached_property
+    def trusted(self) -> frozenset[bytes]:
+        """``trusted_origins`` as they stand in a request."""
+        return frozenset(origin.encode() for origin in self.trusted_origins)
+
+    @cached_property
+    def public(self) -> bytes | None:
+        """``public_origin`` as it stands in a request."""
+        return None if self.public_origin is None else self.public_origin.encode()
+
+    @cached_property
+    def exempt(self) -> tuple[bytes, ...]:
+        """``exempt_paths`` as they stand in a request line."""
+        return tuple(quote(prefix, safe="/%:@!$&'()*+,;=~").encode() for prefix in self.exempt_paths)
 
     def __post_init__(self) -> None:
         mistakes = [*_mistakes(self)]
@@ -116,27 +127,25 @@ class Settings:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
-        """From keywords as a user writes them: durations, lists, secrets as text. Tells all that is wrong at once."""
+        """From keywords as a user writes them. Raises :class:`ConfigurationError` with all mistakes at once."""
         known = {setting.name for setting in fields(cls)}
-        mistakes: list[str] = []
+        mistakes = Mistakes()
         values: dict[str, Any] = {}
         for name, value in options.items():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                mistakes.append(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+                mistakes.add([f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")])
                 continue
             try:
                 values[name] = _NORMAL[name](value) if name in _NORMAL else value
             except (TypeError, ValueError) as problem:
-                mistakes.append(f"{name}: {problem}")
-        try:
+                mistakes.add([f"{name}: {problem}"])
+        settings = None
+        with mistakes.collected():
             settings = cls(**values)
-        except ConfigurationError as error:
-            mistakes.extend(error.mistakes)
-        else:
-            if not mistakes:
-                return settings
-        raise ConfigurationError(*mistakes)
+        mistakes.raise_any()
+        assert settings is not None
+        return settings
 
 
 def _items(value: object) -> Sequence[object]:
@@ -145,26 +154,26 @@ def _items(value: object) -> Sequence[object]:
     return cast("Sequence[object]", value)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    texts = tuple(item for item in _items(value) if isinstance(item, str))
-    if len(texts) < len(_items(value)):
-        raise TypeError("a list of texts is needed")
-    return texts
+def _strings(value: object) -> tuple[str, ...]:
+    strings = tuple(item for item in _items(value) if isinstance(item, str))
+    if len(strings) < len(_items(value)):
+        raise TypeError("must be a list of str")
+    return strings
 
 
 def _keys(value: object) -> tuple[bytes, ...]:
     keys = tuple(item.encode() if isinstance(item, str) else item for item in _items(value) if isinstance(item, (str, bytes)))
     if len(keys) < len(_items(value)):
-        raise TypeError("a list of texts or bytes is needed, newest first: secrets=[...]")
+        raise TypeError("must be a list of str or bytes, newest first: secrets=[...]")
     return keys
 
 
 def seconds(value: object) -> float:
-    """A duration in seconds. Raises TypeError for what is none."""
+    """A duration in seconds. Raises TypeError for a value that is none."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError("seconds or a timedelta are needed")
+        raise TypeError("must be seconds or a timedelta")
     return float(value)
 
 
@@ -175,8 +184,8 @@ def _lower(value: object) -> object:
 _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
     "secrets": _keys,
     "assertion_secrets": _keys,
-    "exempt_paths": _texts,
-    "trusted_origins": _texts,
+    "exempt_paths": _strings,
+    "trusted_origins": _strings,
     "lifetime": seconds,
     "backend_timeout": seconds,
     "cookie_samesite": _lower,
@@ -184,22 +193,21 @@ _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
 
 
 def _mistakes(s: Settings) -> Iterator[str]:
-    """Everything that is wrong with these settings, in words that name the way out. Never shows a secret."""
+    """Everything that is wrong with these settings, with the way out. Never shows a secret."""
     wrong: set[str] = set()
     for name, (kinds, needed) in _KINDS.items():
         if type(getattr(s, name)) not in kinds:
             wrong.add(name)
-            yield f"{name}: {needed} is needed"
+            yield f"{name}: must be {needed}"
     for names, check in _CHECKS:
         if wrong.isdisjoint(names):
             yield from check(s)
 
 
 _KINDS: Final = {
-    **dict.fromkeys(("path", "cookie_name", "cookie_samesite", "on_invalid", "csrf", "audience"), ((str,), "a text")),
+    **dict.fromkeys(("path", "cookie_name", "cookie_samesite", "on_invalid", "audience"), ((str,), "a str")),
     **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
-    "max_cookie": ((int,), "a number of bytes"),
-    **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a text or None")),
+    **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a str or None")),
 }
 
 
@@ -218,16 +226,11 @@ def _choice_mistakes(name: str, *allowed: str) -> Callable[[Settings], Iterator[
 
 def _number_mistakes(s: Settings) -> Iterator[str]:
     if not s.lifetime >= 1:
-        yield "lifetime: at least one second is needed"
+        yield "lifetime: must be at least one second"
     elif s.lifetime > MAX_LIFETIME:
-        yield f"lifetime: at most {MAX_LIFETIME / 86_400:g} days are possible"
+        yield f"lifetime: must be at most {MAX_LIFETIME / 86_400:g} days"
     if not 0 < s.backend_timeout <= MAX_TIMEOUT:
-        yield f"backend_timeout: more than 0 and at most {MAX_TIMEOUT:g} seconds are needed"
-
-
-def _size_mistakes(s: Settings) -> Iterator[str]:
-    if s.max_cookie < 1:
-        yield "max_cookie: at least one byte is needed"
+        yield f"backend_timeout: must be more than 0 and at most {MAX_TIMEOUT:g} seconds"
 
 
 def _exempt_mistakes(s: Settings) -> Iterator[str]:
@@ -240,7 +243,7 @@ def _exempt_mistakes(s: Settings) -> Iterator[str]:
 
 def _secret_mistakes(name: str, secrets: tuple[bytes, ...]) -> Iterator[str]:
     if len(secrets) > MAX_SECRETS:
-        yield f"{name}: at most {MAX_SECRETS} are useful"
+        yield f"{name}: at most {MAX_SECRETS} can be listed"
     for number, secret in enumerate(secrets, 1):
         if len(secret) < MIN_SECRET:
             yield f"{name}: number {number} has {len(secret)} bytes, at least {MIN_SECRET} are needed; {MAKE_SECRET}"
@@ -257,7 +260,7 @@ def _secrets_mistakes(s: Settings) -> Iterator[str]:
     yield from _secret_mistakes("secrets", s.secrets)
     yield from _secret_mistakes("assertion_secrets", s.assertion_secrets)
     if set(s.secrets) & set(s.assertion_secrets):
-        yield "assertion_secrets: it lists one of secrets, and who may read statements could then sign cookies"
+        yield "assertion_secrets: one of them is also in secrets; whoever verifies assertions could then sign cookies"
 
 
 def _cookie_mistakes(s: Settings) -> Iterator[str]:
@@ -300,16 +303,9 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]
     (("cookie_samesite",), _choice_mistakes("cookie_samesite", "lax", "strict", "none")),
     (("cookie_samesite", "insecure"), _samesite_mistakes),
     (("on_invalid",), _choice_mistakes("on_invalid", "strip", "reject")),
-    (("csrf",), _choice_mistakes("csrf", "standard", "strict")),
     (("exempt_paths", "path"), _exempt_mistakes),
     (("trusted_origins",), _origins_mistakes),
     (("public_origin",), _public_mistakes),
-    (("max_cookie",), _size_mistakes),
     (("lifetime", "backend_timeout"), _number_mistakes),
 )
-"""What is checked, and the settings that must be of the right kind for it."""
-
-
-def quoted(prefix: str) -> bytes:
-    """A path as it stands in a request line."""
-    return quote(prefix, safe="/%:@!$&'()*+,;=~").encode()
+"""The checks, each with the settings that must be of the right type for it."""

@@ -1,36 +1,36 @@
-"""The door of a WSGI application (PEP 3333)."""
+"""The middleware of a WSGI application (PEP 3333)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutinefunction
-from time import monotonic, time
+from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, Unpack
 
-from sessionward.context import Policy, Visit
-from sessionward.credential.carriers import holds_own, strip_environ
+from sessionward.context import Context
+from sessionward.credential.carriers import holds_own
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import Admission, concerned, revoke_others_endpoint, guard, misplaced, seal
-from sessionward.handle import WSGI_KEY, Door, Ward, warn
-from sessionward.request.request import WSGIRequest, environ_key
-from sessionward.response.answer import Headers, Response
-from sessionward.session.assertion import stated_in_environ
+from sessionward.flow import on_request, revoke_others_endpoint
+from sessionward.handle import WSGI_KEY, Door, Sessions, context_of, warn
+from sessionward.modes.choose import choose
+from sessionward.modes.mode import Mode
+from sessionward.request.request import Fields, WSGIRequest, environ_key, fields_in, spellings
+from sessionward.response.answer import Response
 from sessionward.session.backend import Backend
-from sessionward.session.session import Session
 from sessionward.settings import Options
 
 Environ: TypeAlias = dict[str, Any]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Write: TypeAlias = Callable[[bytes], object]
-Fields: TypeAlias = list[tuple[str, str]]
+Headers: TypeAlias = list[tuple[str, str]]
 
 
 class StartResponse(Protocol):
     """PEP 3333's ``start_response``."""
 
-    def __call__(self, status: str, headers: Fields, exc_info: ExcInfo | None = None, /) -> Write: ...
+    def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
 
 
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -39,110 +39,87 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 class WSGIMiddleware:
     """Answers ``DELETE /auth/sessions`` in front of a WSGI application and guards the rest.
 
-    ``backend`` keeps the sessions and is plain, not async. The keyword settings are those of
-    :class:`sessionward.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that names
-    everything wrong with them.
+    ``backend`` keeps the sessions and is sync, not async. The keyword settings are those of
+    :class:`sessionward.settings.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that
+    names everything wrong with them.
     """
 
     def __init__(self, app: WSGIApplication, backend: Backend, **settings: Unpack[Options]) -> None:
-        if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 - its colour
+        if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 - whether it is async
             raise ConfigurationError("app: this is an ASGI application; put sessionward.ASGIMiddleware around it")
         self.app = app
-        self._policy = policy = Policy(backend, settings, awaits=False)
-        capabilities = policy.capabilities
-        self._door = Door(policy, SyncDriver(backend, policy.settings.backend_timeout, blocks=capabilities.blocks))
-        self._signs_in = capabilities.signs_in
-        self._verifier = policy.verifier
-        self._guards = not capabilities.carriers
-        self._watched = _watched_keys(policy)
-        self._outer_key = None if policy.spec is None else policy.spec.outer_key
-        self._attends = self._signs_in or self._watched is not None
-        self._cookie = policy.cookie_name.decode("ascii")
+        self._mode: Mode[Any] = choose(backend, settings, awaits=False)
+        mode = self._mode
+        driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.capabilities.blocks)
+        self._door = Door(mode, driver, mode.names if mode.asks_late else frozenset())
+        self._routes = spellings(mode.settings.path)
+        self._looks_always = mode.looks_always
+        self._looks = bool(mode.needles)
+        self._cookie = mode.needles.get(b"cookie", b"").decode("ascii")
+        self._others = frozenset(environ_key(name) for name in mode.needles if name not in (b"cookie", b"authorization"))
+        self._can_set_cookies = mode.can_set_cookies
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._policy.spellings:
-            visit = Ward(self._door, environ).visit(request)
-            if self._outer_key in environ:
-                return _misplaced(visit, start_response)
-            return _respond(self._door.driver(revoke_others_endpoint(visit)), start_response)
-        if self._verifier is not None and (session := stated_in_environ(environ, self._verifier, time())) is not None:
-            return self._stated(session, environ, start_response)
-        if self._guards and (
-            ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
-            or "HTTP_X_SESSION_TOKEN" in environ
-            or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
+        if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._routes:
+            return self._endpoint(request, environ, start_response)
+        if self._looks_always or (
+            self._looks
+            and (
+                ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
+                or not self._others.isdisjoint(environ)
+                or (
+                    "HTTP_AUTHORIZATION" in environ
+                    and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace"))
+                )
+            )
         ):
             return self._guarded(environ, start_response)
-        if not self._attends:
+        if not self._can_set_cookies:
+            environ[WSGI_KEY] = Sessions(self._door, environ)
             return self.app(environ, start_response)
-        if self._watched is not None:
-            carried = not self._watched.isdisjoint(environ)
-            return self._guarded(environ, start_response) if carried else self._looked_after(environ, start_response)
-        environ[WSGI_KEY] = ward = _Answering(self._door, environ, start_response)
-        body = self.app(environ, ward.start_response)
-        return body if ward.has_left else ward.returned(body)
+        environ[WSGI_KEY] = sessions = _Answering(self._door, environ, start_response)
+        body = self.app(environ, sessions._start_response)
+        return body if sessions._has_left else sessions._returned(body)
 
-    def _looked_after(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """A request to an application that has its own login: what its answer says of that is looked at."""
-        ward = _Answering(self._door, environ, start_response)
-        visit = ward.visit()
-        if self._outer_key in environ:
-            return _misplaced(visit, start_response)
-        if self._signs_in:
-            environ[WSGI_KEY] = ward
-        return ward.returned(self.app(environ, ward.start_response))
+    def _endpoint(self, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        context = self._opened(Sessions(self._door, environ), request, environ)
+        return _refuse(self._door.driver(revoke_others_endpoint(self._mode, context)), context, start_response)
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        ward = _Answering(self._door, environ, start_response)
-        visit = ward.visit(WSGIRequest(environ))
-        if self._outer_key in environ:
-            return _misplaced(visit, start_response)
-        admission = self._door.driver(guard(visit))
-        if admission is not _AS_IT_CAME:
-            if isinstance(admission, Response):
-                return _respond(admission, start_response)
-            if visit.taken is not None:
-                visit.taken.from_environ(environ)
-            strip_environ(environ, self._policy.cookie_name)
-        elif visit.taken is not None:
-            visit.taken.from_environ(environ)
-        return self._served(ward, visit, environ)
+        sessions = _Answering(self._door, environ, start_response)
+        context = self._opened(sessions, WSGIRequest(environ), environ)
+        answer = self._door.driver(on_request(self._mode, context))
+        if answer is not None:
+            if isinstance(answer, Response):
+                return _refuse(answer, context, start_response)
+            self._put_fields(environ, answer)
+        context.request = sessions._sender()  # the environ itself is not kept
+        if context.session is not None and self._mode.settings.remote_user:
+            environ.setdefault("REMOTE_USER", context.session.user_id.encode().decode("latin-1"))
+        environ[WSGI_KEY] = sessions
+        return sessions._returned(self.app(environ, sessions._start_response))
 
-    def _stated(self, session: Session, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """A request of whose caller a sidecar in front has convinced itself."""
-        ward = _Answering(self._door, environ, start_response)
-        visit = ward.visit(WSGIRequest(environ))
-        visit.session = session
-        return self._served(ward, visit, environ)
+    def _opened(self, sessions: Sessions, request: WSGIRequest, environ: Environ) -> Context:
+        context = context_of(sessions, request, fields_in(environ, self._mode.names))
+        context.is_misplaced = self._mode.wrong_order(environ)
+        return context
 
-    def _served(self, ward: _Answering, visit: Visit, environ: Environ) -> Iterable[bytes]:
-        visit.request = ward.sender()  # the environ itself is not kept
-        if visit.session is not None and self._policy.settings.remote_user:
-            environ.setdefault("REMOTE_USER", visit.session.user_id.encode().decode("latin-1"))
-        if visit.session is not None or self._signs_in:
-            environ[WSGI_KEY] = ward
-        return ward.returned(self.app(environ, ward.start_response))
+    def _put_fields(self, environ: Environ, fields: Fields) -> None:
+        """Puts these fields in place of those that credentials travel in."""
+        for name in self._mode.names:
+            environ.pop(environ_key(name), None)
+        for name, value in fields:
+            environ[environ_key(name)] = value.decode("latin-1")
 
 
-_AS_IT_CAME = Admission.AS_IT_CAME
+class _Answering(Sessions):
+    """A handle that stands between the application and ``start_response``.
 
-
-def _watched_keys(policy: Policy) -> frozenset[str] | None:
-    """What in an environ is worth a closer look where the application has its own login; None where it has not."""
-    if policy.logins is None:
-        return None
-    guards = policy.spec is not None or "which_revoked" in policy.capabilities.operations
-    return frozenset([environ_key(carrier.name) for carrier in policy.logins.headers] + (["HTTP_COOKIE"] if guards else []))
-
-
-class _Answering(Ward):
-    """A ward that stands between the application and ``start_response``.
-
-    A head that is about to set a cookie of ours waits until the application has returned, and is looked at then: the
-    later the look, the less can happen between it and the browser.
+    It delays a head that is about to set a cookie of ours until the application has returned: the later the look at the
+    session, the less can happen between it and the browser (P9).
     """
 
-    has_left: bool = False
+    _has_left: bool = False
     """A head has been handed on: another one, with ``exc_info``, does not wait any more."""
     _waiting: _Head | None = None
 
@@ -153,76 +130,70 @@ class _Answering(Ward):
         self._started = monotonic()
         self._server = start_response
 
-    def start_response(self, status: str, fields: Fields, exc_info: ExcInfo | None = None, /) -> Write:
+    def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """``start_response``, as the application sees it."""
-        visit = self._visit
-        if visit is None:
-            self.head_is_out = True
-        else:
-            self.head_goes_out()
+        self._head_is_out = True
+        context = self._context
+        if context is not None:
+            context.head_is_out = True
             self._waiting = None
-            if self._is_concerned(visit, fields):
-                head = _Head(self._sealed, self._server, status, fields, exc_info)
-                if self.has_left:
+            if self._mode().touches(context, _set_cookies(headers)):
+                head = _Head(self._sealed, self._server, status, headers, exc_info)
+                if self._has_left:
                     return head.send()
                 self._waiting = head
                 return head.write
-        self.has_left = True
-        return self._server(status, fields) if exc_info is None else self._server(status, fields, exc_info)
+        self._has_left = True
+        return self._server(status, headers) if exc_info is None else self._server(status, headers, exc_info)
 
-    def _is_concerned(self, visit: Visit, fields: Fields) -> bool:
-        if visit.policy.logins is not None:
-            return concerned(visit, _encoded(fields))
-        return visit.cookie is not None or _sets_cookie(fields, visit.policy.cookie_name)
-
-    def returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
+    def _returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """What the server gets of the application's iterable: itself, once the head has been given (PEP 3333)."""
-        if not self.head_is_out:
-            return _Body(body, self)
+        if not self._head_is_out:
+            return _Body(body, self._release)
         try:
-            self.release()
+            self._release()
         except BaseException:
             _close(body)
             raise
         return body
 
-    def release(self) -> None:
-        """Let a head that waits go out."""
+    def _release(self) -> None:
+        """Lets a head that waits go out."""
         head, self._waiting = self._waiting, None
         if head is not None:
-            self.has_left = True
+            self._has_left = True
             head.send()
 
-    def _sealed(self, headers: Headers) -> Headers:
-        visit = self.visit()
-        sealed = self._door.driver(seal(visit, headers))
-        if visit.warning is not None:
-            warn(visit.warning)
+    def _sealed(self, headers: Fields) -> Fields:
+        context = context_of(self)
+        sealed = self._door.driver(self._mode().on_response(context, headers))
+        if context.warning is not None:
+            warn(context.warning)
         return sealed
 
 
 class _Head:
     """A response head that has not been sent."""
 
-    __slots__ = ("_exc_info", "_fields", "_seal", "_server", "_status", "_write")
+    __slots__ = ("_exc_info", "_headers", "_seal", "_server", "_status", "_write")
 
     def __init__(
-        self, seal: Callable[[Headers], Headers], start_response: StartResponse, status: str, fields: Fields, exc_info: ExcInfo | None
+        self, seal: Callable[[Fields], Fields], start_response: StartResponse, status: str, headers: Headers, exc_info: ExcInfo | None
     ) -> None:
         self._seal = seal
         self._server = start_response
         self._status = status
-        self._fields = fields
+        self._headers = headers
         self._exc_info = exc_info
         self._write: Write | None = None
 
     def send(self) -> Write:
-        """Look at the head and hand it to the server, once."""
+        """Looks at the head and hands it to the server, once."""
         if self._write is None:
-            headers = self._seal(_encoded(self._fields))
-            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            fields = self._seal([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers])
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
             exc_info, self._exc_info = self._exc_info, None  # its traceback refers to this frame
-            self._write = self._server(self._status, fields) if exc_info is None else self._server(self._status, fields, exc_info)
+            self._write = self._server(self._status, headers) if exc_info is None else self._server(self._status, headers, exc_info)
         return self._write
 
     def write(self, data: bytes, /) -> object:
@@ -233,10 +204,10 @@ class _Head:
 class _Body:
     """An application's iterable that had not called ``start_response`` yet when the application returned it."""
 
-    def __init__(self, body: Iterable[bytes], ward: _Answering) -> None:
+    def __init__(self, body: Iterable[bytes], release: Callable[[], None]) -> None:
         self._body = body
         self._iterator: Iterator[bytes] | None = None
-        self._ward = ward
+        self._release = release
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -247,9 +218,9 @@ class _Body:
         try:
             chunk = next(self._iterator)
         except StopIteration:
-            self._ward.release()
+            self._release()
             raise
-        self._ward.release()
+        self._release()
         return chunk
 
     def close(self) -> None:
@@ -262,24 +233,13 @@ def _close(body: object) -> None:
         close()
 
 
-def _encoded(fields: Fields) -> Headers:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+def _set_cookies(headers: Headers) -> Fields:
+    return [(b"set-cookie", value.encode("latin-1")) for name, value in headers if len(name) == 10 and name.lower() == "set-cookie"]
 
 
-def _sets_cookie(fields: Fields, name: bytes) -> bool:
-    for key, value in fields:  # noqa: SIM110 - at each response; any() takes twice as long
-        if len(key) == 10 and key.lower() == "set-cookie" and name.decode("ascii") in value:
-            return True
-    return False
-
-
-def _misplaced(visit: Visit, start_response: StartResponse) -> Iterable[bytes]:
-    response = misplaced(visit)
-    warn(visit.warning or "")
-    return _respond(response, start_response)
-
-
-def _respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:
+def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:
+    if context.warning is not None:
+        warn(context.warning)
     status = f"{response.status.value} {response.status.phrase}"
     start_response(status, [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers])
     return [response.body]

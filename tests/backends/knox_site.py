@@ -104,7 +104,7 @@ def run(url: str) -> dict[str, Any]:
         expires=Expires.at("expiry"),
         timeout=10,
     )
-    app = sessionward.WSGIMiddleware(get_wsgi_application(), backend, timeout=10)
+    app = sessionward.WSGIMiddleware(get_wsgi_application(), backend, backend_timeout=10)
     seen: dict[str, Any] = {}
 
     laptop, phone, tablet, bob = sign_in(app), sign_in(app), sign_in(app), sign_in(app, "bob")

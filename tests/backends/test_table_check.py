@@ -81,7 +81,14 @@ def test_columns_that_are_not_there_are_told_with_those_that_are(kind: Kind, ope
     database = world.safe.url.set(drivername=kind.scheme)
     made: Any = AsyncTableBackend if kind.is_async else TableBackend
     backend = made(
-        database, "Session", key="token", user="user_id", cookie="c", expires=Expires.at("expires"), revoked=RevokedBy.time("gone"), timeout=10
+        database,
+        "Session",
+        key="token",
+        user="user_id",
+        cookie="c",
+        expires=Expires.at("expires"),
+        revoked=RevokedBy.time("gone"),
+        timeout=10,
     )
     with pytest.raises(ConfigurationError) as caught:
         world.run(backend.check()) if kind.is_async else backend.check()

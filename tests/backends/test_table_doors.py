@@ -25,11 +25,11 @@ def world(kind: Kind, name: str, sqlite_url: str) -> Iterator[TableWorld]:
 
 
 def through_wsgi(world: TableWorld, headers: dict[str, str]) -> Answer:
-    return ask_wsgi(sessionward.WSGIMiddleware(nobody, world.backend, timeout=10), wsgi_environ("DELETE", "/auth/sessions", headers))
+    return ask_wsgi(sessionward.WSGIMiddleware(nobody, world.backend, backend_timeout=10), wsgi_environ("DELETE", "/auth/sessions", headers))
 
 
 def through_asgi(world: TableWorld, headers: dict[str, str]) -> Answer:
-    app = sessionward.ASGIMiddleware(async_nobody, world.backend, timeout=10)
+    app = sessionward.ASGIMiddleware(async_nobody, world.backend, backend_timeout=10)
     return asyncio.run(ask_asgi(app, asgi_scope("DELETE", "/auth/sessions", headers)))
 
 

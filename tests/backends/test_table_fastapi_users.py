@@ -38,7 +38,7 @@ class Site:
             expires=Expires.created("created_at", lifetime=LIFETIME),
             timeout=10,
         )
-        self.app = sessionward.ASGIMiddleware(app, self.backend, timeout=10)
+        self.app = sessionward.ASGIMiddleware(app, self.backend, backend_timeout=10)
         for email in ("ann@example.org", "bob@example.org"):
             assert self.browser().post("/register", json={"email": email, "password": PASSWORD}).status_code == 201
 

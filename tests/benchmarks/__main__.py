@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.benchmarks import companion, revoke_others, guarded, passthrough, served, sidecar, sqlite
+from tests.benchmarks import companion, guarded, passthrough, revoke_others, served, sidecar, sqlite
 from tests.benchmarks import django as in_django
 from tests.benchmarks import postgresql as on_postgresql
 from tests.benchmarks.databases import postgresql

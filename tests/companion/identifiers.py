@@ -61,10 +61,10 @@ class Stored:
         if value not in self.store:
             raise InvalidCredential("the store does not know it")
         user = self.store[value]
-        return None if user is None else Identity(user_id=user, app_session=self.link(value))
+        return None if user is None else Identity(user_id=user, session_id=value)
 
     @staticmethod
-    def link(sid: str) -> bytes:
+    def digest(sid: str) -> bytes:
         """Of the id, which need not be the whole of the cookie's value."""
         return app_session_digest(sid.removeprefix("id"))
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cache
 from typing import ClassVar, Final
 
-from sessionward import BackendUnavailable, Carrier, Identity, Session, CompanionStatus
+from sessionward import BackendUnavailable, Carrier, CompanionStatus, Identity, Session
 from sessionward.context import Policy
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import SKEW

@@ -9,7 +9,7 @@ import pytest
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import Carrier, Identity, InvalidCredential, AnonymousSession
+from sessionward import AnonymousSession, Carrier, Identity, InvalidCredential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import Function
 from sessionward.session.identifier import app_session_digest
@@ -33,7 +33,11 @@ class Shop:
         if value not in self.store:
             raise InvalidCredential("unknown")
         user = self.store[value]
-        return Identity(user_id=user, app_session=app_session_digest(value)) if user else AnonymousSession(app_session=app_session_digest(value))
+        return (
+            Identity(user_id=user, app_session=app_session_digest(value))
+            if user
+            else AnonymousSession(app_session=app_session_digest(value))
+        )
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         held = dict(pair.split("=", 1) for pair in environ.get("HTTP_COOKIE", "").split("; ") if "=" in pair)

@@ -8,12 +8,12 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import Session, CompanionStatus
+from sessionward import CompanionStatus, Session
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
 from sessionward.session.identifier import Identify, app_session_digest
 from sessionward.session.step import Step
-from sessionward.session.steps import IsRevokedAppSession, FindCompanionStatus
+from sessionward.session.steps import FindCompanionStatus, IsRevokedAppSession
 from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import scope_of, visit_of
@@ -116,7 +116,8 @@ def well() -> Iterator[Admitted]:
 
 def test_the_world_of_requests_is_as_large_as_it_should_be() -> None:
     requests = {
-        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.app_session, case.companions) for case in admitted()
+        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.app_session, case.companions)
+        for case in admitted()
     }
     assert len(requests) == len(SESSIONS) * len(REMEMBERS) * len(HEADERS) * len(COMPANIONS) * 2
     assert len(admitted()) > 4 * len(requests)

@@ -9,9 +9,9 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import Credential, Identity, Session, StaleLogin, CompanionStatus
+from sessionward import CompanionStatus, Credential, Identity, Session, StaleLogin
 from sessionward.context import Visit
-from sessionward.credential.login_cookies import Login
+from sessionward.credential.login_cookies import LoginCredential
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import concerns, see_off
 from sessionward.response.answer import Headers
@@ -23,18 +23,18 @@ from tests.companion.spelled import FAILURE, IDENTIFIERS, LATE, LINK, RAISED, ST
 from tests.companion.ways import Ending, endings
 from tests.support.core import NAME, NOON, SESSION, TOKEN, visit_of
 
-ANN, NOBODY, REMEMBERED = Login("session", "ann", (1,)), Login("session", "-", (1,)), Login("remember", "ann", (2,))
-HEADER: Final = Login("x-login", f"ann@{LATE}", ())
+ANN, NOBODY, REMEMBERED = LoginCredential("session", "ann", (1,)), LoginCredential("session", "-", (1,)), LoginCredential("remember", "ann", (2,))
+HEADER: Final = LoginCredential("x-login", f"ann@{LATE}", ())
 
 
-def signed_in(visit: Visit, session: Session, *kept: Login) -> None:
+def signed_in(visit: Visit, session: Session, *kept: LoginCredential) -> None:
     visit.session = visit.companion = session
     visit.credential = Credential(TOKEN)
     visit.identity = Identity(user_id="ann", app_session=session.app_session if visit.policy is policies()[True] else None)
     visit.kept = kept
 
 
-def came(visit: Visit, *kept: Login, **more: object) -> None:
+def came(visit: Visit, *kept: LoginCredential, **more: object) -> None:
     visit.kept, visit.identity = kept, Identity(user_id="ann")
     for name, value in more.items():
         setattr(visit, name, value)
@@ -128,7 +128,8 @@ class Seen:
         """Whether a question met an error, but for an end: the login is deleted whatever becomes of it."""
         steps = zip(self.ending.asked, self.ending.answers, strict=True)
         return any(
-            isinstance(answer, Exception) and not isinstance(answer, InvalidCredential) and not isinstance(step, End) for step, answer in steps
+            isinstance(answer, Exception) and not isinstance(answer, InvalidCredential) and not isinstance(step, End)
+            for step, answer in steps
         )
 
     def __str__(self) -> str:
@@ -165,7 +166,15 @@ def _seen() -> Iterator[Seen]:
 
 def test_the_world_of_answers_is_as_large_as_it_should_be() -> None:
     assert len({(case.state, case.sets, case.public, case.companions) for case in seen()}) == len(STATES) * len(SET) * 4
-    assert {kind for case in seen() for kind in case.ending.kinds} == {"Identify", "Find", "FindCompanionStatus", "Adopt", "Login", "Touch", "End"}
+    assert {kind for case in seen() for kind in case.ending.kinds} == {
+        "Identify",
+        "Find",
+        "FindCompanionStatus",
+        "Adopt",
+        "Login",
+        "Touch",
+        "End",
+    }
 
 
 def test_no_exception_costs_the_answer() -> None:
@@ -236,7 +245,9 @@ def test_no_login_of_a_user_goes_out_unless_a_companion_lives_or_the_user_is_ope
     for case in seen():
         if case.signs_in:
             lives = any(isinstance(answer, Session) for kind in (Find, Adopt, SignIn) for answer in case.ending.answer(kind))
-            is_open = any(isinstance(answer, CompanionStatus) and not answer.companion_required for answer in case.ending.answer(FindCompanionStatus))
+            is_open = any(
+                isinstance(answer, CompanionStatus) and not answer.companion_required for answer in case.ending.answer(FindCompanionStatus)
+            )
             declined = None in case.ending.answer(Adopt)  # under the lock, so the user was open then
             waits = any(isinstance(answer, CompanionStatus) and answer.companions for answer in case.ending.answer(FindCompanionStatus))
             assert lives or is_open or declined or waits, case

@@ -8,11 +8,11 @@ from typing import Final
 
 import pytest
 
-from sessionward import Credential, Device, Identity, StaleLogin, CompanionStatus
-from sessionward.credential.login_cookies import Login, Names, Taken, read_logins, taken
+from sessionward import CompanionStatus, Credential, Device, Identity, StaleLogin
+from sessionward.credential.login_cookies import LoginCredential, LoginNames, Stripped, parse_login_credentials, strip
 from sessionward.modes.companion.before import admit, see_off
-from sessionward.response.set_cookies import Given, given
-from sessionward.session.identifier import Identify, IdentifierSpec, app_session_digest
+from sessionward.response.set_cookies import SetCookie, parse_set_cookies
+from sessionward.session.identifier import IdentifierSpec, Identify, app_session_digest
 from sessionward.session.session import Session
 from sessionward.session.steps import Adopt, Find, FindCompanionStatus, Touch
 from sessionward.session.steps import Login as SignIn
@@ -30,19 +30,19 @@ SHOWN: Final = [SECRET, repr(LINK)[2:-1], LINK.hex(), TOKEN.decode(), SIGNED.dec
 
 def values() -> list[object]:
     """One of everything that holds a credential or a digest of one."""
-    names = Names([b"session"])
-    found = read_logins(lambda name: FIELD[1] if name == b"cookie" else None, names)
-    out = taken(found, [])
+    names = LoginNames([b"session"])
+    found = parse_login_credentials(lambda name: FIELD[1] if name == b"cookie" else None, names)
+    out = strip(found, [])
     assert out is not None
     session = Session(id="1", user_id="ann", app_session=LINK, credential=Credential(TOKEN))
     return [
         found,
         *found.logins,
-        Login("session", SECRET),
+        LoginCredential("session", SECRET),
         out,
-        Taken(SECRET.encode(), frozenset()),
-        *given(HEAD, names, float),
-        Given("session", 0, SECRET, None, False, None),
+        Stripped(SECRET.encode(), frozenset()),
+        *parse_set_cookies(HEAD, names, float),
+        SetCookie("session", 0, SECRET, None, False, None),
         Identity(user_id="ann", app_session=LINK),
         Identify(IdentifierSpec.of(Signed()), "session", SECRET),
         FindCompanionStatus("ann", LINK),

@@ -40,7 +40,7 @@ class AdoptsUnlocked(Naive):
         time.sleep(THINKING)
         now = datetime.now(UTC)
         session = Session(id=uuid4(), user_id=user_id, app_session=app_session)
-        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "app_session": link}
+        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "app_session": app_session}
         times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
         with self.engine.connect() as connection:
             self.change(connection, insert(sessions).values(**names, **times, methods=""))

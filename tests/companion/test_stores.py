@@ -25,7 +25,7 @@ def test_an_adopted_companion_passes_with_its_session_again(site: Site) -> None:
     companion = browser.companion
     assert [browser.me(), browser.get("/ward/session"), browser.companion] == ["ann", "ann", companion]
     (session,) = site.place.live()
-    assert session.app_session == shop.identifier.link("id7")
+    assert session.app_session == shop.identifier.digest("id7")
 
 
 def test_so_is_a_sign_out(site: Site) -> None:
@@ -139,7 +139,7 @@ def test_of_two_answers_that_see_the_same_sign_in_one_brings_the_companion(site:
             expires_in=1000.0,
             device=Device(),
             methods=(),
-            app_session=shop.identifier.link(sid),
+            app_session=shop.identifier.digest(sid),
         )
 
     shop.meanwhile = another_answer

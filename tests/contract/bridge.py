@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
-from sessionward import Companions, Device, Session, CompanionStatus
+from sessionward import Companions, CompanionStatus, Device, Session
 from sessionward.credential.token import Credential
 
 T = TypeVar("T")
@@ -97,7 +97,15 @@ class Bridged:
         app_session: bytes | None = None,
     ) -> Session:
         asked = self._backend.login(
-            user_id, digest, since=since, age=age, replaces=replaces, expires_in=expires_in, device=device, methods=methods, app_session=app_session
+            user_id,
+            digest,
+            since=since,
+            age=age,
+            replaces=replaces,
+            expires_in=expires_in,
+            device=device,
+            methods=methods,
+            app_session=app_session,
         )
         session: Session = self._loop.run(asked)
         return session

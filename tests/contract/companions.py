@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sessionward import Device, Session, StaleLogin, CompanionStatus
+from sessionward import CompanionStatus, Device, Session, StaleLogin
 from sessionward.credential.token import Credential, new_token
 from sessionward.session.identifier import app_session_digest
 from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
@@ -29,7 +29,9 @@ class CompanionsContract:
     # --- standing
 
     def test_of_a_user_never_seen_nothing_is_known(self, world: SignsInWorld) -> None:
-        assert world.sessions.companion_status("nobody", LINK) == CompanionStatus(companion_required=False, revoked_at=None, companions=0, may_adopt=True)
+        assert world.sessions.companion_status("nobody", LINK) == CompanionStatus(
+            companion_required=False, revoked_at=None, companions=0, may_adopt=True
+        )
         assert world.sessions.begin_login("nobody") == 0
 
     def test_a_user_whose_sessions_were_ended_stands_with_the_time(self, world: SignsInWorld) -> None:
@@ -85,10 +87,14 @@ class CompanionsContract:
 
     def test_a_session_of_the_application_has_at_most_five_live_companions(self, world: SignsInWorld) -> None:
         for number in range(ADOPTIONS):
-            assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=number, may_adopt=True)
+            assert world.sessions.companion_status("ann", LINK) == CompanionStatus(
+                companion_required=False, companions=number, may_adopt=True
+            )
             adopted(world)
             world.pass_time(ADOPTION_PAUSE + 1)
-        assert world.sessions.companion_status("ann", LINK) == CompanionStatus(companion_required=False, companions=ADOPTIONS, may_adopt=False)
+        assert world.sessions.companion_status("ann", LINK) == CompanionStatus(
+            companion_required=False, companions=ADOPTIONS, may_adopt=False
+        )
         assert adoption(world) is None
 
     def test_a_companion_that_expired_makes_room(self, world: SignsInWorld) -> None:
@@ -126,7 +132,7 @@ class CompanionsContract:
         end(world, client, how)
         assert world.sessions.companion_status("ann", LINK).companion_required
         assert not world.sessions.companion_status("ann", OTHER_LINK).may_adopt
-        for link in LINK, OTHER_LINK:
+        for app_session in LINK, OTHER_LINK:
             with pytest.raises(StaleLogin):
                 adoption(world, app_session=app_session)
         assert not world.sessions.companion_status("bob", LINK).companion_required
@@ -209,7 +215,7 @@ class CompanionsContract:
         client = adopted(world)
         assert world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=3600.0)
         assert world.found(client).app_session == OTHER_LINK
-        assert [world.sessions.companion_status("ann", app_session).companions for link in (LINK, OTHER_LINK)] == [0, 1]
+        assert [world.sessions.companion_status("ann", app_session).companions for app_session in (LINK, OTHER_LINK)] == [0, 1]
 
     def test_a_touch_without_a_link_leaves_the_link_that_another_request_gave(self, world: SignsInWorld) -> None:
         client = adopted(world)
@@ -248,7 +254,9 @@ class CompanionsContract:
         for number in range(5):
             user = f"user {number}"
             own = adopted(world, user)
-            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(adoption, world, user, app_session=OTHER_LINK))
+            counted, came = together(
+                partial(world.sessions.revoke_others, own.session), partial(adoption, world, user, app_session=OTHER_LINK)
+            )
             if isinstance(came, Client):
                 assert (counted, world.lives(own, came)) == (1, [True, False])
             else:
@@ -269,7 +277,9 @@ class CompanionsContract:
 def adoption(world: SignsInWorld, user: str = "ann", *, app_session: bytes = LINK, lasts: float = 3600.0) -> Client | None:
     """An adoption as the door asks for it."""
     credential = Credential(new_token().encode())
-    session = world.sessions.adopt(user, credential.digest, app_session=app_session, expires_in=lasts, device=Device(ip_address="192.0.2.7"))
+    session = world.sessions.adopt(
+        user, credential.digest, app_session=app_session, expires_in=lasts, device=Device(ip_address="192.0.2.7")
+    )
     return None if session is None else Client(credential, session)
 
 

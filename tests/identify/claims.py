@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sessionward.errors import InvalidCredential
-from sessionward.session.identifier import Identity, IdentifierSpec, AnonymousSession
+from sessionward.session.identifier import AnonymousSession, IdentifierSpec, Identity
 
 UNREADABLE = "unreadable"
 SECRET = "a secret of the application, used in tests only"

@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify import Function
-from sessionward.session.identifier import Identity, IdentifierSpec, app_session_digest
+from sessionward.session.identifier import IdentifierSpec, Identity, app_session_digest
 from tests.identify.claims import SECRET, UNREADABLE, identity, said
 
 
@@ -23,7 +23,13 @@ def plain(answer: Any) -> Function:
 
 @pytest.mark.parametrize(
     ("answer", "user"),
-    [("ada", "ada"), (7, "7"), (UUID(int=1), str(UUID(int=1))), (Identity(user_id="ada", app_session=app_session_digest("1")), "ada"), (None, None)],
+    [
+        ("ada", "ada"),
+        (7, "7"),
+        (UUID(int=1), str(UUID(int=1))),
+        (Identity(user_id="ada", app_session=app_session_digest("1")), "ada"),
+        (None, None),
+    ],
     ids=["text", "a number", "a UUID", "an Identity", "nobody"],
 )
 def test_the_answer_of_the_function_is_who_is_signed_in(answer: Any, user: str | None) -> None:

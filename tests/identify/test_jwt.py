@@ -190,7 +190,7 @@ def test_a_token_with_a_time_beyond_all_numbers_is_unreadable() -> None:
 
 
 def test_a_companion_goes_with_the_sid_of_a_cookie_and_with_nothing_else() -> None:
-    for name, claims, link in (
+    for name, claims, app_session in (
         (COOKIE, {"sid": "s1", "jti": "j1"}, app_session_digest("s1")),
         (COOKIE, {"jti": "j1"}, None),
         (COOKIE, {"sid": 7}, None),

@@ -8,11 +8,11 @@ from hashlib import sha1
 from hmac import new as hmac
 from typing import Any, Final
 
-from sessionward.credential.login_cookies import Found, Names, Taken, read_logins, taken, with_one_cookie_field
+from sessionward.credential.login_cookies import ParsedCookies, LoginNames, Stripped, parse_login_credentials, strip, with_one_cookie_field
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.frameworks import ASGI, BEAKER_SECRET, PARSERS, WSGI
 
-NAMES: Final = Names([b"session", b"remember_token", b"session-*"])
+NAMES: Final = LoginNames([b"session", b"remember_token", b"session-*"])
 LOGINS: Final = ("session", "remember_token")
 PART: Final = re.compile(r"session-([0-9]+)")
 """As Litestar looks for the parts of its session (``ClientSideSessionBackend``), in text that it has read as latin-1."""
@@ -51,18 +51,18 @@ def environ_with(fields: Sequence[bytes], *, joint: bytes = b"; ") -> dict[str, 
 def judge(fields: Sequence[bytes], proven: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The scope and the environ as they go on to the application; ``proven``: the one value that may pass."""
     scope, environ = scope_with(fields), environ_with(fields)
-    found = read_logins(ASGIRequest(scope).header, NAMES)
+    found = parse_login_credentials(ASGIRequest(scope).header, NAMES)
     left = taken_out(found, proven)
     passed = left.from_scope(scope) if left is not None else with_one_cookie_field(scope) if found.logins else scope  # as the door has it
-    left = taken_out(read_logins(WSGIRequest(environ).header, NAMES), proven)
+    left = taken_out(parse_login_credentials(WSGIRequest(environ).header, NAMES), proven)
     if left is not None:
         left.from_environ(environ)
     return passed, environ
 
 
-def taken_out(found: Found, proven: str | None) -> Taken | None:
+def taken_out(found: ParsedCookies, proven: str | None) -> Stripped | None:
     """What is left of a request where only the proven value may pass; None if it stays as it came."""
-    return taken(found, [login for login in found.logins if login.value != proven])
+    return strip(found, [login for login in found.logins if login.value != proven])
 
 
 def naive(fields: Sequence[bytes], proven: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

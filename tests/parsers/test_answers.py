@@ -14,9 +14,9 @@ import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import Login
-from sessionward.response.set_cookies import after, gives_login, without_logins
-from sessionward.response.set_cookies import given as given_by
+from sessionward.credential.login_cookies import LoginCredential
+from sessionward.response.set_cookies import cookies_after, sets_login_cookie, drop_login_cookies
+from sessionward.response.set_cookies import parse_set_cookies as given_by
 from tests.parsers.judged import COPY, GOOD, NAMES
 from tests.parsers.set_cookies import DELETE, SET
 
@@ -47,15 +47,15 @@ def in_the_jar(fields: Sequence[str]) -> set[tuple[str, str]]:
     return {(cookie.name, value) for cookie in jar_of(fields) if (value := (cookie.value or "").strip('"'))}
 
 
-def as_we_believe(fields: Sequence[str], *, kept: Sequence[Login] = ()) -> list[Login]:
-    return after(kept, given_by([(b"set-cookie", field.encode("latin-1")) for field in fields], NAMES, time.time))
+def as_we_believe(fields: Sequence[str], *, kept: Sequence[LoginCredential] = ()) -> list[LoginCredential]:
+    return cookies_after(kept, given_by([(b"set-cookie", field.encode("latin-1")) for field in fields], NAMES, time.time))
 
 
-def named(logins: Sequence[Login]) -> set[tuple[str, str]]:
+def named(logins: Sequence[LoginCredential]) -> set[tuple[str, str]]:
     return {(login.name, login.value) for login in logins}
 
 
-OLD: Final = [Login("session", GOOD, (0,)), Login("remember_token", GOOD, (1,))]
+OLD: Final = [LoginCredential("session", GOOD, (0,)), LoginCredential("remember_token", GOOD, (1,))]
 HELD: Final = [f"session={GOOD}; Path=/", f"remember_token={GOOD}; Path=/"]
 
 
@@ -65,7 +65,7 @@ def test_what_a_framework_deletes_is_gone(framework: str, name: str) -> None:
     fields = DELETE[framework](name, COPY)
     left = {(other, value) for other, value in named(OLD) if other != name}
     assert in_the_jar([*HELD, *fields]) == named(as_we_believe(fields, kept=OLD)) == left
-    assert gives_login([(b"set-cookie", field.encode()) for field in fields], NAMES)
+    assert sets_login_cookie([(b"set-cookie", field.encode()) for field in fields], NAMES)
 
 
 @pytest.mark.parametrize("framework", SET)
@@ -107,7 +107,7 @@ def test_of_several_fields_the_jar_and_we_keep_the_same(fields: list[str]) -> No
 def test_without_the_fields_that_set_a_login_the_jar_has_none_of_an_answer(fields: list[str]) -> None:
     """And the others are there as before."""
     head = [(b"Set-Cookie", field.encode()) for field in fields]
-    left = [value.decode() for _, value in without_logins(head, NAMES, time.time)]
+    left = [value.decode() for _, value in drop_login_cookies(head, NAMES, time.time)]
     assert {name for name, _ in in_the_jar(left)} & {"session", "remember_token"} == set()
     assert {pair for pair in in_the_jar(left) if pair[0] not in ("session", "remember_token")} == {
         pair for pair in in_the_jar(fields) if pair[0] not in ("session", "remember_token")

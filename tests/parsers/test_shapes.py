@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import MAX_LOGINS, Names, read_logins, taken
+from sessionward.credential.login_cookies import MAX_LOGINS, LoginNames, parse_login_credentials, strip
 from sessionward.request.request import ASGIRequest, WSGIRequest
-from sessionward.response.set_cookies import after, gives_login, without_logins
-from sessionward.response.set_cookies import given as given_by
+from sessionward.response.set_cookies import cookies_after, sets_login_cookie, drop_login_cookies
+from sessionward.response.set_cookies import parse_set_cookies as given_by
 from tests.parsers.attacks import COPIED, fields
 from tests.parsers.judged import GOOD, NAMES, scope_with, taken_out
 
@@ -67,8 +67,8 @@ def least(cookie: bytes) -> float:
     times = []
     for _ in range(3):
         begin = time.thread_time()
-        found = read_logins(lambda name: cookie if name == b"cookie" else None, NAMES)
-        taken(found, found.logins)
+        found = parse_login_credentials(lambda name: cookie if name == b"cookie" else None, NAMES)
+        strip(found, found.logins)
         times.append(time.thread_time() - begin)
     return max(min(times), 1e-7)
 
@@ -76,9 +76,9 @@ def least(cookie: bytes) -> float:
 @given(fields | st.lists(st.binary(max_size=80), max_size=3))
 @settings(max_examples=500)
 def test_nothing_that_is_sent_raises(sent: list[bytes]) -> None:
-    found = read_logins(ASGIRequest(scope_with(sent)).header, NAMES)
+    found = parse_login_credentials(ASGIRequest(scope_with(sent)).header, NAMES)
     assert len(found.logins) <= MAX_LOGINS
-    assert {place for login in found.logins for place in login.places} <= set(range(len(found.pairs))) - found.hidden
+    assert {place for login in found.logins for place in login.places} <= set(range(len(found.pairs))) - found.obfuscated
 
 
 @pytest.mark.parametrize("name", [b"session", b"session-0"])
@@ -86,7 +86,7 @@ def test_nothing_that_is_sent_raises(sent: list[bytes]) -> None:
 def test_more_logins_than_anybody_has_are_all_taken_out_the_proved_one_too(name: bytes, others: int, passes: bool) -> None:
     proved = name + b"=" + GOOD.encode()
     sent = b"; ".join([*(b"remember_token=%d" % number for number in range(others)), proved])
-    left = taken_out(read_logins(ASGIRequest(scope_with([sent])).header, NAMES), GOOD)
+    left = taken_out(parse_login_credentials(ASGIRequest(scope_with([sent])).header, NAMES), GOOD)
     assert left is not None
     assert left.cookie == (proved if passes else None)
 
@@ -95,7 +95,7 @@ def test_more_logins_than_anybody_has_are_all_taken_out_the_proved_one_too(name:
 def test_not_even_text_that_no_server_should_put_there(text: str) -> None:
     """Beyond latin-1, against PEP 3333."""
     environ = {"HTTP_COOKIE": f"session={GOOD}; x={text}; session={text}"}
-    left = taken_out(read_logins(WSGIRequest(environ).header, NAMES), GOOD)
+    left = taken_out(parse_login_credentials(WSGIRequest(environ).header, NAMES), GOOD)
     if left is not None:
         left.from_environ(environ)
     assert f"session={GOOD}" in environ["HTTP_COOKIE"]
@@ -103,8 +103,8 @@ def test_not_even_text_that_no_server_should_put_there(text: str) -> None:
 
 @given(fields)
 def test_without_any_name_nothing_is_a_login(sent: list[bytes]) -> None:
-    found = read_logins(ASGIRequest(scope_with(sent)).header, Names([]))
-    assert taken(found, found.logins) is None
+    found = parse_login_credentials(ASGIRequest(scope_with(sent)).header, LoginNames([]))
+    assert strip(found, found.logins) is None
 
 
 _SET_PARTS: Final = [
@@ -120,6 +120,6 @@ _set = st.lists(st.sampled_from(_SET_PARTS) | st.binary(max_size=4), max_size=9)
 def test_nothing_that_an_application_sets_raises(sent: list[bytes]) -> None:
     head = [(b"Set-Cookie", value) for value in sent]
     cookies = given_by(head, NAMES, time.time)
-    assert bool(cookies) == gives_login(head, NAMES)
-    assert len(without_logins(head, NAMES, time.time)) == len(head) - sum(cookie.value is not None for cookie in cookies)
-    assert {login.name for login in after([], cookies)} <= {cookie.name for cookie in cookies}
+    assert bool(cookies) == sets_login_cookie(head, NAMES)
+    assert len(drop_login_cookies(head, NAMES, time.time)) == len(head) - sum(cookie.value is not None for cookie in cookies)
+    assert {login.name for login in cookies_after([], cookies)} <= {cookie.name for cookie in cookies}

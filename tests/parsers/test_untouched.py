@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import plain_value, read_logins
+from sessionward.credential.login_cookies import verbatim_value, parse_login_credentials
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.attacks import fields
 from tests.parsers.frameworks import ALL
@@ -83,7 +83,7 @@ def test_and_a_login_that_is_proved_with_all_that_stands_around_it(pairs: list[b
 
 def goes_on_as_it_came(sent: Sequence[bytes], *, proven: str | None = None) -> bool:
     scope, environ = scope_with(sent), environ_with(sent)
-    found = read_logins(ASGIRequest(scope).header, NAMES), read_logins(WSGIRequest(environ).header, NAMES)
+    found = parse_login_credentials(ASGIRequest(scope).header, NAMES), parse_login_credentials(WSGIRequest(environ).header, NAMES)
     return [taken_out(each, proven) for each in found] == [None, None]
 
 
@@ -108,7 +108,7 @@ def value_of(byte: int) -> str:
 @pytest.mark.parametrize("byte", range(256))
 def test_a_value_is_plain_only_if_every_framework_reads_it_as_it_stands(byte: int) -> None:
     value = value_of(byte)
-    if plain_value(value.encode("latin-1")) is None:
+    if verbatim_value(value.encode("latin-1")) is None:
         assert chr(byte) not in PLAIN
         return
     assert chr(byte) in PLAIN

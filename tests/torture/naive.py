@@ -130,7 +130,14 @@ class LocksOnlyItself(Naive):
         return session
 
     def is_stale(
-        self, connection: Connection, user_id: str, generation: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+        self,
+        connection: Connection,
+        user_id: str,
+        generation: int,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
     ) -> bool:
         if since is not None:
             return since != generation
@@ -148,7 +155,14 @@ class InsertsUnchecked(LocksOnlyItself):
     """Signs in whoever knew the password when it was looked at."""
 
     def is_stale(
-        self, connection: Connection, user_id: str, generation: int, *, since: int | None, age: Callable[[], float], replaces: Session | None
+        self,
+        connection: Connection,
+        user_id: str,
+        generation: int,
+        *,
+        since: int | None,
+        age: Callable[[], float],
+        replaces: Session | None,
     ) -> bool:
         return False
 

@@ -74,7 +74,7 @@ class Caller:
         )
         return made
 
-    def begin(self, user: str) -> int:
+    def begin_login(self, user: str) -> int:
         generation: int = self._done(self._backend.begin_login(user))
         return generation
 

@@ -18,7 +18,7 @@ from sessionward import Credential, Device, Session
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
-from sessionward.session.steps import BeginLogin, End, RevokeAll, RevokeOthers, Find, Login
+from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
 from tests.torture.talkative import (
     QUOTED,

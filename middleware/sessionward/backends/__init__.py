@@ -1,1 +1,35 @@
-"""Where sessions live. Each file here is a leaf: nobody imports it but the user, the command and the tests."""
+"""Where sessions live: one folder for each store, and what you need to write a backend of your own.
+
+:class:`Backend` says what a backend has to do. :mod:`sessionward.testing` has the same as tests.
+"""
+
+from sessionward.credential.carriers import Carrier
+from sessionward.credential.token import Credential
+from sessionward.session.backend import (
+    AsyncBackend,
+    AsyncSupportsCompanions,
+    AsyncSupportsLogin,
+    Backend,
+    SupportsCompanions,
+    SupportsLogin,
+    SupportsRecord,
+)
+from sessionward.session.session import CompanionStatus, Device, NewSession, RevokedCount, Session, public_id
+
+__all__ = [
+    "AsyncBackend",
+    "AsyncSupportsCompanions",
+    "AsyncSupportsLogin",
+    "Backend",
+    "Carrier",
+    "CompanionStatus",
+    "Credential",
+    "Device",
+    "NewSession",
+    "RevokedCount",
+    "Session",
+    "SupportsCompanions",
+    "SupportsLogin",
+    "SupportsRecord",
+    "public_id",
+]

@@ -1,7 +1,7 @@
 """Sessions in the memory of one process: for tests, development, and applications with a single worker.
 
-They are gone with the process, and another worker knows nothing of them. Nothing here ever waits, so both doors call
-it in place.
+They are gone with the process, and another worker knows nothing of them. No method ever waits, so both doors call them in
+place.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS, CLOCK_RATE, Device, RevokedCount, Session, CompanionStatus, user_key
+from sessionward.session.session import (
+    ADOPTION_PAUSE,
+    CLOCK_RATE,
+    MAX_ADOPTIONS,
+    CompanionStatus,
+    NewSession,
+    RevokedCount,
+    Session,
+    user_key,
+)
 
 
 @dataclass(slots=True)
@@ -34,7 +43,7 @@ class _Row:
 
 
 class MemoryBackend:
-    """Sessions of one process. ``clock`` gives seconds since 1970; tests pass their own."""
+    """Sessions of one process. ``clock`` returns seconds since 1970; tests pass their own."""
 
     blocking: ClassVar[bool] = False
 
@@ -42,9 +51,9 @@ class MemoryBackend:
         self._clock = clock
         self._lock = Lock()
         self._by_digest: dict[bytes, _Row] = {}
-        self._by_user: dict[str, dict[str, _Row]] = {}
+        self._by_user: dict[str, dict[UUID, _Row]] = {}
         self._users: dict[str, _User] = {}
-        self._spent: set[bytes] = set()
+        self._revoked_app_sessions: set[bytes] = set()
 
     def find(self, credential: Credential, /) -> Session | None:
         with self._lock:
@@ -53,93 +62,72 @@ class MemoryBackend:
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self._lock:
-            own = self._by_user.get(session.user_id, {}).get(str(session.id))
-            if own is None or own.expires_at <= self._clock():
-                raise SessionRevoked("the session that asked is no longer live")
-            return self._end(session.user_id, keep=own)
+            own = self._row(session.user_id, session.id)
+            if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
+                raise SessionRevoked("the session that asked is not live any more")
+            return self._revoke(session.user_id, keep=own)
 
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,  # noqa: ARG002 - nothing here shows it
-        methods: Sequence[str],  # noqa: ARG002 - nothing here shows them
-        app_session: bytes | None = None,
-    ) -> Session:
+    def login(self, new: NewSession, /) -> Session:
         with self._lock:
             now = self._clock()
-            user = self._users.setdefault(user_id, _User())
-            before = self._by_user.get(replaces.user_id, {}).get(str(replaces.id)) if replaces is not None else None
-            if since is not None:
-                stale = since != user.generation
-            elif replaces is not None and replaces.user_id == user_id:
+            user = self._users.setdefault(new.user_id, _User())
+            before = None if new.replaces is None else self._row(new.replaces.user_id, new.replaces.id)
+            if new.generation is not None:
+                stale = new.generation != user.generation
+            elif new.replaces is not None and new.replaces.user_id == new.user_id:
                 stale = before is None or before.expires_at <= now
             else:
-                stale = user.revoked_at is not None and now - user.revoked_at <= age() * CLOCK_RATE
-            if stale:
-                raise StaleLogin("the user's sessions were ended after this sign-in began")
+                stale = user.revoked_at is not None and now - user.revoked_at <= new.age() * CLOCK_RATE
+            if stale:  # P3
+                raise StaleLogin("the user's sessions were revoked after this sign-in began")
             if before is not None:
-                self._close(before)
+                self._require_companions(before)
                 self._forget(before)
-            return self._start(user_id, digest, now, expires_in, app_session)
+            return self._start(new, now)
 
     def begin_login(self, user_id: str, /) -> int:
         with self._lock:
             user = self._users.get(user_id)
             return user.generation if user is not None else 0
 
-    def end(self, session: Session, /) -> bool:
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
         with self._lock:
-            row = self._by_user.get(session.user_id, {}).get(str(session.id))
+            row = self._row(user_id, id)
             if row is None:
                 return False
-            self._close(row)
+            self._require_companions(row)
             self._forget(row)
             return row.expires_at > self._clock()
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
         with self._lock:
-            return self._end(user_key(user_id), keep=None)
+            return self._revoke(user_key(user_id), keep=None)
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
         with self._lock:
-            return self._standing(user_id, app_session)
+            return self._status(user_id, app_session)
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
         with self._lock:
-            return link in self._spent
+            return app_session in self._revoked_app_sessions
 
-    def adopt(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        app_session: bytes,
-        expires_in: float,
-        device: Device,  # noqa: ARG002 - nothing here shows it
-    ) -> Session | None:
+    def adopt(self, new: NewSession, /) -> Session | None:
+        assert new.app_session is not None
         with self._lock:
-            standing = self._standing(user_id, app_session)
-            if standing.companion_required:
-                raise StaleLogin("the user's sessions were ended; only a new sign-in makes a companion")
-            return self._start(user_id, digest, self._clock(), expires_in, app_session) if standing.may_adopt else None
+            status = self._status(new.user_id, new.app_session)
+            if status.companion_required:
+                raise StaleLogin("the user's sessions were revoked; only a new sign-in makes a companion")
+            return self._start(new, self._clock()) if status.may_adopt else None
 
-    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
+    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
         with self._lock:
             now = self._clock()
-            row = self._by_user.get(session.user_id, {}).get(str(session.id))
+            row = self._row(session.user_id, session.id)
             if row is None or row.expires_at <= now:
                 return False
-            row.expires_at = max(row.expires_at, now + expires_in)
-            kept = row.session.app_session if link is None else link
-            row.session = replace(row.session, expires_at=datetime.fromtimestamp(row.expires_at, UTC), app_session=kept)
+            row.expires_at = max(row.expires_at, now + lifetime)
+            moved = row.session.app_session if app_session is None else app_session
+            row.session = replace(row.session, expires_at=datetime.fromtimestamp(row.expires_at, UTC), app_session=moved)
             return True
 
     def list(self, user_id: str, /) -> Sequence[Session]:
@@ -149,7 +137,7 @@ class MemoryBackend:
             return [row.session for row in reversed(rows) if row.expires_at > self._clock()]
 
     def purge(self, older_than: float = 0.0) -> int:
-        """Forget sessions that expired more than ``older_than`` seconds ago; how many."""
+        """Deletes sessions that expired more than ``older_than`` seconds ago; returns how many."""
         with self._lock:
             limit = self._clock() - older_than
             expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
@@ -157,38 +145,43 @@ class MemoryBackend:
                 self._forget(row)
             return len(expired)
 
-    def _start(self, user_id: str, digest: bytes, now: float, expires_in: float, app_session: bytes | None) -> Session:
+    def _row(self, user_id: str, id: UUID) -> _Row | None:
+        return self._by_user.get(user_id, {}).get(id)
+
+    def _start(self, new: NewSession, now: float) -> Session:
         at = datetime.fromtimestamp(now, UTC)
         session = Session(
             id=uuid4(),
-            user_id=user_id,
+            user_id=new.user_id,
             issued_at=at,
             authenticated_at=at,
-            expires_at=datetime.fromtimestamp(now + expires_in, UTC),
-            generation=self._users.setdefault(user_id, _User()).generation,
-            app_session=app_session,
+            expires_at=datetime.fromtimestamp(now + new.lifetime, UTC),
+            generation=self._users.setdefault(new.user_id, _User()).generation,
+            app_session=new.app_session,
         )
-        row = _Row(session, digest, now + expires_in)
-        self._by_digest[digest] = row
-        self._by_user.setdefault(user_id, {})[str(session.id)] = row
+        row = _Row(session, new.digest, now + new.lifetime)
+        self._by_digest[new.digest] = row
+        self._by_user.setdefault(new.user_id, {})[session.id] = row
         return session
 
-    def _standing(self, user_id: str, app_session: bytes) -> CompanionStatus:
+    def _status(self, user_id: str, app_session: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())
-        rows = [row for row in self._by_user.get(user_id, {}).values() if row.session.app_session == link and row.expires_at > now]
+        of_user = self._by_user.get(user_id, {}).values()
+        rows = [row for row in of_user if row.session.app_session == app_session and row.expires_at > now]
         newest = max((row.session.issued_at.timestamp() for row in rows if row.session.issued_at), default=None)
+        has_paused = newest is None or now - newest >= ADOPTION_PAUSE
         return CompanionStatus(
             companion_required=user.companion_required,
             revoked_at=None if user.revoked_at is None else datetime.fromtimestamp(user.revoked_at, UTC),
             companions=len(rows),
-            may_adopt=not user.companion_required and len(rows) < ADOPTIONS and (newest is None or now - newest >= ADOPTION_PAUSE),
+            may_adopt=not user.companion_required and len(rows) < MAX_ADOPTIONS and has_paused,
         )
 
-    def _end(self, user_id: str, *, keep: _Row | None) -> RevokedCount:
+    def _revoke(self, user_id: str, *, keep: _Row | None) -> RevokedCount:
         now = self._clock()
         rows = [row for row in self._by_user.get(user_id, {}).values() if row is not keep]
         for row in rows:
-            self._close(row)
+            self._require_companions(row)
             self._forget(row)
         user = self._users.setdefault(user_id, _User())
         user.generation += 1
@@ -196,17 +189,17 @@ class MemoryBackend:
         user.companion_required = True
         if keep is not None:
             keep.session = replace(keep.session, generation=user.generation)
-        return RevokedCount(sum(row.expires_at > now for row in rows), user.generation)
+        return RevokedCount(sum(row.expires_at > now for row in rows), user.generation)  # P5: those that were live
 
-    def _close(self, row: _Row) -> None:
-        """What ends a companion closes its user: whatever was copied from before stays outside from now on."""
+    def _require_companions(self, row: _Row) -> None:
+        """Revoking a companion makes companions compulsory for its user: what was copied from before stays outside."""
         if row.session.app_session is not None:
             self._users.setdefault(row.session.user_id, _User()).companion_required = True
-            self._spent.add(row.session.app_session)
+            self._revoked_app_sessions.add(row.session.app_session)
 
     def _forget(self, row: _Row) -> None:
         del self._by_digest[row.digest]
         rows = self._by_user[row.session.user_id]
-        del rows[str(row.session.id)]
+        del rows[row.session.id]
         if not rows:
             del self._by_user[row.session.user_id]

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from sessionward.credential.token import TOKEN_LENGTH, Credential, Signature, is_token
-from sessionward.request.request import Mapping, environ_key
+from sessionward.request.request import Fields
 
 BLANKS: Final = b" \t"
 
 
 class Unproven(enum.Enum):
-    """What a request says about its caller when it does not say it well enough to ask a backend."""
+    """What a request says about its caller where that is not enough to ask a backend."""
 
     NONE = enum.auto()  # nothing of ours at all
     FOREIGN = enum.auto()  # an X-Session-Token that does not have the form of ours: decides, signs nobody in
-    INVALID = enum.auto()  # a cookie of our name that cannot prove anything: forged, truncated, quoted, another purpose
+    INVALID = enum.auto()  # a cookie of our name that proves nothing: forged, truncated, quoted, of another purpose
     AMBIGUOUS = enum.auto()  # several values of which at least one is ours
     AMBIGUOUS_FOREIGN = enum.auto()  # several X-Session-Token values, none of our form
 
@@ -168,29 +168,14 @@ def holds_own(name: bytes, value: bytes) -> bool:
     return name == b"authorization" and any(map(_is_own_bearer, _parts(value)))
 
 
-def stripped_scope(scope: Mapping, cookie_name: bytes) -> Mapping:
-    """A copy of an ASGI scope without any credential of ours."""
-    fields: list[tuple[bytes, bytes]] = []
-    for name, value in scope["headers"]:
+def without_own(fields: Fields, cookie_name: bytes) -> Fields:
+    """These fields of a request without any credential of ours."""
+    kept: list[tuple[bytes, bytes]] = []
+    for name, value in fields:
         if name == b"cookie":
-            kept = without_cookie(value, cookie_name)
-            if kept:
-                fields.append((name, kept))
+            rest = without_cookie(value, cookie_name)
+            if rest:
+                kept.append((name, rest))
         elif not holds_own(name, value):
-            fields.append((name, value))
-    return {**scope, "headers": fields}
-
-
-def strip_environ(environ: Mapping, cookie_name: bytes) -> None:
-    """Take every credential of ours out of a WSGI environ."""
-    for name in (b"x-session-token", b"authorization"):
-        value: str = environ.get(environ_key(name), "")
-        if holds_own(name, value.encode("latin-1", "replace")):
-            del environ[environ_key(name)]
-    cookie: str = environ.get("HTTP_COOKIE", "")
-    if cookie_name.decode("ascii") in cookie:
-        kept = without_cookie(cookie.encode("latin-1", "replace"), cookie_name).decode("latin-1")
-        if kept:
-            environ["HTTP_COOKIE"] = kept
-        else:
-            del environ["HTTP_COOKIE"]
+            kept.append((name, value))
+    return kept

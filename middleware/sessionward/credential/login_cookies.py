@@ -2,7 +2,7 @@
 
 Frameworks read cookies each in their own way: they unquote, take octal escapes, cut at blanks, go on behind rubbish.
 So a pair counts as a login credential if *any* of them could read it as one, and it is understood only in the one
-spelling that all of them read alike. What is spelled otherwise is taken out without a question (DESIGN.md 2, way 3).
+spelling that all of them read alike. What is spelled otherwise is taken out without a question.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
-from sessionward.request.request import Mapping, environ_key
+from sessionward.request.request import Fields
 
 MAX_LOGINS: Final = 16
-"""Login credentials of one request that are looked at. Somebody who sends more gets none of them through."""
+"""Login credentials of one request that are looked at. Of a request that carries more, none passes."""
 
 # Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
 # other byte one of them may begin to read a new name.
@@ -78,43 +78,21 @@ class LoginCredential:
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedCookies:
+class ParsedCredentials:
     """What a request carries: all pairs of its Cookie field, the credentials among them, and what none may read."""
 
     pairs: Sequence[bytes] = field(repr=False)
-    logins: Sequence[LoginCredential]
+    credentials: Sequence[LoginCredential]
     obfuscated: frozenset[int]
     obfuscated_headers: frozenset[str]
 
     def doubled(self) -> bool:
         """Whether one name has several values."""
-        names = [login.name for login in self.logins]
+        names = [credential.name for credential in self.credentials]
         return len(set(names)) < len(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Stripped:
-    """A request's Cookie field as it may go on, None if nothing is left of it, and the headers that may not."""
-
-    cookie: bytes | None = field(repr=False)
-    headers: frozenset[bytes]
-
-    def from_scope(self, scope: Mapping) -> Mapping:
-        """A copy of an ASGI scope without what was taken out."""
-        fields = [(name, value) for name, value in scope["headers"] if name != b"cookie" and name not in self.headers]
-        return {**scope, "headers": fields if self.cookie is None else [*fields, (b"cookie", self.cookie)]}
-
-    def from_environ(self, environ: Mapping) -> None:
-        """Take it out of a WSGI environ."""
-        for name in self.headers:
-            environ.pop(environ_key(name), None)
-        if self.cookie is None:
-            environ.pop("HTTP_COOKIE", None)
-        else:
-            environ["HTTP_COOKIE"] = self.cookie.decode("latin-1")
-
-
-def read_logins(header: HeaderOf, names: LoginNames) -> ParsedCookies:
+def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCredentials:
     """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
     pairs = [pair.strip(BLANKS) for pair in (header(b"cookie") or b"").split(b";")]
     obfuscated: set[int] = set()
@@ -124,7 +102,7 @@ def read_logins(header: HeaderOf, names: LoginNames) -> ParsedCookies:
             continue
         name, equals, value = pair.partition(b"=")
         known = names.of(name.rstrip(BLANKS)) if equals else None
-        plain = None if known is None else plain_value(value.lstrip(BLANKS))
+        plain = None if known is None else verbatim_value(value.lstrip(BLANKS))
         if known is not None and plain is not None:
             parts.setdefault(known[0], []).append((known[1], plain, place))
         elif names.obfuscated(pair):
@@ -141,10 +119,10 @@ def read_logins(header: HeaderOf, names: LoginNames) -> ParsedCookies:
         obfuscated |= {place for login in logins for place in login.places}
         obfuscated_headers = {login.name for login in logins if not login.places}
         logins = []
-    return ParsedCookies(pairs, logins, frozenset(obfuscated), frozenset(obfuscated_headers))
+    return ParsedCredentials(pairs, logins, frozenset(obfuscated), frozenset(obfuscated_headers))
 
 
-def plain_value(value: bytes) -> bytes | None:
+def verbatim_value(value: bytes) -> bytes | None:
     """A value that every framework reads alike; one pair of quotes around it is none of it."""
     if len(value) > 1 and value[:1] == value[-1:] == b'"':
         value = value[1:-1]
@@ -186,22 +164,26 @@ _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
 """Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
 
 
-def strip(found: ParsedCookies, out: Iterable[LoginCredential]) -> Stripped | None:
-    """What a request looks like without these credentials, and without what is obfuscated; None if it stays as it came."""
-    places = set(found.obfuscated)
-    headers = set(found.obfuscated_headers)
-    for login in out:
-        places.update(login.places)
-        if not login.places:
-            headers.add(login.name)
+def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredential]) -> Fields | None:
+    """These fields of a request without the credentials ``out`` and without what is obfuscated; None if nothing changes.
+
+    What is left of several Cookie fields becomes one: the credentials were judged over all of them, and a framework that
+    reads only one of them, or joins them by commas, would read something else.
+    """
+    places = set(parsed.obfuscated)
+    headers = set(parsed.obfuscated_headers)
+    for credential in out:
+        places.update(credential.places)
+        if not credential.places:
+            headers.add(credential.name)
     if not places and not headers:
         return None
-    kept = b"; ".join(pair for place, pair in enumerate(found.pairs) if place not in places and pair)
-    return Stripped(kept or None, frozenset(name.encode() for name in headers))
+    kept = [(name, value) for name, value in fields if name != b"cookie" and name.decode("latin-1") not in headers]
+    cookie = b"; ".join(pair for place, pair in enumerate(parsed.pairs) if place not in places and pair)
+    return [*kept, (b"cookie", cookie)] if cookie else kept
 
 
-def with_one_cookie_field(scope: Mapping) -> Mapping:
-    """An ASGI scope whose login was judged over all its Cookie fields: frameworks that look at one, or join them by commas,
-    would read something else."""
-    fields: list[bytes] = [value for name, value in scope["headers"] if name == b"cookie"]
-    return scope if len(fields) < 2 else Stripped(b"; ".join(fields), frozenset()).from_scope(scope)
+def with_one_cookie_field(fields: Fields) -> Fields | None:
+    """These fields of a request with one Cookie field in place of several; None if nothing changes."""
+    cookies = [value for name, value in fields if name == b"cookie"]
+    return None if len(cookies) < 2 else [*(field for field in fields if field[0] != b"cookie"), (b"cookie", b"; ".join(cookies))]

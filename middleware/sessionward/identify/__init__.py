@@ -1,4 +1,8 @@
-"""Who does the application say is signed in? One file for each framework, and a plain function for everything else."""
+"""Who does the application say is signed in? One file for each framework, and what you need to write an identifier.
+
+:class:`Function` makes one of a function; :class:`Identifier` says what one has to do. :mod:`sessionward.testing` has the same
+as tests.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from itsdangerous import BadData
 
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
-from sessionward.session.identifier import Identity, AnonymousSession
+from sessionward.session.identifier import AnonymousSession, AsyncIdentifier, Identifier, Identity
 from sessionward.settings import Duration, seconds
 
-__all__ = ["Function"]
+__all__ = ["AnonymousSession", "AsyncIdentifier", "Carrier", "Function", "Identifier", "Identity", "InvalidCredential"]
 
 
 class Function:
@@ -54,7 +58,7 @@ class Function:
         self.cookies = tuple(cookies)
         self.headers = tuple(headers)
         self.server_side = server_side
-        self.keeps_id_at_login = visitors
+        self.keeps_id_at_login = keeps_id_at_login
         self.blocking = blocking
         self.identify = self._wait if _is_async(read) else self._ask  # its colour shows in inspect.iscoroutinefunction
 

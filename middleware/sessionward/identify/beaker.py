@@ -11,7 +11,7 @@ from uuid import uuid4
 from beaker.session import Session, SignedCookie  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, InvalidCredential
-from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
+from sessionward.session.identifier import AnonymousSession, Identity
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -76,8 +76,9 @@ class Beaker:
             raise InvalidCredential("a session id that the store does not know")
         held = cast("dict[str, Any]", session)
         user = held.get(self.user) if isinstance(self.user, str) else self.user(held)
-        link = app_session_digest(session_id)
-        return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
+        return (
+            Identity(user_id=user, session_id=session_id) if user else AnonymousSession(session_id=session_id)
+        )  # some sign out by writing "" or False
 
     def _load(self, session_id: str) -> Any:
         request: dict[str, Any] = {}

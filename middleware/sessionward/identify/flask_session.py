@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify.remember import RememberToken
-from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
+from sessionward.session.identifier import AnonymousSession, Identity
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
@@ -132,8 +132,9 @@ class FlaskSession:
             return self._remember.read(value)
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
-        link = app_session_digest(session_id)
-        return Identity(user_id=user, session_id=LINKSRC) if user else AnonymousSession(session_id=LINKSRC)  # some sign out by writing "" or False
+        return (
+            Identity(user_id=user, session_id=session_id) if user else AnonymousSession(session_id=session_id)
+        )  # some sign out by writing "" or False
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:

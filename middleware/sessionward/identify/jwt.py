@@ -11,7 +11,7 @@ import jwt
 
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential
-from sessionward.session.identifier import Identity, app_session_digest
+from sessionward.session.identifier import Identity
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -85,7 +85,7 @@ class JWT:
         session = claims.get("sid")
         return Identity(
             user_id=user,
-            link=app_session_digest(session) if isinstance(session, str) and name in self.cookies else None,
+            session_id=session if isinstance(session, str) and name in self.cookies else None,
             issued_at=_issued_at(claims, cast("float | None", self.token_lifetime)),
         )
 

@@ -14,7 +14,7 @@ from litestar.serialization import decode_json
 
 from sessionward.errors import InvalidCredential
 from sessionward.identify import Function
-from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
+from sessionward.session.identifier import AnonymousSession, Identity
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
@@ -36,8 +36,7 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
         if data is None:
             raise InvalidCredential("an id that the store does not know")
         found: Any = decode_json(data).get(user)
-        link = app_session_digest(value)
-        return Identity(user_id=found, session_id=LINKSRC) if found else AnonymousSession(session_id=LINKSRC)
+        return Identity(user_id=found, session_id=value) if found else AnonymousSession(session_id=value)
 
     return Function(read, cookies=[config.key], server_side=True, keeps_id_at_login=True, lifetime=float(config.max_age))
 

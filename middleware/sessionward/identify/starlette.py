@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.identify.recent import Recent
-from sessionward.session.identifier import Identity, AnonymousSession, app_session_digest
+from sessionward.session.identifier import AnonymousSession, Identity
 from sessionward.settings import Duration, seconds
 
 _FORM: Final = re.compile(r"[A-Za-z0-9+/=_.-]+")
@@ -145,8 +145,7 @@ class Starsessions:
         except ValueError:
             raise InvalidCredential("a session that is not stored as the serializer writes it") from None
         user = _user_of(session, self.user)
-        link = app_session_digest(value)
-        return AnonymousSession(link=link) if user is None else Identity(user_id=user, link=link)
+        return AnonymousSession(session_id=value) if user is None else Identity(user_id=user, session_id=value)
 
 
 def _user_of(session: Any, user: UserOf) -> Any:

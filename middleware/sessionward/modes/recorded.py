@@ -1,56 +1,105 @@
-"""The application's store may write an ended session back, so what was ended is remembered and kept out (way 2).
+"""The application's store may write a revoked session back, so a record of ours says what was revoked, and keeps it out.
 
-For backends with ``which_revoked`` or ``note`` (:class:`sessionward.session.backend.SupportsRecord`): the truth about "ended" is the backend's own
-record, never the presence of a key in somebody else's store (DESIGN.md 6).
+For backends with ``which_revoked`` or ``note`` (:class:`sessionward.backends.SupportsRecord`): the truth about "revoked" is
+the backend's own record, never the presence of a key in the application's store (P6).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
-from sessionward.context import Policy, Visit
-from sessionward.credential.login_cookies import Names, read_logins, taken
+from sessionward.credential.login_cookies import LoginCredential, LoginNames, parse_login_credentials, strip, with_one_cookie_field
 from sessionward.credential.token import Credential
-from sessionward.response.answer import Headers
-from sessionward.response.set_cookies import given, without_logins
+from sessionward.modes.application import ApplicationContext, ApplicationSessions
+from sessionward.modes.application import mistakes as application_mistakes
+from sessionward.request.request import Fields, joined
+from sessionward.response.answer import Response
+from sessionward.response.set_cookies import drop_login_cookies, parse_set_cookies, sets_login_cookie
+from sessionward.session.backend import Capabilities
 from sessionward.session.step import Flow
 from sessionward.session.steps import FindRevoked, Note
+from sessionward.settings import Settings
 
 
-def keep_out(visit: Visit) -> Flow[None]:
-    """Before the application: the session cookies that were ended, or that are oddly spelled, are in ``visit.taken``."""
-    found = read_logins(visit.request.header, _names(visit.policy))
-    credentials = {login: _credential(login.value) for login in found.logins}
-    ended = (yield from FindRevoked(list(credentials.values()))) if credentials else ()
-    visit.kept = [login for login, credential in credentials.items() if credential not in ended]
-    visit.taken = taken(found, [login for login, credential in credentials.items() if credential in ended])
+def names_of(capabilities: Capabilities) -> LoginNames:
+    """The application's session cookies."""
+    return LoginNames(carrier.name for carrier in capabilities.carriers if carrier.is_cookie)
 
 
-def look_back(visit: Visit, head: Headers) -> Flow[Headers]:
-    """After it: a new session is noted, and an answer to one that was ended meanwhile sets no session cookie.
+def mistakes(capabilities: Capabilities, settings: Collection[str], cookie_name: str) -> Iterator[str]:
+    """What is wrong with this mode. ``settings``: the names of those that were given."""
+    yield from application_mistakes(capabilities, settings)
+    if names_of(capabilities).of(cookie_name.encode("utf-8", "replace")) is not None:
+        yield f"cookie_name: {cookie_name!r} is a login cookie of the application's own; choose another name"
 
-    In this order: whoever ends the user's sessions in between finds the new one already, or else we find the old one ended.
-    """
-    names, operations = _names(visit.policy), visit.policy.capabilities.operations
-    news = [_credential(cookie.value) for cookie in given(head, names, visit.clock) if cookie.value is not None]
-    if "note" in operations:
-        for credential in news:
-            with suppress(Exception):  # it has been logged; what is not noted is found by looking through the store, or refused
-                yield from Note(credential)
-    if "which_revoked" in operations and news and visit.kept:
-        try:
-            dead = bool((yield from FindRevoked([_credential(login.value) for login in visit.kept])))
-        except Exception:  # it has been logged where it was raised
-            dead = True
-        if dead:
-            return without_logins(head, names, visit.clock)
-    return head
+
+class RecordedContext(ApplicationContext):
+    """``kept``: the session cookies that the application sees. ``is_exempt``: it sees none, so its answer may set none."""
+
+    kept: Sequence[LoginCredential] = ()
+    is_exempt: bool = False
+
+
+class Recorded(ApplicationSessions[RecordedContext]):
+    """A request with a revoked session cookie reaches the application without it; new sessions are noted."""
+
+    context = RecordedContext
+    looks_always = True
+
+    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+        super().__init__(capabilities, settings)
+        self._logins = names_of(capabilities)
+        self._finds_revoked = "which_revoked" in capabilities.operations
+        self._notes = "note" in capabilities.operations
+
+    # --- before the application
+
+    def on_request(self, context: RecordedContext) -> Flow[Response | Fields | None]:
+        """Takes out the session cookies that were revoked, or that are spelled so that only some frameworks read them."""
+        if not self._finds_revoked:
+            return None
+        parsed = parse_login_credentials(partial(joined, context.found), self._logins)
+        credentials = {login: _credential(login.value) for login in parsed.credentials}
+        revoked = (yield from FindRevoked(list(credentials.values()))) if credentials else ()
+        context.kept = [login for login, credential in credentials.items() if credential not in revoked]
+        out = [login for login, credential in credentials.items() if credential in revoked]
+        return strip(context.found, parsed, out) or (with_one_cookie_field(context.found) if context.kept else None)
+
+    def exempt(self, context: RecordedContext) -> Fields | None:
+        if not self._finds_revoked:
+            return None
+        context.is_exempt = bool(context.found)
+        parsed = parse_login_credentials(partial(joined, context.found), self._logins)
+        return strip(context.found, parsed, parsed.credentials)
+
+    # --- after it
+
+    def touches(self, context: RecordedContext, head: Fields) -> bool:  # noqa: ARG002 - whoever it is, a new session is noted
+        return sets_login_cookie(head, self._logins)
+
+    def on_response(self, context: RecordedContext, head: Fields) -> Flow[Fields]:
+        """Notes a new session; lets no answer set a session cookie if its own was revoked meanwhile (P9).
+
+        In this order: whoever revokes the user's sessions in between either finds the new one, or we find the old one revoked.
+        """
+        if context.is_exempt:  # an empty session would take the place of the login
+            return drop_login_cookies(head, self._logins, context.clock)
+        news = [_credential(cookie.value) for cookie in parse_set_cookies(head, self._logins, context.clock) if cookie.value is not None]
+        if self._notes:
+            for credential in news:
+                with suppress(Exception):  # the driver has logged it; what is not noted is found by a scan of the store, or refused
+                    yield from Note(credential)
+        if self._finds_revoked and news and context.kept:
+            try:
+                is_revoked = bool((yield from FindRevoked([_credential(login.value) for login in context.kept])))
+            except Exception:  # the driver has logged it
+                is_revoked = True
+            if is_revoked:
+                return drop_login_cookies(head, self._logins, context.clock)
+        return head
 
 
 def _credential(value: str) -> Credential:
     return Credential(value.encode("latin-1"))
-
-
-def _names(policy: Policy) -> Names:
-    assert policy.logins is not None
-    return policy.logins

@@ -2,13 +2,13 @@
 
 Both kinds answer alike: header values as bytes, the path as the server received it. Nothing here reads a body.
 
-What is kept while the application works holds no scope and no environ: those hold our ward, and a circle of them would
-be left to the garbage collector, one for each request.
+What is kept while the application works holds no scope and no environ: those hold our handle, and the garbage collector
+would have to clear up one reference cycle for each request.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
@@ -95,7 +95,7 @@ class WSGIRequest:
 
 
 class Sender:
-    """Who sent a request: all that is needed of it once the application has it."""
+    """Who sent a request: all of it that is kept while the application works."""
 
     __slots__ = ("_agent", "_client")
 
@@ -121,6 +121,11 @@ def _below(path: bytes, mount: str) -> bytes:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b""):
                 return path[len(prefix) :]
     return path
+
+
+def fields_in(environ: Mapping, names: Iterable[bytes]) -> Fields:
+    """The fields of a WSGI environ that have these names, in lower case."""
+    return [(name, environ[key].encode("latin-1", "replace")) for name in names if (key := environ_key(name)) in environ]
 
 
 _KEYS: dict[bytes, str] = {}

@@ -9,15 +9,15 @@ import enum
 import json
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import uuid4
 
-from sessionward.request.request import Request
-
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+from sessionward.credential.carriers import CredentialSource
+from sessionward.errors import OutcomeUnknown
+from sessionward.request.request import Fields, Request
+from sessionward.settings import Settings
 
 VARY: Final = b"Cookie, Authorization, X-Session-Token"
 RETRY_AFTER: Final = (1, 5)
@@ -31,7 +31,7 @@ class Response:
     """An answer of our own."""
 
     status: HTTPStatus
-    headers: Headers
+    headers: Fields
     body: bytes
 
 
@@ -86,9 +86,26 @@ class Problem(Refusal):
     )
 
 
-def counted(count: int, request: Request, trusted: frozenset[bytes]) -> Response:
-    """200: how many sessions were ended."""
-    return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, trusted)
+def counted(count: int, request: Request, settings: Settings) -> Response:
+    """200: how many sessions were revoked."""
+    return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, settings.trusted)
+
+
+def refusal(problem: Refusal, request: Request, settings: Settings, *extra: tuple[bytes, bytes], debug: str | None = None) -> Response:
+    """The error form of CONTRACT.md 1 to what a door refuses. ``debug`` is told only where the settings say so."""
+    return refused(problem, request, settings.trusted, *extra, debug=debug if settings.debug else None)
+
+
+def inactive(request: Request, settings: Settings, source: CredentialSource, why: str) -> Response:
+    """401: no live session. ``why`` is told only where the settings say so."""
+    challenge = b'Bearer error="invalid_token"' if source is CredentialSource.HEADER else b"Bearer"
+    return refusal(Problem.INACTIVE, request, settings, (b"www-authenticate", challenge), debug=why)
+
+
+def unavailable(failure: Exception, request: Request, settings: Settings) -> Response:
+    """P7: 503 for whatever a backend or an identifier has raised."""
+    problem = Problem.UNKNOWN if isinstance(failure, OutcomeUnknown) else Problem.UNAVAILABLE
+    return refusal(problem, request, settings, debug=type(failure).__name__)
 
 
 def refused(

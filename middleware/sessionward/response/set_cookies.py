@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from sessionward.credential.carriers import BLANKS
-from sessionward.credential.login_cookies import LoginCredential, LoginNames, plain_value
+from sessionward.credential.login_cookies import LoginCredential, LoginNames, verbatim_value
 from sessionward.request.request import Fields
 
 _NUMBER: Final = re.compile(rb"-?[0-9]+")
@@ -48,7 +48,7 @@ def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCo
     for attribute in rest:
         key, _, text = attribute.partition(b"=")
         attributes[key.strip(BLANKS).lower()] = text.strip(BLANKS)
-    plain = plain_value(value.strip(BLANKS))
+    plain = verbatim_value(value.strip(BLANKS))
     gone = plain is None or _is_over(attributes, clock)
     samesite = attributes.get(b"samesite")
     domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")

@@ -1,4 +1,4 @@
-"""A signed statement of who is calling, from a sidecar to the application behind it.
+"""The assertion of who is calling: signed by a sidecar, for the application behind it.
 
 It is a compact JWS (RFC 7515) with HS256 over the claims of a JWT (RFC 7519), so that an application in any language can
 verify it with a library that it has. The key is the secret exactly as it is configured.
@@ -14,13 +14,12 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from sessionward.errors import UsageError
-from sessionward.request.request import Fields, Mapping, environ_key
 from sessionward.session.session import Session, user_key
 
 LIFETIME: Final = 30.0
-"""Seconds that a statement is good for."""
+"""Seconds that an assertion is valid."""
 MAX_LIFETIME: Final = 60.0
-"""Seconds. What claims to live longer is not believed."""
+"""Seconds. One that claims to live longer is not valid."""
 SKEW: Final = 5.0
 """Seconds by which the sidecar's clock may be ahead of ours."""
 MAX_LENGTH: Final = 4096
@@ -29,7 +28,7 @@ ISSUER: Final = "sessionward"
 
 FIELD: Final = b"x-session-assertion"
 STATED: Final = frozenset({b"x-session-user", b"x-session-id", FIELD})
-"""The fields that say who is calling. They mean something only together with a valid statement."""
+"""The fields that say who is calling. They mean nothing without a valid assertion."""
 
 _HEADER: Final = b'{"alg":"HS256","typ":"JWT"}'
 
@@ -45,7 +44,7 @@ _FIRST: Final = _base64(_HEADER) + b"."
 
 
 class Signer:
-    """Makes statements. The first of the secrets signs."""
+    """Makes assertions. The first of the secrets signs."""
 
     __slots__ = ("_audience", "_lifetime", "_prepared")
 
@@ -58,7 +57,7 @@ class Signer:
         self._lifetime = int(lifetime)
 
     def sign(self, session: Session, now: float) -> bytes:
-        """The statement that this session's user is calling. ``now``: seconds since 1970."""
+        """The assertion that this session's user is calling. ``now``: seconds since 1970."""
         issued = int(now)
         claims: dict[str, Any] = {"iss": ISSUER, **self._audience, "sub": session.user_id, "sid": str(session.id)}
         claims.update(iat=issued, exp=issued + self._lifetime)
@@ -69,7 +68,7 @@ class Signer:
 
 
 class Verifier:
-    """Recognises statements that one of the secrets has signed for this audience."""
+    """Verifies assertions that one of the secrets has signed for this audience."""
 
     __slots__ = ("_audience", "_prepared")
 
@@ -78,7 +77,7 @@ class Verifier:
         self._audience = audience
 
     def verify(self, value: bytes, now: float) -> Session | None:
-        """The session that is stated, None if nobody needs to believe it. ``now``: seconds since 1970.
+        """The session that a valid assertion names, else None. ``now``: seconds since 1970.
 
         The header must be ours byte for byte, so nobody chooses another algorithm; the spelling must be the one that
         signing gives.
@@ -120,38 +119,6 @@ def _session(claims: dict[str, Any]) -> Session | None:
     if not isinstance(user, str) or not isinstance(session, str) or not session:
         return None
     try:
-        return Session(id=_public_id(session), user_id=user_key(user))
-    except UsageError:
+        return Session(id=UUID(session), user_id=user_key(user))
+    except (UsageError, ValueError):
         return None
-
-
-def _public_id(text: str) -> UUID | str:
-    try:
-        return UUID(text)
-    except ValueError:  # of a backend with ids of another kind
-        return text
-
-
-# --- in a request -----------------------------------------------------------------------------------------------------
-
-
-def stated_in_scope(scope: Mapping, verifier: Verifier, now: float) -> tuple[Mapping, Session | None]:
-    """Who is calling, as a sidecar states it to an ASGI application; the scope without the three fields if nobody needs to
-    believe them."""
-    fields: Fields = scope["headers"]
-    statements = [value for name, value in fields if name == FIELD]
-    session = verifier.verify(statements[0], now) if len(statements) == 1 else None
-    if session is not None:
-        return scope, session
-    kept = [field for field in fields if field[0].replace(b"_", b"-") not in STATED]
-    return (scope if len(kept) == len(fields) else {**scope, "headers": kept}), None
-
-
-def stated_in_environ(environ: Mapping, verifier: Verifier, now: float) -> Session | None:
-    """The same of a WSGI environ, where the fields are taken out in place."""
-    statement: str = environ.get(environ_key(FIELD), "")
-    session = verifier.verify(statement.encode("latin-1", "replace"), now) if statement else None
-    if session is None:
-        for name in STATED:
-            environ.pop(environ_key(name), None)
-    return session

@@ -1,9 +1,9 @@
-"""Who does the application say is signed in? What an identifier is, and the question that is asked of it (way 3).
+"""Who does the application say is signed in? What an identifier is, and the question that a flow asks it.
 
 An identifier reads the login credentials that an application already hands out: its session cookie, its remember-me
-cookie, its JWT. It says whose they are; whether they may still be used is decided by the companion session of the same
-browser (``companion.py``). To write one, give a class ``cookies`` and ``identify`` (:class:`Identifier`), or hand a
-function to :class:`sessionward.identify.Function`.
+cookie, its JWT. It says whose they are; the companion session of the same browser decides whether they may still be used
+(``modes/companion``). To write one, give a class ``cookies`` and ``identify`` (:class:`Identifier`), or hand a function to
+:class:`sessionward.identify.Function`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from sessionward.credential.carriers import Carrier
@@ -20,75 +20,90 @@ from sessionward.session.session import user_key
 from sessionward.session.step import Step
 
 DAY: Final = 86_400.0
+"""Seconds."""
+
+
+def app_session_digest(session_id: str | bytes) -> bytes:
+    """The SHA-256 of the id of an application's session, 32 bytes: all that is kept of it."""
+    return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Whom a login credential of the application signs in.
 
-    ``user_id`` is text; the same person must have the same text in every credential. ``app_session`` is the digest of the
-    application's own session (:func:`app_session_digest` its id), where that has an id that stays the same from one answer to the
-    next; a companion then goes with this session only. None for what is signed anew with each answer.
-    ``issued_at``: seconds since 1970 by the issuer's clock; looked at only for headers, which no companion can go with.
-    ``lifetime``: seconds that this credential can live from now on at most; None: the identifier's own ``lifetime``.
+    - ``user_id``: the same person must have the same id in every credential. An ``int`` or ``UUID`` becomes its text.
+    - ``session_id``: the id of the application's session, where that stays the same from one answer to the next; a companion
+      then belongs to this session only. It is digested here and not kept. None for what is signed anew with each answer.
+    - ``issued_at``: seconds since 1970 by the issuer's clock. Read only for headers, which no companion can go with.
+    - ``lifetime``: seconds that this credential can live from now on at most. None: the identifier's own ``lifetime``.
+
+    Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id.
     """
 
     user_id: str
-    app_session: bytes | None = field(default=None, repr=False)
+    session_id: InitVar[str | bytes | None] = None
     issued_at: float | None = None
     lifetime: float | None = None
+    app_session: bytes | None = field(init=False, default=None, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, session_id: str | bytes | None) -> None:
         object.__setattr__(self, "user_id", user_key(self.user_id))
+        object.__setattr__(self, "app_session", None if session_id is None else app_session_digest(session_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymousSession:
-    """A session of the application's that names nobody, but has an id that stays: it may have been somebody's before."""
+    """A session of the application that names nobody, but has an id that stays: it may have been somebody's before.
 
-    app_session: bytes = field(repr=False)
+    ``session_id`` is digested here and not kept.
+    """
 
+    session_id: InitVar[str | bytes]
+    app_session: bytes = field(init=False, repr=False)
 
-def app_session_digest(session_id: str | bytes) -> bytes:
-    """The SHA-256 of the id of an application's session, 32 bytes: what may be kept of it."""
-    return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
+    def __post_init__(self, session_id: str | bytes) -> None:
+        object.__setattr__(self, "app_session", app_session_digest(session_id))
 
 
 class Identifier(Protocol):
-    """Says who is signed in, in plain colour. May also have ``headers``, ``server_side``, ``outer_key``,
-    ``keeps_id_at_login``, ``samesite``, ``blocking`` and ``lifetime``.
+    """Says who is signed in; sync.
 
-    ``cookies`` are the names of all cookies that can sign someone in, remember-me cookies included, the most decisive
-    first. A name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``,
-    ... joined in order. ``headers`` (default none): header credentials, as :class:`~sessionward.Carrier` values.
-    ``server_side`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
-    ``outer_key`` (default none): a key of the scope or environ that is there only where the application's session middleware
-    stands outside of ours, so that it has read the login before we could take it out; such requests are refused with 503.
-    ``keeps_id_at_login`` (default False): True if it answers a :class:`AnonymousSession`, never None, for sessions that name nobody.
-    ``samesite`` (default unknown): that of the application's login cookie, in small letters, ``""`` if it has none.
-    ``blocking`` (default True): False if ``identify`` never waits. ``lifetime``: seconds that a login lives at most,
-    by default 31 days.
+    ``cookies``: the names of all cookies that can sign someone in, remember-me cookies included, the most decisive first. A
+    name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``, ... joined
+    in order. It may also have:
+
+    - ``headers`` (default none): header credentials, as :class:`~sessionward.identify.Carrier` values.
+    - ``server_side`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
+    - ``outer_key`` (default none): a key of the scope or environ that is there only where the application's session
+      middleware stands outside of ours, so that it has read the login before we could take it out. Such requests get 503.
+    - ``keeps_id_at_login`` (default False): ``identify`` returns an :class:`AnonymousSession`, never None, for sessions that
+      name nobody.
+    - ``samesite`` (default unknown): that of the application's login cookie, in lower case, ``""`` if it has none.
+    - ``blocking`` (default True): False if ``identify`` never waits.
+    - ``lifetime`` (default 31 days): seconds that a login lives at most.
     """
 
     @property
     def cookies(self) -> Sequence[str]: ...
 
     def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
-        """Whom this credential signs in; None if it can be read and names nobody (an anonymous session).
+        """Returns whom this credential signs in; None if it can be read and names nobody.
 
-        A :class:`AnonymousSession` in place of None where sessions keep their id when somebody signs in: an id whose session was
-        ended must not be signed in again by a request that was under way, so it is taken out even where it names nobody.
+        Returns an :class:`AnonymousSession` in place of None where sessions keep their id when somebody signs in: a request
+        that is under way must not sign somebody in to an id whose session was revoked, so such an id is taken out even
+        where it names nobody.
 
-        ``name``: as it stands in ``cookies``, or the lower-case name of the header. ``value``: as it stands in the
-        request, one character for each byte, nothing decoded. Raises :class:`~sessionward.errors.InvalidCredential` for what is
-        forged, expired, unknown to the store, or of no known form: it is then taken out of the request. Whatever else
-        is raised means that the store could not answer, and becomes 503.
+        ``name``: as in ``cookies``, or the lower-case name of the header. ``value``: as in the request, one character for
+        each byte, nothing decoded. Raises :class:`~sessionward.errors.InvalidCredential` for what is forged, expired,
+        unknown to the store, or of no known form: it is taken out of the request. Any other exception means that the store
+        could not answer, and becomes 503.
         """
         ...
 
 
 class AsyncIdentifier(Protocol):
-    """The async colour of :class:`Identifier`."""
+    """Says who is signed in; async. The same as :class:`Identifier`."""
 
     @property
     def cookies(self) -> Sequence[str]: ...
@@ -116,7 +131,7 @@ class IdentifierSpec:
 
     @classmethod
     def of(cls, identifier: object) -> IdentifierSpec:
-        """Raises :class:`ConfigurationError` for something that is not an identifier."""
+        """Raises :class:`ConfigurationError` for an object that is not an identifier."""
         kind = type(identifier).__name__
         if isinstance(identifier, type):
             raise ConfigurationError(f"identify: {identifier.__name__} is a class; pass an instance, {identifier.__name__}(...)")
@@ -129,23 +144,22 @@ class IdentifierSpec:
             way_out = (
                 "hand it to sessionward.identify.Function(function, cookies=[...])"
                 if callable(identifier)
-                else "see sessionward.Identifier"
+                else "see sessionward.identify.Identifier"
             )
             raise ConfigurationError(f"identify: {kind} has no identify(); {way_out}")
-        cookies = _texts(getattr(identifier, "cookies", None))
+        cookies = _strings(getattr(identifier, "cookies", None))
         headers: tuple[Carrier, ...] = tuple(getattr(identifier, "headers", ()))
         if cookies is None:
-            raise ConfigurationError(f"identify: {kind}.cookies is a list of cookie names")
+            raise ConfigurationError(f"identify: {kind}.cookies must be a list of cookie names")
         if not cookies and not headers:
             raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
-        is_async = inspect.iscoroutinefunction(identify)
         return cls(
             identifier,
             tuple(name.encode("ascii") for name in cookies),
             headers,
             bool(getattr(identifier, "server_side", False)),
             bool(getattr(identifier, "blocking", True)),
-            is_async,
+            inspect.iscoroutinefunction(identify),
             float(getattr(identifier, "lifetime", 31 * DAY)),
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
@@ -153,11 +167,11 @@ class IdentifierSpec:
         )
 
 
-def _texts(value: object) -> Sequence[str] | None:
+def _strings(value: object) -> Sequence[str] | None:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         return None
-    texts = [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
-    return texts if len(texts) == len(cast("Sequence[object]", value)) else None
+    strings = [item for item in cast("Sequence[object]", value) if isinstance(item, str)]
+    return strings if len(strings) == len(cast("Sequence[object]", value)) else None
 
 
 @dataclass(frozen=True, slots=True)

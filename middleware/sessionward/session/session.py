@@ -1,7 +1,8 @@
-"""A session and whose it is."""
+"""A session, whose it is, and what a new one brings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
@@ -10,18 +11,28 @@ from uuid import UUID
 from sessionward.credential.token import Credential
 from sessionward.errors import UsageError
 
+CLOCK_RATE: Final = 1.001
+"""How much faster a backend's clock may run than ours while it is being corrected (P3 a); adjtime(3) slews by 500 ppm."""
+MAX_ADOPTIONS: Final = 5
+"""Live companions that one session of an application may have, so that a client that keeps no cookies stays bounded."""
+ADOPTION_PAUSE: Final = 60.0
+"""Seconds between two adoptions of one session of an application."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A live session, as its backend saw it when it was asked.
+    """A live session, as its backend read it.
 
-    ``id`` is public and never a credential. ``user_id`` is text, also where ``login()`` was given a number. Times are
-    aware datetimes in UTC by the backend's clock, or None where the backend does not keep them. ``generation`` counts how
-    often this user's other sessions have been ended (P3). ``app_session``: of a companion, the digest of the application's own
-    session. ``credential`` is for backends whose rows have no other name than the secret itself.
+    - ``id``: public, never a credential.
+    - ``user_id``: a ``str``, also where ``login()`` was given a number.
+    - ``issued_at``, ``authenticated_at``, ``expires_at``: aware datetimes in UTC by the backend's clock, or None where the
+      backend does not keep them.
+    - ``generation``: how often this user's sessions had been revoked when it was read (P3).
+    - ``app_session``: of a companion, the digest of the application's own session.
+    - ``credential``: for backends whose rows have no other name than the secret itself.
     """
 
-    id: UUID | str
+    id: UUID
     user_id: str
     issued_at: datetime | None = None
     authenticated_at: datetime | None = None
@@ -31,23 +42,57 @@ class Session:
     credential: Credential | None = field(default=None, repr=False, compare=False)
 
 
-CLOCK_RATE: Final = 1.001
-"""How much faster a backend's clock may run than ours while it is being set right (P3 a); adjtime(3) slews by 500 ppm."""
+def public_id(credential: Credential) -> UUID:
+    """The id of a session that its application names by nothing but the secret: a UUID of version 8 made of its digest."""
+    digest = int.from_bytes(credential.digest[:16])
+    return UUID(int=digest & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)  # RFC 9562, 5.8
 
 
-ADOPTIONS: Final = 5
-"""Live companions that one session of an application may have (DESIGN.md 2): a client that keeps no cookies stays bounded."""
-ADOPTION_PAUSE: Final = 60.0
-"""Seconds between two adoptions of one session of an application."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a sign-in comes from, kept with the session so that the person can recognise it."""
+
+    ip_address: str | None = None
+    user_agent: str | None = None
+
+
+def _just_now() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """All that a login or an adoption brings: the argument of a backend's ``login`` and ``adopt``.
+
+    - ``user_id``: as :func:`user_key` returns it.
+    - ``digest``: the SHA-256 of the token, 32 bytes. Not the token.
+    - ``lifetime``: seconds from now on.
+    - ``generation``: what a ticket of ``begin_login`` says, or None. See P3 (b).
+    - ``age``: seconds since the request that signs in reached the door. Call it under the user's lock. See P3 (a).
+    - ``replaces``: the session that this browser has; it is revoked in the same transaction, whoever's it is.
+    - ``device``, ``methods``: where from, and how the person proved who they are.
+    - ``app_session``: of a companion, the digest of the application's own session.
+    """
+
+    user_id: str
+    digest: bytes = field(repr=False)
+    lifetime: float
+    generation: int | None = None
+    age: Callable[[], float] = _just_now
+    replaces: Session | None = None
+    device: Device = Device()
+    methods: Sequence[str] = ()
+    app_session: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanionStatus:
-    """What decides about a login credential of the application that comes without a companion (way 3).
+    """What decides about a login credential of the application that comes without a companion.
 
-    ``companion_required``: a companion of this user was ended once, so only a sign-in makes new ones. ``revoked_at``: when the user's
-    sessions were ended last, by the backend's clock. ``companions``: how many live companions the application's session has.
-    ``may_adopt``: whether it may have one more now.
+    - ``companion_required``: a companion of this user has been revoked at some time, so only a sign-in mints new ones.
+    - ``revoked_at``: when the user's sessions were revoked last, by the backend's clock.
+    - ``companions``: how many live companions the application's session has.
+    - ``may_adopt``: whether it may have one more now.
     """
 
     companion_required: bool
@@ -57,20 +102,20 @@ class CompanionStatus:
 
 
 class RevokedCount(int):
-    """How many sessions an operation ended, and the user's generation that it set."""
+    """How many sessions an operation revoked; ``generation`` is the user's, as the operation has set it."""
 
     generation: int
 
     def __new__(cls, count: int, generation: int) -> Self:
-        ended = super().__new__(cls, count)
-        ended.generation = generation
-        return ended
+        revoked = super().__new__(cls, count)
+        revoked.generation = generation
+        return revoked
 
 
 def user_key(user_id: object) -> str:
-    """A user's id as backends keep it: a ``str``, or an ``int`` or ``UUID`` as its text.
+    """The id of a user as backends keep it: a ``str``, or an ``int`` or ``UUID`` as its text.
 
-    1 to 255 bytes of UTF-8 without control characters (DESIGN.md 5). Raises :class:`UsageError` otherwise.
+    Raises :class:`UsageError` unless it is 1 to 255 bytes of UTF-8 without control characters.
     """
     if isinstance(user_id, bool) or not isinstance(user_id, (str, int, UUID)):
         raise UsageError(f"a user id is a str, int or UUID, not {type(user_id).__name__}")
@@ -78,17 +123,9 @@ def user_key(user_id: object) -> str:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise UsageError("a user id is text that UTF-8 can encode") from None
+        raise UsageError("a user id must be a str that UTF-8 can encode") from None
     if not 1 <= size <= 255:
         raise UsageError(f"a user id is 1 to 255 bytes of UTF-8, not {size}")
     if not text.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):
         raise UsageError("a user id has no control characters")
     return text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """Where a sign-in comes from, kept with the session so that the person can recognise it."""
-
-    ip_address: str | None = None
-    user_agent: str | None = None

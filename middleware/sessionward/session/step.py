@@ -6,7 +6,6 @@ Find(credential)`` has the type of the answer under strict checking; a bare ``yi
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
@@ -19,15 +18,21 @@ class Step(Generic[T]):
     __slots__ = ()
 
     writes: ClassVar[bool] = True
-    """Whether the answer may change something: then silence leaves its outcome unknown."""
+    """Whether the answer may change something. If so, a timeout leaves the outcome unknown."""
 
-    @abstractmethod
     def ask(self, backend: Any) -> Any:
-        """The answer of a backend, or something to await that gives it, by the backend's colour."""
+        """Returns the backend's answer, or an awaitable of it where the backend is async."""
+        raise NotImplementedError
 
     def __iter__(self) -> Generator[Step[Any], Any, T]:
         return cast("T", (yield self))
 
 
 Flow: TypeAlias = Generator[Step[Any], Any, T]
-"""A decision on its way: yields steps, is sent answers, returns a ``T``."""
+"""A decision on its way: yields steps, is sent their answers, returns a ``T``."""
+
+
+def answered(value: T) -> Flow[T]:
+    """A flow that asks nothing."""
+    yield from ()
+    return value

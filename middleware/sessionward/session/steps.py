@@ -1,13 +1,14 @@
-"""The questions that a flow asks a backend about sessions."""
+"""The questions that flows ask a backend about sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sessionward.credential.token import Credential
-from sessionward.session.session import Device, Session, CompanionStatus
+from sessionward.session.session import CompanionStatus, NewSession, Session
 from sessionward.session.step import Step
 
 
@@ -38,11 +39,20 @@ class BeginLogin(Step[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class End(Step[bool]):
-    session: Session
+class Login(Step[Session]):
+    new: NewSession
 
     def ask(self, backend: Any) -> Any:
-        return backend.end(self.session)
+        return backend.login(self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke(Step[bool]):
+    user_id: str
+    id: UUID
+
+    def ask(self, backend: Any) -> Any:
+        return backend.revoke(self.user_id, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +63,7 @@ class RevokeAll(Step[int]):
         return backend.revoke_all(self.user_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login(Step[Session]):
-    user_id: str
-    credential: Credential
-    since: int | None
-    age: Callable[[], float]
-    replaces: Session | None
-    expires_in: float
-    device: Device
-    methods: Sequence[str]
-    app_session: bytes | None = field(default=None, repr=False)
-
-    def ask(self, backend: Any) -> Any:
-        companion: dict[str, Any] = {} if self.app_session is None else {"app_session": self.app_session}
-        return backend.login(
-            self.user_id,
-            self.credential.digest,
-            since=self.since,
-            age=self.age,
-            replaces=self.replaces,
-            expires_in=self.expires_in,
-            device=self.device,
-            methods=self.methods,
-            **companion,
-        )
+# --- companions -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +85,25 @@ class IsRevokedAppSession(Step[bool]):
         return backend.is_revoked_app_session(self.app_session)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Adopt(Step[Session | None]):
-    user_id: str
-    credential: Credential
-    app_session: bytes = field(repr=False)
-    expires_in: float
-    device: Device
+    new: NewSession
 
     def ask(self, backend: Any) -> Any:
-        return backend.adopt(self.user_id, self.credential.digest, app_session=self.app_session, expires_in=self.expires_in, device=self.device)
+        return backend.adopt(self.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Touch(Step[bool]):
+class Extend(Step[bool]):
     session: Session
+    lifetime: float
     app_session: bytes | None = field(repr=False)
-    expires_in: float
 
     def ask(self, backend: Any) -> Any:
-        return backend.touch(self.session, app_session=self.app_session, expires_in=self.expires_in)
+        return backend.extend(self.session, lifetime=self.lifetime, app_session=self.app_session)
+
+
+# --- the record of what was revoked -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,19 +16,17 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sessionward.context import Policy, Visit
-from sessionward.credential.carriers import stripped_scope
 from sessionward.drive import AsyncDriver
-from sessionward.flow import Admission, guard
-from sessionward.request.request import ASGIRequest, Mapping, joined
+from sessionward.flow import current, on_request
+from sessionward.modes.mode import Mode
+from sessionward.request.request import ASGIRequest, Fields, Mapping, joined
 from sessionward.response.answer import Problem, Response, refused
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
-from sessionward.sidecar.caller import caller
 from sessionward.sidecar.fields import identity
 from sessionward.sidecar.peers import PEER, Peers
 from sessionward.sidecar.problems import SidecarProblem
@@ -45,8 +43,8 @@ log = logging.getLogger("sessionward")
 class Rules:
     """How checks are answered. ``clock``: seconds since 1970, for assertions."""
 
-    def __init__(self, policy: Policy, peers: Peers, *, signer: Signs | None, clock: Callable[[], float]) -> None:
-        self.policy = policy
+    def __init__(self, mode: Mode[Any], peers: Peers, *, signer: Signs | None, clock: Callable[[], float]) -> None:
+        self._mode = mode
         self._peers = peers
         self._signer = signer
         self._clock = clock
@@ -58,28 +56,25 @@ class Rules:
             client = scope.get("client")
             _warn(client[0] if client else "a unix socket")
             return _inactive(request)
-        visit = Visit(self.policy, request, float)
-        if self.policy.capabilities.carriers:
-            try:
-                visit.session = yield from caller(visit)
-            except Exception:  # it has been logged where it was raised
-                return refused(Problem.UNAVAILABLE, request, frozenset())
-        else:
-            admission = yield from guard(visit)
-            if admission is _WITHOUT_CREDENTIAL:
-                scope = stripped_scope(scope, self.policy.cookie_name)
-            elif isinstance(admission, Response):
-                return admission if admission.status is HTTPStatus.SERVICE_UNAVAILABLE else _inactive(request)
-        if visit.session is not None and RECORD in scope:
-            scope[RECORD].session = visit.session.id
-        if visit.session is None and OPTIONAL not in words:
+        mode, headers = self._mode, scope["headers"]
+        context = mode.context(request, [field for field in headers if field[0] in mode.names], float)
+        answer = yield from on_request(mode, context)
+        if isinstance(answer, Response):
+            return answer if answer.status is HTTPStatus.SERVICE_UNAVAILABLE else _inactive(request)
+        try:
+            session = yield from current(mode, context)
+        except Exception:  # the driver has logged it
+            return refused(Problem.UNAVAILABLE, request, frozenset())
+        if session is not None and RECORD in scope:
+            scope[RECORD].session = session.id
+        if session is None and OPTIONAL not in words:
             return _inactive(request)
+        fields = headers if answer is None else [*(field for field in headers if field[0] not in mode.names), *answer]
         status = _OK if EXACTLY_200 in words else _NO_CONTENT
-        return Response(status, self._fields(scope, visit.session, status), b"")
+        return Response(status, self._fields(fields, session, status), b"")
 
-    def _fields(self, scope: Mapping, session: Session | None, status: HTTPStatus) -> list[tuple[bytes, bytes]]:
+    def _fields(self, fields: Fields, session: Session | None, status: HTTPStatus) -> list[tuple[bytes, bytes]]:
         """Who is calling, and the credentials as they may go on: always all of them, so that an engine can put them in place."""
-        fields = scope["headers"]
         user, public = (b"", b"") if session is None else identity(session.user_id, session.id)
         stated = b"" if session is None or self._signer is None else self._signer.sign(session, self._clock())
         found = [
@@ -97,7 +92,6 @@ class Rules:
 
 
 _OK, _NO_CONTENT = HTTPStatus.OK, HTTPStatus.NO_CONTENT
-_WITHOUT_CREDENTIAL: Final = Admission.WITHOUT_CREDENTIAL
 
 
 def _inactive(request: ASGIRequest) -> Response:

@@ -10,14 +10,16 @@ from inspect import isawaitable
 from time import time
 from typing import Any
 
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
-from sessionward.asgi import ASGIMiddleware
-from sessionward.context import Policy, Visit
+from sessionward.asgi import ASGIMiddleware, door_of
 from sessionward.credential.token import Credential, new_token
-from sessionward.drive import AsyncDriver, async_driver
+from sessionward.drive import AsyncDriver
 from sessionward.errors import ConfigurationError
-from sessionward.request.request import ASGIRequest
+from sessionward.flow import current
+from sessionward.handle import AsyncSessions, context_of
+from sessionward.modes.choose import choose
+from sessionward.modes.mode import Mode
 from sessionward.session.assertion import Signer
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
@@ -25,7 +27,6 @@ from sessionward.session.steps import Find
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
-from sessionward.sidecar.caller import caller
 from sessionward.sidecar.config import Config, by_our_names
 from sessionward.sidecar.counts import Counts
 from sessionward.sidecar.fields import RequestFields
@@ -80,23 +81,23 @@ def build(config: Config, counts: Counts) -> Built:
     if config.upstream is None:
         return _authorization(config, counts, backend, settings, signer, peers)
     pool = Pool(_place(config), connect_timeout=config.connect_timeout)
-    policy = _policy(backend, settings)
-    names = [] if policy.spec is None else [carrier.name for carrier in policy.spec.headers]
+    mode = _mode(backend, settings)
+    driver = door_of(mode, backend).driver
     proxy = Proxy(
         pool,
-        RequestFields(names),
+        RequestFields(sorted(mode.names - {b"cookie"})),
         signer=signer,
         clock=time,
         response_timeout=config.response_timeout,
         failed=counts.upstream_failed,
-        who=partial(_caller, policy, _driver(policy, backend)) if policy.capabilities.carriers else None,
+        who=partial(_caller, mode, driver),
     )
     door = ASGIMiddleware(proxy, backend, **settings)
     believing = Believing(door, peers)
     observed = _observed(config, counts, believing)
     seen, busy = (None, None) if observed is None else (observed.straight, observed.busy)
-    straight = None if policy.capabilities.carriers else Straight(door, proxy, believing, seen, busy)
-    readiness = Readiness({"backend": partial(_answers, policy, backend), "upstream": pool.reachable})
+    straight = None if mode.asks_late else Straight(door, proxy, believing, seen, busy)
+    readiness = Readiness({"backend": partial(_answers, driver), "upstream": pool.reachable})
     return Built(
         app=observed or believing,
         readiness=readiness,
@@ -110,13 +111,14 @@ def build(config: Config, counts: Counts) -> Built:
 def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[str, Any], signer: Signer | None, peers: Peers) -> Built:
     if config.listen.path:
         peers = Peers((*config.trusted_proxy, UNIX))  # whoever may open the socket
-    policy = _policy(backend, settings)
-    rules = Rules(policy, peers, signer=signer, clock=time)
-    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, _driver(policy, backend)), peers)
+    mode = _mode(backend, settings)
+    driver = door_of(mode, backend).driver
+    rules = Rules(mode, peers, signer=signer, clock=time)
+    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, driver), peers)
     observed = _observed(config, counts, believing)
-    waits = policy.capabilities.is_async or policy.capabilities.blocks
+    waits = mode.is_async or mode.blocks
     seen = None if observed is None else observed.check
-    readiness = Readiness({"backend": partial(_answers, policy, backend)})
+    readiness = Readiness({"backend": partial(_answers, driver)})
     return Built(
         app=observed or believing,
         readiness=readiness,
@@ -133,20 +135,15 @@ def _observed(config: Config, counts: Counts, app: ASGIApp) -> Observed | None:
     return None if access is None and config.admin is None else Observed(app, counts, access)
 
 
-def _policy(backend: Any, settings: dict[str, Any]) -> Policy:
+def _mode(backend: Any, settings: dict[str, Any]) -> Mode[Any]:
     try:
-        return Policy(backend, settings)
+        return choose(backend, settings)
     except ConfigurationError as error:
         raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
 
 
-def _driver(policy: Policy, backend: Any) -> AsyncDriver:
-    capabilities = policy.capabilities
-    return async_driver(backend, policy.settings.backend_timeout, is_async=capabilities.is_async, blocks=capabilities.blocks)
-
-
-async def _caller(policy: Policy, driver: AsyncDriver, scope: Scope) -> Session | None:
-    return await driver(caller(Visit(policy, ASGIRequest(scope), float)))
+async def _caller(mode: Mode[Any], driver: AsyncDriver, sessions: AsyncSessions) -> Session | None:
+    return await driver(current(mode, context_of(sessions)))
 
 
 def _nothing() -> None:
@@ -174,9 +171,9 @@ def _place(config: Config) -> Place:
     return Place(host=upstream.host, port=upstream.port, path=upstream.path, tls=tls, server_name=config.upstream_server_name)
 
 
-async def _answers(policy: Policy, backend: Any) -> None:
-    """Ask the backend something that costs next to nothing. Raises what it raises."""
-    await _driver(policy, backend)(_find_nobody())
+async def _answers(driver: AsyncDriver) -> None:
+    """Asks the backend something that costs next to nothing. Raises what it raises."""
+    await driver(_find_nobody())
 
 
 def _find_nobody() -> Flow[Session | None]:
@@ -192,7 +189,7 @@ async def prepare(config: Config) -> None:
             created = create()
             if isawaitable(created):
                 await created
-        await _answers(Policy(backend, config.settings), backend)
+        await _answers(door_of(choose(backend, config.settings), backend).driver)
     finally:
         if config.backend_is_made:  # another's is another's to close
             close = getattr(backend, "close", None)

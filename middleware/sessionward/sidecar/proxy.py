@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Receive, Scope, Send
 
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
-from sessionward.handle import ASGI_KEY, AsyncWard
+from sessionward.handle import ASGI_KEY, AsyncSessions, began, context_of
 from sessionward.request.request import ASGIRequest
 from sessionward.response.answer import Problem, Refusal, Response, refused
 from sessionward.session.session import Session
@@ -57,7 +57,7 @@ class Proxy:
         clock: Callable[[], float],
         response_timeout: float,
         failed: Callable[[str], None],
-        who: Callable[[Scope], Awaitable[Session | None]] | None = None,
+        who: Callable[[AsyncSessions], Awaitable[Session | None]],
     ) -> None:
         self.pool = pool
         self.fields = fields
@@ -87,10 +87,8 @@ class Proxy:
 
     async def _identity(self, scope: Scope) -> Sequence[bytes]:
         """The lines that tell the upstream who is calling. Raises what the backend raises."""
-        ward: AsyncWard | None = scope.get(ASGI_KEY)
-        session = None if ward is None else ward.session
-        if self._who is not None:
-            session = await self._who(scope)
+        sessions: AsyncSessions | None = scope.get(ASGI_KEY)
+        session = None if sessions is None else await self._who(sessions)
         if session is not None and RECORD in scope:
             scope[RECORD].session = session.id
         if session is None:
@@ -150,9 +148,9 @@ class Proxy:
         asked: tuple[float, Connection] | None = scope.get(ASKED)
         if asked is None:
             return None
-        ward: AsyncWard | None = scope.get(ASGI_KEY)
-        if ward is not None:
-            ward.began(asked[0])
+        sessions: AsyncSessions | None = scope.get(ASGI_KEY)
+        if sessions is not None:
+            began(sessions, asked[0])
         return asked[1]
 
     async def _tunnelled(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,17 +188,15 @@ class Proxy:
 
     async def _signed(self, scope: Scope, send: Send, answer: Answer) -> bool:
         """Do what the upstream says of the login. False if it could not be done, and the client has been told."""
-        ward: AsyncWard | None = scope.get(ASGI_KEY)
+        sessions: AsyncSessions = scope[ASGI_KEY]
         request = ASGIRequest(scope)
         try:
-            if ward is None:
-                raise UsageError("the backend of this sidecar signs nobody in, and the upstream has sent Session-Login or Session-Logout")
             if answer.login is None:
-                await ward.logout()
+                await sessions.logout()
                 return True
-            token = await ward.login(_user(answer.login))
+            token = await sessions.login(_user(answer.login))
             if request.header(TOKEN_REQUEST) == b"1":
-                ward.visit().cookie = None
+                context_of(sessions).cookie = None
                 answer.fields = [field for field in answer.fields if field[0].lower() != b"cache-control"]
                 answer.fields += [(b"Cache-Control", b"no-store"), (b"X-Session-Token", token.encode())]
         except StaleLogin:

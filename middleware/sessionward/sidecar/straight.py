@@ -60,7 +60,7 @@ class Straight:
     def takes(self, listener: Reader, *, keep_alive: bool) -> bool:
         """Send the request on that the listener has just read; False if it is not one for here, and nothing has been done."""
         scope: Any = listener.scope
-        if listener.framed or self._door.concerns(scope):
+        if listener.framed or self._door.looks_at(scope):
             return False
         connection = self._proxy.pool.kept()
         if connection is None:

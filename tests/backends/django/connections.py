@@ -79,7 +79,7 @@ def case_threads_of_the_asgi_door_leave_none_behind() -> None:
     keys = [sign_in(ann) for _ in range(3)]
 
     async def main() -> list[int]:
-        door = sessionward.ASGIMiddleware(get_asgi_application(), backend(), timeout=DEADLINE)
+        door = sessionward.ASGIMiddleware(get_asgi_application(), backend(), backend_timeout=DEADLINE)
         scopes = [asgi_scope("DELETE", "/auth/sessions", {"Cookie": f"sessionid={key}"}) for key in [*keys, "x" * 32] * 6]
         statuses = [(await ask_asgi(door, scope)).status for scope in scopes[:4]]
         answers = await asyncio.gather(*(ask_asgi(door, scope) for scope in scopes))

@@ -54,7 +54,7 @@ def bare(path: str, key: str | None = None) -> Answer:
 
 def visit(path: str, key: str | None = None, method: str = "GET") -> Answer:
     """The answer through the door."""
-    door = sessionward.WSGIMiddleware(get_wsgi_application(), backend(), timeout=DEADLINE)
+    door = sessionward.WSGIMiddleware(get_wsgi_application(), backend(), backend_timeout=DEADLINE)
     return ask_wsgi(door, environ(method, path, key))
 
 

@@ -26,7 +26,7 @@ from sessionward.backends.django.users import Users, claimed_user
 from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionRevoked, UsageError
-from sessionward.session.session import Session, user_key
+from sessionward.session.session import Session, public_id, user_key
 from sessionward.settings import Duration, seconds
 
 atomic: Any = transaction.atomic
@@ -113,7 +113,7 @@ class DjangoBackend:
                 user = None if data is None else Users().authenticated_user(data)
                 if user is None or self._is_shut_out(key, user):
                     return None
-        return Session(id=credential.digest.hex()[:32], user_id=user_key(user), credential=credential)
+        return Session(id=public_id(credential), user_id=user_key(user), credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
@@ -213,7 +213,9 @@ class DjangoBackend:
         self._store.end(others)
         if len(indexed) - len(live) > STALE:
             gone = indexed.intersection(missed)  # what was recorded as ended never comes back; of firm rows, only what is not there
-            self._index.forget(self._store.absent(missed) if isinstance(self._store, TableStore) and self._store.revocation_sticks else gone)
+            self._index.forget(
+                self._store.absent(missed) if isinstance(self._store, TableStore) and self._store.revocation_sticks else gone
+            )
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:

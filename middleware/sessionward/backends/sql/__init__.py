@@ -1,11 +1,10 @@
-"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL, in both colours.
+"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL, sync and async.
 
-``SQLBackend`` is plain, ``AsyncSQLBackend`` is async; both ask the same questions of the same two tables. ``metadata``
-is what Alembic needs to see of them.
+``SQLBackend`` and ``AsyncSQLBackend`` ask the same queries of the same two tables. ``metadata`` is what Alembic needs to see
+of them.
 """
 
-from sessionward.backends.sql.aio import AsyncSQLBackend
-from sessionward.backends.sql.backend import SQLBackend
+from sessionward.backends.sql.backend import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.tables import metadata
 
 __all__ = ["AsyncSQLBackend", "SQLBackend", "metadata"]

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
-from sessionward.backends.sql.executor import Executor
+from sessionward.backends.sql.executor import Executor, Query
 from sessionward.backends.sql.pool import C, Pool
 from sessionward.errors import BackendUnavailable
 
 R = TypeVar("R")
 
 
-class AsyncPool:
+class LoopPool:
     """Connections of one event loop each: a driver's futures belong to the loop that made them."""
 
     def __init__(self, database: Database, *, size: int, timeout: float) -> None:
@@ -28,11 +28,11 @@ class AsyncPool:
         self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R:
+    async def ask(self, query: Query[R], timeout: float) -> R:
         made = self._made.get(asyncio.get_running_loop()) or await self._make()
-        asked = _ask(made, question, timeout)
+        asked = _ask(made, query.run, timeout)
         # A lent connection goes back by an await, which a cancelled task would not get through.
-        return await (self._to_the_end(asked) if writes or made.permits is None else asked)
+        return await (self._to_the_end(asked) if query.writes or made.permits is None else asked)
 
     async def create_tables(self) -> None:
         await self._to_the_end(greenlet_spawn(partial(create_tables, self._database, timeout=self._timeout)))

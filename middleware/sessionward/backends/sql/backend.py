@@ -1,134 +1,198 @@
-"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL, for WSGI applications and jobs; under ASGI in threads."""
+"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL: the sync and the async backend, which ask the same queries."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+from uuid import UUID
 
 from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql import companions, queries
 from sessionward.backends.sql.connect import checked, database_of
+from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.sync_pool import SyncPool
+from sessionward.backends.sql.thread_pool import open_async_pool
 from sessionward.credential.token import Credential
-from sessionward.session.session import Device, RevokedCount, Session, CompanionStatus, user_key
+from sessionward.session.session import CompanionStatus, NewSession, RevokedCount, Session, user_key
 from sessionward.settings import Duration, seconds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+R = TypeVar("R")
 
 
 class SQLBackend:
-    """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; plain colour.
+    """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; sync: for WSGI applications and jobs, under ASGI in threads.
 
     ``database``: a URL (``sqlite:///sessions.db``, ``postgresql://user@host/db``, ``mysql://...``) or an Engine of
     yours, which is never disposed. A URL has connections of its own and is faster; with an Engine, hold no connection
     of it while you call a verb, or the two wait for each other once its pool is empty.
 
-    ``pool_size``: connections of one process at most. ``timeout``: seconds or a ``timedelta`` within which a question
-    is answered or given up; a door tells its own.
+    ``pool_size``: connections of one process at most. ``timeout``: seconds or a ``timedelta`` within which a query is
+    answered or given up; a door passes its own.
 
-    Nothing is opened before the first question. Raises ``ConfigurationError`` for a URL that it does not speak or
-    whose driver is not installed. All questions raise ``BackendUnavailable`` when the database cannot answer in time,
-    and ``ConfigurationError`` when its tables are missing.
+    Opens nothing before the first query. Raises ``ConfigurationError`` for a URL that it does not support or whose driver
+    is not installed. All methods raise ``BackendUnavailable`` when the database cannot answer in time, and
+    ``ConfigurationError`` when its tables are missing.
     """
 
     blocking: ClassVar[bool] = True
 
     def __init__(self, database: str | URL | Engine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
-        database = database_of(database, is_async=False)
+        found = database_of(database, is_async=False)
         self._timeout, self.pool_size = checked(timeout, pool_size)
-        self._pool = SyncPool(database, size=pool_size, timeout=self._timeout)
+        self._pool = SyncPool(found, size=pool_size, timeout=self._timeout)
 
     def within(self, timeout: float, /) -> SQLBackend:
-        """The same backend, over the same connections, with another deadline in seconds."""
+        """Returns the same backend, over the same connections, with another timeout in seconds."""
         view = copy.copy(self)
         view._timeout = timeout
         return view
 
     def create_tables(self) -> None:
-        """Create what is missing of the two tables and their index. Safe to repeat, and in several workers at once."""
+        """Creates what is missing of the two tables and their indexes. Safe to repeat, and in several workers at once."""
         self._pool.create_tables()
 
     def find(self, credential: Credential, /) -> Session | None:
-        digest = credential.digest
-        return self._pool.ask(lambda executor: queries.find(executor, digest), self._timeout, writes=False)
+        return self._ask(queries.find(credential.digest))
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
-        return self._pool.ask(lambda executor: queries.revoke_others(executor, session), self._timeout, writes=True)
+        return self._ask(queries.revoke_others(session))
 
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,
-        methods: Sequence[str],
-        app_session: bytes | None = None,
-    ) -> Session:
-        new = queries.SignIn(
-            user_id=user_key(user_id),
-            digest=digest,
-            since=since,
-            age=age,
-            replaces=replaces,
-            expires_in=expires_in,
-            device=device,
-            methods=methods,
-            app_session=app_session,
-        )
-        return self._pool.ask(lambda executor: queries.login(executor, new), self._timeout, writes=True)
+    def login(self, new: NewSession, /) -> Session:
+        return self._ask(queries.login(new))
 
     def begin_login(self, user_id: str, /) -> int:
-        user = user_key(user_id)
-        return self._pool.ask(lambda executor: queries.generation(executor, user), self._timeout, writes=False)
+        return self._ask(queries.generation(user_key(user_id)))
 
-    def end(self, session: Session, /) -> bool:
-        return self._pool.ask(lambda executor: queries.end(executor, session), self._timeout, writes=True)
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
+        """Revokes one session of a user; returns whether it was live."""
+        return self._ask(queries.revoke(user_key(user_id), id))
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
-        """End all sessions of a user, from a job or a shell."""
-        user = user_key(user_id)
-        return self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
+        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        return self._ask(queries.revoke_all(user_key(user_id)))
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        return self._pool.ask(lambda executor: companions.companion_status(executor, user_id, app_session), self._timeout, writes=False)
+        return self._ask(companions.companion_status(user_id, app_session))
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        return self._pool.ask(lambda executor: companions.is_revoked_app_session(executor, app_session), self._timeout, writes=False)
+        return self._ask(companions.is_revoked_app_session(app_session))
 
-    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
-        question = partial(companions.adopt, user_id=user_id, digest=digest, app_session=app_session, expires_in=expires_in, device=device)
-        return self._pool.ask(question, self._timeout, writes=True)
+    def adopt(self, new: NewSession, /) -> Session | None:
+        return self._ask(companions.adopt(new))
 
-    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
-        question = partial(companions.touch, session=session, app_session=app_session, expires_in=expires_in)
-        return self._pool.ask(question, self._timeout, writes=True)
+    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
+        return self._ask(companions.extend(session, lifetime=lifetime, app_session=app_session))
 
     def list(self, user_id: str, /) -> Sequence[Session]:
-        """The live sessions of a user, newest first."""
-        user = user_key(user_id)
-        return self._pool.ask(lambda executor: queries.listed(executor, user), self._timeout, writes=False)
+        """Returns the live sessions of a user, newest first."""
+        return self._ask(queries.listed(user_key(user_id)))
 
     def purge(self, older_than: float | timedelta) -> int:
-        """Delete sessions that ended or expired so long ago, in batches of 1000; how many. Never deletes users.
+        """Deletes sessions that ended or expired more than ``older_than`` (seconds or a ``timedelta``) ago; returns how many.
 
-        Seconds or a ``timedelta``. Running sessions are not held up, and stopping it in the middle loses nothing.
+        Works in batches of 1000, so running sessions are not held up, and stopping it in the middle loses nothing. Never
+        deletes users.
         """
         age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
-            batch = partial(queries.purge, older_than=age, after=after, batch=queries.BATCH)
-            count, last = self._pool.ask(batch, self._timeout, writes=True)
+            count, last = self._ask(queries.purge(age, after, queries.BATCH))
             total += count
             if last is None:
                 return total
             after = last
 
     def close(self) -> None:
-        """Close the idle connections of this process. Not final: the next question opens again."""
+        """Closes the idle connections of this process. Not final: the next query opens again."""
         self._pool.close()
+
+    def _ask(self, query: Query[R]) -> R:
+        return self._pool.ask(query, self._timeout)
+
+
+class AsyncSQLBackend:
+    """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; async: for ASGI applications.
+
+    As :class:`SQLBackend`, whose docstring says what is raised. ``database``: a URL (``sqlite:///sessions.db``,
+    ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``) or an AsyncEngine of yours, which is never
+    disposed.
+
+    Each event loop has connections of its own; ``pool_size`` counts for one loop. A query that changes something runs to
+    its end even if the caller is cancelled. On SQLite from a URL a whole query is one hop to a thread with the standard
+    library's ``sqlite3``, where aiosqlite would hop for every cursor call.
+    """
+
+    blocking: ClassVar[bool] = True
+
+    def __init__(self, database: str | URL | AsyncEngine, *, pool_size: int = 10, timeout: Duration = 2.0) -> None:
+        found = database_of(database, is_async=True)
+        self._timeout, self.pool_size = checked(timeout, pool_size)
+        self._pool = open_async_pool(found, size=pool_size, timeout=self._timeout)
+
+    def within(self, timeout: float, /) -> AsyncSQLBackend:
+        """Returns the same backend, over the same connections, with another timeout in seconds."""
+        view = copy.copy(self)
+        view._timeout = timeout
+        return view
+
+    async def create_tables(self) -> None:
+        """Creates what is missing of the two tables and their indexes. Safe to repeat, and in several workers at once."""
+        await self._pool.create_tables()
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        return await self._ask(queries.find(credential.digest))
+
+    async def revoke_others(self, session: Session, /) -> RevokedCount:
+        return await self._ask(queries.revoke_others(session))
+
+    async def login(self, new: NewSession, /) -> Session:
+        return await self._ask(queries.login(new))
+
+    async def begin_login(self, user_id: str, /) -> int:
+        return await self._ask(queries.generation(user_key(user_id)))
+
+    async def revoke(self, user_id: str, id: UUID, /) -> bool:
+        """Revokes one session of a user; returns whether it was live."""
+        return await self._ask(queries.revoke(user_key(user_id), id))
+
+    async def revoke_all(self, user_id: str, /) -> RevokedCount:
+        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        return await self._ask(queries.revoke_all(user_key(user_id)))
+
+    async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
+        return await self._ask(companions.companion_status(user_id, app_session))
+
+    async def is_revoked_app_session(self, app_session: bytes, /) -> bool:
+        return await self._ask(companions.is_revoked_app_session(app_session))
+
+    async def adopt(self, new: NewSession, /) -> Session | None:
+        return await self._ask(companions.adopt(new))
+
+    async def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
+        return await self._ask(companions.extend(session, lifetime=lifetime, app_session=app_session))
+
+    async def list(self, user_id: str, /) -> Sequence[Session]:
+        """Returns the live sessions of a user, newest first."""
+        return await self._ask(queries.listed(user_key(user_id)))
+
+    async def purge(self, older_than: float | timedelta) -> int:
+        """Deletes sessions that ended or expired more than ``older_than`` ago: :meth:`SQLBackend.purge`."""
+        age, total, after = seconds(older_than), 0, queries.NOBODY
+        while True:
+            count, last = await self._ask(queries.purge(age, after, queries.BATCH))
+            total += count
+            if last is None:
+                return total
+            after = last
+
+    async def close(self) -> None:
+        """Closes the idle connections of this event loop. Not final: the next query opens again."""
+        await self._pool.close()
+
+    async def _ask(self, query: Query[R]) -> R:
+        return await self._pool.ask(query, self._timeout)

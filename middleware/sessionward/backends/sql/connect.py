@@ -14,9 +14,9 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.executor import CompiledSQL
-from sessionward.backends.sql.queries import STATEMENTS
+from sessionward.backends.sql.statements import STATEMENTS
 from sessionward.backends.sql.tables import create
-from sessionward.errors import ConfigurationError
+from sessionward.errors import ConfigurationError, Mistakes
 from sessionward.settings import MAX_TIMEOUT, seconds
 
 _PLAIN: Final = {
@@ -125,20 +125,20 @@ def _in_memory(url: URL) -> bool:
 
 
 def checked(timeout: object, pool_size: object) -> tuple[float, int]:
-    """The deadline in seconds and the size of the pool. Raises :class:`ConfigurationError` that names what is wrong."""
-    mistakes: list[str] = []
+    """The timeout in seconds and the size of the pool. Raises :class:`ConfigurationError` that names what is wrong."""
+    mistakes = Mistakes()
     bound = 0.0
     try:
         bound = seconds(timeout)
     except TypeError as error:
-        mistakes.append(f"timeout: {error}")
+        mistakes.add([f"timeout: {error}"])
     else:
         if not 0 < bound <= MAX_TIMEOUT:
-            mistakes.append(f"timeout: more than 0 and at most {MAX_TIMEOUT:g} seconds are needed")
+            mistakes.add([f"timeout: must be more than 0 and at most {MAX_TIMEOUT:g} seconds"])
     if type(pool_size) is not int or pool_size < 1:
-        mistakes.append("pool_size: at least one connection is needed")
-    if mistakes or not isinstance(pool_size, int):
-        raise ConfigurationError(*mistakes)
+        mistakes.add(["pool_size: must be at least 1"])
+    mistakes.raise_any()
+    assert isinstance(pool_size, int)
     return bound, pool_size
 
 

@@ -11,17 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from sessionward.backends.sql.dialect import SQLITE, Dialect, LockTimeout, Statement, compiled
 from sessionward.backends.sql.driver import aborter, speaker
 from sessionward.errors import SessionwardError
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Phase(Enum):
-    """How far a question has come; it tells what a failure leaves behind."""
+    """How far a query has come; it tells what a failure leaves behind."""
 
     READING = "nothing has been changed"
     WRITING = "nothing is committed yet"
@@ -140,3 +141,28 @@ def _fetched(cursor: Any) -> Sequence[Sequence[Any]]:
 def _counted(cursor: Any) -> int:
     count: int = cursor.rowcount
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[R]):
+    """What is asked of a database on one connection. ``writes``: it may change something, so silence leaves its outcome unknown."""
+
+    run: Callable[[Executor], R]
+    writes: bool
+
+
+def reads(query: Callable[Concatenate[Executor, P], R]) -> Callable[P, Query[R]]:
+    """Of a function that changes nothing: the query that calls it."""
+    return _queries(query, writes=False)
+
+
+def writes(query: Callable[Concatenate[Executor, P], R]) -> Callable[P, Query[R]]:
+    """Of a function that may change something: the query that calls it."""
+    return _queries(query, writes=True)
+
+
+def _queries(query: Callable[Concatenate[Executor, P], R], *, writes: bool) -> Callable[P, Query[R]]:
+    def made(*args: P.args, **kwargs: P.kwargs) -> Query[R]:
+        return Query(lambda executor: query(executor, *args, **kwargs), writes)
+
+    return made

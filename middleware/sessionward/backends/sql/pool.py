@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
-from sessionward.backends.sql.driver import ErrorKind, code_of, is_definite, error_kind
-from sessionward.backends.sql.executor import CompiledSQL, Phase, Executor
+from sessionward.backends.sql.driver import ErrorKind, code_of, error_kind, is_definite
+from sessionward.backends.sql.executor import CompiledSQL, Executor, Phase
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
 from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.executor import Executor
+from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.pool import C, Pool, put_away
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.errors import BackendUnavailable
@@ -48,15 +48,15 @@ class SyncPool:
         """In a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[Executor], R], timeout: float, *, writes: bool) -> R:
+    def ask(self, query: Query[R], timeout: float) -> R:
         made = self._here()
-        deadline = _SyncDeadline(timeout, watches=writes or self._database.sql.dialect is not SQLITE)
+        deadline = _SyncDeadline(timeout, watches=query.writes or self._database.sql.dialect is not SQLITE)
         if made.permits is None:
-            return made.pool.ask(question, deadline)
+            return made.pool.ask(query.run, deadline)
         if not made.permits.take(timeout):
             raise BackendUnavailable(f"all {self._size} connections were in use for {timeout:g} s")
         try:
-            return made.pool.ask(question, deadline)
+            return made.pool.ask(query.run, deadline)
         finally:
             made.permits.give()
 

@@ -66,7 +66,7 @@ live: Final = Index(
 )
 
 app_session_index: Final = Index(
-    "sessionward_sessions_link",
+    "sessionward_sessions_app_session",
     sessions.c.app_session,
     postgresql_where=sessions.c.app_session.is_not(None),
     sqlite_where=sessions.c.app_session.is_not(None),

@@ -1,14 +1,12 @@
-"""Sessions in a table of the application's own, mapped column by column, in both colours.
+"""Sessions in a table of the application's own, mapped column by column, sync and async.
 
-``TableBackend`` is plain, ``AsyncTableBackend`` is async. ``laravel_encrypted`` is in ``sessionward.backends.table.laravel``,
-since it needs ``cryptography``.
+``laravel_encrypted`` is in ``sessionward.backends.table.laravel``, since it needs ``cryptography``.
 """
 
-from sessionward.backends.table.aio import AsyncTableBackend
-from sessionward.backends.table.backend import TableBackend
+from sessionward.backends.table.backend import AsyncTableBackend, TableBackend
 from sessionward.backends.table.layout import Expires, RevokedBy
 from sessionward.backends.table.rails import rails_signed
-from sessionward.backends.table.transform import Transform, hmac_suffixed, verbatim, sha256, sha512
+from sessionward.backends.table.transform import Transform, hmac_suffixed, sha256, sha512, verbatim
 
 __all__ = [
     "AsyncTableBackend",

@@ -1,14 +1,16 @@
-"""The application's own table, for WSGI applications and jobs; under ASGI in threads."""
+"""Sessions in a table of the application's own: the sync and the async backend, which ask the same queries."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from sqlalchemy import URL, Engine
 
+from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.sync_pool import SyncPool
+from sessionward.backends.sql.thread_pool import open_async_pool
 from sessionward.backends.table.layout import Expires, RevokedBy, Value
 from sessionward.backends.table.options import options
 from sessionward.backends.table.transform import Transform, verbatim
@@ -16,13 +18,18 @@ from sessionward.credential.token import Credential
 from sessionward.session.session import Session, user_key
 from sessionward.settings import Duration
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+R = TypeVar("R")
+
 
 class TableBackend:
-    """Sessions in a table of the application's own; plain colour.
+    """Sessions in a table of the application's own; sync: for WSGI applications and jobs, under ASGI in threads.
 
-    The application signs its users in and out by itself; this ends the others, and touches no ordinary request. For
-    tables with one row a session, the user's id in a column, and a row that stays dead once it is gone: nothing may
-    insert it again when a request in flight ends.
+    The application signs its users in and out by itself; this revokes the others, and touches no ordinary request. For
+    tables with one row for each session and the user's id in a column, where nothing inserts a revoked row again when a
+    request in flight ends.
 
     What else signs people in stays as it was: remember-me tokens, copies in a cache (better-auth's ``session_data``
     cookie), API tokens in another table.
@@ -33,12 +40,12 @@ class TableBackend:
 
     ``table``: its name, or ``schema.name``, spelt as the database spells it.
 
-    ``key``: the column that the credential names. It must be unique, or a row of somebody else's could be meant: then
-    ``ConfigurationError`` is raised and nothing is ended. A number must never be given again to another row (on SQLite:
+    ``key``: the column that the credential names. It must be unique, or a row of another user could be meant: then
+    ``ConfigurationError`` is raised and nothing is revoked. A number must never be given again to another row (on SQLite:
     AUTOINCREMENT), or a copied cookie comes back to life.
 
     ``user``: the column with the user's id: text, a number or a UUID. Compared byte for byte, whatever the collation.
-    NULL is an anonymous visitor. Index it: each call looks for all rows of the user.
+    NULL is an anonymous session. Index it: each call looks for all rows of the user.
 
     ``cookie``, ``header``, ``scheme``: where the application's credential travels: the name of a cookie (or several:
     ``["__Host-sid", "sid"]``), a header, and what stands before the value in it. The header is looked at first.
@@ -51,7 +58,7 @@ class TableBackend:
     ``Expires.unix("last_activity", lifetime=7200)``. By the clock of the database. Say what the application says: with
     a shorter lifetime, sessions that it still takes are spared; without it, dead ones are counted.
 
-    A row is deleted, unless one of these says otherwise. ``ended``: a column that marks it, ``RevokedBy.value("active", False)``
+    A row is deleted, unless one of these says otherwise. ``revoked``: a column that marks it, ``RevokedBy.value("active", False)``
     or ``RevokedBy.time("revoked_at")``; the application must look at it. ``rename``: the key becomes ``revoked:`` and something
     that nobody can guess, so that row and data stay; not for a ``key`` that other tables refer to.
 
@@ -59,11 +66,11 @@ class TableBackend:
 
     ``pool_size``, ``timeout``: as in :class:`~sessionward.backends.sql.SQLBackend`.
 
-    Nothing is opened before the first question, which looks at the table; :meth:`check` does so at the start. Raises
+    Opens nothing before the first query, which looks at the table; :meth:`check` does so at the start. Raises
     ``ConfigurationError`` for what is wrong in itself at once, and with the table's real columns when it is looked at.
-    All questions raise ``BackendUnavailable`` when the database cannot answer in time.
+    All methods raise ``BackendUnavailable`` when the database cannot answer in time.
 
-    On MariaDB and MySQL each session that is ended costs two round trips. Tokens are never in an error or a log.
+    On MariaDB and MySQL each session that is revoked costs two round trips. Tokens are never in an error or a log.
     """
 
     blocking: ClassVar[bool] = True
@@ -89,19 +96,13 @@ class TableBackend:
         made = options(
             database,
             is_async=False,
-            table=table,
-            key=key,
-            user=user,
             cookie=cookie,
             header=header,
             scheme=scheme,
             transform=transform,
-            expires=expires,
-            revoked=ended,
-            rename=rename,
-            where=dict(where or {}),
-            pool_size=pool_size,
             timeout=timeout,
+            pool_size=pool_size,
+            layout={"table": table, "key": key, "user": user, "expires": expires, "revoked": revoked, "rename": rename, "where": where},
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._timeout = made.timeout
@@ -109,30 +110,102 @@ class TableBackend:
         self._pool = SyncPool(made.database, size=made.pool_size, timeout=made.timeout)
 
     def within(self, timeout: float, /) -> TableBackend:
-        """The same backend, over the same connections, with another deadline in seconds."""
+        """Returns the same backend, over the same connections, with another timeout in seconds."""
         view = copy.copy(self)
         view._timeout = timeout
         return view
 
     def check(self) -> None:
-        """Look at the table, for a start that fails where it must. The first question does the same."""
-        self._pool.ask(self._queries.check, self._timeout, writes=False)
+        """Looks at the table, for a start that fails where it must. The first query does the same."""
+        self._ask(self._queries.check())
 
     def find(self, credential: Credential, /) -> Session | None:
-        queries, key = self._queries, self._queries.key(credential)
-        if key is None:
-            return None
-        return self._pool.ask(lambda executor: queries.find(executor, credential, key), self._timeout, writes=False)
+        query = self._queries.find(credential)
+        return None if query is None else self._ask(query)
 
     def revoke_others(self, session: Session, /) -> int:
-        queries, key = self._queries, self._queries.own_key(session)
-        return self._pool.ask(lambda executor: queries.revoke_others(executor, session, key), self._timeout, writes=True)
+        return self._ask(self._queries.revoke_others(session))
 
     def revoke_all(self, user_id: str, /) -> int:
-        """End all sessions of a user, from a job or a shell; how many were live."""
-        queries, user = self._queries, user_key(user_id)
-        return self._pool.ask(lambda executor: queries.revoke_all(executor, user), self._timeout, writes=True)
+        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        return self._ask(self._queries.revoke_all(user_key(user_id)))
 
     def close(self) -> None:
-        """Close the idle connections of this process. Not final: the next question opens again."""
+        """Closes the idle connections of this process. Not final: the next query opens again."""
         self._pool.close()
+
+    def _ask(self, query: Query[R]) -> R:
+        return self._pool.ask(query, self._timeout)
+
+
+class AsyncTableBackend:
+    """Sessions in a table of the application's own; async: for ASGI applications.
+
+    As :class:`TableBackend`, whose docstring says what each option means and what is raised. ``database``: a URL
+    (``postgresql+asyncpg://...``, ``mysql://...``, ``sqlite:///app.db``) or an AsyncEngine of yours, which is never disposed.
+    Each event loop has connections of its own.
+    """
+
+    blocking: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        database: str | URL | AsyncEngine,
+        table: str,
+        *,
+        key: str,
+        user: str,
+        cookie: str | Sequence[str] | None = None,
+        header: str | None = None,
+        scheme: str = "",
+        transform: Transform = verbatim,
+        expires: Expires | None = None,
+        revoked: RevokedBy | None = None,
+        rename: bool = False,
+        where: Mapping[str, Value] | None = None,
+        pool_size: int = 10,
+        timeout: Duration = 2.0,
+    ) -> None:
+        made = options(
+            database,
+            is_async=True,
+            cookie=cookie,
+            header=header,
+            scheme=scheme,
+            transform=transform,
+            timeout=timeout,
+            pool_size=pool_size,
+            layout={"table": table, "key": key, "user": user, "expires": expires, "revoked": revoked, "rename": rename, "where": where},
+        )
+        self.carriers, self.pool_size = made.carriers, made.pool_size
+        self._timeout = made.timeout
+        self._queries = made.queries
+        self._pool = open_async_pool(made.database, size=made.pool_size, timeout=made.timeout)
+
+    def within(self, timeout: float, /) -> AsyncTableBackend:
+        """Returns the same backend, over the same connections, with another timeout in seconds."""
+        view = copy.copy(self)
+        view._timeout = timeout
+        return view
+
+    async def check(self) -> None:
+        """Looks at the table, for a start that fails where it must. The first query does the same."""
+        await self._ask(self._queries.check())
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        query = self._queries.find(credential)
+        return None if query is None else await self._ask(query)
+
+    async def revoke_others(self, session: Session, /) -> int:
+        return await self._ask(self._queries.revoke_others(session))
+
+    async def revoke_all(self, user_id: str, /) -> int:
+        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        return await self._ask(self._queries.revoke_all(user_key(user_id)))
+
+    async def close(self) -> None:
+        """Closes the idle connections of this event loop. Not final: the next query opens again."""
+        await self._pool.close()
+
+    async def _ask(self, query: Query[R]) -> R:
+        return await self._pool.ask(query, self._timeout)

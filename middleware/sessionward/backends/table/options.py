@@ -1,10 +1,10 @@
-"""The options of both colours, looked at together, so that one start tells all mistakes."""
+"""The options of both backends, looked at together, so that one start tells all mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from sessionward.backends.sql.connect import Database, Statements, checked, database_of
 from sessionward.backends.sql.dialect import Dialect
@@ -13,9 +13,7 @@ from sessionward.backends.table.queries import Queries
 from sessionward.backends.table.statements import statements
 from sessionward.backends.table.transform import Transform
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError
-
-R = TypeVar("R")
+from sessionward.errors import ConfigurationError, Mistakes
 
 TWINS = ("TableBackend", "AsyncTableBackend")
 
@@ -41,27 +39,27 @@ def options(
     transform: Transform,
     timeout: object,
     pool_size: object,
-    **layout: Any,
+    layout: Mapping[str, Any],
 ) -> Options:
     """Raises :class:`ConfigurationError` that names all mistakes."""
-    mistakes: list[str] = []
-
-    def tried(make: Callable[[], R]) -> R | None:
-        try:
-            return make()
-        except ConfigurationError as error:
-            mistakes.extend(error.mistakes)
-            return None
-
-    mapped = tried(lambda: Layout(**layout))
-    database = tried(lambda: database_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS))
-    carriers = tried(lambda: _carriers(cookie, header, scheme))
-    bounds = tried(lambda: checked(timeout, pool_size))
+    mistakes = Mistakes()
+    mapped = found = carriers = bounds = None
+    with mistakes.collected():
+        mapped = Layout(**{**layout, "where": dict(layout["where"] or {})})
+    with mistakes.collected():
+        found = database_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS)
+    with mistakes.collected():
+        carriers = _carriers(cookie, header, scheme)
+    with mistakes.collected():
+        bounds = checked(timeout, pool_size)
     if not callable(transform):
-        mistakes.append("transform: a function is needed, from the credential's text to the value in the key column")
-    if mistakes or database is None or mapped is None or carriers is None or bounds is None:
-        raise ConfigurationError(*mistakes)
-    return Options(database, Queries(mapped, transform), carriers, *bounds)
+        mistakes.add(["transform: must be a function, from the credential's text to the value in the key column"])
+    mistakes.raise_any()
+    assert mapped is not None
+    assert found is not None
+    assert carriers is not None
+    assert bounds is not None
+    return Options(found, Queries(mapped, transform), carriers, *bounds)
 
 
 def _of(layout: Layout | None) -> Statements:

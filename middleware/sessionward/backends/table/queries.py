@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from sessionward.backends.sql.dialect import MYSQL, Dialect
-from sessionward.backends.sql.executor import Executor
+from sessionward.backends.sql.executor import Executor, Query
 from sessionward.backends.table.columns import Clock, Column, Kind, column_of
 from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
 from sessionward.backends.table.transform import Key, Transform
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import BackendUnavailable, ConfigurationError, SessionRevoked, UsageError
-from sessionward.session.session import Session
+from sessionward.session.session import Session, public_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Row:
 
 
 class Queries:
-    """The questions of one backend; all but ``key`` need a executor."""
+    """The queries of one backend."""
 
     def __init__(self, layout: Layout, transform: Transform) -> None:
         self._layout = layout
@@ -56,48 +56,69 @@ class Queries:
         self._filters = layout.filters
         self._seen: _Table | None = None
 
-    def key(self, credential: Credential) -> Key | None:
+    def check(self) -> Query[None]:
+        """Looks at the table. Raises :class:`ConfigurationError` for what does not fit, with the columns that there are."""
+        return Query(self._check, writes=False)
+
+    def find(self, credential: Credential) -> Query[Session | None] | None:
+        """The live session of a credential; None where the transform says that it is nobody's."""
+        key = self._key(credential)
+        return None if key is None else Query(lambda executor: self._find(executor, credential, key), writes=False)
+
+    def revoke_others(self, session: Session) -> Query[int]:
+        """Revokes the live sessions of the same user but this one; how many they were."""
+        key = self._own_key(session)
+        return Query(lambda executor: self._revoke_others(executor, session, key), writes=True)
+
+    def revoke_all(self, user_id: str) -> Query[int]:
+        """Revokes all sessions of a user; how many were live."""
+        return Query(lambda executor: self._revoke_all(executor, user_id), writes=True)
+
+    # --- keys
+
+    def _key(self, credential: Credential) -> Key | None:
         """What the key column holds for this credential, or None for what costs no query."""
         key = self._transform(credential.reveal())
         return None if key == "" or key == b"" else key
 
-    def own_key(self, session: Session) -> Key:
+    def _own_key(self, session: Session) -> Key:
         """The same for the session that asks."""
         if session.credential is None:
             raise UsageError("this session was not made by this backend: it carries no credential")
-        key = self.key(session.credential)
+        key = self._key(session.credential)
         if key is None:
-            raise SessionRevoked("the credential of the session that asked is no longer good")
+            raise SessionRevoked("the credential of the session that asked is not accepted any more")
         return key
 
-    def check(self, executor: Executor) -> None:
-        """Look at the table. Raises :class:`ConfigurationError` for what does not fit, with the columns that there are."""
+    # --- on a connection
+
+    def _check(self, executor: Executor) -> None:
         self._seen = None
         self._table(executor)
 
-    def find(self, executor: Executor, credential: Credential, key: Key) -> Session | None:
+    def _find(self, executor: Executor, credential: Credential, key: Key) -> Session | None:
         row = self._own(executor, "find", key)
         if row is None or not row.is_live:
             return None
         return Session(
-            id=credential.digest.hex()[:32],
+            id=public_id(credential),
             user_id=self._table(executor).user.told(row.user),
             expires_at=row.expires_at,
             credential=credential,
         )
 
-    def revoke_others(self, executor: Executor, session: Session, key: Key) -> int:
+    def _revoke_others(self, executor: Executor, session: Session, key: Key) -> int:
         before = self._live(executor, "find", session, key)
 
         def body(executor: Executor) -> int:
             rows = self._locked(executor, before.user)
-            own = self._live(executor, "lock_one", session, key)
+            own = self._live(executor, "lock_one", session, key)  # P2: the second look, under the lock
             return self._end(executor, [row for row in rows if row.is_live and row.key != own.key])
 
         return executor.transact(body)
 
-    def revoke_all(self, executor: Executor, user_id: str) -> int:
-        """Rows that have expired by our reckoning are ended as well, but not counted."""
+    def _revoke_all(self, executor: Executor, user_id: str) -> int:
+        """Rows that have expired by our calculation are revoked as well, but not counted (P5)."""
         user = self._table(executor).user.untold(user_id, executor.dialect)
         if user is None:
             return 0
@@ -114,7 +135,7 @@ class Queries:
     def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> _Row:
         row = self._own(executor, statement, key)
         if row is None or not row.is_live or self._table(executor).user.told(row.user) != session.user_id:
-            raise SessionRevoked("the session that asked is no longer live")
+            raise SessionRevoked("the session that asked is not live any more")
         return row
 
     def _own(self, executor: Executor, statement: str, key: Key) -> _Row | None:
@@ -142,16 +163,18 @@ class Queries:
 
     def _end(self, executor: Executor, rows: Sequence[_Row]) -> int:
         table = self._table(executor)
-        soft = self._layout.revoked
+        revoked_by = self._layout.revoked
         for row in rows:
-            ended = None if soft is None else soft.ended
-            if soft is not None and ended is None:
+            ended = None if revoked_by is None else revoked_by.revoked
+            if revoked_by is not None and ended is None:
                 ended = row.clock.write(table.ended, executor.dialect)
             changed = executor.change("end", key=row.key, user=row.user, revoked=ended, renamed=REVOKED + new_token()[:26])
             if changed > 1:
                 raise self._not_unique()
             if changed < 1:
-                raise BackendUnavailable(f"{executor.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?")
+                raise BackendUnavailable(
+                    f"{executor.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?"
+                )
         return len(rows)
 
     def _rows(self, executor: Executor, statement: str, **values: Any) -> list[_Row]:

@@ -1,0 +1,55 @@
+"""The pool of an async backend: of an async driver, or for SQLite threads around a sync one."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from sessionward.backends.sql.connect import Database
+from sessionward.backends.sql.dialect import SQLITE
+from sessionward.backends.sql.executor import Query
+from sessionward.backends.sql.sync_pool import SyncPool
+from sessionward.drive import Threads
+
+R = TypeVar("R")
+
+
+class AsyncPool(Protocol):
+    """Connections that are asked with ``await``."""
+
+    async def ask(self, query: Query[R], timeout: float) -> R: ...
+
+    async def create_tables(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def open_async_pool(database: Database, *, size: int, timeout: float) -> AsyncPool:
+    """The pool that suits a database. Opens no connection."""
+    if database.engine is None and database.sql.dialect is SQLITE:
+        return ThreadPool(database, size=size, timeout=timeout)
+    from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
+
+    return LoopPool(database, size=size, timeout=timeout)
+
+
+class ThreadPool:
+    """A sync pool behind threads: one hop for a whole query."""
+
+    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+        self._sync = SyncPool(database, size=size, timeout=timeout)
+        self._threads = Threads(size)
+
+    async def ask(self, query: Query[R], timeout: float) -> R:
+        ends = monotonic() + timeout
+
+        def ask() -> R:
+            return self._sync.ask(query, max(0.001, ends - monotonic()))
+
+        return await self._threads.run(timeout, ask)
+
+    async def create_tables(self) -> None:
+        await self._threads.run(60.0, self._sync.create_tables)
+
+    async def close(self) -> None:
+        await self._threads.run(60.0, self._sync.close)

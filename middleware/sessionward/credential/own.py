@@ -1,0 +1,58 @@
+"""The credential of our own kind: read from a request, taken out of it, set in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sessionward.credential.carriers import CredentialSource, Unproven, read_own, without_own
+from sessionward.credential.token import Credential, Signature
+from sessionward.request.request import Fields, joined
+from sessionward.settings import Settings
+
+
+class OwnCredential:
+    """How a door reads and sets the credential of a session of ours (CONTRACT.md 2), worked out of its settings once.
+
+    ``samesite``: the attribute of the cookie, in lower case, ``""`` for none; None: as the settings say.
+    """
+
+    __slots__ = ("_settings", "cleared", "cookie_name", "samesite", "signature")
+
+    def __init__(self, settings: Settings, *, samesite: str | None = None) -> None:
+        self._settings = settings
+        self.samesite = settings.cookie_samesite if samesite is None else samesite
+        self.cookie_name = settings.cookie_name.encode("ascii")
+        self.signature = Signature(settings.secrets, "cookie", settings.audience)
+        self.cleared = self.cookie_name + b"=; Max-Age=0" + self._attributes(self.samesite)
+        """The Set-Cookie value that deletes the cookie."""
+
+    def read(self, fields: Fields) -> tuple[Credential | Unproven, CredentialSource]:
+        """The credential among the fields of a request, and what carried it."""
+        return read_own(partial(joined, fields), self.cookie_name, self.signature)
+
+    def strip(self, fields: Fields) -> Fields:
+        """The fields of a request without any credential of ours."""
+        return without_own(fields, self.cookie_name)
+
+    def cookie(
+        self, credential: Credential, *, max_age: float | None, samesites: Sequence[str | None] = (), partitioned: bool = False
+    ) -> bytes:
+        """The Set-Cookie value that gives the credential to a browser.
+
+        ``max_age``: seconds; None: until the browser closes. ``samesites``: those of cookies that it goes with; where they
+        differ, it gets the one that reaches farthest.
+        """
+        age = b"" if max_age is None else f"; Max-Age={int(max_age)}".encode()
+        farthest = next((samesite for samesite in ("none", None, "lax", "strict") if samesite in samesites), self.samesite)
+        signed = self.signature.sign(credential.reveal().encode())
+        return self.cookie_name + b"=" + signed + age + self._attributes(farthest, partitioned=partitioned)
+
+    def _attributes(self, samesite: str | None, *, partitioned: bool = False) -> bytes:
+        settings = self._settings
+        secure = "" if settings.insecure else "; Secure"
+        domain = f"; Domain={settings.cookie_domain}" if settings.cookie_domain else ""
+        if settings.insecure and samesite == "none":  # browsers refuse it without Secure
+            samesite = None
+        same = f"; SameSite={samesite.capitalize()}" if samesite else ""
+        return f"; Path=/{domain}{secure}; HttpOnly{same}{'; Partitioned' if partitioned else ''}".encode()

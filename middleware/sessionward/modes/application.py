@@ -1,0 +1,100 @@
+"""The sessions are rows of the application's, where a revoked one is firmly dead: ordinary traffic costs no question."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+from sessionward.context import Context
+from sessionward.credential.carriers import CredentialSource, Unproven, read_carriers
+from sessionward.credential.token import Credential
+from sessionward.modes.mode import Mode
+from sessionward.request.request import Fields, joined
+from sessionward.response.answer import Response
+from sessionward.session.backend import Capabilities
+from sessionward.session.session import NewSession, Session
+from sessionward.session.step import Flow, answered
+from sessionward.session.steps import Find
+from sessionward.settings import Settings
+
+
+def mistakes(capabilities: Capabilities, settings: Collection[str]) -> Iterator[str]:
+    """What is wrong with this mode. ``settings``: the names of those that were given."""
+    if capabilities.supports_login:
+        yield (
+            f"backend: {capabilities.backend} has carriers and login(), but nothing would read the cookie that a login of ours sets;"
+            " leave one of the two out"
+        )
+    if "assertion_secrets" in settings:
+        yield "assertion_secrets: the sidecar looks at the login, so a backend with carriers does not go with it"
+
+
+class ApplicationContext(Context):
+    """``has_asked``: ``session`` says who is calling. Before that nobody has asked."""
+
+    has_asked: bool = False
+
+
+A = TypeVar("A", bound=ApplicationContext)
+
+
+class ApplicationSessions(Mode[A]):
+    """What the two modes over the application's own sessions share: how they find the caller."""
+
+    asks_late = True
+
+    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+        super().__init__(capabilities, settings)
+        self.names = frozenset(b"cookie" if carrier.is_cookie else carrier.name for carrier in capabilities.carriers)
+
+    # --- for the endpoint
+
+    def read(self, context: A) -> tuple[Credential | Unproven, CredentialSource]:
+        return read_carriers(partial(joined, context.found), self.capabilities.carriers)
+
+    def confirm(self, context: A, session: Session) -> Flow[str | None]:  # noqa: ARG002 - a live session is enough
+        return answered(None)
+
+    def why_inactive(self, unproven: Unproven) -> str:  # noqa: ARG002 - there is only one reason
+        return "The request carries no credential of the application's."
+
+    # --- for the verbs
+
+    def current(self, context: A) -> Flow[Session | None]:
+        """Asks when it is needed first, since ordinary traffic has asked nothing."""
+        if not context.has_asked:
+            reading, _ = self.read(context)
+            context.session = (yield from Find(reading)) if isinstance(reading, Credential) else None
+            context.has_asked = True
+        return context.session
+
+    def held(self, context: A) -> Session | None:
+        return context.session
+
+    def forget(self, context: A, *, clear_cookie: bool) -> None:  # noqa: ARG002 - there is no cookie of ours
+        context.session, context.has_asked = None, True
+
+    def new_session(self, context: A, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]) -> NewSession:
+        raise NotImplementedError("sessions of the application's are started by the application")
+
+    def hold(self, context: A, session: Session, credential: Credential, *, persistent: bool) -> None:
+        raise NotImplementedError("sessions of the application's are started by the application")
+
+
+class Application(ApplicationSessions[ApplicationContext]):
+    """Requests and answers pass as they came; only the endpoint and the verbs ask the backend."""
+
+    context = ApplicationContext
+
+    def on_request(self, context: ApplicationContext) -> Flow[Response | Fields | None]:  # noqa: ARG002 - nothing is asked
+        return answered(None)
+
+    def exempt(self, context: ApplicationContext) -> Fields | None:  # noqa: ARG002 - the application refuses revoked rows itself
+        return None
+
+    def touches(self, context: ApplicationContext, head: Fields) -> bool:  # noqa: ARG002 - no answer needs a look
+        return False
+
+    def on_response(self, context: ApplicationContext, head: Fields) -> Flow[Fields]:  # noqa: ARG002 - it passes as it came
+        return answered(head)

@@ -1,0 +1,60 @@
+"""The sessions are ours, and a sidecar in front has looked the caller up: its signed assertion stands in place of a lookup."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+from sessionward.context import Context
+from sessionward.modes.own import Own
+from sessionward.request.request import Fields
+from sessionward.response.answer import Response
+from sessionward.session.assertion import FIELD, STATED, Verifier
+from sessionward.session.backend import Capabilities
+from sessionward.session.step import Flow
+from sessionward.settings import Settings
+
+
+def _spellings(name: bytes) -> set[bytes]:
+    """A field's name with every ``-`` as ``-`` or ``_``: a bridge behind us may fold them."""
+    first, *rest = name.split(b"-")
+    return {first + b"".join(map(bytes.__add__, glues, rest)) for glues in product((b"-", b"_"), repeat=len(rest))}
+
+
+_SPELLED: Final = frozenset(spelling for name in STATED for spelling in _spellings(name))
+
+
+class Assertion(Own):
+    """As :class:`Own`, but a request that carries a valid assertion passes as it came, without a question.
+
+    Without one, the fields of the assertion are taken out: they mean nothing then.
+    """
+
+    names = Own.names | _SPELLED
+
+    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+        super().__init__(capabilities, settings)
+        self.needles = {**self.needles, **dict.fromkeys(_SPELLED, b"")}
+        self._verifier = Verifier(settings.assertion_secrets, settings.audience)
+
+    def on_request(self, context: Context) -> Flow[Response | Fields | None]:
+        if self._is_stated(context):
+            return None
+        found = context.found
+        context.found = _without_assertion(found)
+        answer = yield from super().on_request(context)
+        return context.found if answer is None and len(context.found) < len(found) else answer
+
+    def exempt(self, context: Context) -> Fields | None:
+        return None if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
+
+    def _is_stated(self, context: Context) -> bool:
+        """Whether exactly one valid assertion says who is calling; then ``context.session`` is set."""
+        assertions = [value for name, value in context.found if name == FIELD]
+        if len(assertions) == 1:
+            context.session = self._verifier.verify(assertions[0], context.clock())
+        return context.session is not None
+
+
+def _without_assertion(fields: Fields) -> Fields:
+    return [(name, value) for name, value in fields if name not in _SPELLED]

@@ -1,0 +1,158 @@
+"""The application keeps its login; a companion session of ours decides whether that login may still be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sessionward.credential.carriers import CredentialSource, Unproven, read_own
+from sessionward.credential.login_cookies import LoginNames
+from sessionward.credential.own import OwnCredential
+from sessionward.credential.token import Credential
+from sessionward.modes.companion.after import follow, touches
+from sessionward.modes.companion.before import admit, take_all
+from sessionward.modes.companion.judge import CompanionContext, Rules
+from sessionward.modes.mode import Mode
+from sessionward.request.request import Fields, joined
+from sessionward.response.answer import Problem, Response, refusal
+from sessionward.response.set_cookies import drop_login_cookies
+from sessionward.session.backend import Capabilities
+from sessionward.session.identifier import IdentifierSpec, app_session_digest
+from sessionward.session.session import NewSession, Session
+from sessionward.session.step import Flow, answered
+from sessionward.session.steps import Find
+from sessionward.settings import MAKE_SECRET, Settings
+
+
+def mistakes(
+    capabilities: Capabilities, spec: IdentifierSpec, settings: Collection[str], *, cookie_name: str, on_invalid: object, awaits: bool
+) -> Iterator[str]:
+    """What is wrong with this mode. ``settings``: the names of those that were given; ``awaits``: the door can await."""
+    identifier, backend = type(spec.identifier).__name__, capabilities.backend
+    if "secrets" not in settings and not capabilities.carriers:
+        yield f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}"
+    if "assertion_secrets" in settings:
+        yield "assertion_secrets: the sidecar looks at the login, so identify does not go with it"
+    if not capabilities.supports_companions or capabilities.carriers:
+        yield f"identify: {backend} cannot keep companions; use SQLBackend, AsyncSQLBackend or MemoryBackend"
+    if spec.is_async and not awaits:
+        yield f"identify: {identifier} is async, and a WSGI application cannot await it"
+    elif spec.is_async and not capabilities.is_async and capabilities.blocks:
+        yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
+    if on_invalid == "reject":
+        yield "on_invalid: with identify it must be 'strip'; a browser whose session was revoked could not even reach the login page"
+    if LoginNames(spec.cookies, spec.headers).of(cookie_name.encode("utf-8", "replace")) is not None:
+        yield f"cookie_name: {cookie_name!r} is a login cookie of the application's own; choose another name"
+
+
+class Companion(Mode[CompanionContext]):
+    """The application's login credentials reach it only together with a live companion of the same user."""
+
+    context = CompanionContext
+    looks_always = True
+    can_set_cookies = True
+
+    def __init__(self, capabilities: Capabilities, settings: Settings, spec: IdentifierSpec, *, chosen: Collection[str]) -> None:
+        """``chosen``: the names of the settings that were given; the identifier knows better what the others should be."""
+        super().__init__(capabilities, settings)
+        self.is_async = capabilities.is_async or spec.is_async
+        self.blocks = capabilities.blocks or spec.blocks
+        self.outer_key = spec.outer_key
+        self.names = frozenset({b"cookie", b"x-session-token", b"authorization", *(carrier.name for carrier in spec.headers)})
+        own = OwnCredential(settings, samesite=None if "cookie_samesite" in chosen else spec.samesite)
+        lifetime = settings.lifetime if "lifetime" in chosen else None
+        self._rules = Rules(spec, LoginNames(spec.cookies, spec.headers), own, lifetime, settings.cookie_domain)
+
+    # --- before the application
+
+    def on_request(self, context: CompanionContext) -> Flow[Response | Fields | None]:
+        companion = None
+        reading, _ = self.read(context)
+        if isinstance(reading, Credential):
+            companion = yield from Find(reading)
+            if companion is not None:
+                context.session, context.credential = companion, reading
+        elif reading is Unproven.AMBIGUOUS:
+            return refusal(Problem.AMBIGUOUS, context.request, self.settings)
+        fields = yield from admit(self._rules, context, companion)
+        if isinstance(reading, Credential) or reading is Unproven.INVALID:
+            return fields if companion is not None else self._rules.own.strip(context.found if fields is None else fields)
+        return fields
+
+    def exempt(self, context: CompanionContext) -> Fields | None:
+        fields = take_all(self._rules, context)
+        return self._rules.own.strip(context.found if fields is None else fields)
+
+    # --- after it
+
+    def touches(self, context: CompanionContext, head: Fields) -> bool:
+        return touches(self._rules, context, head)
+
+    def on_response(self, context: CompanionContext, head: Fields) -> Flow[Fields]:
+        if context.is_exempt:  # an empty session would take the place of the login
+            return drop_login_cookies(head, self._rules.names, context.clock)
+        return (yield from follow(self._rules, context, head))
+
+    # --- for the endpoint
+
+    def read(self, context: CompanionContext) -> tuple[Credential | Unproven, CredentialSource]:
+        """A companion travels in its cookie; an X-Session-Token that does not have our form is the application's."""
+        found = self._rules.own.read(context.found)
+        if found[0] is not Unproven.FOREIGN:
+            return found
+
+        def header(name: bytes) -> bytes | None:
+            return None if name == b"x-session-token" else joined(context.found, name)
+
+        return read_own(header, self._rules.own.cookie_name, self._rules.own.signature)
+
+    def confirm(self, context: CompanionContext, session: Session) -> Flow[str | None]:
+        """A companion proves its caller only together with the application's own login."""
+        yield from admit(self._rules, context, session)
+        return None if context.session is not None else "The session is a companion, and no login of its user's goes with it."
+
+    def why_inactive(self, unproven: Unproven) -> str:
+        return f"{_WHY_INACTIVE[unproven]} {_NO_COMPANION}"
+
+    # --- for the verbs
+
+    def current(self, context: CompanionContext) -> Flow[Session | None]:
+        return answered(context.session)
+
+    def held(self, context: CompanionContext) -> Session | None:
+        return context.companion or context.session
+
+    def new_session(
+        self, context: CompanionContext, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]
+    ) -> NewSession:
+        """A login through us is a companion like any other; it belongs to no session of the application's."""
+        return NewSession(
+            user_id=user_id,
+            digest=digest,
+            lifetime=self.settings.lifetime,
+            generation=generation,
+            age=context.age,
+            replaces=self.held(context),
+            device=context.device(),
+            methods=methods,
+            app_session=app_session_digest(digest),
+        )
+
+    def hold(self, context: CompanionContext, session: Session, credential: Credential, *, persistent: bool) -> None:
+        context.session = context.companion = session
+        context.credential = credential
+        context.cookie = self._rules.own.cookie(credential, max_age=self.settings.lifetime if persistent else None)
+
+    def forget(self, context: CompanionContext, *, clear_cookie: bool) -> None:
+        context.session = context.companion = context.credential = context.adopting = None
+        context.cookie = self._rules.own.cleared if clear_cookie else None
+
+
+_WHY_INACTIVE = {
+    Unproven.NONE: "The request carries no companion cookie.",
+    Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
+    Unproven.INVALID: "The companion cookie has our name, but none of our secrets has signed it.",
+}
+_NO_COMPANION = (
+    "A browser gets its companion cookie with an answer of the application in which the identifier finds a user; if it never does,"
+    " check the identifier's cookie names, and where in the session it looks for the user's id."
+)
