@@ -74,7 +74,7 @@ NOBODY = 0, hashed(secrets.token_hex(), secrets.token_bytes(16))  # an unknown n
 
 @app.get("/")
 def home() -> str:
-    return SIGN_IN if sessionward.of(request).session is None else CHANGE
+    return SIGN_IN if sessionward.of(request).current is None else CHANGE
 
 
 @app.post("/signup")
@@ -110,10 +110,10 @@ def logout() -> Response:
 
 @app.post("/password")
 def change_password() -> dict[str, int]:
-    ward = sessionward.of(request)
-    if ward.session is None:
+    sessions = sessionward.of(request)
+    if sessions.current is None:
         abort(401, "Please sign in.")
-    user_id, new = int(ward.session.user_id), request.form["new"]
+    user_id, new = int(sessions.current.user_id), request.form["new"]
     with database() as db:
         (stored,) = db.execute("SELECT password FROM users WHERE id = ?", (user_id,)).fetchone()
     if not matches(request.form["old"], stored) or len(new) < 8:
@@ -123,8 +123,8 @@ def change_password() -> dict[str, int]:
         if not db.execute("UPDATE users SET password = ? WHERE id = ? AND password = ?", row).rowcount:
             abort(409, "The password was changed meanwhile by somebody else.")
     try:
-        return {"count": ward.revoke_others()}
+        return {"count": sessions.revoke_others()}
     except sessionward.SessionRevoked:  # another session was faster and ended this one: then none may stay
-        return {"count": ward.revoke_all(user_id)}
+        return {"count": sessions.revoke_all(user_id)}
     except sessionward.BackendUnavailable:
         abort(503, "Your password is changed, but your other devices may still be signed in. Please change it once more.")

@@ -1,8 +1,8 @@
 """FastAPI with async SQL: sign in on three devices, press "sign out my other devices" on one.
 
 ``DELETE /auth/sessions`` has no endpoint here: sessionward answers it in front of the application. An ``async def``
-endpoint awaits the verbs of its ward; a plain ``def`` endpoint, which FastAPI runs in a thread, has them under
-``ward.blocking``. Left out: a limit on how often a password may be tried.
+endpoint awaits the verbs of its sessions; a plain ``def`` endpoint, which FastAPI runs in a thread, has them under
+``sessions.blocking``. Left out: a limit on how often a password may be tried.
 
 Install and run. The secret signs the cookies: keep it, or everybody has to sign in again. ::
 
@@ -72,11 +72,11 @@ app.add_middleware(sessionward.ASGIMiddleware, backend=backend, secrets=SECRETS,
 app.add_exception_handler(sessionward.BackendUnavailable, lambda *_: JSONResponse("Please try again.", 503, {"Retry-After": "2"}))
 
 
-async def ward_of(request: Request) -> sessionward.AsyncWard:
+async def sessions_of(request: Request) -> sessionward.AsyncSessions:
     return sessionward.of(request)
 
 
-Ward = Annotated[sessionward.AsyncWard, Depends(ward_of)]
+Sessions = Annotated[sessionward.AsyncSessions, Depends(sessions_of)]
 
 
 class Login(BaseModel):
@@ -95,25 +95,25 @@ async def signup(new: Login) -> None:
 
 
 @app.post("/login", status_code=204)
-async def login(claimed: Login, ward: Ward) -> None:
+async def login(claimed: Login, sessions: Sessions) -> None:
     async with engine.connect() as db:
         user = (await db.execute(select(users).where(users.c.name == claimed.name))).one_or_none()
     right = await run_in_threadpool(matches, claimed.password, user.password if user else NOBODY)
     if user is None or not right:
         raise HTTPException(401, "Wrong name or password.")
     try:
-        await ward.login(user.id)
+        await sessions.login(user.id)
     except sessionward.StaleLogin:
         raise HTTPException(401, "You were signed out everywhere meanwhile. Please sign in again.") from None
 
 
 @app.get("/me")
-async def me(ward: Ward) -> dict[str, str]:
-    if ward.session is None:
+async def me(sessions: Sessions) -> dict[str, str]:
+    if sessions.current is None:
         raise HTTPException(401, "Not signed in.")
-    return {"user_id": ward.session.user_id, "signed_in": str(ward.session.authenticated_at)}
+    return {"user_id": sessions.current.user_id, "signed_in": str(sessions.current.authenticated_at)}
 
 
 @app.post("/logout", status_code=204)
-def logout(ward: Ward) -> None:
-    ward.blocking.logout()
+def logout(sessions: Sessions) -> None:
+    sessions.blocking.logout()

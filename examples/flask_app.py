@@ -74,7 +74,7 @@ NOBODY = hashed(secrets.token_hex(), secrets.token_bytes(16))  # an unknown name
 
 @app.get("/")
 def home() -> str:
-    session = sessionward.of(request).session
+    session = sessionward.of(request).current
     if session is None:
         return render_template_string(PAGE)
     with engine.connect() as db:

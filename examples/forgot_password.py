@@ -94,7 +94,7 @@ def logout(request: Request) -> None:
 
 @app.get("/me")
 def me(request: Request) -> str:
-    if (session := sessionward.of(request).session) is None:
+    if (session := sessionward.of(request).current) is None:
         raise HTTPException(401, "Not signed in.")
     return session.user_id
 
@@ -133,7 +133,7 @@ def reset(request: Request, token: Annotated[str, Form(max_length=64)], password
             raise HTTPException(400, "This link has been used, or it is too old. Please ask for another.")
         db.execute("DELETE FROM resets WHERE user_id = ?", row)
         db.execute("UPDATE users SET password = ? WHERE id = ?", (new, *row))
-    ward = sessionward.of(request).blocking
-    ended = ward.revoke_all(row[0])
-    ward.login(row[0])
+    sessions = sessionward.of(request).blocking
+    ended = sessions.revoke_all(row[0])
+    sessions.login(row[0])
     return f"Your password is changed, {ended} devices are signed out, and you are signed in."

@@ -36,7 +36,7 @@ from pyramid.session import SignedCookieSessionFactory  # type: ignore[import-un
 
 import sessionward
 from sessionward.backends.sql import SQLBackend
-from sessionward.identify import Function
+from sessionward.identify import Function, InvalidCredential
 
 SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; older ones stay valid
@@ -134,10 +134,10 @@ with Configurator(session_factory=sessions) as config:
 def who(name: str, value: str) -> Any:
     """Whose session is this? Asks the factory of the application, with a request that has nothing but the cookie."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", value):  # parsers agree on these only, and Pyramid writes no others
-        raise sessionward.InvalidCredential("no value that Pyramid writes")
+        raise InvalidCredential("no value that Pyramid writes")
     session = sessions(Request.blank("/", environ={"HTTP_COOKIE": f"{name}={value}"}))
     if session.new:
-        raise sessionward.InvalidCredential("forged or expired")
+        raise InvalidCredential("forged or expired")
     return session.get("user")
 
 

@@ -58,7 +58,7 @@ NOBODY = 0, hashed(secrets.token_hex(), secrets.token_bytes(16))  # an unknown n
 
 
 async def home(request: Request) -> Response:
-    session = sessionward.of(request).session
+    session = sessionward.of(request).current
     if session is None:
         return HTMLResponse(FORM)
     async with engine.connect() as db:

@@ -21,7 +21,7 @@ from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import Credential
 from sessionward.identify import Function
 from sessionward.session.assertion import MAX_LENGTH, Signer, Verifier
-from tests.support.sessions import begun
+from tests.support.sessions import started
 
 KEY, OLD, OTHER = (
     text.encode()
@@ -154,11 +154,11 @@ def by_asgi(
     seen, sent = Seen(), list[Any]()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        ward = sessionward.of(scope)
-        seen.user = ward.session and ward.session.user_id
+        sessions = sessionward.of(scope)
+        seen.user = sessions.current and sessions.current.user_id
         seen.fields = {name.decode(): value.decode() for name, value in scope["headers"]}
         if verb:
-            seen.outcome = await getattr(ward, verb)()
+            seen.outcome = await getattr(sessions, verb)()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -183,11 +183,11 @@ def by_wsgi(
     seen, statuses = Seen(), list[int]()
 
     def application(environ: Any, start_response: Any) -> Iterable[bytes]:
-        ward = sessionward.of(environ)
-        seen.user = ward.session and ward.session.user_id
+        sessions = sessionward.of(environ)
+        seen.user = sessions.current and sessions.current.user_id
         seen.fields = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
         if verb:
-            seen.outcome = getattr(ward, verb)()
+            seen.outcome = getattr(sessions, verb)()
         start_response("200 OK", [])
         return [b""]
 
@@ -209,7 +209,7 @@ NAMES = ("x-session-user", "x-session-id", "x-session-assertion")
 
 
 def signed_in(backend: Any, user: str = "ann") -> tuple[sessionward.Session, str]:
-    return begun(backend, user)
+    return started(backend, user)
 
 
 @pytest.fixture(autouse=True)
@@ -326,7 +326,7 @@ def test_a_websocket_handshake_is_believed_alike() -> None:
     users = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        session = sessionward.of(scope).session
+        session = sessionward.of(scope).current
         users.append(session and session.user_id)
 
     fields = [(name.lower().encode(), value.encode()) for name, value in stated(SESSION)]

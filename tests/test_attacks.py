@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sessionward import Device, Session, StaleLogin
+from sessionward import Session, StaleLogin
+from sessionward.backends import Device
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql.driver import aborter
 from sessionward.backends.sql.watchdog import Watchdog
@@ -23,7 +24,7 @@ PATIENCE = 20.0
 def test_p3_a_ticket_of_a_user_whose_id_goes_on_after_a_dot_is_none_of_this_user() -> None:
     generation, _, signature = play(begin_login(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
     forged = f"{generation}.evil.{signature}"
-    played = play(login(visit_of(), "ann@x.de", since=forged, methods=(), persistent=True))
+    played = play(login(visit_of(), "ann@x.de", ticket=forged, methods=(), persistent=True))
     assert isinstance(played.raised, StaleLogin)
     assert played.asked == []
 
@@ -35,7 +36,7 @@ def test_p3_a_clock_that_is_set_right_while_a_sign_in_waits_lets_no_stale_one_in
     now[0] += 10.0 * 1.0005  # ten seconds, by a clock that runs 500 ppm fast
     with pytest.raises(StaleLogin):
         backend.login(
-            "ada", b"d" * 32, since=None, age=lambda: 10.0, replaces=None, expires_in=60.0, device=Device(), methods=()
+            "ada", b"d" * 32, ticket=None, age=lambda: 10.0, replaces=None, expires_in=60.0, device=Device(), methods=()
         )  # fmt: skip
 
 

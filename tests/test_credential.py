@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 
-from sessionward import Carrier, Credential
+from sessionward.backends import Carrier, Credential
 from sessionward.credential.carriers import CredentialSource, Unproven, cookie_values, holds_own, read_carriers, read_own, without_cookie
 from sessionward.credential.token import ALPHABET, TOKEN_LENGTH, Signature, is_token, new_token
 from sessionward.session.steps import Find, Login

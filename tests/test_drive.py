@@ -16,7 +16,6 @@ from anyio import to_thread
 from sessionward import (
     ASGIMiddleware,
     BackendUnavailable,
-    Credential,
     OutcomeUnknown,
     Session,
     SessionRevoked,
@@ -25,11 +24,12 @@ from sessionward import (
     UsageError,
     drive,
 )
+from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, SyncDriver, async_driver
 from sessionward.flow import guard, revoke_others_endpoint
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
+from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
 from tests.support.core import NOWHERE, PAIR, SECRET, SESSION, TOKEN, scope_of, visit_of
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ WAY: dict[str, Any] = {
         (Find(OURS), ("find", (OURS,), {}), False),
         (BeginLogin("ada"), ("begin", ("ada",), {}), False),
         (RevokeOthers(SESSION), ("revoke_others", (SESSION,), {}), True),
-        (End(SESSION), ("end", (SESSION,), {}), True),
+        (Revoke(SESSION), ("end", (SESSION,), {}), True),
         (RevokeAll("ada"), ("revoke_all", ("ada",), {}), True),
         (Login(user_id="ada", credential=OURS, **WAY), ("login", ("ada", OURS.digest), WAY), True),
     ],

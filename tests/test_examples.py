@@ -26,7 +26,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from sessionward import RevokedCount, Session, SessionRevoked
+from sessionward import Session, SessionRevoked
 from sessionward.backends.sql import SQLBackend
 from tests.support.servers import Server, served
 from tests.support.services import missing

@@ -18,25 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionward import (
-    BackendUnavailable,
-    Credential,
-    Device,
-    NotSignedIn,
-    OutcomeUnknown,
-    RevokedCount,
-    Session,
-    SessionRevoked,
-    StaleLogin,
-    UsageError,
-)
+from sessionward import BackendUnavailable, NotSignedIn, OutcomeUnknown, Session, SessionRevoked, StaleLogin, UsageError
+from sessionward.backends import Credential, Device, RevokedCount
 from sessionward.context import MAX_USER_AGENT, Policy, Visit
 from sessionward.credential.token import is_token
 from sessionward.flow import Admission, begin_login, guard, login, logout, revoke_all, revoke_others, revoke_others_endpoint, seal
 from sessionward.response.answer import Headers, Response
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
-from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
+from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
 from tests.support.core import (
     NAME,
     PAIR,
@@ -533,7 +523,7 @@ def test_a_cookie_that_the_application_sets_itself_passes_while_its_session_live
 
 BOB = Session(id=UUID(int=2), user_id="bob", generation=1)
 MINTED = Session(id=UUID(int=3), user_id="ada", generation=4)
-FORM: dict[str, Any] = {"methods": ("password",), "persistent": True, "since": None}
+FORM: dict[str, Any] = {"methods": ("password",), "persistent": True, "ticket": None}
 
 
 def remembered(visit: Visit) -> tuple[object, ...]:
@@ -554,7 +544,7 @@ all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionRe
 def test_login_starts_a_session_in_place_of_the_one_before_and_sets_its_cookie(caller: str, persistent: bool) -> None:
     visit = VISITS[caller]()
     before = visit.session
-    played = play(login(visit, "ada", since=None, methods=["totp", "password"], persistent=persistent), MINTED)
+    played = play(login(visit, "ada", ticket=None, methods=["totp", "password"], persistent=persistent), MINTED)
     secret = played.value.encode()
     (asked,) = played.asked
     assert isinstance(asked, Login)
@@ -595,14 +585,14 @@ def test_control_characters_of_a_device_are_kept_from_the_backend() -> None:
     ids=["a text", "upper case", "blank", "empty", "33 letters", "line feed", "not ASCII", "a number in it", "None in it", "a number"],
 )
 def test_wrong_methods_are_a_mistake_and_ask_nothing(methods: Any) -> None:
-    played = play(login(visit_of(), "ada", since=None, methods=methods, persistent=True))
+    played = play(login(visit_of(), "ada", ticket=None, methods=methods, persistent=True))
     assert type(played.raised) is UsageError
     assert played.asked == []
 
 
 @pytest.mark.parametrize("methods", [[], ["totp", "lookup_secret", "x" * 32], ("oidc2",)], ids=["none", "several", "a tuple"])
 def test_methods_reach_the_backend_in_their_order(methods: Sequence[str]) -> None:
-    asked = play(login(visit_of(), "ada", since=None, methods=methods, persistent=True), MINTED).asked[0]
+    asked = play(login(visit_of(), "ada", ticket=None, methods=methods, persistent=True), MINTED).asked[0]
     assert isinstance(asked, Login)
     assert asked.methods == tuple(methods)
 
@@ -638,7 +628,7 @@ def test_logout_ends_exactly_the_callers_session_and_clears_the_cookie(caller: s
     before = visit.session
     played = play(logout(visit), True)
     assert played.value is None
-    assert played.asked == ([] if before is None else [End(before)])
+    assert played.asked == ([] if before is None else [Revoke(before)])
     assert (visit.session, visit.credential) == (None, None)
     assert visit.cookie == NAME + b"=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
 
@@ -705,7 +695,7 @@ def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, coun
 
 
 def since_of(visit: Visit, user: object, ticket: object = None) -> int | None:
-    asked = play(login(visit, user, **{**FORM, "since": ticket}), MINTED).asked[0]
+    asked = play(login(visit, user, **{**FORM, "ticket": ticket}), MINTED).asked[0]
     assert isinstance(asked, Login)
     return asked.since
 
@@ -770,7 +760,7 @@ def tickets() -> Mapping[str, str]:
 def test_p3_what_was_not_signed_for_this_user_is_stale_and_asks_nothing(ticket: str) -> None:
     visit = signed_in()
     before = remembered(visit)
-    played = play(login(visit, "ada", **{**FORM, "since": ticket}))
+    played = play(login(visit, "ada", **{**FORM, "ticket": ticket}))
     assert isinstance(played.raised, StaleLogin)
     assert played.asked == []
     assert remembered(visit) == before
@@ -778,7 +768,7 @@ def test_p3_what_was_not_signed_for_this_user_is_stale_and_asks_nothing(ticket: 
 
 @given(st.text())
 def test_p3_no_other_text_is_a_ticket(text: str) -> None:
-    assert isinstance(play(login(visit_of(), "ada", **{**FORM, "since": text})).raised, StaleLogin)
+    assert isinstance(play(login(visit_of(), "ada", **{**FORM, "ticket": text})).raised, StaleLogin)
 
 
 @given(st.text(min_size=1, max_size=60), st.integers(min_value=0, max_value=2**63))
@@ -793,7 +783,7 @@ def test_p3_every_ticket_comes_back_as_its_epoch(user: str, generation: int) -> 
 
 @pytest.mark.parametrize("ticket", [41, b"41.x", ["41.x"], True], ids=repr)
 def test_a_ticket_of_another_kind_is_a_mistake(ticket: object) -> None:
-    played = play(login(visit_of(), "ada", **{**FORM, "since": ticket}))
+    played = play(login(visit_of(), "ada", **{**FORM, "ticket": ticket}))
     assert type(played.raised) is UsageError
     assert played.asked == []
 

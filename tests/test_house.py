@@ -32,7 +32,7 @@ STOREYS: Sequence[frozenset[str]] = tuple(
         "companion watch",  # what may pass of the application's own login
         "flow",  # the path in reading order
         "drive",  # carries a flow on
-        "ward",  # what the application holds
+        "sessions",  # what the application holds
         "asgi wsgi",  # the doors
         "backends identify sidecar cli __main__",  # the leaves
     )

@@ -19,7 +19,7 @@ from sessionward.settings import Options, Settings
 ROOT = Path(__file__).parents[1]
 
 DOORS = {"ASGIMiddleware", "WSGIMiddleware"}
-APPLICATION = {"of", "Ward", "AsyncWard"}
+APPLICATION = {"of", "Sessions", "AsyncSessions"}
 BACKEND_AUTHORS = {
     "Backend",
     "AsyncBackend",
@@ -135,17 +135,17 @@ def test_servers_see_an_async_function_in_the_asgi_door() -> None:
     assert not inspect.iscoroutinefunction(sessionward.WSGIMiddleware.__call__)
 
 
-def verbs(ward: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
+def verbs(sessions: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
     return {
         name: [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
-        for name, function in inspect.getmembers(ward, inspect.isfunction)
+        for name, function in inspect.getmembers(sessions, inspect.isfunction)
         if name in {"login", "begin_login", "logout", "revoke_others", "revoke_all"}
     }
 
 
 def test_both_wards_have_the_same_verbs() -> None:
-    assert verbs(sessionward.Ward) == verbs(sessionward.AsyncWard)
-    assert len(verbs(sessionward.Ward)) == 5
+    assert verbs(sessionward.Sessions) == verbs(sessionward.AsyncSessions)
+    assert len(verbs(sessionward.Sessions)) == 5
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

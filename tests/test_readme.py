@@ -42,9 +42,9 @@ def test_every_setting_is_in_the_table() -> None:
 
 
 def test_every_verb_is_in_the_table() -> None:
-    methods = {name: value for name, value in vars(sessionward.Ward).items() if callable(value) and not name.startswith("_")}
+    methods = {name: value for name, value in vars(sessionward.Sessions).items() if callable(value) and not name.startswith("_")}
     verbs = {name for name, value in methods.items() if not (value.__doc__ or "").startswith("For the door")}
-    assert {verb for verb in verbs if f"`ward.{verb}(" not in README} == set()
+    assert {verb for verb in verbs if f"`sessions.{verb}(" not in README} == set()
 
 
 def test_every_error_is_in_the_table() -> None:

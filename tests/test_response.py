@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from sessionward import RevokedCount
+from sessionward.backends import RevokedCount
 from sessionward.flow import revoke_others_endpoint
 from sessionward.response.answer import Headers, Problem, Response, counted, refused
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sessionward import ASGIMiddleware, Carrier, ConfigurationError, Credential, Session, Settings, WSGIMiddleware
+from sessionward import ASGIMiddleware, ConfigurationError, Session, WSGIMiddleware
+from sessionward.backends import Carrier, Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.context import Policy
 from sessionward.session.backend import Capabilities
+from sessionward.settings import Settings
 from tests.support.core import (
     OLD_SECRET,
     SECRET,

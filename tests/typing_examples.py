@@ -24,83 +24,73 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import sessionward
-from sessionward import (
-    AsyncBackend,
-    AsyncSupportsLogin,
-    AsyncWard,
-    Backend,
-    Carrier,
-    Credential,
-    Device,
-    Session,
-    SupportsLogin,
-    Ward,
-)
+from sessionward import AsyncSessions, Session, Sessions
+from sessionward.backends import AsyncBackend, AsyncSupportsLogin, Backend, Carrier, Credential, Device, SupportsLogin
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 
-# --- a ward, by the request it belongs to -----------------------------------------------------------------------------
+# --- a sessions, by the request it belongs to -----------------------------------------------------------------------------
 
 
 async def starlette_verbs(request: Request) -> PlainTextResponse:
-    ward = sessionward.of(request)
-    assert_type(ward, AsyncWard)
-    assert_type(ward.session, Session | None)
-    token = await ward.login("ada", methods=["password", "totp"], persistent=False)
+    sessions = sessionward.of(request)
+    assert_type(sessions, AsyncSessions)
+    assert_type(sessions.current, Session | None)
+    token = await sessions.login("ada", methods=["password", "totp"], persistent=False)
     assert_type(token, str)
-    ticket = await ward.begin_login(UUID(int=7))
+    ticket = await sessions.begin_login(UUID(int=7))
     assert_type(ticket, str)
-    await ward.login(7, since=await ward.begin_login(7))
-    assert_type(await ward.revoke_others(), int)
-    assert_type(await ward.revoke_all("ada"), int)
-    assert_type(await ward.logout(), None)
-    if ward.session is not None:
-        assert_type(ward.session.id, UUID | str)
-        assert_type(ward.session.user_id, str)
-        assert_type(ward.session.issued_at, datetime | None)
+    await sessions.login(7, since=await sessions.begin_login(7))
+    assert_type(await sessions.revoke_others(), int)
+    assert_type(await sessions.revoke_all("ada"), int)
+    assert_type(await sessions.logout(), None)
+    if sessions.current is not None:
+        assert_type(sessions.current.id, UUID | str)
+        assert_type(sessions.current.user_id, str)
+        assert_type(sessions.current.issued_at, datetime | None)
     return PlainTextResponse(token)
 
 
 def blocking_verbs(request: FastAPIRequest) -> str:
-    ward = sessionward.of(request).blocking
-    assert_type(ward, Ward)
-    assert_type(ward.login("ada"), str)
-    assert_type(ward.revoke_others(), int)
-    return ward.begin_login("ada")
+    sessions = sessionward.of(request).blocking
+    assert_type(sessions, Sessions)
+    assert_type(sessions.login("ada"), str)
+    assert_type(sessions.revoke_others(), int)
+    return sessions.begin_login("ada")
 
 
 def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
-    assert_type(sessionward.of(connection), AsyncWard)
-    assert_type(sessionward.of(socket), AsyncWard)
+    assert_type(sessionward.of(connection), AsyncSessions)
+    assert_type(sessionward.of(socket), AsyncSessions)
 
 
 def flask_verbs() -> str:
-    ward = sessionward.of(flask_request)
-    assert_type(ward, Ward)
-    token = ward.login("ada", since=ward.begin_login("ada"))
+    sessions = sessionward.of(flask_request)
+    assert_type(sessions, Sessions)
+    token = sessions.login("ada", since=sessions.begin_login("ada"))
     assert_type(token, str)
-    assert_type(ward.revoke_others(), int)
+    assert_type(sessions.revoke_others(), int)
     return token
 
 
 def bare(scope: dict[str, Any], environ: dict[str, Any]) -> None:
     """Nothing tells a scope from an environ, so the user says which."""
     assert_type(sessionward.of(scope), Any)
-    asynchronous: AsyncWard = sessionward.of(scope)
-    plain: Ward = sessionward.of(environ)
+    asynchronous: AsyncSessions = sessionward.of(scope)
+    plain: Sessions = sessionward.of(environ)
     assert_type(asynchronous.session, Session | None)
     assert_type(plain.session, Session | None)
 
 
 async def wrong_calls(request: Request) -> None:
-    ward = sessionward.of(request)
-    await ward.login(1.5)  # type: ignore[arg-type]
-    await ward.login(None)  # type: ignore[arg-type]
-    await ward.login("ada", "password")  # type: ignore[call-arg]
-    await ward.login("ada", since=4)  # type: ignore[arg-type]
-    ward.revoke_others() + 1  # type: ignore[operator]
+    sessions = sessionward.of(request)
+    await sessions.login(1.5)  # type: ignore[arg-type]
+    await sessions.login(None)  # type: ignore[arg-type]
+    await sessions.login("ada", "password")  # type: ignore[call-arg]
+    await sessions.login("ada", since=4)  # type: ignore[arg-type]
+    sessions.revoke_others() + 1  # type: ignore[operator]
 
 
 # --- doors ------------------------------------------------------------------------------------------------------------
@@ -121,13 +111,13 @@ fastapi.add_middleware(
 )
 
 
-async def current(request: FastAPIRequest) -> AsyncWard:
+async def current(request: FastAPIRequest) -> AsyncSessions:
     return sessionward.of(request)
 
 
 @fastapi.post("/sign-in")
-async def sign_in(ward: Annotated[AsyncWard, Depends(current)]) -> str:
-    return await ward.login("ada")
+async def sign_in(sessions: Annotated[AsyncSessions, Depends(current)]) -> str:
+    return await sessions.login("ada")
 
 
 around = sessionward.ASGIMiddleware(FastAPI(), backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET], csrf="strict")

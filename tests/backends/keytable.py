@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from sessionward import Carrier, Credential, Session, SessionRevoked
+from sessionward import Session, SessionRevoked
+from sessionward.backends import Carrier, Credential
 
 COOKIE = "app_login"
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Column, Engine, MetaData, RowMapping, String, Table, create_engine, delete, insert, make_url, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionward import Credential
+from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, TableBackend
 from tests.backends.schemas import HOUR, Schema
 from tests.contract.bridge import Bridged, Loop

@@ -60,7 +60,7 @@ def test_p7_a_call_that_waits_for_a_lock_is_given_up_and_leaves_nothing(world: S
         assert_given_up(
             lambda: world.sessions.revoke_others(own.session),
             lambda: world.sessions.revoke_all("ann"),
-            lambda: world.sessions.end(own.session),
+            lambda: world.sessions.revoke(own.session.user_id, own.session.id),
             lambda: world.login(since=0, replaces=own),
         )
     _until_free(world)

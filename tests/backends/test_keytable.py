@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 
 import sessionward
-from sessionward import Credential, UsageError
+from sessionward import UsageError
+from sessionward.backends import Credential
 from sessionward.wsgi import StartResponse
 from tests.backends.keytable import COOKIE, AsyncKeyTable, KeyTable
 from tests.contract.bridge import Bridged, Loop, Sessions

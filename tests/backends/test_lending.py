@@ -16,7 +16,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
-from sessionward import BackendUnavailable, Credential, Device
+from sessionward import BackendUnavailable
+from sessionward.backends import Credential, Device
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.sync_pool import _Permits
 from tests.support.core import TOKEN

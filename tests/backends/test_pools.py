@@ -392,7 +392,7 @@ async def login(request):
     return JSONResponse({"token": await sessionward.of(request).login("bob")})
 
 async def who(request):
-    session = sessionward.of(request).session
+    session = sessionward.of(request).current
     return JSONResponse(session and session.user_id)
 
 inner = Starlette(routes=[Route("/login", login, methods=["POST"]), Route("/", who)])

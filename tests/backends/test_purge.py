@@ -70,7 +70,7 @@ def add_ended(world: SQLWorld, number: int, *, user: str = "ann", days_ago: floa
 def test_what_ended_or_expired_long_enough_ago_goes_and_nothing_else(world: SQLWorld) -> None:
     ended, expired, out, replaced = world.sign_in("ann"), world.sign_in("bob", lasts=60.0), world.sign_in("eve"), world.sign_in("dan")
     world.sessions.revoke_all("ann")
-    world.sessions.end(out.session)
+    world.sessions.revoke(out.session.user_id, out.session.id)
     world.login("dan", replaces=replaced)
     world.pass_time(2 * DAY)
     late, lately = world.sign_in("ann"), world.sign_in("bob", lasts=60.0)

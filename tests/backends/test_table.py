@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sessionward import BackendUnavailable, Credential, SessionRevoked
+from sessionward import BackendUnavailable, SessionRevoked
+from sessionward.backends import Credential
 from tests.backends.conftest import Place
 from tests.backends.schemas import SCHEMAS
 from tests.backends.tableworld import TableWorld

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import BigInteger, Column, DateTime, Integer, String
 
-from sessionward import BackendUnavailable, ConfigurationError, Credential
+from sessionward import BackendUnavailable, ConfigurationError
+from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, Expires, RevokedBy, TableBackend
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, BETTER_AUTH, Schema

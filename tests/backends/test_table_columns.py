@@ -14,7 +14,8 @@ from sqlalchemy import CHAR, BigInteger, Column, Integer, LargeBinary, SmallInte
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import UserDefinedType
 
-from sessionward import ConfigurationError, Credential, SessionRevoked, UsageError
+from sessionward import ConfigurationError, SessionRevoked, UsageError
+from sessionward.backends import Credential
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, LARAVEL, OWN, Schema
 from tests.backends.tableworld import TableWorld, schema_of, simple

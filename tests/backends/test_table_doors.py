@@ -25,7 +25,9 @@ def world(kind: Kind, name: str, sqlite_url: str) -> Iterator[TableWorld]:
 
 
 def through_wsgi(world: TableWorld, headers: dict[str, str]) -> Answer:
-    return ask_wsgi(sessionward.WSGIMiddleware(nobody, world.backend, backend_timeout=10), wsgi_environ("DELETE", "/auth/sessions", headers))
+    return ask_wsgi(
+        sessionward.WSGIMiddleware(nobody, world.backend, backend_timeout=10), wsgi_environ("DELETE", "/auth/sessions", headers)
+    )
 
 
 def through_asgi(world: TableWorld, headers: dict[str, str]) -> Answer:

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, Text, create_engine, text
 from sqlalchemy.dialects import mysql
 
-from sessionward import ConfigurationError, Credential
+from sessionward import ConfigurationError
+from sessionward.backends import Credential
 from sessionward.backends.table import Expires, RevokedBy, TableBackend
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, HOUR, LARAVEL, OWN, Schema

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionward import ASGIMiddleware, Carrier, ConfigurationError, WSGIMiddleware
+from sessionward import ASGIMiddleware, ConfigurationError, WSGIMiddleware
+from sessionward.backends import Carrier
 from sessionward.backends.table import AsyncTableBackend, Expires, RevokedBy, TableBackend
 from tests.contract.sql_world import KINDS, Kind
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sessionward import BackendUnavailable, Credential
+from sessionward import BackendUnavailable
+from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, TableBackend
 from tests.backends.conftest import Place, others
 from tests.backends.schemas import AUTHJS, LARAVEL

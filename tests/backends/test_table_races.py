@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import delete, select
 
-from sessionward import Credential, Session, SessionRevoked
+from sessionward import Session, SessionRevoked
+from sessionward.backends import Credential
 from sessionward.backends.sql.dialect import MYSQL
 from sessionward.backends.table import verbatim
 from sessionward.backends.table.layout import Layout

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionward import ConfigurationError, Credential
+from sessionward import ConfigurationError
+from sessionward.backends import Credential
 from sessionward.backends.table import TableBackend, Transform, hmac_suffixed, rails_signed, sha256, sha512
 from sessionward.backends.table.laravel import laravel_encrypted
 from tests.backends.schemas import APP_KEY, LARAVEL_COOKIE, SECRET, SECRET_KEY_BASE, better_auth_cookie, laravel_cookie, rails_cookie

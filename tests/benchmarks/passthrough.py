@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from starlette.types import ASGIApp
 
-from sessionward import ASGIMiddleware, Backend, Credential, Session, WSGIMiddleware
+from sessionward import ASGIMiddleware, Session, WSGIMiddleware
+from sessionward.backends import Backend, Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.session.backend import AnyBackend
 from sessionward.wsgi import WSGIApplication

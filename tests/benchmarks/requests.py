@@ -201,7 +201,7 @@ def wsgi_application(environ: Environ, start_response: StartResponse) -> Iterabl
 
 def signed_in_application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """For a look before measuring: what is measured must be a live session."""
-    assert sessionward.of(environ).session is not None
+    assert sessionward.of(environ).current is not None
     return wsgi_application(environ, start_response)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sessionward import Device
+from sessionward.backends import Device
 from sessionward.credential.token import Credential, new_token
 
 SIGN_IN: dict[str, Any] = {

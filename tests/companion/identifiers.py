@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Final
 
 from itsdangerous import BadSignature, Signer
 
-from sessionward import Carrier, Identity
+from sessionward.backends import Carrier
 from sessionward.errors import InvalidCredential
+from sessionward.identify import Identity
 from sessionward.session.identifier import app_session_digest
 
 SIGNER: Final = Signer("a secret of the application, not of ours", salt="login")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sessionward import Carrier, Credential, Session, SessionRevoked
+from sessionward import Session, SessionRevoked
+from sessionward.backends import Carrier, Credential
 from tests.companion.shops import pairs_of
 from tests.doors.sides import TEXT, Answer, Fields, Here, House, Reply
 

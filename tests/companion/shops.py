@@ -15,7 +15,7 @@ GONE: Final = "; Path=/; Max-Age=0"
 
 
 class Shop:
-    """Reads and sets its own login cookies, and knows nothing of ours but ``/ward/...``.
+    """Reads and sets its own login cookies, and knows nothing of ours but ``/sessions/...``.
 
     ``meanwhile``: called while it works on the next request. ``attributes``: of its login cookies.
     ``fields``: what else its answers carry.
@@ -32,7 +32,7 @@ class Shop:
         user = self.user(pairs_of(here))
         meanwhile, self.meanwhile = self.meanwhile, _nothing
         meanwhile()
-        if verb == "ward":
+        if verb == "sessions":
             said = await _asked(here, rest)
             return Reply(said, fields=[*TEXT, *self.fields])
         return Reply((user or "nobody").encode(), fields=[*TEXT, *self.fields, *self.act(here, verb, rest)])
@@ -112,11 +112,11 @@ class StoringShop(Shop):
 async def _asked(here: Here, verb: str) -> bytes:
     verb, _, user = verb.partition("/")
     if verb == "session":
-        session = here.ward.session
+        session = here.sessions.current
         return ("nobody" if session is None else session.user_id).encode()
     if verb in ("logout", "revoke_others"):
-        return str(await getattr(here.ward, verb)()).encode()
-    return str(await getattr(here.ward, verb)(user)).encode()
+        return str(await getattr(here.sessions, verb)()).encode()
+    return str(await getattr(here.sessions, verb)(user)).encode()
 
 
 def pairs_of(here: Here) -> list[tuple[str, str]]:

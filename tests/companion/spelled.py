@@ -8,9 +8,11 @@ from datetime import timedelta
 from functools import cache
 from typing import ClassVar, Final
 
-from sessionward import BackendUnavailable, Carrier, CompanionStatus, Identity, Session
+from sessionward import BackendUnavailable, Session
+from sessionward.backends import Carrier, CompanionStatus
 from sessionward.context import Policy
 from sessionward.errors import InvalidCredential
+from sessionward.identify import Identity
 from sessionward.modes.companion.before import SKEW
 from sessionward.session.identifier import Identify, app_session_digest
 from tests.support.core import NOON, SESSION, policy_of

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from sessionward import Identity
-from sessionward.identify import Function
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
+from sessionward.identify import Function, Identity
+from sessionward.session.session import ADOPTION_PAUSE, MAX_ADOPTIONS
 from tests.companion.conftest import Site
 from tests.companion.identifiers import SIGNER, sealed
 from tests.companion.places import MemoryPlace
@@ -42,7 +41,7 @@ def test_with_its_companion_a_login_passes_and_nothing_is_written(site: Site) ->
     companion, written = browser.companion, site.place.written()
     assert [browser.me(), browser.me()] == ["ann", "ann"]
     assert (browser.companion, site.place.written()) == (companion, written)
-    assert browser.get("/ward/session") == "ann"
+    assert browser.get("/sessions/session") == "ann"
 
 
 def test_an_anonymous_visitor_costs_no_question_and_is_given_nothing(memory: Site) -> None:
@@ -124,12 +123,12 @@ def test_requests_that_are_not_adopted_write_nothing(site: Site) -> None:
 def test_it_never_has_more_than_five_companions(site: Site) -> None:
     _, browser = from_before(site, lifetime=100_000)
     given = 0
-    for _ in range(ADOPTIONS + 3):
+    for _ in range(MAX_ADOPTIONS + 3):
         answer = browser.house.ask("GET", "/me", ANN)
         assert answer.body == b"ann"
         given += len(answer.values("set-cookie"))
         site.place.pass_time(ADOPTION_PAUSE + 1)
-    assert (given, len(site.place.live())) == (ADOPTIONS, ADOPTIONS)
+    assert (given, len(site.place.live())) == (MAX_ADOPTIONS, MAX_ADOPTIONS)
 
 
 def test_each_login_of_the_application_has_limits_of_its_own(site: Site) -> None:

@@ -9,9 +9,9 @@ import pytest
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import AnonymousSession, Carrier, Identity, InvalidCredential
+from sessionward.backends import Carrier
 from sessionward.backends.memory import MemoryBackend
-from sessionward.identify import Function
+from sessionward.identify import AnonymousSession, Function, Identity, InvalidCredential
 from sessionward.session.identifier import app_session_digest
 from tests.support.core import SECRET
 

@@ -33,12 +33,12 @@ def end_by(site: Site, how: str, first: Browser, second: Browser) -> None:
     match how:
         case "the button of another browser":
             assert second.press().json() == {"count": 1}
-        case "revoke_others of the ward of another browser":
-            assert second.get("/ward/revoke_others") == "1"
-        case "logout of the ward":
-            first.get("/ward/logout")
-        case "revoke_all of the ward":
-            assert second.get("/ward/revoke_all/ann") == "2"
+        case "revoke_others of the sessions of another browser":
+            assert second.get("/sessions/revoke_others") == "1"
+        case "logout of the sessions":
+            first.get("/sessions/logout")
+        case "revoke_all of the sessions":
+            assert second.get("/sessions/revoke_all/ann") == "2"
         case "revoke_all by a job":
             assert site.place.aside.revoke_all("ann") == 2
         case "the application's own logout":
@@ -55,9 +55,9 @@ def end_by(site: Site, how: str, first: Browser, second: Browser) -> None:
 
 HOWS: Final = [
     "the button of another browser",
-    "revoke_others of the ward of another browser",
-    "logout of the ward",
-    "revoke_all of the ward",
+    "revoke_others of the sessions of another browser",
+    "logout of the sessions",
+    "revoke_all of the sessions",
     "revoke_all by a job",
     "the application's own logout",
     "another user in the same browser",
@@ -94,7 +94,7 @@ def test_nothing_but_a_sign_in_makes_a_new_companion(site: Site, how: str) -> No
     end_by(site, how, first, second)
     live = len(site.place.live())
     for cookies in COPIES.values():
-        for path in ("/me", "/ward/session"):
+        for path in ("/me", "/sessions/session"):
             answer = first.house.ask("GET", path, ("Cookie", joined(cookies)))
             assert (answer.body, answer.values("set-cookie")) == (b"nobody", [])
     assert len(site.place.live()) == live
@@ -190,7 +190,7 @@ def test_a_user_ended_before_anybody_came_is_closed(site: Site) -> None:
 def test_a_companion_alone_is_nobody(site: Site) -> None:
     first, _ = two_browsers(site)
     alone = Browser(first.house, {COOKIE: first.jar[COOKIE]})
-    assert [alone.me(), alone.get("/ward/session")] == ["nobody", "nobody"]
+    assert [alone.me(), alone.get("/sessions/session")] == ["nobody", "nobody"]
     assert first.me() == "ann"
 
 
@@ -200,20 +200,20 @@ def test_logout_of_the_ward_ends_a_companion_that_no_login_goes_with(site: Site,
     browser.get("/login/ann.1")
     before = browser.cloned()
     browser.jar = {COOKIE: browser.jar[COOKIE], **cookies}
-    browser.get("/ward/logout")
+    browser.get("/sessions/logout")
     assert [list(site.place.live()), site.place.is_closed(), before.me()] == [[], True, "nobody"]
 
 
 @pytest.mark.parametrize("verb", ["logout", "revoke_all/ann"])
 def test_a_session_that_the_application_asked_of_us_closes_as_well(site: Site, verb: str) -> None:
-    """Some sign in by their own means and call ``ward.login`` beside it."""
+    """Some sign in by their own means and call ``sessions.login`` beside it."""
     shop, browser = site.signing()
     shop.fields = [shop.sets("session", LOGIN)]
-    browser.get("/ward/login/ann")
+    browser.get("/sessions/login/ann")
     shop.fields = ()
     assert (browser.me(), len(site.place.live())) == ("ann", 1)
     thief = browser.copied()
-    browser.get(f"/ward/{verb}")
+    browser.get(f"/sessions/{verb}")
     assert [thief.me(), len(site.place.live())] == ["nobody", 0]
 
 

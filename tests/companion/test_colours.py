@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from sessionward import Identity
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.identify import Function
+from sessionward.identify import Function, Identity
 from tests.companion.identifiers import Awaited, Signed, sealed
 from tests.companion.shops import Browser, SigningShop
 from tests.doors.sides import COOKIE, ASGIHouse, House, WebTestHouse

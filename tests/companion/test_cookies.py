@@ -72,7 +72,7 @@ def test_with_a_domain_it_goes_to_all_hosts_below_by_another_name(site: Site) ->
     shop.attributes = "Path=/; Domain=.example.com; SameSite=Lax"
     name = "__Secure-session-ward"
     assert companion(browser.ask("POST", "/login/ann.1"), name) == ALWAYS | {"SameSite=Lax", "Domain=example.com"}
-    assert [browser.me(), browser.get("/ward/session")] == ["ann", "ann"]
+    assert [browser.me(), browser.get("/sessions/session")] == ["ann", "ann"]
     answer = browser.ask("GET", "/logout")
     assert companion(answer, name) == {"Path=/", "HttpOnly", "Secure", "SameSite=Lax", "Domain=example.com", "Max-Age=0"}
 

@@ -8,7 +8,8 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import CompanionStatus, Session
+from sessionward import Session
+from sessionward.backends import CompanionStatus
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
 from sessionward.session.identifier import Identify, app_session_digest

@@ -9,21 +9,27 @@ from functools import cache
 from itertools import product
 from typing import Any, Final
 
-from sessionward import CompanionStatus, Credential, Identity, Session, StaleLogin
+from sessionward import Session, StaleLogin
+from sessionward.backends import CompanionStatus, Credential
 from sessionward.context import Visit
 from sessionward.credential.login_cookies import LoginCredential
 from sessionward.errors import InvalidCredential
+from sessionward.identify import Identity
 from sessionward.modes.companion.before import concerns, see_off
 from sessionward.response.answer import Headers
 from sessionward.session.identifier import Identify, app_session_digest
 from sessionward.session.step import Step
-from sessionward.session.steps import Adopt, End, Find, FindCompanionStatus, Touch
+from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus, Revoke
 from sessionward.session.steps import Login as SignIn
 from tests.companion.spelled import FAILURE, IDENTIFIERS, LATE, LINK, RAISED, STANDINGS, companion_of, policies, user_of
 from tests.companion.ways import Ending, endings
 from tests.support.core import NAME, NOON, SESSION, TOKEN, visit_of
 
-ANN, NOBODY, REMEMBERED = LoginCredential("session", "ann", (1,)), LoginCredential("session", "-", (1,)), LoginCredential("remember", "ann", (2,))
+ANN, NOBODY, REMEMBERED = (
+    LoginCredential("session", "ann", (1,)),
+    LoginCredential("session", "-", (1,)),
+    LoginCredential("remember", "ann", (2,)),
+)
 HEADER: Final = LoginCredential("x-login", f"ann@{LATE}", ())
 
 
@@ -41,7 +47,7 @@ def came(visit: Visit, *kept: LoginCredential, **more: object) -> None:
 
 
 def has_asked_us(visit: Visit) -> None:
-    """The application has called ``ward.login`` for Ann."""
+    """The application has called ``sessions.login`` for Ann."""
     visit.session = visit.companion = companion_of("ann")
     visit.credential = Credential(TOKEN)
     visit.cookie = visit.policy.cookie(visit.credential, max_age=60)
@@ -86,8 +92,8 @@ ANSWERS: Final[Mapping[type[Step[Any]], Sequence[object]]] = {
     FindCompanionStatus: STANDINGS,
     Adopt: (MINTED, None, StaleLogin("closed"), FAILURE),
     SignIn: (MINTED, StaleLogin("began before"), FAILURE),
-    Touch: (True, False, FAILURE),
-    End: (True, False, FAILURE),
+    Extend: (True, False, FAILURE),
+    Revoke: (True, False, FAILURE),
 }
 
 
@@ -128,7 +134,7 @@ class Seen:
         """Whether a question met an error, but for an end: the login is deleted whatever becomes of it."""
         steps = zip(self.ending.asked, self.ending.answers, strict=True)
         return any(
-            isinstance(answer, Exception) and not isinstance(answer, InvalidCredential) and not isinstance(step, End)
+            isinstance(answer, Exception) and not isinstance(answer, InvalidCredential) and not isinstance(step, Revoke)
             for step, answer in steps
         )
 
@@ -172,7 +178,7 @@ def test_the_world_of_answers_is_as_large_as_it_should_be() -> None:
         "FindCompanionStatus",
         "Adopt",
         "Login",
-        "Touch",
+        "Extend",
         "End",
     }
 
@@ -201,7 +207,7 @@ def test_a_companion_is_given_only_where_one_was_made_or_lives_on() -> None:
     for case in seen():
         if case.companion_given:
             made = [answer for kind in (Adopt, SignIn) for answer in case.ending.answer(kind)]
-            made += case.ending.answer(Touch)
+            made += case.ending.answer(Extend)
             assert made in ([MINTED], [True]) or case.before.cookie is not None, case
 
 
@@ -209,7 +215,7 @@ def test_no_answer_makes_two_companions_or_sets_our_cookie_twice() -> None:
     for case in seen():
         assert len(case.ours) <= 1, case
         assert case.ending.kinds.count("Adopt") + case.ending.kinds.count("Login") <= 1, case
-        changes = {"Adopt", "Login", "Touch", "End"} & set(case.ending.kinds)
+        changes = {"Adopt", "Login", "Extend", "End"} & set(case.ending.kinds)
         assert len(changes) <= 1 or (changes == {"Adopt", "End"} and not case.ours), case
 
 
@@ -295,7 +301,7 @@ def test_an_answer_that_concerns_nobody_would_have_gone_out_as_it_is() -> None:
         head = [*OTHERS, *((b"set-cookie", value) for value in SET[case.sets]), *([(b"cache-control", b"public")] if case.public else [])]
         if not concerns(case.before, head) and not case.ending.failed:
             assert case.ending.value == head, case
-            assert not {"Find", "FindCompanionStatus", "Adopt", "Login", "Touch", "End"} & set(case.ending.kinds), case
+            assert not {"Find", "FindCompanionStatus", "Adopt", "Login", "Extend", "End"} & set(case.ending.kinds), case
 
 
 def test_an_answer_with_our_cookie_is_kept_by_no_cache() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import sessionward
+from sessionward.backends import Carrier
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.identify import Function
@@ -81,7 +82,7 @@ class NoList:
     [
         pytest.param(Signed, "identify: Signed is a class; pass an instance, Signed(...)", id="a class"),
         pytest.param(both, "identify: function has no identify(); hand it to sessionward.identify.Function", id="a bare function"),
-        pytest.param("session", "identify: str has no identify(); see sessionward.Identifier", id="a text"),
+        pytest.param("session", "identify: str has no identify(); see Identifier", id="a text"),
         pytest.param(NoCookies(), "lists neither cookies nor headers", id="no cookies"),
         pytest.param(OneText(), "OneText.cookies is a list of cookie names", id="one text"),
         pytest.param(Numbers(), "Numbers.cookies is a list of cookie names", id="numbers"),
@@ -103,7 +104,7 @@ def test_a_backend_that_cannot_keep_companions_is_refused(door: Any, tmp_path: P
 class Elsewhere(MemoryBackend):
     """Can do everything, over somebody else's cookie."""
 
-    carriers = (sessionward.Carrier.cookie("sid"),)
+    carriers = (Carrier.cookie("sid"),)
 
 
 def test_so_is_one_whose_sessions_travel_elsewhere() -> None:

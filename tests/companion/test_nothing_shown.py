@@ -8,13 +8,15 @@ from typing import Final
 
 import pytest
 
-from sessionward import CompanionStatus, Credential, Device, Identity, StaleLogin
+from sessionward import StaleLogin
+from sessionward.backends import CompanionStatus, Credential, Device
 from sessionward.credential.login_cookies import LoginCredential, LoginNames, Stripped, parse_login_credentials, strip
+from sessionward.identify import Identity
 from sessionward.modes.companion.before import admit, see_off
 from sessionward.response.set_cookies import SetCookie, parse_set_cookies
 from sessionward.session.identifier import IdentifierSpec, Identify, app_session_digest
 from sessionward.session.session import Session
-from sessionward.session.steps import Adopt, Find, FindCompanionStatus, Touch
+from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus
 from sessionward.session.steps import Login as SignIn
 from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, sealed
@@ -47,7 +49,7 @@ def values() -> list[object]:
         Identify(IdentifierSpec.of(Signed()), "session", SECRET),
         FindCompanionStatus("ann", LINK),
         Adopt(user_id="ann", credential=Credential(TOKEN), app_session=LINK, expires_in=1.0, device=Device()),
-        Touch(session=session, app_session=LINK, expires_in=1.0),
+        Extend(session=session, app_session=LINK, expires_in=1.0),
         SignIn(
             user_id="ann",
             credential=Credential(TOKEN),

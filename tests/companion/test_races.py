@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import insert
 
 import sessionward
-from sessionward import Device, Session, StaleLogin
+from sessionward import Session, StaleLogin
+from sessionward.backends import Device
 from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import Credential, new_token
 from sessionward.session.identifier import app_session_digest

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from sessionward import BackendUnavailable, Credential
+from sessionward import BackendUnavailable
+from sessionward.backends import Credential
 from tests.companion.recorded import AsyncWatching, Ending, Seeing, Store, Watched, Watching, watched
 from tests.companion.shops import Browser
 from tests.doors.sides import ASGIHouse, House, ValidatedHouse, WebTestHouse

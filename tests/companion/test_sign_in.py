@@ -24,7 +24,7 @@ def test_an_answer_that_signs_in_brings_a_companion(site: Site) -> None:
     _, browser = site.signing()
     answer = browser.ask("POST", "/login/ann.1")
     assert (names(answer), answer.values("cache-control")) == ([COOKIE, "session"], ["no-store"])
-    assert [browser.me(), browser.get("/ward/session"), len(site.place.live())] == ["ann", "ann", 1]
+    assert [browser.me(), browser.get("/sessions/session"), len(site.place.live())] == ["ann", "ann", 1]
 
 
 def test_each_sign_in_brings_one_of_its_own_also_in_the_same_second_and_by_the_same_bytes(site: Site) -> None:
@@ -42,7 +42,7 @@ def test_the_companion_of_another_user_lets_no_login_pass(site: Site) -> None:
     _, browser = site.signing()
     browser.get("/login/ann.1")
     crossed = Browser(browser.house, {**browser.jar, "session": sealed("bob.1"), "remember": sealed("bob.1")})
-    assert [crossed.me(), crossed.get("/ward/session")] == ["nobody", "nobody"]
+    assert [crossed.me(), crossed.get("/sessions/session")] == ["nobody", "nobody"]
     assert "session" not in (browser.house.seen[-1].header("cookie") or "").replace(COOKIE, "")
     assert [browser.me(), len(site.place.live()), site.place.is_closed("bob")] == ["ann", 1, False]
 
@@ -84,7 +84,7 @@ def test_a_session_in_parts_brings_a_companion_and_passes_with_it(site: Site) ->
     shop.fields = ()
     browser.me()
     assert (browser.house.seen[-1].header("cookie") or "").startswith(f"part-0={login[:9]}; part-1={login[9:]}")
-    assert [browser.get("/ward/session"), len(site.place.live())] == ["ann", 1]
+    assert [browser.get("/sessions/session"), len(site.place.live())] == ["ann", 1]
 
 
 # --- sign-ins that began before the end (P3) --------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_sign_in_after_the_end_in_the_same_answer_is_taken(site: Site) -> None
     other = Browser(browser.house)
     other.get("/login/ann.1")
     shop.fields = [shop.sets("session", sealed("ann.2"))]
-    assert browser.get("/ward/revoke_all/ann") == "1"
+    assert browser.get("/sessions/revoke_all/ann") == "1"
     shop.fields = ()
     assert [browser.me(), other.me(), len(site.place.live())] == ["ann", "nobody", 1]
 
@@ -134,7 +134,7 @@ def test_an_end_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(
     if companion:
         browser.me()
     shop.fields = [("Cache-Control", caching), shop.sets("session", sealed("ann.2"))]
-    answer = browser.ask("GET", "/ward/revoke_all/ann")
+    answer = browser.ask("GET", "/sessions/revoke_all/ann")
     shop.fields = ()
     assert (answer.status, answer.values("set-cookie")) == (200, [])
     assert [browser.me(), list(site.place.live())] == ["nobody", []]

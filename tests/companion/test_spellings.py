@@ -106,7 +106,7 @@ def test_a_foreign_spelling_is_taken_out_beside_a_live_companion_and_before_any_
 def test_a_plain_spelling_passes_with_its_companion_as_it_stands(ann: Browser, spelling: str) -> None:
     ann.jar.pop("session")
     ann.planted = [PLAIN[spelling].strip()]
-    assert ann.get("/ward/session") == "ann"
+    assert ann.get("/sessions/session") == "ann"
     assert seen(ann) == PLAIN[spelling].strip()
 
 
@@ -175,7 +175,7 @@ def test_several_of_the_companions_user_pass_together(ann: Browser) -> None:
 def test_a_session_that_names_nobody_passes_beside_a_remember_me_of_the_companions_user(ann: Browser) -> None:
     cart = sealed("-.1")
     ann.jar.update(session=cart, remember=COPY)
-    assert ann.get("/ward/session") == "ann"
+    assert ann.get("/sessions/session") == "ann"
     assert seen(ann) == f"session={cart}; remember={COPY}"
 
 
@@ -245,7 +245,7 @@ def test_parts_are_joined_by_their_numbers(site: Site, order: tuple[int, ...]) -
     parts = [COPY[:5], COPY[5:9], COPY[9:]]
     browser.planted = [f"part-{number}={parts[number]}" for number in order]
     browser.me()
-    assert browser.get("/ward/session") == "ann"
+    assert browser.get("/sessions/session") == "ann"
     assert seen(browser) == "; ".join(browser.planted)
     thief = browser.copied()
     browser.press()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessionward import Device
+from sessionward.backends import Device
 from tests.companion.conftest import Site
 from tests.companion.shops import Browser
 from tests.doors.sides import COOKIE
@@ -14,7 +14,7 @@ def test_a_sign_in_behind_an_id_that_stays_is_noticed(site: Site) -> None:
     assert COOKIE not in browser.jar
     answer = browser.ask("POST", "/login/ann")
     assert [value.partition("=")[0] for value in answer.values("set-cookie")] == [COOKIE]
-    assert [browser.me(), browser.get("/ward/session"), len(site.place.live())] == ["ann", "ann", 1]
+    assert [browser.me(), browser.get("/sessions/session"), len(site.place.live())] == ["ann", "ann", 1]
 
 
 def test_an_adopted_companion_passes_with_its_session_again(site: Site) -> None:
@@ -23,7 +23,7 @@ def test_an_adopted_companion_passes_with_its_session_again(site: Site) -> None:
     browser.jar["sid"] = "id7"
     assert browser.me() == "ann"
     companion = browser.companion
-    assert [browser.me(), browser.get("/ward/session"), browser.companion] == ["ann", "ann", companion]
+    assert [browser.me(), browser.get("/sessions/session"), browser.companion] == ["ann", "ann", companion]
     (session,) = site.place.live()
     assert session.app_session == shop.identifier.digest("id7")
 
@@ -49,8 +49,8 @@ def test_what_was_asked_of_us_beside_such_a_sign_in_goes_with_the_id(site: Site)
     shop, browser = site.storing()
     browser.get("/visit")
     shop.meanwhile = lambda: shop.store.update({browser.jar["sid"]: "ann"})
-    browser.get("/ward/login/ann")
-    assert [browser.me(), browser.get("/ward/session"), len(site.place.live())] == ["ann", "ann", 1]
+    browser.get("/sessions/login/ann")
+    assert [browser.me(), browser.get("/sessions/session"), len(site.place.live())] == ["ann", "ann", 1]
     assert browser.press().json() == {"count": 0}
 
 

@@ -1,4 +1,4 @@
-"""Both colours look plain from here: what is async runs on one event loop, in a thread of its own."""
+"""Sync and async backends look sync from here: what is async runs on one event loop, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
+from uuid import UUID
 
-from sessionward import Companions, CompanionStatus, Device, Session
+from sessionward import Session
+from sessionward.backends import CompanionStatus, NewSession, SupportsCompanions
 from sessionward.credential.token import Credential
 
 T = TypeVar("T")
@@ -18,23 +20,8 @@ PATIENCE: Final = 30.0
 """Seconds after which a test that hangs is called off."""
 
 
-class Sessions(Companions, Protocol):
-    """Everything that backends of ours can do, in plain colour."""
-
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,
-        methods: Sequence[str],
-        app_session: bytes | None = None,
-    ) -> Session: ...
+class Everything(SupportsCompanions, Protocol):
+    """Everything that backends of ours can do, sync."""
 
     def list(self, user_id: str, /) -> Sequence[Session]: ...
 
@@ -66,7 +53,7 @@ class Loop:
 
 
 class Bridged:
-    """An async backend in plain colour."""
+    """An async backend, made sync."""
 
     blocking: ClassVar[bool] = True
 
@@ -82,40 +69,16 @@ class Bridged:
         count: int = self._loop.run(self._backend.revoke_others(session))
         return count
 
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,
-        methods: Sequence[str],
-        app_session: bytes | None = None,
-    ) -> Session:
-        asked = self._backend.login(
-            user_id,
-            digest,
-            since=since,
-            age=age,
-            replaces=replaces,
-            expires_in=expires_in,
-            device=device,
-            methods=methods,
-            app_session=app_session,
-        )
-        session: Session = self._loop.run(asked)
+    def login(self, new: NewSession, /) -> Session:
+        session: Session = self._loop.run(self._backend.login(new))
         return session
 
     def begin_login(self, user_id: str, /) -> int:
         generation: int = self._loop.run(self._backend.begin_login(user_id))
         return generation
 
-    def end(self, session: Session, /) -> bool:
-        was_live: bool = self._loop.run(self._backend.end(session))
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
+        was_live: bool = self._loop.run(self._backend.revoke(user_id, id))
         return was_live
 
     def revoke_all(self, user_id: str, /) -> int:
@@ -130,13 +93,12 @@ class Bridged:
         spent: bool = self._loop.run(self._backend.is_revoked_app_session(app_session))
         return spent
 
-    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
-        asked = self._backend.adopt(user_id, digest, app_session=app_session, expires_in=expires_in, device=device)
-        session: Session | None = self._loop.run(asked)
+    def adopt(self, new: NewSession, /) -> Session | None:
+        session: Session | None = self._loop.run(self._backend.adopt(new))
         return session
 
-    def touch(self, session: Session, /, *, app_session: bytes | None, expires_in: float) -> bool:
-        was_live: bool = self._loop.run(self._backend.touch(session, app_session=app_session, expires_in=expires_in))
+    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
+        was_live: bool = self._loop.run(self._backend.extend(session, lifetime=lifetime, app_session=app_session))
         return was_live
 
     def list(self, user_id: str, /) -> Sequence[Session]:

@@ -7,10 +7,11 @@ from typing import Final
 
 import pytest
 
-from sessionward import CompanionStatus, Device, Session, StaleLogin
+from sessionward import Session, StaleLogin
+from sessionward.backends import CompanionStatus, Device, NewSession, Session
 from sessionward.credential.token import Credential, new_token
 from sessionward.session.identifier import app_session_digest
-from sessionward.session.session import ADOPTION_PAUSE, ADOPTIONS
+from sessionward.session.session import ADOPTION_PAUSE, MAX_ADOPTIONS
 from tests.contract.bridge import together
 from tests.contract.world import Client, SignsInWorld
 
@@ -46,7 +47,7 @@ class CompanionsContract:
     def test_p6_a_link_is_spent_once_a_companion_of_it_has_ended_in_whatever_way(self, world: SignsInWorld) -> None:
         client = adopted(world)
         assert not world.sessions.is_revoked_app_session(LINK)
-        world.sessions.end(client.session)
+        world.sessions.revoke(client.session.user_id, client.session.id)
         assert world.sessions.is_revoked_app_session(LINK)
         assert not world.sessions.is_revoked_app_session(app_session_digest("another"))
 
@@ -86,20 +87,20 @@ class CompanionsContract:
         assert len(world.sessions.list("ann")) == 1
 
     def test_a_session_of_the_application_has_at_most_five_live_companions(self, world: SignsInWorld) -> None:
-        for number in range(ADOPTIONS):
+        for number in range(MAX_ADOPTIONS):
             assert world.sessions.companion_status("ann", LINK) == CompanionStatus(
                 companion_required=False, companions=number, may_adopt=True
             )
             adopted(world)
             world.pass_time(ADOPTION_PAUSE + 1)
         assert world.sessions.companion_status("ann", LINK) == CompanionStatus(
-            companion_required=False, companions=ADOPTIONS, may_adopt=False
+            companion_required=False, companions=MAX_ADOPTIONS, may_adopt=False
         )
         assert adoption(world) is None
 
     def test_a_companion_that_expired_makes_room(self, world: SignsInWorld) -> None:
-        adopted(world, lasts=ADOPTION_PAUSE * (ADOPTIONS + 2))
-        for _ in range(ADOPTIONS - 1):
+        adopted(world, lasts=ADOPTION_PAUSE * (MAX_ADOPTIONS + 2))
+        for _ in range(MAX_ADOPTIONS - 1):
             world.pass_time(ADOPTION_PAUSE + 1)
             adopted(world, lasts=LONG)
         world.pass_time(ADOPTION_PAUSE + 1)
@@ -139,13 +140,13 @@ class CompanionsContract:
 
     def test_a_companion_is_one_also_where_its_session_is_told_without_the_link(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        world.sessions.end(Session(id=client.session.id, user_id="ann"))
+        world.sessions.revoke("ann", client.session.id)
         assert world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_companion_that_was_linked_later_closes_as_well(self, world: SignsInWorld) -> None:
         client = world.sign_in()
-        world.sessions.touch(client.session, app_session=LINK, expires_in=3600.0)
-        world.sessions.end(client.session)
+        world.sessions.extend(client.session, lifetime=3600.0, app_session=LINK)
+        world.sessions.revoke(client.session.user_id, client.session.id)
         assert world.sessions.companion_status("ann", LINK).companion_required
 
     @pytest.mark.parametrize("replaced", [False, True], ids=["logged out", "replaced"])
@@ -154,7 +155,7 @@ class CompanionsContract:
         if replaced:
             world.login(replaces=client)
         else:
-            world.sessions.end(client.session)
+            world.sessions.revoke(client.session.user_id, client.session.id)
         assert not world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_companion_that_expired_by_itself_closes_nobody(self, world: SignsInWorld) -> None:
@@ -167,7 +168,7 @@ class CompanionsContract:
     def test_a_logout_that_comes_when_the_companion_has_just_expired_closes_as_well(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
         world.pass_time(101)
-        assert not world.sessions.end(client.session)
+        assert not world.sessions.revoke(client.session.user_id, client.session.id)
         assert world.sessions.companion_status("ann", LINK).companion_required
 
     def test_a_closed_user_is_closed_for_good(self, world: SignsInWorld) -> None:
@@ -183,7 +184,7 @@ class CompanionsContract:
     def test_a_closed_user_signs_in_again_at_once(self, world: SignsInWorld) -> None:
         own = adopted(world)
         world.sessions.revoke_others(own.session)
-        assert world.lives(signed_in(world, since=world.sessions.begin_login("ann")), own) == [True, True]
+        assert world.lives(signed_in(world, generation=world.sessions.begin_login("ann")), own) == [True, True]
 
     def test_p3_a_sign_in_that_began_before_the_end_is_refused(self, world: SignsInWorld) -> None:
         own = adopted(world)
@@ -197,7 +198,7 @@ class CompanionsContract:
     def test_a_companion_lives_longer_once_it_is_touched(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
         world.pass_time(90)
-        assert world.sessions.touch(client.session, app_session=None, expires_in=100.0)
+        assert world.sessions.extend(client.session, lifetime=100.0, app_session=None)
         world.pass_time(90)
         found = world.found(client)
         assert (found.id, found.app_session, found.issued_at is not None) == (client.session.id, LINK, True)
@@ -206,21 +207,21 @@ class CompanionsContract:
 
     def test_no_touch_makes_a_life_shorter_whatever_the_caller_had_seen(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
-        assert world.sessions.touch(client.session, app_session=None, expires_in=LONG)
-        assert world.sessions.touch(client.session, app_session=None, expires_in=10.0)
+        assert world.sessions.extend(client.session, lifetime=LONG, app_session=None)
+        assert world.sessions.extend(client.session, lifetime=10.0, app_session=None)
         world.pass_time(200)
         assert world.lives(client) == [True]
 
     def test_a_companion_follows_a_new_link(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        assert world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=3600.0)
+        assert world.sessions.extend(client.session, lifetime=3600.0, app_session=OTHER_LINK)
         assert world.found(client).app_session == OTHER_LINK
         assert [world.sessions.companion_status("ann", app_session).companions for app_session in (LINK, OTHER_LINK)] == [0, 1]
 
     def test_a_touch_without_a_link_leaves_the_link_that_another_request_gave(self, world: SignsInWorld) -> None:
         client = adopted(world)
-        world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=3600.0)
-        world.sessions.touch(client.session, app_session=None, expires_in=LONG)
+        world.sessions.extend(client.session, lifetime=3600.0, app_session=OTHER_LINK)
+        world.sessions.extend(client.session, lifetime=LONG, app_session=None)
         assert world.found(client).app_session == OTHER_LINK
 
     @pytest.mark.parametrize("how", [*ENDS, "expired"])
@@ -232,13 +233,13 @@ class CompanionsContract:
             world.sessions.revoke_all("ann")
         else:
             end(world, client, how)
-        assert not world.sessions.touch(client.session, app_session=OTHER_LINK, expires_in=LONG)
+        assert not world.sessions.extend(client.session, lifetime=LONG, app_session=OTHER_LINK)
         assert world.lives(client) == [False]
         assert world.sessions.companion_status("ann", OTHER_LINK).companions == 0
 
     def test_p8_nobody_touches_the_companion_of_another_user(self, world: SignsInWorld) -> None:
         client = adopted(world, lasts=100.0)
-        assert not world.sessions.touch(Session(id=client.session.id, user_id="bob"), app_session=OTHER_LINK, expires_in=LONG)
+        assert not world.sessions.extend(Session(id=client.session.id, user_id="bob"), lifetime=LONG, app_session=OTHER_LINK)
         assert world.found(client) == client.session
 
     # --- several at once
@@ -269,7 +270,7 @@ class CompanionsContract:
             own, other = adopted(world, user), adopted(world, user, app_session=OTHER_LINK)
             counted, _ = together(
                 partial(world.sessions.revoke_others, own.session),
-                partial(world.sessions.touch, other.session, app_session=LINK, expires_in=LONG),
+                partial(world.sessions.extend, other.session, lifetime=LONG, app_session=LINK),
             )
             assert (counted, world.lives(own, other)) == (1, [True, False])
 
@@ -277,8 +278,9 @@ class CompanionsContract:
 def adoption(world: SignsInWorld, user: str = "ann", *, app_session: bytes = LINK, lasts: float = 3600.0) -> Client | None:
     """An adoption as the door asks for it."""
     credential = Credential(new_token().encode())
+    device = Device(ip_address="192.0.2.7")
     session = world.sessions.adopt(
-        user, credential.digest, app_session=app_session, expires_in=lasts, device=Device(ip_address="192.0.2.7")
+        NewSession(user_id=user, digest=credential.digest, lifetime=lasts, device=device, app_session=app_session)
     )
     return None if session is None else Client(credential, session)
 
@@ -290,29 +292,27 @@ def adopted(world: SignsInWorld, user: str = "ann", *, app_session: bytes = LINK
 
 
 def signed_in(
-    world: SignsInWorld, user: str = "ann", *, since: int | None = None, age: float = 0.0, replaces: Client | None = None
+    world: SignsInWorld, user: str = "ann", *, generation: int | None = None, age: float = 0.0, replaces: Client | None = None
 ) -> Client:
     """A sign-in at the application, as the door asks for it."""
     credential = Credential(new_token().encode())
-    session = world.sessions.login(
-        user,
-        credential.digest,
-        since=since,
+    new = NewSession(
+        user_id=user,
+        digest=credential.digest,
+        lifetime=3600.0,
+        generation=generation,
         age=lambda: age,
         replaces=None if replaces is None else replaces.session,
-        expires_in=3600.0,
-        device=Device(),
-        methods=(),
         app_session=LINK,
     )
-    return Client(credential, session)
+    return Client(credential, world.sessions.login(new))
 
 
 def end(world: SignsInWorld, client: Client, how: str) -> None:
     """End a companion in one of the ways of ``ENDS``, or by itself the others of its user."""
     match how:
         case "logged out":
-            world.sessions.end(client.session)
+            world.sessions.revoke(client.session.user_id, client.session.id)
         case "ended by another":
             world.sessions.revoke_others(signed_in(world).session)
         case "ended by itself":

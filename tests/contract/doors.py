@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sessionward
 from sessionward.session.backend import Capabilities
-from sessionward.wsgi import Fields, StartResponse
+from sessionward.wsgi import Headers, StartResponse
 from tests.contract.world import World
 
 SECRET: Final = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
@@ -27,9 +27,9 @@ def wsgi_environ(method: str, path: str, headers: dict[str, str] | None = None) 
 
 
 def ask_wsgi(app: Any, environ: dict[str, Any]) -> Answer:
-    heads: list[tuple[str, Fields]] = []
+    heads: list[tuple[str, Headers]] = []
 
-    def start_response(status: str, fields: Fields, exc_info: Any = None, /) -> Any:
+    def start_response(status: str, fields: Headers, exc_info: Any = None, /) -> Any:
         heads.append((status, fields))
         return None
 

@@ -137,13 +137,13 @@ class SignsInContract(Contract):
 
     def test_p5_what_was_ended_or_expired_before_is_not_counted(self, world: SignsInWorld) -> None:
         own, _live, out, _short = world.sign_in(), world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.pass_time(61)
         assert world.sessions.revoke_others(own.session) == 1
 
     def test_p5_end_all_counts_live_ones_only(self, world: SignsInWorld) -> None:
         _live, out, _short = world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0)
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.pass_time(61)
         assert [world.sessions.revoke_all("ann"), world.sessions.revoke_all("ann")] == [1, 0]
 
@@ -158,7 +158,7 @@ class SignsInContract(Contract):
 
     def test_p6_a_session_that_logged_out_or_was_replaced_does_not_return_when_the_clock_is_set_back(self, world: SignsInWorld) -> None:
         out, replaced = world.sign_in(), world.sign_in()
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.login(replaces=replaced)
         world.pass_time(-LONG)
         assert world.lives(out, replaced) == [False, False]
@@ -179,7 +179,7 @@ class SignsInContract(Contract):
         forged = Session(id=ann.session.id, user_id="bob")
         with pytest.raises(SessionRevoked):
             world.sessions.revoke_others(forged)
-        assert not world.sessions.end(forged)
+        assert not world.sessions.revoke(forged.user_id, forged.id)
         assert world.lives(ann, bob) == [True, True]
 
     def test_each_end_of_others_and_of_all_raises_the_epoch_of_this_user(self, world: SignsInWorld) -> None:
@@ -204,23 +204,26 @@ class SignsInContract(Contract):
         with pytest.raises(StaleLogin):
             world.login("new", age=2.0)
         with pytest.raises(StaleLogin):
-            world.login("new", since=before)
+            world.login("new", generation=before)
         assert list(world.sessions.list("new")) == []
 
     # --- end and begin
 
     def test_to_log_out_twice_is_to_log_out(self, world: SignsInWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
-        assert [world.sessions.end(own.session), world.sessions.end(own.session)] == [True, False]
+        assert [world.sessions.revoke(own.session.user_id, own.session.id), world.sessions.revoke(own.session.user_id, own.session.id)] == [
+            True,
+            False,
+        ]
         assert world.lives(own, other) == [False, True]
 
     def test_an_expired_session_was_not_live_when_it_is_ended(self, world: SignsInWorld) -> None:
         own = world.sign_in(lasts=60.0)
         world.pass_time(61)
-        assert world.sessions.end(own.session) is False
+        assert world.sessions.revoke(own.session.user_id, own.session.id) is False
 
     def test_to_log_out_leaves_the_epoch(self, world: SignsInWorld) -> None:
-        world.sessions.end(world.sign_in().session)
+        self._sign_in_and_out(world)
         assert world.sessions.begin_login("ann") == 0
 
     def test_begin_for_a_user_never_seen_is_zero_again_and_again(self, world: SignsInWorld) -> None:
@@ -246,31 +249,31 @@ class SignsInContract(Contract):
         assert world.lives(world.login("ann", age=LONG)) == [True]
 
     def test_p3_without_a_raise_no_login_is_too_old(self, world: SignsInWorld) -> None:
-        world.sessions.end(world.sign_in().session)
+        self._sign_in_and_out(world)
         assert world.lives(world.login(age=LONG)) == [True]
 
     def test_p3_the_right_epoch_decides_in_place_of_the_age(self, world: SignsInWorld) -> None:
         world.sessions.revoke_all("ann")
-        assert world.lives(world.login(since=world.sessions.begin_login("ann"), age=LONG)) == [True]
+        assert world.lives(world.login(generation=world.sessions.begin_login("ann"), age=LONG)) == [True]
 
     @pytest.mark.parametrize("off", [-1, 1, 1000])
     def test_p3_a_wrong_epoch_is_refused_whatever_the_age(self, world: SignsInWorld, off: int) -> None:
         world.sessions.revoke_all("ann")
         world.pass_time(LONG)
         with pytest.raises(StaleLogin):
-            world.login(since=world.sessions.begin_login("ann") + off, age=0.0)
+            world.login(generation=world.sessions.begin_login("ann") + off, age=0.0)
 
     def test_p3_a_wrong_epoch_is_refused_though_the_session_it_replaces_is_live(self, world: SignsInWorld) -> None:
         own = world.sign_in()
         world.sessions.revoke_others(own.session)
         with pytest.raises(StaleLogin):
-            world.login(since=0, replaces=own)
+            world.login(generation=0, replaces=own)
         assert world.lives(own) == [True]
 
     def test_p3_the_right_epoch_is_taken_though_the_session_it_replaces_is_dead(self, world: SignsInWorld) -> None:
         own = world.sign_in()
         world.sessions.revoke_all("ann")
-        assert world.lives(world.login(since=1, age=LONG, replaces=own)) == [True]
+        assert world.lives(world.login(generation=1, age=LONG, replaces=own)) == [True]
 
     def test_p3_a_live_session_renews_itself_in_place_of_the_age(self, world: SignsInWorld) -> None:
         own = world.sign_in()
@@ -292,7 +295,7 @@ class SignsInContract(Contract):
     def test_p3_the_session_of_another_user_leaves_the_age_to_decide(self, world: SignsInWorld, alive: bool) -> None:
         bob = world.sign_in("bob")
         if not alive:
-            world.sessions.end(bob.session)
+            world.sessions.revoke(bob.session.user_id, bob.session.id)
         world.sessions.revoke_all("ann")
         world.pass_time(10)
         with pytest.raises(StaleLogin):
@@ -318,7 +321,7 @@ class SignsInContract(Contract):
 
     def test_only_live_sessions_of_the_user_are_listed(self, world: SignsInWorld) -> None:
         own, out, _short, _bob = world.sign_in(), world.sign_in(), world.sign_in(lasts=60.0), world.sign_in("bob")
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.pass_time(61)
         assert [session.id for session in world.sessions.list("ann")] == [own.session.id]
         assert list(world.sessions.list("nobody")) == []
@@ -331,7 +334,7 @@ class SignsInContract(Contract):
         assert world.lives(own) == [True]
         assert world.sessions.begin_login("ann") == 1
         with pytest.raises(StaleLogin):
-            world.login(since=0)
+            world.login(generation=0)
 
     # --- several at once
 
@@ -339,7 +342,7 @@ class SignsInContract(Contract):
         clients = [world.sign_in() for _ in range(9)]
         answers = together(
             *(partial(world.sessions.revoke_others, client.session) for client in clients[:3]),
-            *(partial(world.sessions.end, client.session) for client in clients[3:6]),
+            *(partial(world.sessions.revoke, client.session.user_id, client.session.id) for client in clients[3:6]),
             partial(world.sessions.revoke_all, "ann"),
         )
         ended = sum(answer for answer in answers if isinstance(answer, int))
@@ -351,7 +354,7 @@ class SignsInContract(Contract):
         for _ in range(5):
             own = world.sign_in()
             before = world.sessions.begin_login("ann")
-            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(world.login, since=before))
+            counted, came = together(partial(world.sessions.revoke_others, own.session), partial(world.login, generation=before))
             if isinstance(came, Client):
                 assert counted == 1
                 assert world.lives(own, came) == [True, False]
@@ -369,14 +372,20 @@ class SignsInContract(Contract):
     def test_two_users_who_take_over_each_others_browser_at_once_both_sign_in(self, world: SignsInWorld) -> None:
         for _ in range(3):
             ann, bob = world.sign_in("ann"), world.sign_in("bob")
-            came = together(partial(world.login, "bob", since=0, replaces=ann), partial(world.login, "ann", since=0, replaces=bob))
+            came = together(
+                partial(world.login, "bob", generation=0, replaces=ann), partial(world.login, "ann", generation=0, replaces=bob)
+            )
             assert [client.session.user_id for client in came if isinstance(client, Client)] == ["bob", "ann"]
             assert world.lives(ann, bob) == [False, False]
 
     def test_first_sign_ins_of_a_user_at_once_all_succeed(self, world: SignsInWorld) -> None:
-        came = together(*(lambda: world.login("new", since=0) for _ in range(6)))
+        came = together(*(lambda: world.login("new", generation=0) for _ in range(6)))
         assert all(isinstance(client, Client) for client in came)
         assert len(world.sessions.list("new")) == 6
+
+    def _sign_in_and_out(self, world: SignsInWorld) -> None:
+        session = world.sign_in().session
+        world.sessions.revoke(session.user_id, session.id)
 
     def _kill(self, world: SignsInWorld, own: Client, other: Client, how: str) -> None:
         match how:
@@ -389,6 +398,6 @@ class SignsInContract(Contract):
             case "replaced":
                 world.login(replaces=own)
             case "logged out":
-                world.sessions.end(own.session)
+                world.sessions.revoke(own.session.user_id, own.session.id)
             case _:
                 raise AssertionError(how)

@@ -26,7 +26,7 @@ class SQLContract(SignsInContract):
         expired, out, replaced, other, own = world.sign_in(lasts=60.0), *(world.sign_in() for _ in range(4))
         world.pass_time(61)
         renewed = world.login(replaces=replaced)
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.sessions.revoke_others(own.session)
         world.sessions.revoke_all("ann")
         rows = {row["id"]: row for row in world.rows()}
@@ -65,7 +65,7 @@ class SQLContract(SignsInContract):
 
     def test_p8_end_others_touches_no_other_row(self, world: SQLWorld) -> None:
         own, out, bob = world.sign_in(), world.sign_in(), world.sign_in("bob")
-        world.sessions.end(out.session)
+        world.sessions.revoke(out.session.user_id, out.session.id)
         world.sign_in()
         before = [world.row(client.session) for client in (own, out, bob)]
         world.sessions.revoke_others(own.session)
@@ -112,9 +112,9 @@ class SQLContract(SignsInContract):
     def test_p4_a_logout_that_fails_leaves_the_session(self, world: SQLWorld) -> None:
         own = world.sign_in()
         with world.failing("marking the live ones"), pytest.raises(BackendUnavailable):
-            world.sessions.end(own.session)
+            world.sessions.revoke(own.session.user_id, own.session.id)
         assert world.lives(own) == [True]
-        assert world.sessions.end(own.session)
+        assert world.sessions.revoke(own.session.user_id, own.session.id)
 
     def test_p7_a_failure_tells_nothing_of_what_was_asked(self, world: SQLWorld) -> None:
         own, _ = world.sign_in(), world.sign_in()
@@ -156,7 +156,7 @@ class SQLContract(SignsInContract):
             lambda: world.sessions.revoke_others(own.session),
             lambda: _raises(SessionRevoked, lambda: world.sessions.revoke_others(other.session)),
             lambda: world.login(replaces=own),
-            lambda: world.sessions.end(own.session),
+            lambda: world.sessions.revoke(own.session.user_id, own.session.id),
             lambda: world.sessions.revoke_all("ann"),
             lambda: world.sessions.begin_login("ann"),
             lambda: world.sessions.list("ann"),

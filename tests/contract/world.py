@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sessionward import Device, Session
+from sessionward import Session
+from sessionward.backends import Device, NewSession
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential.token import Credential, new_token
-from tests.contract.bridge import Sessions
+from tests.contract.bridge import Everything
 
 T = TypeVar("T")
 
@@ -24,10 +25,10 @@ class Client:
 
 
 class World(ABC):
-    """``backend`` is what is tried; ``sessions`` is the same in plain colour."""
+    """``backend`` is what is tried; ``sessions`` is the same, made sync."""
 
     backend: Any
-    sessions: Sessions
+    sessions: Everything
 
     @abstractmethod
     def sign_in(self, user: str = "ann") -> Client:
@@ -58,13 +59,13 @@ class SignsInWorld(World):
         """Let time pass for the backend; less than zero sets its clock back."""
 
     def sign_in(self, user: str = "ann", *, lasts: float = 3600.0) -> Client:
-        return self.login(user, since=self.sessions.begin_login(user), lasts=lasts)
+        return self.login(user, generation=self.sessions.begin_login(user), lasts=lasts)
 
     def login(
         self,
         user: str = "ann",
         *,
-        since: int | None = None,
+        generation: int | None = None,
         age: float | Callable[[], float] = 0.0,
         replaces: Client | None = None,
         lasts: float = 3600.0,
@@ -72,17 +73,17 @@ class SignsInWorld(World):
         """A login as the door asks for it. ``age``: seconds since its request came."""
         credential = Credential(new_token().encode())
         seconds = age
-        session = self.sessions.login(
-            user,
-            credential.digest,
-            since=since,
+        new = NewSession(
+            user_id=user,
+            digest=credential.digest,
+            lifetime=lasts,
+            generation=generation,
             age=seconds if callable(seconds) else lambda: seconds,
             replaces=None if replaces is None else replaces.session,
-            expires_in=lasts,
             device=Device(ip_address="192.0.2.7", user_agent="a browser"),
             methods=("password", "totp"),
         )
-        return Client(credential, session)
+        return Client(credential, self.sessions.login(new))
 
 
 class MemoryWorld(SignsInWorld):

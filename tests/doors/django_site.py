@@ -34,27 +34,27 @@ def _me(session: sessionward.Session | None) -> HttpResponse:
     return HttpResponse("nobody" if session is None else session.user_id)
 
 
-def ward_of(request: HttpRequest) -> Any:
+def sessions_of(request: HttpRequest) -> Any:
     """The plain verbs, whichever server runs this."""
-    ward = sessionward.of(request)
-    return ward.blocking if isinstance(ward, sessionward.AsyncWard) else ward
+    sessions = sessionward.of(request)
+    return sessions.blocking if isinstance(sessions, sessionward.AsyncSessions) else sessions
 
 
 def login(request: HttpRequest, user: str) -> HttpResponse:
-    return HttpResponse(ward_of(request).login(user))
+    return HttpResponse(sessions_of(request).login(user))
 
 
 def logout(request: HttpRequest) -> HttpResponse:
-    ward_of(request).logout()
+    sessions_of(request).logout()
     return HttpResponse()
 
 
 def me(request: HttpRequest) -> HttpResponse:
-    return _me(ward_of(request).session)
+    return _me(sessions_of(request).session)
 
 
 def revoke_others(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(ward_of(request).revoke_others()))
+    return HttpResponse(str(sessions_of(request).revoke_others()))
 
 
 async def async_login(request: HttpRequest, user: str) -> HttpResponse:
@@ -62,7 +62,7 @@ async def async_login(request: HttpRequest, user: str) -> HttpResponse:
 
 
 async def async_me(request: HttpRequest) -> HttpResponse:
-    return _me(sessionward.of(request).session)
+    return _me(sessionward.of(request).current)
 
 
 urlpatterns = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from sessionward import Credential, RevokedCount, Session
+from sessionward import Session
+from sessionward.backends import Credential, RevokedCount
 from sessionward.backends.memory import MemoryBackend
 
 

@@ -19,7 +19,7 @@ ECHO: Final = 5
 async def served(here: Here) -> Reply:
     """The town, where every answer also says who gave it."""
     reply = await town(here)
-    session = here.ward.session
+    session = here.sessions.current
     user = "nobody" if session is None else session.user_id
     told = [("X-User", user), ("X-Process", str(os.getpid())), ("X-Method", here.method), *reply.fields]
     return Reply(reply.body, reply.status, [*told, ("Content-Length", str(len(reply.body)))])
@@ -73,11 +73,11 @@ async def _lifespan(receive: Any, send: Any) -> None:
 async def _echo_socket(scope: Any, receive: Any, send: Any) -> None:
     """Says who is there, then echoes. ``/login/...`` signs in at the handshake."""
     assert (await receive())["type"] == "websocket.connect"
-    ward = sessionward.of(scope)
+    sessions = sessionward.of(scope)
     if scope["path"].startswith("/login/"):
-        await ward.login(scope["path"].rpartition("/")[2])
+        await sessions.login(scope["path"].rpartition("/")[2])
     await send({"type": "websocket.accept", "headers": []})
-    await send({"type": "websocket.send", "text": "nobody" if ward.session is None else ward.session.user_id})
+    await send({"type": "websocket.send", "text": "nobody" if sessions.current is None else sessions.current.user_id})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message["text"]})
 

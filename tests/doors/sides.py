@@ -72,8 +72,8 @@ class Here(ABC):
 
     @property
     @abstractmethod
-    def ward(self) -> Any:
-        """The ward, whose verbs are awaited."""
+    def sessions(self) -> Any:
+        """The sessions, whose verbs are awaited."""
 
     @property
     @abstractmethod
@@ -99,16 +99,16 @@ async def town(here: Here) -> Reply:
     """The application of most scenarios."""
     verb, _, user = here.path.rpartition("/")
     if verb.endswith("/login"):
-        return Reply((await here.ward.login(user)).encode())
+        return Reply((await here.sessions.login(user)).encode())
     if verb.endswith("/revoke_all"):
-        return Reply(str(await here.ward.revoke_all(user)).encode())
+        return Reply(str(await here.sessions.revoke_all(user)).encode())
     if user == "revoke_others":
-        return Reply(str(await here.ward.revoke_others()).encode())
+        return Reply(str(await here.sessions.revoke_others()).encode())
     if user == "logout":
-        await here.ward.logout()
+        await here.sessions.logout()
         return Reply(b"bye")
     if user == "me":
-        session = here.ward.session
+        session = here.sessions.current
         return Reply(b"nobody" if session is None else session.user_id.encode())
     return Reply()
 
@@ -167,7 +167,7 @@ class ASGIHere(Here):
         self._send = send
 
     @property
-    def ward(self) -> Any:
+    def sessions(self) -> Any:
         return sessionward.of(self.mapping)
 
     @property
@@ -280,10 +280,10 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
 
 
 class _Awaited:
-    """A plain ward whose verbs are awaited."""
+    """A plain sessions whose verbs are awaited."""
 
-    def __init__(self, ward: sessionward.Ward) -> None:
-        self._ward = ward
+    def __init__(self, sessions: sessionward.Sessions) -> None:
+        self._ward = sessions
 
     @property
     def session(self) -> sessionward.Session | None:
@@ -313,7 +313,7 @@ class WSGIHere(Here):
         self._start_response = start_response
 
     @property
-    def ward(self) -> Any:
+    def sessions(self) -> Any:
         return _Awaited(sessionward.of(self.mapping))
 
     @property

@@ -119,7 +119,7 @@ class Site:
         return PlainTextResponse(await sessionward.of(request).login(request.path_params["user"]))
 
     async def _me(self, request: Request) -> Response:
-        session = sessionward.of(request).session
+        session = sessionward.of(request).current
         return HTMLResponse(f"<p>{'nobody' if session is None else session.user_id}</p>")
 
     async def _page(self, request: Request) -> Response:

@@ -41,7 +41,7 @@ def starlette_app() -> Any:
         return PlainTextResponse("")
 
     async def me(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(name_of(sessionward.of(request).session))
+        return PlainTextResponse(name_of(sessionward.of(request).current))
 
     async def revoke_others(request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(await sessionward.of(request).revoke_others()))
@@ -60,11 +60,11 @@ def starlette_app() -> Any:
     )
 
 
-def ward_of(request: fastapi.Request) -> sessionward.AsyncWard:
+def sessions_of(request: fastapi.Request) -> sessionward.AsyncSessions:
     return sessionward.of(request)
 
 
-Ward = Annotated[sessionward.AsyncWard, fastapi.Depends(ward_of)]
+Sessions = Annotated[sessionward.AsyncSessions, fastapi.Depends(sessions_of)]
 
 
 def fastapi_app() -> fastapi.FastAPI:
@@ -75,25 +75,25 @@ def fastapi_app() -> fastapi.FastAPI:
         return await sessionward.of(request).login(user)
 
     @app.post("/plain/login/{user}")
-    def plain_login(user: str, ward: Ward) -> str:
-        return ward.blocking.login(user)
+    def plain_login(user: str, sessions: Sessions) -> str:
+        return sessions.blocking.login(user)
 
     @app.post("/logout")
-    def logout(ward: Ward) -> str:
-        ward.blocking.logout()
+    def logout(sessions: Sessions) -> str:
+        sessions.blocking.logout()
         return ""
 
     @app.get("/me")
-    async def me(ward: Ward) -> str:
-        return name_of(ward.session)
+    async def me(sessions: Sessions) -> str:
+        return name_of(sessions.current)
 
     @app.get("/plain/me")
-    def plain_me(ward: Ward) -> str:
-        return name_of(ward.blocking.session)
+    def plain_me(sessions: Sessions) -> str:
+        return name_of(sessions.blocking.current)
 
     @app.post("/revoke_others")
-    def revoke_others(ward: Ward) -> str:
-        return str(ward.blocking.revoke_others())
+    def revoke_others(sessions: Sessions) -> str:
+        return str(sessions.blocking.revoke_others())
 
     return app
 
@@ -112,7 +112,7 @@ def flask_app() -> Any:
 
     @app.get("/me")
     def me() -> str:
-        return name_of(sessionward.of(flask.request).session)
+        return name_of(sessionward.of(flask.request).current)
 
     @app.post("/revoke_others")
     def revoke_others() -> str:
@@ -121,17 +121,17 @@ def flask_app() -> Any:
     return app
 
 
-def answer_of(ward: sessionward.Ward, path: str) -> str:
+def answer_of(sessions: sessionward.Sessions, path: str) -> str:
     """For frameworks without routes."""
     match path.split("/")[1:]:
         case ["login", user]:
-            return ward.login(user)
+            return sessions.login(user)
         case ["logout"]:
-            ward.logout()
+            sessions.logout()
         case ["me"]:
-            return name_of(ward.session)
+            return name_of(sessions.current)
         case ["revoke_others"]:
-            return str(ward.revoke_others())
+            return str(sessions.revoke_others())
     return ""
 
 
@@ -274,10 +274,10 @@ def test_flask_takes_the_door_around_its_wsgi_app() -> None:
     assert client.delete("/auth/sessions", base_url="https://app.example").json == {"count": 0}
 
 
-def user_of(ward: Ward) -> str:
-    if ward.session is None:
+def user_of(sessions: Sessions) -> str:
+    if sessions.current is None:
         raise fastapi.HTTPException(401)
-    return ward.session.user_id
+    return sessions.current.user_id
 
 
 def test_a_dependency_may_refuse_whoever_is_not_signed_in() -> None:
@@ -288,8 +288,8 @@ def test_a_dependency_may_refuse_whoever_is_not_signed_in() -> None:
         return who
 
     @app.post("/login/{who}")
-    async def login(who: str, ward: Ward) -> None:
-        await ward.login(who)
+    async def login(who: str, sessions: Sessions) -> None:
+        await sessions.login(who)
 
     app.add_middleware(sessionward.ASGIMiddleware, backend=Memory(), secrets=[SECRET])
     client = TestClient(app, "https://app.example")

@@ -1,4 +1,4 @@
-"""``sessionward.of()``: whose ward it finds in what, and what a ward refuses."""
+"""``sessionward.of()``: whose sessions it finds in what, and what a sessions refuses."""
 
 from __future__ import annotations
 
@@ -70,23 +70,23 @@ FROM_ENVIRON: Final[list[Any]] = [
 @pytest.mark.parametrize("request_of", FROM_SCOPE)
 def test_the_async_ward_is_found_in(request_of: Callable[[Any], Any]) -> None:
     scope = scope_of_a_request()
-    ward = sessionward.of(request_of(scope))
-    assert isinstance(ward, sessionward.AsyncWard)
-    assert ward is scope["sessionward"]
+    sessions = sessionward.of(request_of(scope))
+    assert isinstance(sessions, sessionward.AsyncSessions)
+    assert sessions is scope["sessionward"]
 
 
 @pytest.mark.parametrize("request_of", FROM_ENVIRON)
 def test_the_plain_ward_is_found_in(request_of: Callable[[Any], Any]) -> None:
     environ = environ_of_a_request()
-    ward = sessionward.of(request_of(environ))
-    assert isinstance(ward, sessionward.Ward)
-    assert ward is environ["sessionward.ward"]
+    sessions = sessionward.of(request_of(environ))
+    assert isinstance(sessions, sessionward.Sessions)
+    assert sessions is environ["sessionward.sessions"]
 
 
 def test_the_plain_ward_is_found_in_the_request_proxy_of_flask() -> None:
     environ = environ_of_a_request()
     with flask.Flask("app").request_context(environ):
-        assert sessionward.of(flask.request) is environ["sessionward.ward"]
+        assert sessionward.of(flask.request) is environ["sessionward.sessions"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_is_no_request_at_all_is_named(thing: object) -> None:
 )
 def test_a_user_id_that_is_none_is_a_usage_error_in_every_verb(build: Builder, user: Any) -> None:
     async def tries(here: Here) -> Reply:
-        for verb in (here.ward.login, here.ward.begin_login, here.ward.revoke_all):
+        for verb in (here.sessions.login, here.sessions.begin_login, here.sessions.revoke_all):
             with pytest.raises(sessionward.UsageError, match="user id"):
                 await verb(user)
         return Reply(b"refused")
@@ -152,8 +152,8 @@ def test_a_user_id_that_is_none_is_a_usage_error_in_every_verb(build: Builder, u
 def test_a_user_id_is_kept_as_its_text(build: Builder, user: Any, kept: str) -> None:
     async def signs_in(here: Here) -> Reply:
         if here.path == "/me":
-            return Reply(here.ward.session.user_id.encode())
-        await here.ward.login(user)
+            return Reply(here.sessions.current.user_id.encode())
+        await here.sessions.login(user)
         return Reply()
 
     browser = Browser(build(signs_in))
@@ -164,7 +164,7 @@ def test_a_user_id_is_kept_as_its_text(build: Builder, user: Any, kept: str) -> 
 def test_since_that_is_no_text_is_a_usage_error(build: Builder) -> None:
     async def tries(here: Here) -> Reply:
         with pytest.raises(sessionward.UsageError, match="ticket"):
-            await here.ward.login("ann", since=3)
+            await here.sessions.login("ann", ticket=3)
         return Reply(b"refused")
 
     assert build(tries).ask("GET", "/").body == b"refused"
@@ -174,7 +174,7 @@ def test_since_that_is_garbage_is_stale(build: Builder) -> None:
     async def tries(here: Here) -> Reply:
         for ticket in ("", ".", "0", "0.", "0.x", "-1.x", "\u0663.x", "0.\ud800", "0.é", "9" * 5000 + ".x"):
             with pytest.raises(sessionward.StaleLogin):
-                await here.ward.login("ann", since=ticket)
+                await here.sessions.login("ann", ticket=ticket)
         return Reply(b"refused")
 
     assert build(tries).ask("GET", "/").body == b"refused"
@@ -182,16 +182,16 @@ def test_since_that_is_garbage_is_stale(build: Builder) -> None:
 
 def test_a_verb_that_the_backend_lacks_is_a_usage_error_that_names_it(build: Builder) -> None:
     async def tries(here: Here) -> Reply:
-        ward = here.ward
+        sessions = here.sessions
         for verb, call in {
-            "login": lambda: ward.login("ann"),
-            "begin_login": lambda: ward.begin_login("ann"),
-            "end": ward.logout,
-            "revoke_all": lambda: ward.revoke_all("ann"),
+            "login": lambda: sessions.login("ann"),
+            "begin_login": lambda: sessions.begin_login("ann"),
+            "end": sessions.logout,
+            "revoke_all": lambda: sessions.revoke_all("ann"),
         }.items():
             with pytest.raises(sessionward.UsageError, match=rf"no {verb}\(\)"):
                 await call()
-        return Reply(str(await ward.revoke_others()).encode())
+        return Reply(str(await sessions.revoke_others()).encode())
 
     memory = Memory()
     house = build(town, memory)
@@ -205,7 +205,7 @@ def test_a_failure_of_the_backend_reaches_the_application(build: Builder) -> Non
 
     async def tries(here: Here) -> Reply:
         with pytest.raises(sessionward.BackendUnavailable, match="gone"):
-            await here.ward.revoke_others()
+            await here.sessions.revoke_others()
         return Reply(b"told")
 
     house = build(town, memory)
@@ -223,8 +223,8 @@ def test_a_ward_shows_who_and_no_secret(build: Builder) -> None:
 
     async def shows(here: Here) -> Reply:
         if here.path == "/show":
-            ward = sessionward.of(here.mapping)
-            shown.extend([repr(ward), str(ward), f"{ward}", repr(ward.visit().credential), repr(ward.session)])
+            sessions = sessionward.of(here.mapping)
+            shown.extend([repr(sessions), str(sessions), f"{sessions}", repr(sessions.visit().credential), repr(sessions.current)])
             return Reply()
         return await town(here)
 
@@ -260,13 +260,13 @@ def test_blocking_verbs_work_in_another_thread_and_see_what_the_async_ones_did()
     found: list[Any] = []
 
     async def both(here: Here) -> Reply:
-        ward = sessionward.of(here.mapping)
-        verbs = ward.blocking
+        sessions = sessionward.of(here.mapping)
+        verbs = sessions.blocking
         found.append(await asyncio.to_thread(verbs.login, "ann"))
-        assert ward.session is not None
-        found.append((ward.session.user_id, verbs.session is ward.session))
-        await ward.login("bob")
-        found.append(verbs.session.user_id if verbs.session else None)
+        assert sessions.current is not None
+        found.append((sessions.current.user_id, verbs.current is sessions.current))
+        await sessions.login("bob")
+        found.append(verbs.current.user_id if verbs.current else None)
         found.append(await asyncio.to_thread(verbs.revoke_others))
         return Reply()
 

@@ -17,6 +17,7 @@ import pytest
 from itsdangerous import Signer
 
 import sessionward
+from sessionward.backends import Credential
 from sessionward.credential.token import new_token
 from tests.doors.keepers import Foreign, Keeper, Memory
 from tests.doors.sides import COOKIE, SECRET, SESSIONS, TEXT, ASGIHouse, Browser, Builder, Fields, Here, House, Reply, town
@@ -67,7 +68,7 @@ def test_login_sets_one_cookie_with_exactly_these_attributes(
     build: Builder, settings: dict[str, Any], persistent: bool, name: str, attributes: set[str]
 ) -> None:
     async def login(here: Here) -> Reply:
-        return Reply((await here.ward.login("ann", persistent=persistent)).encode())
+        return Reply((await here.sessions.login("ann", persistent=persistent)).encode())
 
     answer = build(login, **settings).ask("POST", "/login")
     pair, *found = answer.value("set-cookie").split("; ")
@@ -77,7 +78,7 @@ def test_login_sets_one_cookie_with_exactly_these_attributes(
 
 def test_an_answer_with_a_cookie_of_ours_is_kept_by_no_cache_and_keeps_all_else_in_order(build: Builder) -> None:
     async def login(here: Here) -> Reply:
-        await here.ward.login("ann")
+        await here.sessions.login("ann")
         fields = [
             ("Content-Type", "text/plain"),
             ("Cache-Control", "public, max-age=600"),
@@ -129,21 +130,21 @@ def test_the_session_of_the_ward_changes_at_once(build: Builder) -> None:
     seen: list[str | None] = []
 
     async def turns(here: Here) -> Reply:
-        ward = here.ward
+        sessions = here.sessions
 
         def look() -> None:
-            seen.append(ward.session.user_id if ward.session is not None else None)
+            seen.append(sessions.current.user_id if sessions.current is not None else None)
 
         look()
-        await ward.login("ann")
+        await sessions.login("ann")
         look()
-        await ward.login("bob")
+        await sessions.login("bob")
         look()
-        await ward.logout()
+        await sessions.logout()
         look()
-        await ward.login("ann", since=await ward.begin_login("ann"))
+        await sessions.login("ann", ticket=await sessions.begin_login("ann"))
         look()
-        await ward.revoke_all("ann")
+        await sessions.revoke_all("ann")
         look()
         return Reply()
 
@@ -630,7 +631,7 @@ def test_without_a_credential_the_application_gets_the_same_object_and_one_key(b
 
     house.handler = noting
     house.ask("GET", "/me", ("Cookie", "a=1"), ("Authorization", "Basic Og=="))
-    key = "sessionward" if build.is_asgi else "sessionward.ward"
+    key = "sessionward" if build.is_asgi else "sessionward.sessions"
     ((seen),) = before
     assert house.seen[-1].mapping is house.sent
     assert seen[key] is sessionward.of(house.sent)
@@ -662,7 +663,7 @@ def test_a_live_session_is_attached_and_its_credential_stays(build: Builder, kee
 
     async def look(here: Here) -> Reply:
         if here.path == "/look":
-            found.append(here.ward.session)
+            found.append(here.sessions.current)
             return Reply()
         return await town(here)
 
@@ -745,7 +746,7 @@ def test_end_others_of_a_caller_whose_session_ends_meanwhile_is_session_ended(bu
             return await town(here)
         keeper.aside.revoke_all("ann")
         with pytest.raises(sessionward.SessionRevoked):
-            await here.ward.revoke_others()
+            await here.sessions.revoke_others()
         return Reply(b"too late")
 
     (browser,) = signed_in(build(too_late, keeper.backend), "ann")
@@ -766,7 +767,7 @@ def test_p3_a_login_that_began_before_all_were_ended_is_stale(build: Builder, ke
     async def late(here: Here) -> Reply:
         keeper.aside.revoke_all("ann")  # by another request, while this one checks the old password
         with pytest.raises(sessionward.StaleLogin):
-            await here.ward.login("ann")
+            await here.sessions.login("ann")
         return Reply(b"sign in again")
 
     answer = build(late, keeper.backend).ask("POST", "/login")
@@ -779,10 +780,10 @@ def test_p3_a_ticket_is_good_until_the_sessions_are_ended(build: Builder, keeper
     async def steps(here: Here) -> Reply:
         verb, _, user = here.path[1:].partition("/")
         if verb == "begin_login":
-            tickets.append(await here.ward.begin_login(user))
+            tickets.append(await here.sessions.begin_login(user))
             return Reply()
         try:
-            await here.ward.login(user, since=tickets[-1])
+            await here.sessions.login(user, ticket=tickets[-1])
         except sessionward.StaleLogin:
             return Reply(b"stale", 409)
         return Reply(b"in")
@@ -804,8 +805,8 @@ def test_p3_forgot_password_ends_all_and_then_signs_in(build: Builder, keeper: K
     async def forgot(here: Here) -> Reply:
         if here.path != "/forgot":
             return await town(here)
-        count = await here.ward.revoke_all("ann")
-        await here.ward.login("ann")
+        count = await here.sessions.revoke_all("ann")
+        await here.sessions.login("ann")
         return Reply(str(count).encode())
 
     house = build(forgot, keeper.backend)
@@ -819,9 +820,9 @@ def test_p3_a_session_that_was_ended_cannot_renew_itself(build: Builder, keeper:
     async def renew(here: Here) -> Reply:
         if here.path != "/renew":
             return await town(here)
-        keeper.aside.end(here.ward.session)
+        keeper.aside.revoke(here.sessions.current.user_id, here.sessions.current.id)
         with pytest.raises(sessionward.StaleLogin):
-            await here.ward.login("ann")
+            await here.sessions.login("ann")
         return Reply(b"no")
 
     (browser,) = signed_in(build(renew, keeper.backend), "ann")
@@ -834,7 +835,7 @@ def test_p3_a_session_that_was_ended_cannot_renew_itself(build: Builder, keeper:
 
 def test_p9_a_login_that_is_ended_before_the_head_sets_no_cookie_and_the_answer_passes(build: Builder, keeper: Keeper) -> None:
     async def overtaken(here: Here) -> Reply:
-        await here.ward.login("ann")
+        await here.sessions.login("ann")
         keeper.aside.revoke_all("ann")
         return Reply(b"welcome", 201, [*TEXT, ("Set-Cookie", "theme=dark")])
 
@@ -846,7 +847,7 @@ def test_p9_a_session_of_this_very_request_is_judged_by_itself(build: Builder, k
     async def switches(here: Here) -> Reply:
         if here.path != "/switch":
             return await town(here)
-        await here.ward.login("bob")
+        await here.sessions.login("bob")
         keeper.aside.revoke_all("ann")
         return Reply()
 
@@ -859,7 +860,7 @@ def test_p9_a_backend_that_falls_silent_before_the_head_costs_the_cookie_and_not
     memory = Memory()
 
     async def silent(here: Here) -> Reply:
-        await here.ward.login("ann")
+        await here.sessions.login("ann")
         memory.fail(down())
         return Reply(b"welcome", fields=[*TEXT, ("Set-Cookie", "theme=dark")])
 
@@ -916,7 +917,7 @@ def test_there_is_a_second_look_only_when_a_cookie_of_ours_goes_out(build: Build
 
 def test_our_cookie_of_login_replaces_one_of_our_name_by_the_application(build: Builder) -> None:
     async def both(here: Here) -> Reply:
-        await here.ward.login("ann")
+        await here.sessions.login("ann")
         return Reply(fields=[*TEXT, ("Set-Cookie", f"{COOKIE}=theirs; Path=/")])
 
     (set_cookie,) = build(both).ask("GET", "/").values("set-cookie")
@@ -930,11 +931,11 @@ def test_after_the_head_is_out_a_verb_that_changes_a_cookie_is_a_usage_error(bui
         if here.path.startswith("/login"):
             return await town(here)
         await here.start(Reply())
-        for verb in (lambda: here.ward.login("ann"), here.ward.logout):
+        for verb in (lambda: here.sessions.login("ann"), here.sessions.logout):
             with pytest.raises(sessionward.UsageError, match="head") as error:
                 await verb()
             raised.append(str(error.value))
-        return Reply(str(await here.ward.revoke_all("bob")).encode())
+        return Reply(str(await here.sessions.revoke_all("bob")).encode())
 
     house = build(late)
     signed_in(house, "bob")
@@ -1060,7 +1061,7 @@ class Stuck:
         self.silent = silent
         self.asked: list[str] = []
 
-    async def find(self, credential: sessionward.Credential, /) -> sessionward.Session | None:
+    async def find(self, credential: Credential, /) -> sessionward.Session | None:
         await self._answer("find")
         return sessionward.Session(id="1", user_id="ann")
 

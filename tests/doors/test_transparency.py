@@ -50,7 +50,7 @@ def live(backend: MemoryBackend) -> tuple[str, str]:
 
 
 async def _login(here: Here) -> Reply:
-    return Reply((await here.ward.login("ann")).encode())
+    return Reply((await here.sessions.login("ann")).encode())
 
 
 KINDS: Final = ["anonymous", "signed in", "signing in"]
@@ -244,7 +244,7 @@ def town_of_starlette(backend: Any, events: list[str] | None = None) -> Any:
         return PlainTextResponse(token, background=BackgroundTask(told.append, "after the answer"))
 
     async def me(request: Request) -> PlainTextResponse:
-        session = sessionward.of(request).session
+        session = sessionward.of(request).current
         return PlainTextResponse("nobody" if session is None else session.user_id)
 
     async def stream(request: Request) -> StreamingResponse:
@@ -654,7 +654,7 @@ def test_cookies_of_the_application_keep_their_number_and_order(house: type[Hous
 
     async def app(here: Here) -> Reply:
         if kind == "signing in":
-            await here.ward.login("bob")
+            await here.sessions.login("bob")
         return Reply(fields=[("Content-Type", "text/plain"), *(("Set-Cookie", value) for value in cookies)])
 
     backend = Memory()

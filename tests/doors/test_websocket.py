@@ -57,7 +57,7 @@ class Echo:
         self.scope, self.calls = scope, self.calls + 1
         assert (await receive())["type"] == "websocket.connect"
         await send({"type": "websocket.accept", "subprotocol": "chat", "headers": []})
-        session = sessionward.of(scope).session
+        session = sessionward.of(scope).current
         await send({"type": "websocket.send", "text": "nobody" if session is None else session.user_id})
         while (message := await receive())["type"] == "websocket.receive":
             await send(message | {"type": "websocket.send"})
@@ -160,11 +160,11 @@ def test_the_cross_site_rule_is_the_applications_own_affair_here() -> None:
 def test_a_login_at_the_handshake_sets_its_cookie_on_the_accept() -> None:
     async def signs_in(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         await receive()
-        ward = sessionward.of(scope)
-        await ward.login("ann")
+        sessions = sessionward.of(scope)
+        await sessions.login("ann")
         await send({"type": "websocket.accept", "headers": [(b"x-own", b"1"), (b"set-cookie", b"theme=dark")]})
         with pytest.raises(sessionward.UsageError, match="head"):
-            await ward.login("ann")
+            await sessions.login("ann")
         await send({"type": "websocket.close", "code": 1000})
 
     sent, _ = handshake(signs_in, Memory())

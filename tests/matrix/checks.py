@@ -239,7 +239,7 @@ class Contract(Story):
         shop = self.neighbour()
         try:
             self.install()
-            self.door(shop, cookie_name="__Host-shop-ward", audience="shop")
+            self.door(shop, cookie_name="__Host-shop-sessions", audience="shop")
             place = Beside(self.site, "/shop", shop)
             here, there = Browser(place), Browser(place)
             for browser in (here, there):

@@ -8,7 +8,7 @@ from hashlib import sha1
 from hmac import new as hmac
 from typing import Any, Final
 
-from sessionward.credential.login_cookies import ParsedCookies, LoginNames, Stripped, parse_login_credentials, strip, with_one_cookie_field
+from sessionward.credential.login_cookies import LoginNames, ParsedCookies, Stripped, parse_login_credentials, strip, with_one_cookie_field
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.frameworks import ASGI, BEAKER_SECRET, PARSERS, WSGI
 

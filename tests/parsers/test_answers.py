@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionward.credential.login_cookies import LoginCredential
-from sessionward.response.set_cookies import cookies_after, sets_login_cookie, drop_login_cookies
+from sessionward.response.set_cookies import cookies_after, drop_login_cookies, sets_login_cookie
 from sessionward.response.set_cookies import parse_set_cookies as given_by
 from tests.parsers.judged import COPY, GOOD, NAMES
 from tests.parsers.set_cookies import DELETE, SET

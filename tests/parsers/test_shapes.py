@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sessionward.credential.login_cookies import MAX_LOGINS, LoginNames, parse_login_credentials, strip
 from sessionward.request.request import ASGIRequest, WSGIRequest
-from sessionward.response.set_cookies import cookies_after, sets_login_cookie, drop_login_cookies
+from sessionward.response.set_cookies import cookies_after, drop_login_cookies, sets_login_cookie
 from sessionward.response.set_cookies import parse_set_cookies as given_by
 from tests.parsers.attacks import COPIED, fields
 from tests.parsers.judged import GOOD, NAMES, scope_with, taken_out

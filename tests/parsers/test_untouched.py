@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import verbatim_value, parse_login_credentials
+from sessionward.credential.login_cookies import parse_login_credentials, verbatim_value
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from tests.parsers.attacks import fields
 from tests.parsers.frameworks import ALL

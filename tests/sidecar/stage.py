@@ -20,7 +20,7 @@ from sessionward.sidecar.pool import Place, Pool
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.straight import Straight
 from tests.sidecar.listening import listening
-from tests.support.sessions import begun
+from tests.support.sessions import started
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 PATIENCE = 10.0
@@ -60,7 +60,7 @@ class Stage:
 
     async def login(self, user: str) -> str:
         """The token of a new session of this user."""
-        begins, token = begun(self.backend, user)
+        begins, token = started(self.backend, user)
         if isawaitable(begins):
             await begins
         return token

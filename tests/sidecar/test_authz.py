@@ -20,7 +20,7 @@ from sessionward.sidecar.peers import Believing, Peers
 from sessionward.sidecar.straight import StraightChecks
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
-from tests.support.sessions import begun
+from tests.support.sessions import started
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 COOKIE = "__Host-session-ward"
@@ -55,7 +55,7 @@ class Service:
         self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, driver), trusted)
 
     def login(self, user: str = "ann") -> str:
-        return begun(self.backend, user)[1]
+        return started(self.backend, user)[1]
 
     def ask(self, path: str = "/authz", *fields: Field, method: str = "GET", client: Any = PEER, kind: str = "http") -> Answer:
         sent: list[Any] = []
@@ -115,7 +115,7 @@ def dead(service: Service) -> Field:
     token = service.login()
     session = service.backend.find(Credential(token.encode()))
     assert session is not None
-    service.backend.end(session)
+    service.backend.revoke(session.user_id, session.id)
     return cookie(token)
 
 

@@ -16,7 +16,7 @@ from sessionward.sidecar.snippet import ENGINES as SNIPPETS
 from sessionward.sidecar.snippet import snippet
 from tests.sidecar.engines import ENGINES, SECRET, App, Engine, authz, engine, nowhere, silent
 from tests.support.services import missing
-from tests.support.sessions import begun
+from tests.support.sessions import started
 
 COOKIE = b"__Host-session-ward"
 
@@ -33,7 +33,7 @@ class Town:
 
     def login(self, user: str = "ann") -> bytes:
         """A Cookie pair of a new session."""
-        token = begun(self.backend, user)[1]
+        token = started(self.backend, user)[1]
         return COOKIE + b"=" + Signature([SECRET.encode()], "cookie").sign(token.encode())
 
     def ask(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", body: bytes = b"") -> Answer:

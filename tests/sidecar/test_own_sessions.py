@@ -74,7 +74,7 @@ def test_what_the_sidecar_states_a_door_behind_it_believes(straight: bool) -> No
             users: list[str] = []
 
             async def application(scope: object, receive: object, send: object) -> None:
-                users.append(sessionward.of(scope).session.user_id)
+                users.append(sessionward.of(scope).current.user_id)
 
             door = ASGIMiddleware(application, stage.backend, secrets=[SECRET], assertion_secrets=[key], audience="shop")
             scope = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": [(b"x-session-assertion", ann)]}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-from sessionward import Carrier, Credential, Device, Session
+from sessionward import Session
+from sessionward.backends import Carrier, Credential, Device
 from sessionward.backends.memory import MemoryBackend
-from sessionward.context import Policy, Visit
 from sessionward.credential.token import Signature
-from sessionward.request.request import ASGIRequest, Request, WSGIRequest
+from sessionward.modes.choose import choose
+from sessionward.modes.mode import Mode
+from sessionward.request.request import ASGIRequest, Fields, Request, WSGIRequest
 from sessionward.session.step import Flow, Step
 
 T = TypeVar("T")
@@ -96,21 +98,42 @@ class AsyncFindsAndEnds:
         raise NotImplementedError
 
 
-def policy_of(backend: object | None = None, **options: object) -> Policy:
-    """What a door would work out of these settings."""
-    return Policy(MemoryBackend() if backend is None else backend, {"secrets": [SECRET], **options})
+class Opened(NamedTuple):
+    """A request on its way, as flows take it: ``login(*opened(), "ada", ...)``."""
+
+    mode: Mode[Any]
+    context: Any
+    """A ``Context`` of this mode's own kind."""
 
 
-def visit_of(*fields: Field, policy: Policy | None = None, **scope: object) -> Visit:
-    """A request on its way, 0.25 s old."""
-    return Visit(policy or policy_of(), ASGIRequest(scope_of(*fields, **scope)), lambda: 0.25)
+def mode_of(backend: object | None = None, **options: object) -> Mode[Any]:
+    """The mode that a door would choose for these settings."""
+    return choose(MemoryBackend() if backend is None else backend, {"secrets": [SECRET], **options})
 
 
-def signed_in(*fields: Field, policy: Policy | None = None, session: Session = SESSION) -> Visit:
-    """The visit of a request whose credential has proved to be live."""
-    visit = visit_of(*fields, policy=policy)
-    visit.session, visit.credential = session, Credential(TOKEN)
-    return visit
+def opened(*fields: Field, mode: Mode[Any] | None = None, **scope: object) -> Opened:
+    """A request with these fields, 0.25 s old."""
+    mode = mode or mode_of()
+    found = [field for field in fields if field[0] in mode.names]
+    return Opened(mode, mode.context(ASGIRequest(scope_of(*fields, **scope)), found, lambda: 0.25))
+
+
+def signed_in(*fields: Field, mode: Mode[Any] | None = None, session: Session = SESSION) -> Opened:
+    """A request whose credential has proved to be live."""
+    here = opened(*fields, mode=mode)
+    here.context.session, here.context.credential = session, Credential(TOKEN)
+    return here
+
+
+def answer_of(here: Opened, *fields: Field) -> Flow[Fields]:
+    """What becomes of a response head with these fields: passed as it came if the mode has no need to look at it."""
+    return here.mode.on_response(here.context, fields) if here.mode.touches(here.context, fields) else unchanged(fields)
+
+
+def unchanged(fields: Fields) -> Flow[Fields]:
+    """A flow that asks nothing."""
+    yield from ()
+    return fields
 
 
 # --- flows, stepped by hand -------------------------------------------------------------------------------------------

@@ -1,24 +1,20 @@
-"""Sessions for tests, begun without a door."""
+"""Sessions for tests, started without a door."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import sessionward
-from sessionward.credential.token import Credential, new_token
+from sessionward.backends import Credential, NewSession
+from sessionward.credential.token import new_token
 
 
-def begun(backend: Any, user: str) -> tuple[Any, str]:
-    """What ``login`` answers (of an async backend, something to be awaited), and the token of the new session."""
+def new_session(user: str, token: str | bytes, **more: Any) -> NewSession:
+    """What a login of this user with this token brings; it lives for an hour."""
+    digest = Credential(token.encode() if isinstance(token, str) else token).digest
+    return NewSession(**{"user_id": user, "digest": digest, "lifetime": 3600.0, **more})
+
+
+def started(backend: Any, user: str) -> tuple[Any, str]:
+    """What ``login`` returns (of an async backend, something to be awaited), and the token of the new session."""
     token = new_token()
-    answer = backend.login(
-        user,
-        Credential(token.encode()).digest,
-        since=None,
-        age=lambda: 0.0,
-        replaces=None,
-        expires_in=3600.0,
-        device=sessionward.Device(),
-        methods=(),
-    )
-    return answer, token
+    return backend.login(new_session(user, token)), token

@@ -97,8 +97,8 @@ class WSGIDoor(Door):
         self.reached += 1
         path: str = environ["PATH_INFO"]
         try:
-            ward = sessionward.of(environ)
-            text = ward.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(ward.session)
+            sessions = sessionward.of(environ)
+            text = sessions.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(sessions.current)
         except Exception:
             self.failures.append(traceback.format_exc())
             start_response("503 Service Unavailable", [("content-type", "text/plain")])
@@ -155,8 +155,8 @@ class ASGIDoor(Door):
         path: str = scope["path"]
         status = 200
         try:
-            ward = sessionward.of(scope)
-            text = await ward.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(ward.session)
+            sessions = sessionward.of(scope)
+            text = await sessions.login(path.rpartition("/")[2]) if path.startswith("/login/") else _who(sessions.current)
         except Exception:
             self.failures.append(traceback.format_exc())
             status, text = 503, "the application says so"

@@ -14,7 +14,8 @@ from time import monotonic_ns
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
-from sessionward import RevokedCount, Session, SessionRevoked, StaleLogin
+from sessionward import Session, SessionRevoked, StaleLogin
+from sessionward.backends import RevokedCount
 from sessionward.credential.token import new_token
 
 CALLERS: Final = 4

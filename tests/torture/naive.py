@@ -11,7 +11,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Executable, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from sessionward import Device, RevokedCount, Session, SessionRevoked, StaleLogin
+from sessionward import Session, SessionRevoked, StaleLogin
+from sessionward.backends import Device, RevokedCount
 from sessionward.backends.sql import SQLBackend
 from tests.torture.tables import key, row_id, sessions, users
 

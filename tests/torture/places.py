@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sessionward import Credential, Device, RevokedCount, Session
+from sessionward import Session
+from sessionward.backends import Credential, Device, RevokedCount
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from tests.torture import naive
 from tests.torture.tables import PATIENCE, engine_of, with_driver

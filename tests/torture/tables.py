@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, create_engine, make_url, select
 
-from sessionward import Credential, Session
+from sessionward import Session
+from sessionward.backends import Credential
 from sessionward.backends.sql import metadata
 
 PATIENCE: Final = 30.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, ClassVar, Final, NoReturn
 
-from sessionward import Carrier, Credential, Session
+from sessionward import Session
+from sessionward.backends import Carrier, Credential
 
 QUOTED: Final = "QUOTED BY THE DRIVER"
 

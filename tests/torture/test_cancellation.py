@@ -14,7 +14,8 @@ import aiosqlite
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionward import BackendUnavailable, Credential, Device, Session
+from sessionward import BackendUnavailable, Session
+from sessionward.backends import Credential, Device
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
 from tests.torture.conftest import Databases

@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, create_engine, event
 
-from sessionward import BackendUnavailable, Credential, Session
+from sessionward import BackendUnavailable, Session
+from sessionward.backends import Credential
 from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import new_token
 from tests.support.services import missing

@@ -14,11 +14,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import sessionward
-from sessionward import Credential, Device, Session
+from sessionward import Session
+from sessionward.backends import Credential, Device
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
-from sessionward.session.steps import BeginLogin, End, Find, Login, RevokeAll, RevokeOthers
+from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
 from tests.torture.talkative import (
     QUOTED,
@@ -252,13 +253,13 @@ def test_reprs_show_no_token_no_cookie_and_no_digest() -> None:
         device=Device(),
         methods=(),
     )
-    questions = [Find(credential), RevokeOthers(session), End(session), RevokeAll("ann"), BeginLogin("ann"), login]
+    questions = [Find(credential), RevokeOthers(session), Revoke(session), RevokeAll("ann"), BeginLogin("ann"), login]
     seen: list[Any] = [credential, session, MemoryBackend(), *questions]
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        ward = sessionward.of(environ)
-        ward.login("ann")
-        seen.extend([ward, ward.session, vars(type(ward)), ward.visit(), ward.visit().policy, ward.visit().request])
+        sessions = sessionward.of(environ)
+        sessions.login("ann")
+        seen.extend([sessions, sessions.current, vars(type(sessions)), sessions.visit(), sessions.visit().policy, sessions.visit().request])
         start_response("200 OK", [])
         return []
 

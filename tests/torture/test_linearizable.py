@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from sessionward import RevokedCount, Session, SessionRevoked
+from sessionward import Session, SessionRevoked
+from sessionward.backends import RevokedCount
 from sessionward.backends.memory import MemoryBackend
 from tests.torture.conftest import Databases
 from tests.torture.crew import Crew

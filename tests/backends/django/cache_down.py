@@ -11,7 +11,7 @@ from unittest.mock import patch
 from django.core.cache import caches
 from django.test import override_settings
 
-from sessionward import Credential
+from sessionward.backends import Credential
 from tests.backends.django.settings import CACHES
 from tests.backends.django.world import backend, bare, delete, found, person, refused, session, sign_in, store, visit, whom
 

@@ -11,7 +11,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
 
-from sessionward import BackendUnavailable, ConfigurationError, Credential
+from sessionward import BackendUnavailable, ConfigurationError
+from sessionward.backends import Credential
 from tests.backends.django.world import (
     backend,
     bare,

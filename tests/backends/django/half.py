@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sessionward import Credential
+from sessionward.backends import Credential
 from sessionward.backends.django.tables import Ended
 from tests.backends.django.faults import fails_for
 from tests.backends.django.world import backend, everything, person, refused, session, sign_in, whom

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.sessions.backends import file
 from django.core.cache import cache
 
-from sessionward import Credential
+from sessionward.backends import Credential
 from sessionward.backends.django.store import TableStore, store_of
 from sessionward.backends.django.tables import Ended
 from tests.backends.django.world import backend, bare, delete, person, rows, sign_in, store, visit, whom

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from sessionward import BackendUnavailable, Credential
+from sessionward import BackendUnavailable
+from sessionward.backends import Credential
 from sessionward.backends.django import index as module
 from sessionward.backends.django.tables import Entry, User, user_digest
 from tests.backends.django.world import at_once, backend, bare, delete, person, refused, session, sign_in, store, visit, whom

@@ -24,7 +24,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 import sessionward
-from sessionward import BackendUnavailable, Credential, Session, SessionRevoked
+from sessionward import BackendUnavailable, Session, SessionRevoked
+from sessionward.backends import Credential
 from sessionward.backends.django import DjangoBackend
 from sessionward.backends.django.store import TableStore, store_of
 from tests.backends.django.settings import SITE
