@@ -9,10 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
+from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, warn
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
-from sessionward.handle import ASGI_KEY, AsyncDoor, AsyncSessions, context_of, head_goes_out, warn
+from sessionward.handle import AsyncSessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.request.request import ASGIRequest, Fields, spellings

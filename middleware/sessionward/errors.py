@@ -19,8 +19,9 @@ Mistakes of clients are responses, not exceptions. The middleware answers by its
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
 
 
 class SessionwardError(Exception):
@@ -48,13 +49,18 @@ class Mistakes:
         """Adds these to what is wrong."""
         self.found += mistakes
 
-    @contextmanager
-    def collected(self) -> Generator[None]:
-        """Catches the ConfigurationError of a part and adds its mistakes."""
-        try:
-            yield
-        except ConfigurationError as error:
-            self.found += error.mistakes
+    def collected(self) -> Self:
+        """For a ``with`` statement: catches the ConfigurationError of a part and adds its mistakes."""
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None, /) -> bool:
+        if not isinstance(error, ConfigurationError):
+            return False
+        self.found += error.mistakes
+        return True
 
     def raise_any(self) -> None:
         """Raises one :class:`ConfigurationError` of all mistakes, if there are any."""

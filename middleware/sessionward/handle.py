@@ -4,86 +4,33 @@ Under ASGI the verbs are awaited, and sync functions that run in another thread 
 are sync. All of them run the same flows.
 """
 
+# What belongs to the doors is private on the object that users hold, so that their editor does not offer it.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache, partial
-from time import monotonic, time
+from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from sessionward import flow
-from sessionward.context import Context
-from sessionward.drive import AsyncDriver, SyncDriver
+from sessionward.door import ASGI_KEY, WSGI_KEY, AsyncDoor, Door, Handle, context_of
 from sessionward.errors import UsageError
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields, Mapping, Peer, Request, Sender, fields_in, joined
+from sessionward.request.request import Fields, Mapping, Peer, Sender, fields_in, joined
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
 
 T = TypeVar("T")
 
-log = logging.getLogger("sessionward")
-
 UserID: TypeAlias = str | int | UUID
 """A user's id; an ``int`` or ``UUID`` is kept, and returned, as its text."""
 
-ASGI_KEY: Final = "sessionward"
-WSGI_KEY: Final = "sessionward.sessions"
-"""PEP 3333: an environ key of ours that holds more than text has a dot in it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What a handle needs of the WSGI middleware that made it."""
-
-    mode: Mode[Any]
-    driver: SyncDriver
-    late: frozenset[bytes]
-    """The fields of a request that are kept, since the backend may be asked about the caller later."""
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncDoor:
-    """What a handle needs of the ASGI middleware that made it. ``sync``: for blocking verbs; None over an async backend."""
-
-    mode: Mode[Any]
-    driver: AsyncDriver
-    sync: SyncDriver | None
-
-
-class _Handle:
-    """What a handle knows before anyone asks it for something: next to nothing, since most requests never do.
-
-    No slots: what most requests leave as it is costs nothing as an attribute of the class.
-    """
-
-    _head_is_out: bool = False
-    """Too late for a cookie."""
-    _context: Context | None = None
-    _started: float
-
-    def __repr__(self) -> str:
-        session = None if self._context is None else self._context.session
-        return f"<{type(self).__name__.strip('_')}: {session!r}>"
-
-    def _mode(self) -> Mode[Any]:
-        raise NotImplementedError
-
-    def _found(self) -> Fields:
-        """The fields of the request that credentials travel in, as far as anybody may need them later."""
-        raise NotImplementedError
-
-    def _sender(self) -> Sender:
-        """All that is kept of the request while the application works."""
-        raise NotImplementedError
-
-
-class Sessions(_Handle):
+class Sessions(Handle):
     """The sessions of the caller of a WSGI request, and what may be done with them.
 
     Every verb raises ``BackendUnavailable`` if the backend cannot answer, and ``UsageError`` if this backend cannot do
@@ -159,7 +106,7 @@ class Sessions(_Handle):
         return Sender(self._peer, None if self._agent is None else self._agent.encode("latin-1", "replace"))
 
 
-class AsyncSessions(_Handle):
+class AsyncSessions(Handle):
     """The sessions of the caller of an ASGI request; :class:`Sessions` says what each verb does."""
 
     _loop: asyncio.AbstractEventLoop | None = None
@@ -265,7 +212,7 @@ class _BlockingSessions(Sessions):
 _UNKNOWN: Final = object()
 
 
-def _known(handle: _Handle) -> object:
+def _known(handle: Handle) -> object:
     """The current session, if nobody has to be asked for it; else ``_UNKNOWN``."""
     asked = flow.current(handle._mode(), context_of(handle))
     try:
@@ -281,42 +228,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:  # another thread, or another kind of loop
         return None
-
-
-# --- for the doors ----------------------------------------------------------------------------------------------------
-
-
-def context_of(handle: _Handle, request: Request | None = None, found: Fields | None = None) -> Context:
-    """The context of this request, made now if nobody has needed it yet."""
-    if handle._context is None:
-        seen = handle._found() if found is None else found
-        handle._context = handle._mode().context(request or handle._sender(), seen, partial(_since, handle._started), time)
-        handle._context.head_is_out = handle._head_is_out
-    return handle._context
-
-
-def head_goes_out(handle: _Handle) -> Context | None:
-    """From now on it is too late for a cookie. Returns the context, if anyone has needed it."""
-    handle._head_is_out = True
-    context = handle._context
-    if context is not None:
-        context.head_is_out = True
-    return context
-
-
-def began(handle: _Handle, moment: float) -> None:
-    """The request had reached the server at this moment of the monotonic clock already (P3 a)."""
-    handle._started = min(handle._started, moment)
-
-
-@cache
-def warn(message: str) -> None:
-    """Tells the operator once in each process."""
-    log.warning(message)
-
-
-def _since(started: float) -> float:
-    return monotonic() - started
 
 
 # --- for the application ----------------------------------------------------------------------------------------------

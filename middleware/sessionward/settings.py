@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cached_property
@@ -149,9 +149,8 @@ class Settings:
 
 
 def _items(value: object) -> Sequence[object]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        return [None]
-    return cast("Sequence[object]", value)
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    return cast("Sequence[object]", value) if is_list else [None]
 
 
 def _strings(value: object) -> tuple[str, ...]:
@@ -279,16 +278,6 @@ def _samesite_mistakes(s: Settings) -> Iterator[str]:
         yield "cookie_samesite: browsers refuse SameSite=None without Secure; choose lax or leave out insecure"
 
 
-def _origins_mistakes(s: Settings) -> Iterator[str]:
-    for origin in s.trusted_origins:
-        yield from _origin_mistakes("trusted_origins", origin)
-
-
-def _public_mistakes(s: Settings) -> Iterator[str]:
-    if s.public_origin is not None:
-        yield from _origin_mistakes("public_origin", s.public_origin)
-
-
 def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
     if not _ORIGIN.fullmatch(origin):
         yield f"{name}: {origin!r} is not an exact origin as browsers send it, such as 'https://app.example'"
@@ -296,7 +285,7 @@ def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
         yield f"{name}: browsers leave the default port out of {origin!r}"
 
 
-_CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]]]] = (
+_CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterable[str]]]]] = (
     (("secrets", "assertion_secrets"), _secrets_mistakes),
     (("path",), _path_mistakes),
     (("cookie_name", "cookie_domain", "insecure"), _cookie_mistakes),
@@ -304,8 +293,8 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterator[str]]
     (("cookie_samesite", "insecure"), _samesite_mistakes),
     (("on_invalid",), _choice_mistakes("on_invalid", "strip", "reject")),
     (("exempt_paths", "path"), _exempt_mistakes),
-    (("trusted_origins",), _origins_mistakes),
-    (("public_origin",), _public_mistakes),
+    (("trusted_origins",), lambda s: (m for origin in s.trusted_origins for m in _origin_mistakes("trusted_origins", origin))),
+    (("public_origin",), lambda s: _origin_mistakes("public_origin", s.public_origin) if s.public_origin is not None else ()),
     (("lifetime", "backend_timeout"), _number_mistakes),
 )
 """The checks, each with the settings that must be of the right type for it."""

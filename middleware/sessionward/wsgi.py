@@ -1,5 +1,8 @@
 """The middleware of a WSGI application (PEP 3333)."""
 
+# What belongs to the doors is private on the object that users hold, so that their editor does not offer it.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +13,11 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
+from sessionward.door import WSGI_KEY, Door, context_of, warn
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
-from sessionward.handle import WSGI_KEY, Door, Sessions, context_of, warn
+from sessionward.handle import Sessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, WSGIRequest, environ_key, fields_in, spellings

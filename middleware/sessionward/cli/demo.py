@@ -54,17 +54,17 @@ def _application(backend: SQLBackend) -> WSGIApplication:
     page = (files("sessionward.cli") / "demo.html").read_text("utf-8")
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        ward = sessionward.of(environ)
+        sessions = sessionward.of(environ)
         route = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
         if route == "POST /sign-in":
             name = _form(environ).get("user", [""])[0].strip()[:64]
             if name and name.isprintable():
-                ward.login(name)
+                sessions.login(name)
             return _to_the_page(start_response)
         if route == "POST /sign-out":
-            ward.logout()
+            sessions.logout()
             return _to_the_page(start_response)
-        user = ward.session.user_id if ward.session else None
+        user = sessions.current.user_id if sessions.current else None
         browsers = len(backend.list(user)) if user else 0
         if route == "GET /me":
             return _answer(start_response, "200 OK", "application/json", json.dumps({"user": user, "browsers": browsers}))

@@ -32,7 +32,7 @@ class Function:
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "lifetime", "server_side", "keeps_id_at_login")
+    __slots__ = ("_read", "blocking", "cookies", "headers", "identify", "keeps_id_at_login", "lifetime", "server_side")
 
     identify: Callable[[str, str], Any]
 

@@ -40,7 +40,7 @@ class Mode(Generic[C]):
     """The kind of context that a request in this mode has."""
     names: frozenset[bytes]
     """The fields of a request that credentials travel in, in lower case. ``Context.found`` holds all of them."""
-    needles: Mapping[bytes, bytes] = {}  # noqa: RUF012 - never changed
+    needles: Mapping[bytes, bytes] = {}
     """Name of a field → what it must contain for the request to be worth a look. ``Authorization`` counts only with a
     bearer token of ours. The doors inline this scan; a request in which it finds nothing passes untouched."""
     looks_always: bool = False

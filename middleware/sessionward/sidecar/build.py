@@ -14,10 +14,11 @@ from starlette.types import ASGIApp
 
 from sessionward.asgi import ASGIMiddleware, door_of
 from sessionward.credential.token import Credential, new_token
+from sessionward.door import context_of
 from sessionward.drive import AsyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import current
-from sessionward.handle import AsyncSessions, context_of
+from sessionward.handle import AsyncSessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.session.assertion import Signer

@@ -13,8 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Scope, Send
 
+from sessionward.door import ASGI_KEY, began, context_of
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
-from sessionward.handle import ASGI_KEY, AsyncSessions, began, context_of
+from sessionward.handle import AsyncSessions
 from sessionward.request.request import ASGIRequest
 from sessionward.response.answer import Problem, Refusal, Response, refused
 from sessionward.session.session import Session

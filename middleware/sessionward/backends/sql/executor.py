@@ -50,7 +50,7 @@ class CompiledSQL:
 class Executor:
     """One connection, one question. ``left``: seconds that it may still take."""
 
-    __slots__ = ("_connection", "_sql", "_left", "dialect", "phase")
+    __slots__ = ("_connection", "_left", "_sql", "dialect", "phase")
 
     def __init__(self, connection: Any, sql: CompiledSQL, left: Callable[[], float]) -> None:
         self._connection = connection

@@ -222,11 +222,11 @@ def add(executor: Executor, session: Session, new: NewSession) -> None:
 
 
 def _session(executor: Executor, row: Sequence[Any]) -> Session:
-    id, user_id, issued_at, authenticated_at, expires_at, generation, app_session = row
+    own, user_id, issued_at, authenticated_at, expires_at, generation, app_session = row
     dialect = executor.dialect
     out = dialect.time_out
     return Session(
-        id=dialect.id_out(id),
+        id=dialect.id_out(own),
         user_id=dialect.user_out(user_id),
         issued_at=out(issued_at),
         authenticated_at=out(authenticated_at),

@@ -26,7 +26,8 @@ STATEMENTS: Final = {
     " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
     "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
-    "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE WHERE user_id = :user",
+    "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE"
+    " WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, app_session)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :app_session)",

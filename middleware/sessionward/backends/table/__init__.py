@@ -15,8 +15,8 @@ __all__ = [
     "TableBackend",
     "Transform",
     "hmac_suffixed",
-    "verbatim",
     "rails_signed",
     "sha256",
     "sha512",
+    "verbatim",
 ]

@@ -102,7 +102,15 @@ class TableBackend:
             transform=transform,
             timeout=timeout,
             pool_size=pool_size,
-            layout={"table": table, "key": key, "user": user, "expires": expires, "revoked": revoked, "rename": rename, "where": where},
+            layout={
+                "table": table,
+                "key": key,
+                "user": user,
+                "expires": expires,
+                "revoked": revoked,
+                "rename": rename,
+                "where": dict(where or {}),
+            },
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._timeout = made.timeout
@@ -175,7 +183,15 @@ class AsyncTableBackend:
             transform=transform,
             timeout=timeout,
             pool_size=pool_size,
-            layout={"table": table, "key": key, "user": user, "expires": expires, "revoked": revoked, "rename": rename, "where": where},
+            layout={
+                "table": table,
+                "key": key,
+                "user": user,
+                "expires": expires,
+                "revoked": revoked,
+                "rename": rename,
+                "where": dict(where or {}),
+            },
         )
         self.carriers, self.pool_size = made.carriers, made.pool_size
         self._timeout = made.timeout

@@ -45,7 +45,7 @@ def options(
     mistakes = Mistakes()
     mapped = found = carriers = bounds = None
     with mistakes.collected():
-        mapped = Layout(**{**layout, "where": dict(layout["where"] or {})})
+        mapped = Layout(**layout)
     with mistakes.collected():
         found = database_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS)
     with mistakes.collected():
