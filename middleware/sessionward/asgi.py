@@ -61,8 +61,11 @@ class ASGIMiddleware:
         for name, value in scope["headers"]:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
+        if not self._can_set_cookies:
+            scope[ASGI_KEY] = self._door  # of() makes a handle of it, if anybody asks
+            return await self.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
-        return await self.app(scope, receive, self._wrapped(sessions, send) if self._can_set_cookies else send)
+        return await self.app(scope, receive, self._wrapped(sessions, send))
 
     def looks_at(self, scope: Scope) -> bool:
         """For a server of ours: whether this request, or its answer, has to be looked at. If not, it may go past this door."""

@@ -29,8 +29,6 @@ class Door:
 
     mode: Mode[Any]
     driver: SyncDriver
-    late: frozenset[bytes]
-    """The fields of a request that are kept, since the backend may be asked about the caller later."""
 
 
 @dataclass(frozen=True, slots=True)

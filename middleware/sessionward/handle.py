@@ -37,12 +37,9 @@ class Sessions(Handle):
     it at all or if it is too late for a cookie.
     """
 
-    _late: Fields = ()
-
     def __init__(self, door: Door, environ: Mapping) -> None:
         self._door = door
-        if door.late:
-            self._late = fields_in(environ, door.late)
+        self._fields = fields_in(environ, door.mode.names)
         self._peer: str | None = environ.get("REMOTE_ADDR")
         self._agent: str | None = environ.get("HTTP_USER_AGENT")
         self._started = monotonic()
@@ -100,7 +97,7 @@ class Sessions(Handle):
         return self._door.mode
 
     def _found(self) -> Fields:
-        return self._late
+        return self._fields
 
     def _sender(self) -> Sender:
         return Sender(self._peer, None if self._agent is None else self._agent.encode("latin-1", "replace"))
@@ -262,13 +259,22 @@ def of(request: Any) -> Any:
         raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
     for mapping in mappings:
         for key in (ASGI_KEY, WSGI_KEY):
-            sessions = mapping.get(key)
-            if isinstance(sessions, (Sessions, AsyncSessions)):
-                return sessions
+            attached = mapping.get(key)
+            if isinstance(attached, (Sessions, AsyncSessions)):
+                return attached
+            if isinstance(attached, (Door, AsyncDoor)):
+                return _opened(attached, cast("Mapping", mapping), key)
     raise UsageError(
         "sessionward has attached nothing to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the application"
         " (around all of it, so that it comes first)"
     )
+
+
+def _opened(door: Door | AsyncDoor, mapping: Mapping, key: str) -> Sessions | AsyncSessions:
+    """The handle of a request that has passed untouched, made when it is asked for first."""
+    made = Sessions(door, mapping) if isinstance(door, Door) else AsyncSessions(door, mapping)
+    mapping[key] = made
+    return made
 
 
 def _mappings(request: Any) -> list[AnyMapping[str, Any]]:

@@ -55,7 +55,7 @@ class WSGIMiddleware:
         self._mode: Mode[Any] = choose(backend, settings, awaits=False)
         mode = self._mode
         driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.capabilities.blocks)
-        self._door = Door(mode, driver, mode.names if mode.asks_late else frozenset())
+        self._door = Door(mode, driver)
         self._routes = spellings(mode.settings.path)
         self._looks_always = mode.looks_always
         self._looks = bool(mode.needles)
@@ -79,7 +79,7 @@ class WSGIMiddleware:
         ):
             return self._guarded(environ, start_response)
         if not self._can_set_cookies:
-            environ[WSGI_KEY] = Sessions(self._door, environ)
+            environ[WSGI_KEY] = self._door  # of() makes a handle of it, if anybody asks
             return self.app(environ, start_response)
         environ[WSGI_KEY] = sessions = _Answering(self._door, environ, start_response)
         body = self.app(environ, sessions._start_response)
@@ -126,6 +126,8 @@ class _Answering(Sessions):
     _has_left: bool = False
     """A head has been handed on: another one, with ``exc_info``, does not wait any more."""
     _waiting: _Head | None = None
+
+    _fields: Fields = ()
 
     def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
         self._door = door

@@ -48,7 +48,7 @@ class Mode(Generic[C]):
     can_set_cookies: bool = False
     """The application may ask for a cookie of ours, so a door stands between it and ``send`` or ``start_response``."""
     asks_late: bool = False
-    """Nobody has asked who is calling before ``current`` is read first, so a door keeps what it needs for the question."""
+    """Nobody has asked who is calling before ``current`` is read first."""
     outer_key: str | None = None
     """A key of the scope or environ that is there only where the application's session middleware stands outside of ours."""
 
