@@ -7,7 +7,7 @@ password may be tried.
 
 Install and run, with one of the two servers. The secret is Django's own: keep it. ::
 
-    pip install 'sessionward[django]' gunicorn uvicorn
+    pip install sessionward django gunicorn uvicorn
     export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(50))')"
     python -m django_admin migrate
     python -m django_admin createsuperuser

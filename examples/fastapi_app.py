@@ -6,7 +6,7 @@ endpoint awaits the verbs of its sessions; a plain ``def`` endpoint, which FastA
 
 Install and run. The secret signs the cookies: keep it, or everybody has to sign in again. ::
 
-    pip install 'sessionward[aiosqlite]' fastapi uvicorn
+    pip install sessionward fastapi uvicorn
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     uvicorn fastapi_app:app --port 8000
 

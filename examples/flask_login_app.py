@@ -6,7 +6,7 @@ Left out: a limit on how often a password may be tried.
 
 Install and run. The first secret is the application's own and signs its cookies, the second signs ours: keep both. ::
 
-    pip install 'sessionward[flask]' flask-login gunicorn
+    pip install sessionward flask flask-login gunicorn
     export SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     gunicorn flask_login_app:app --workers 2 --threads 8 --bind 127.0.0.1:8000

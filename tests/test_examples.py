@@ -27,6 +27,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from sessionward import Session, SessionRevoked
+from sessionward.backends import RevokedCount
 from sessionward.backends.sql import SQLBackend
 from tests.support.servers import Server, served
 from tests.support.services import missing
@@ -607,7 +608,7 @@ def stored() -> bytes:
 def test_p3_the_new_hash_is_committed_before_the_others_are_ended(signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     old, seen, revoke_others = stored(), list[bytes](), SQLBackend.revoke_others
 
-    def watched(self: SQLBackend, session: Session, /) -> Ended:
+    def watched(self: SQLBackend, session: Session, /) -> RevokedCount:
         seen.append(stored())
         return revoke_others(self, session)
 
@@ -643,7 +644,7 @@ def test_p3_a_sign_in_that_has_found_the_old_password_right_is_refused_after_the
 
 
 def test_p2_a_caller_that_another_session_ends_meanwhile_ends_all(signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(*_: object) -> Ended:
+    def late(*_: object) -> RevokedCount:
         raise SessionRevoked
 
     monkeypatch.setattr(SQLBackend, "revoke_others", late)

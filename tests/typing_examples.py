@@ -6,7 +6,7 @@ The comments that ignore an error are claims as well: without the error they are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, assert_type
 from uuid import UUID
@@ -25,13 +25,13 @@ from starlette.websockets import WebSocket
 
 import sessionward
 from sessionward import AsyncSessions, Session, Sessions
-from sessionward.backends import AsyncBackend, AsyncSupportsLogin, Backend, Carrier, Credential, Device, SupportsLogin
+from sessionward.backends import AsyncBackend, AsyncSupportsLogin, Backend, Carrier, Credential, NewSession, SupportsLogin, public_id
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 
-# --- a sessions, by the request it belongs to -----------------------------------------------------------------------------
+# --- the sessions of a request, by its kind ---------------------------------------------------------------------------
 
 
 async def starlette_verbs(request: Request) -> PlainTextResponse:
@@ -42,12 +42,12 @@ async def starlette_verbs(request: Request) -> PlainTextResponse:
     assert_type(token, str)
     ticket = await sessions.begin_login(UUID(int=7))
     assert_type(ticket, str)
-    await sessions.login(7, since=await sessions.begin_login(7))
+    await sessions.login(7, ticket=await sessions.begin_login(7))
     assert_type(await sessions.revoke_others(), int)
     assert_type(await sessions.revoke_all("ada"), int)
     assert_type(await sessions.logout(), None)
     if sessions.current is not None:
-        assert_type(sessions.current.id, UUID | str)
+        assert_type(sessions.current.id, UUID)
         assert_type(sessions.current.user_id, str)
         assert_type(sessions.current.issued_at, datetime | None)
     return PlainTextResponse(token)
@@ -69,7 +69,7 @@ def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
 def flask_verbs() -> str:
     sessions = sessionward.of(flask_request)
     assert_type(sessions, Sessions)
-    token = sessions.login("ada", since=sessions.begin_login("ada"))
+    token = sessions.login("ada", ticket=sessions.begin_login("ada"))
     assert_type(token, str)
     assert_type(sessions.revoke_others(), int)
     return token
@@ -79,9 +79,9 @@ def bare(scope: dict[str, Any], environ: dict[str, Any]) -> None:
     """Nothing tells a scope from an environ, so the user says which."""
     assert_type(sessionward.of(scope), Any)
     asynchronous: AsyncSessions = sessionward.of(scope)
-    plain: Sessions = sessionward.of(environ)
-    assert_type(asynchronous.session, Session | None)
-    assert_type(plain.session, Session | None)
+    sync: Sessions = sessionward.of(environ)
+    assert_type(asynchronous.current, Session | None)
+    assert_type(sync.current, Session | None)
 
 
 async def wrong_calls(request: Request) -> None:
@@ -89,7 +89,7 @@ async def wrong_calls(request: Request) -> None:
     await sessions.login(1.5)  # type: ignore[arg-type]
     await sessions.login(None)  # type: ignore[arg-type]
     await sessions.login("ada", "password")  # type: ignore[call-arg]
-    await sessions.login("ada", since=4)  # type: ignore[arg-type]
+    await sessions.login("ada", ticket=4)  # type: ignore[arg-type]
     sessions.revoke_others() + 1  # type: ignore[operator]
 
 
@@ -106,7 +106,7 @@ fastapi.add_middleware(
     backend=AsyncSQLBackend("sqlite+aiosqlite:///sessions.db"),
     secrets=[SECRET, SECRET.encode()[::-1]],
     lifetime=timedelta(days=1),
-    timeout=1,
+    backend_timeout=1,
     exempt_paths=("/static/",),
 )
 
@@ -120,7 +120,7 @@ async def sign_in(sessions: Annotated[AsyncSessions, Depends(current)]) -> str:
     return await sessions.login("ada")
 
 
-around = sessionward.ASGIMiddleware(FastAPI(), backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET], csrf="strict")
+around = sessionward.ASGIMiddleware(FastAPI(), backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET], cookie_samesite="strict")
 
 flask = Flask(__name__)
 flask.wsgi_app = sessionward.WSGIMiddleware(flask.wsgi_app, backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET])  # type: ignore[method-assign]
@@ -144,14 +144,14 @@ class Own:
     carriers: ClassVar[Sequence[Carrier]] = (Carrier.cookie("sid"), Carrier.header("Authorization", scheme="Token"))
 
     def find(self, credential: Credential) -> Session | None:
-        return Session(id=credential.digest.hex(), user_id="ada", credential=credential)
+        return Session(id=public_id(credential), user_id="ada", credential=credential)
 
     def revoke_others(self, session: Session) -> int:
         return 0
 
 
 class OwnAsync:
-    """The same in the other colour, with names of its own for what it is given."""
+    """The same, async, with names of its own for what it is given."""
 
     async def find(self, secret: Credential) -> Session | None:
         return None
@@ -160,29 +160,24 @@ class OwnAsync:
         return 0
 
 
-class OwnSigningIn(Own):
+class OwnSigningIn:
     """Owns its sessions."""
 
     blocking: ClassVar[bool] = False
 
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,
-        methods: Sequence[str],
-    ) -> Session:
-        return Session(id="1", user_id=user_id)
+    def find(self, credential: Credential) -> Session | None:
+        return None
+
+    def revoke_others(self, session: Session) -> int:
+        return 0
+
+    def login(self, new: NewSession) -> Session:
+        return Session(id=UUID(int=1), user_id=new.user_id)
 
     def begin_login(self, user_id: str) -> int:
         return 0
 
-    def end(self, session: Session) -> bool:
+    def revoke(self, user_id: str, id: UUID) -> bool:
         return True
 
     def revoke_all(self, user_id: str) -> int:
@@ -190,19 +185,19 @@ class OwnSigningIn(Own):
 
 
 class Half:
-    """Cannot end the others."""
+    """Cannot revoke the others."""
 
     def find(self, credential: Credential) -> Session | None:
         return None
 
 
-plain: Backend = Own()
+sync: Backend = Own()
 asynchronous: AsyncBackend = OwnAsync()
 signing_in: SupportsLogin = OwnSigningIn()
 kept: Sequence[SupportsLogin] = [MemoryBackend(), SQLBackend("sqlite:///sessions.db")]
 kept_async: AsyncSupportsLogin = AsyncSQLBackend("sqlite+aiosqlite:///sessions.db")
 half: Backend = Half()  # type: ignore[assignment]
-other_colour: Backend = OwnAsync()  # type: ignore[assignment]
+of_the_other_kind: Backend = OwnAsync()  # type: ignore[assignment]
 
 own_door = sessionward.ASGIMiddleware(Starlette(), backend=Own())
 own_async_door = sessionward.ASGIMiddleware(Starlette(), backend=OwnAsync(), secrets=[SECRET])
@@ -213,7 +208,7 @@ def main() -> None:
     with TestClient(starlette, base_url="https://app.example") as client:
         assert len(client.post("/").text) == 32
     credential = Credential(b"x")
-    assert plain.find(credential) == Session(id=credential.digest.hex(), user_id="ada")
+    assert sync.find(credential) == Session(id=public_id(credential), user_id="ada")
     assert asyncio.run(asynchronous.find(credential)) is None
     print("all is as declared")
 

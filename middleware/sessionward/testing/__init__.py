@@ -1,0 +1,59 @@
+"""The contract of a backend and of an identifier, as tests, for those who write their own. Needs pytest.
+
+::
+
+    from sessionward.testing import BackendContract, Client, World
+
+    class MyWorld(World):
+        def sign_in(self, user: str = "ann") -> Client:
+            ...                      # what the application does when somebody signs in
+            return self.client(key)  # the value of the cookie or header
+
+    class TestMyBackend(BackendContract):
+        @pytest.fixture
+        def world(self):
+            world = MyWorld(MyBackend(...))
+            yield world
+            world.close()
+
+=====================  ==================================  ==========================================
+contract               for                                 its fixture
+=====================  ==================================  ==========================================
+BackendContract        every backend                       ``world``: World
+LoginContract          one that owns its sessions          ``world``: LoginWorld
+CompanionsContract     one that keeps companions           the same (a second base)
+RecordContract         one that records what it revoked    ``world``: RecordWorld
+IdentifierContract     every identifier                    ``identifier``, and ``samples``: Samples
+=====================  ==================================  ==========================================
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"sessionward.testing.{name}"
+        for name in ("backend", "companion_world", "companions", "fresh_login", "identifier", "login", "record", "world")
+    )
+)
+
+from sessionward.testing.backend import BackendContract  # noqa: E402 - assertions are rewritten before
+from sessionward.testing.bridge import together  # noqa: E402
+from sessionward.testing.companions import CompanionsContract  # noqa: E402
+from sessionward.testing.identifier import IdentifierContract, Samples  # noqa: E402
+from sessionward.testing.login import LoginContract  # noqa: E402
+from sessionward.testing.record import RecordContract, RecordWorld  # noqa: E402
+from sessionward.testing.world import Client, LoginWorld, World  # noqa: E402
+
+__all__ = [
+    "BackendContract",
+    "Client",
+    "CompanionsContract",
+    "IdentifierContract",
+    "LoginContract",
+    "LoginWorld",
+    "RecordContract",
+    "RecordWorld",
+    "Samples",
+    "World",
+    "together",
+]

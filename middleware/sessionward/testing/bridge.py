@@ -1,0 +1,140 @@
+"""Makes an async backend look sync: it runs on one event loop, in a thread of its own; and calls several functions at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier, Thread
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+from uuid import UUID
+
+from sessionward import Session
+from sessionward.backends import CompanionStatus, NewSession, SupportsCompanions
+from sessionward.credential.token import Credential
+
+T = TypeVar("T")
+
+PATIENCE: Final = 30.0
+"""Seconds after which a test that hangs is given up."""
+
+
+class Everything(SupportsCompanions, Protocol):
+    """All that a backend can do, sync, with what the contract needs to look into it."""
+
+    def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]: ...
+
+    def note(self, credential: Credential, /) -> None: ...
+
+    def list(self, user_id: str, /) -> Sequence[Session]: ...
+
+    def purge(self, older_than: Any = ..., /) -> int: ...
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+        async def until_stopped() -> None:
+            stop = asyncio.Event()
+            started.set_result((asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+        self._thread = Thread(target=lambda: asyncio.run(until_stopped()), name="loop of a test", daemon=True)
+        self._thread.start()
+        self._loop, self._stop = started.result(PATIENCE)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+
+class Bridged:
+    """An async backend, made sync."""
+
+    blocking: ClassVar[bool] = True
+
+    def __init__(self, backend: Any, loop: Loop) -> None:
+        self._backend = backend
+        self._loop = loop
+
+    def find(self, credential: Credential, /) -> Session | None:
+        found: Session | None = self._loop.run(self._backend.find(credential))
+        return found
+
+    def revoke_others(self, session: Session, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_others(session))
+        return count
+
+    def login(self, new: NewSession, /) -> Session:
+        session: Session = self._loop.run(self._backend.login(new))
+        return session
+
+    def begin_login(self, user_id: str, /) -> int:
+        generation: int = self._loop.run(self._backend.begin_login(user_id))
+        return generation
+
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
+        was_live: bool = self._loop.run(self._backend.revoke(user_id, id))
+        return was_live
+
+    def revoke_all(self, user_id: str, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_all(user_id))
+        return count
+
+    def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
+        status: CompanionStatus = self._loop.run(self._backend.companion_status(user_id, app_session))
+        return status
+
+    def is_revoked_app_session(self, app_session: bytes, /) -> bool:
+        is_revoked: bool = self._loop.run(self._backend.is_revoked_app_session(app_session))
+        return is_revoked
+
+    def adopt(self, new: NewSession, /) -> Session | None:
+        session: Session | None = self._loop.run(self._backend.adopt(new))
+        return session
+
+    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
+        was_live: bool = self._loop.run(self._backend.extend(session, lifetime=lifetime, app_session=app_session))
+        return was_live
+
+    def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        revoked: Collection[Credential] = self._loop.run(self._backend.which_revoked(credentials))
+        return revoked
+
+    def note(self, credential: Credential, /) -> None:
+        self._loop.run(self._backend.note(credential))
+
+    def list(self, user_id: str, /) -> Sequence[Session]:
+        found: Sequence[Session] = self._loop.run(self._backend.list(user_id))
+        return found
+
+    def purge(self, older_than: float | timedelta = 0.0, /) -> int:
+        count: int = self._loop.run(self._backend.purge(older_than))
+        return count
+
+    def create_tables(self) -> None:
+        self._loop.run(self._backend.create_tables())
+
+    def close(self) -> None:
+        self._loop.run(self._backend.close())
+
+
+def together(*calls: Callable[[], T]) -> list[T | BaseException]:
+    """Calls all of them at once, each in a thread; returns what each returned or raised, in their order."""
+    barrier = Barrier(len(calls))
+
+    def at_once(call: Callable[[], T]) -> T:
+        barrier.wait(PATIENCE)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        running = [threads.submit(at_once, call) for call in calls]
+        return [future.exception(PATIENCE) or future.result() for future in running]
