@@ -49,7 +49,7 @@ class MemoryBackend:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._lock = Lock()  # P10: one change after the other
         self._by_digest: dict[bytes, _Row] = {}
         self._by_user: dict[str, dict[UUID, _Row]] = {}
         self._users: dict[str, _User] = {}

@@ -10,9 +10,9 @@ from threading import Barrier, Thread
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
-from sessionward import Session
-from sessionward.backends import CompanionStatus, NewSession, SupportsCompanions
 from sessionward.credential.token import Credential
+from sessionward.session.backend import SupportsCompanions
+from sessionward.session.session import CompanionStatus, NewSession, Session
 
 T = TypeVar("T")
 

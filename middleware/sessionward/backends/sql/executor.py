@@ -73,7 +73,7 @@ class Executor:
         return self._execute(name, values, _counted)
 
     def transact(self, body: Callable[[Executor], R]) -> R:
-        """Run ``body`` in a transaction: all of it or nothing (P4)."""
+        """Runs ``body`` in a transaction: all of it or nothing (P4)."""
         self.phase = Phase.WRITING
         before = self._lend_lock_timeout()
         self._say(self._sql.begin.format(ms=max(1, int(self._left() * 1000))))
@@ -85,7 +85,7 @@ class Executor:
             self._say_quietly(before)
             raise
         self.phase = Phase.COMMITTING
-        self._say("COMMIT")
+        self._say("COMMIT")  # P1: nothing is answered before this has come back
         self.phase = Phase.READING
         self._say_quietly(before)
         return result

@@ -134,6 +134,7 @@ class _NoRowYet(SessionwardError):
 
 
 def lock_user(executor: Executor, user_id: str) -> User:
+    """P10: every change of a user's sessions waits here for the one before it."""
     row = executor.row("lock_user", user=executor.dialect.user_in(user_id))
     if row is None:
         raise _NoRowYet(user_id)

@@ -15,7 +15,7 @@ from sessionward.errors import BackendUnavailable
 
 metadata: Final = MetaData()
 
-# Byte for byte (DESIGN.md 5): `Bob`, `bob` and `bob ` are three users. SQLite compares so by itself.
+# P8, byte for byte: `Bob`, `bob` and `bob ` are three users. SQLite compares so by itself.
 _USER_ID: Final = (
     String(255).with_variant(postgresql.VARCHAR(255, collation="C"), "postgresql").with_variant(mysql.VARBINARY(255), "mysql", "mariadb")
 )
