@@ -210,9 +210,9 @@ class _InThread:
             step = flow.send(None)
         except StopIteration as end:  # it has decided without the backend
             return cast("T", end.value)
-        patience = _Deadline(self._backend, self._timeout)
+        deadline = _Deadline(self._backend, self._timeout)
         try:
-            return await self._threads.run(self._timeout, run_sync, flow, patience.ask, step)
+            return await self._threads.run(self._timeout, run_sync, flow, deadline.ask, step)
         except NoThreadFree as busy:
             return run_sync(flow, _refusing(busy), step)
 

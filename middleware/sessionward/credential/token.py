@@ -1,7 +1,6 @@
-"""What can sign someone in: find it, sign it, digest it, take it out, never show it.
+"""What can sign someone in: made, signed, digested, never shown.
 
-CONTRACT.md 2 is the source of every rule here. The reader works on bytes, never unquotes and never decodes: whatever
-it returns stands in the request exactly so. Its time is linear in the length of what it reads.
+CONTRACT.md 2 is the source of the form of a token and of its signature.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from itsdangerous import Signer
 
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS: Final = 26
-"""26 of 62 characters are 154 bits (ASVS 5.0 11.5.1 asks for 128)."""
+"""26 of 62 characters are 154 bits (ASVS 5.0, 11.5.1 asks for 128)."""
 TOKEN_LENGTH: Final = RANDOM_CHARACTERS + 6
-"""A CRC-32 takes six digits in base 62. It refuses typing errors and other people's keys without a backend call."""
+"""A CRC-32 takes six digits in base 62. It refuses typing errors and keys of other services without a backend call."""
 
 _PAIRS: Final = [(a + b).encode() for a in ALPHABET for b in ALPHABET]
 
 
 class Credential:
-    """Something that claims to be a session: shown to a backend, to nobody else.
+    """A claim to be a session: shown to a backend and to nothing else.
 
     ``digest`` is the SHA-256 of the value, 32 bytes, which is what our own backends keep. ``reveal()`` is for backends
     whose table holds the plain value. ``repr``, ``str`` and ``format`` show nothing, and it refuses to be pickled.

@@ -20,7 +20,7 @@ def statements(layout: Layout, dialect: Dialect) -> Mapping[str, str]:
     only = "".join(f" AND {_quoted(name, dialect)} = :{parameter(number)}" for number, name in enumerate(layout.where))
     this = f"WHERE {key} = :key AND {user} = :user"
     if layout.revoked is not None:
-        end = f"UPDATE {table} SET {ended} = :ended {this}"
+        end = f"UPDATE {table} SET {ended} = :revoked {this}"
     elif layout.rename:
         end = f"UPDATE {table} SET {key} = :renamed {this}"
     else:
