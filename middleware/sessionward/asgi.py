@@ -47,6 +47,8 @@ class ASGIMiddleware:
         self._needles = self._mode.needles
         self._looks_always = self._mode.looks_always
         self._can_set_cookies = self._mode.can_set_cookies
+        self._names = self._mode.names
+        self._outer_key = self._mode.outer_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -94,14 +96,15 @@ class ASGIMiddleware:
         return await self.app(scope, receive, self._wrapped(sessions, send))
 
     def _opened(self, sessions: AsyncSessions, request: ASGIRequest, scope: Scope) -> Context:
-        names = self._mode.names
+        names = self._names
         context = context_of(sessions, request, [field for field in scope["headers"] if field[0] in names])
-        context.is_misplaced = self._mode.wrong_order(scope)
+        if self._outer_key is not None:
+            context.is_misplaced = self._outer_key in scope
         return context
 
     def _with_fields(self, scope: Scope, fields: Fields) -> Scope:
         """A copy of a scope with these fields in place of those that credentials travel in."""
-        names = self._mode.names
+        names = self._names
         return {**scope, "headers": [*(field for field in scope["headers"] if field[0] not in names), *fields]}
 
     def _wrapped(self, sessions: AsyncSessions, send: Send) -> Send:

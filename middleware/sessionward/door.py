@@ -50,6 +50,7 @@ class Handle:
     """Too late for a cookie."""
     _context: Context | None = None
     _started: float
+    _door: Any
 
     def __repr__(self) -> str:
         session = None if self._context is None else self._context.session
@@ -72,7 +73,7 @@ def context_of(handle: Handle, request: Request | None = None, found: Fields | N
     context = handle._context
     if context is None:
         seen = handle._found() if found is None else found
-        made: Context = handle._mode().context(request or handle._sender(), seen, partial(_since, handle._started), time)
+        made: Context = handle._door.mode.context(request or handle._sender(), seen, partial(_since, handle._started), time)
         made.head_is_out = handle._head_is_out
         handle._context = context = made
     return context

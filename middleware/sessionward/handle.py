@@ -37,6 +37,8 @@ class Sessions(Handle):
     it at all or if it is too late for a cookie.
     """
 
+    _door: Door
+
     def __init__(self, door: Door, environ: Mapping) -> None:
         self._door = door
         self._fields = fields_in(environ, door.mode.names)
@@ -107,6 +109,8 @@ class AsyncSessions(Handle):
     """The sessions of the caller of an ASGI request; :class:`Sessions` says what each verb does."""
 
     _loop: asyncio.AbstractEventLoop | None = None
+
+    _door: AsyncDoor
 
     def __init__(self, door: AsyncDoor, scope: Mapping) -> None:
         self._door = door

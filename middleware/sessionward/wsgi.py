@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutinefunction
 from time import monotonic
@@ -20,7 +21,7 @@ from sessionward.flow import on_request, revoke_others_endpoint
 from sessionward.handle import Sessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields, WSGIRequest, environ_key, fields_in, spellings
+from sessionward.request.request import Fields, WSGIRequest, environ_key, spellings
 from sessionward.response.answer import Response
 from sessionward.session.backend import Backend
 from sessionward.settings import Options
@@ -57,30 +58,27 @@ class WSGIMiddleware:
         driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.capabilities.blocks)
         self._door = Door(mode, driver)
         self._routes = spellings(mode.settings.path)
-        self._looks_always = mode.looks_always
         self._looks = bool(mode.needles)
         self._cookie = mode.needles.get(b"cookie", b"").decode("ascii")
-        self._others = frozenset(environ_key(name) for name in mode.needles if name not in (b"cookie", b"authorization"))
-        self._can_set_cookies = mode.can_set_cookies
+        self._fields = [(name, environ_key(name)) for name in mode.names]
+        self._outer_key = mode.outer_key
+        self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._routes:
             return self._endpoint(request, environ, start_response)
-        if self._looks_always or (
-            self._looks
-            and (
-                ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
-                or not self._others.isdisjoint(environ)
-                or (
-                    "HTTP_AUTHORIZATION" in environ
-                    and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace"))
-                )
-            )
+        if self._looks and (
+            ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
+            or "HTTP_X_SESSION_TOKEN" in environ
+            or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
         ):
             return self._guarded(environ, start_response)
-        if not self._can_set_cookies:
+        rest = self._rest
+        if rest is _PASSES:
             environ[WSGI_KEY] = self._door  # of() makes a handle of it, if anybody asks
             return self.app(environ, start_response)
+        if rest is _IS_LOOKED_AT:
+            return self._guarded(environ, start_response)
         environ[WSGI_KEY] = sessions = _Answering(self._door, environ, start_response)
         body = self.app(environ, sessions._start_response)
         return body if sessions._has_left else sessions._returned(body)
@@ -104,16 +102,29 @@ class WSGIMiddleware:
         return sessions._returned(self.app(environ, sessions._start_response))
 
     def _opened(self, sessions: Sessions, request: WSGIRequest, environ: Environ) -> Context:
-        context = context_of(sessions, request, fields_in(environ, self._mode.names))
-        context.is_misplaced = self._mode.wrong_order(environ)
+        found = [(name, environ[key].encode("latin-1", "replace")) for name, key in self._fields if key in environ]
+        context = context_of(sessions, request, found)
+        if self._outer_key is not None:
+            context.is_misplaced = self._outer_key in environ
         return context
 
     def _put_fields(self, environ: Environ, fields: Fields) -> None:
         """Puts these fields in place of those that credentials travel in."""
-        for name in self._mode.names:
-            environ.pop(environ_key(name), None)
+        for _, key in self._fields:
+            environ.pop(key, None)
         for name, value in fields:
             environ[environ_key(name)] = value.decode("latin-1")
+
+
+class _Rest(enum.Enum):
+    """What happens to a request in which the scan has found nothing."""
+
+    PASSES = enum.auto()
+    MAY_SIGN_IN = enum.auto()
+    IS_LOOKED_AT = enum.auto()
+
+
+_PASSES, _IS_LOOKED_AT = _Rest.PASSES, _Rest.IS_LOOKED_AT
 
 
 class _Answering(Sessions):
@@ -143,7 +154,8 @@ class _Answering(Sessions):
         if context is not None:
             context.head_is_out = True
             self._waiting = None
-            if self._mode().touches(context, _set_cookies(headers)):
+            set_cookies = [(b"set-cookie", value.encode("latin-1")) for name, value in headers if name.lower() == "set-cookie"]
+            if self._door.mode.touches(context, set_cookies):
                 head = _Head(self._sealed, self._server, status, headers, exc_info)
                 if self._has_left:
                     return head.send()
@@ -237,10 +249,6 @@ def _close(body: object) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
-
-
-def _set_cookies(headers: Headers) -> Fields:
-    return [(b"set-cookie", value.encode("latin-1")) for name, value in headers if len(name) == 10 and name.lower() == "set-cookie"]
 
 
 def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:

@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
                 parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))
             elif option.read is switch:
                 parser.add_argument(f"--{option.name}", nargs="?", const="true", metavar="true|false", help=option.help + shown)
-            elif option.default == () or option.name in ("exempt_paths", "trusted-origins"):
+            elif option.default == () or option.name in ("exempt-paths", "trusted-origins"):
                 parser.add_argument(f"--{option.name}", action="append", metavar="VALUE", help=option.help)
             else:
                 parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)

@@ -15,6 +15,8 @@ from sessionward.credential.token import TOKEN_LENGTH, Credential, Signature, is
 from sessionward.request.request import Fields
 
 BLANKS: Final = b" \t"
+OWN_FIELDS: Final = frozenset({b"cookie", b"x-session-token", b"authorization"})
+"""The fields of a request in which a credential of ours travels, in lower case."""
 
 
 class Unproven(enum.Enum):
@@ -65,10 +67,17 @@ class CredentialSource(enum.Enum):
 _HEADER, _COOKIE, _INVALID = CredentialSource.HEADER, CredentialSource.COOKIE, Unproven.INVALID
 
 
-def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tuple[Credential | Unproven, CredentialSource]:
-    """The credential of our own kind in a request, by the order and the rules of CONTRACT.md 2."""
-    candidates = _parts(header(b"x-session-token"))
-    authorization = header(b"authorization")
+def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[Credential | Unproven, CredentialSource]:
+    """The credential of our own kind among the fields of a request, by the order and the rules of CONTRACT.md 2."""
+    token = authorization = cookie = None
+    for name, value in fields:  # in one pass, since it is done at each request
+        if name == b"cookie":
+            cookie = value if cookie is None else cookie + b"; " + value
+        elif name == b"x-session-token":
+            token = value if token is None else token + b"," + value
+        elif name == b"authorization":
+            authorization = value if authorization is None else authorization + b"," + value
+    candidates = _parts(token)
     if authorization:
         candidates += _bearers(authorization)
     if candidates:
@@ -76,14 +85,14 @@ def read_own(header: HeaderOf, cookie_name: bytes, signature: Signature) -> tupl
         if _differ(candidates):
             return Unproven.AMBIGUOUS if any(map(is_token, candidates)) else Unproven.AMBIGUOUS_FOREIGN, _HEADER
         return Credential(value) if is_token(value) else Unproven.FOREIGN, _HEADER
-    values = cookie_values(header(b"cookie"), cookie_name)
+    values = cookie_values(cookie, cookie_name)
     if not values:
         return Unproven.NONE, CredentialSource.NOTHING
     first = values[0]
     if _differ(values):
         return Unproven.AMBIGUOUS, _COOKIE
-    token = first[:TOKEN_LENGTH]
-    return Credential(token) if is_token(token) and signature.verifies(token, first) else _INVALID, _COOKIE
+    signed = first[:TOKEN_LENGTH]
+    return Credential(signed) if is_token(signed) and signature.verifies(signed, first) else _INVALID, _COOKIE
 
 
 def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Unproven, CredentialSource]:

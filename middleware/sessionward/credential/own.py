@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from sessionward.credential.carriers import CredentialSource, Unproven, read_own, without_own
 from sessionward.credential.token import Credential, Signature
-from sessionward.request.request import Fields, joined
+from sessionward.request.request import Fields
 from sessionward.settings import Settings
 
 
@@ -29,7 +28,7 @@ class OwnCredential:
 
     def read(self, fields: Fields) -> tuple[Credential | Unproven, CredentialSource]:
         """The credential among the fields of a request, and what carried it."""
-        return read_own(partial(joined, fields), self.cookie_name, self.signature)
+        return read_own(fields, self.cookie_name, self.signature)
 
     def strip(self, fields: Fields) -> Fields:
         """The fields of a request without any credential of ours."""

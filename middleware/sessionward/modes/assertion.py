@@ -31,10 +31,10 @@ class Assertion(Own):
     """
 
     names = Own.names | _SPELLED
+    looks_always = True
 
     def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
         super().__init__(capabilities, settings)
-        self.needles = {**self.needles, **dict.fromkeys(_SPELLED, b"")}
         self._verifier = Verifier(settings.assertion_secrets, settings.audience)
 
     def on_request(self, context: Context) -> Flow[Response | Fields | None]:

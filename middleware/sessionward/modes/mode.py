@@ -15,7 +15,7 @@ A door chooses its mode once, in its constructor (``choose.py``). Nothing else i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sessionward.context import Context
 from sessionward.credential.carriers import CredentialSource, Unproven
@@ -58,10 +58,6 @@ class Mode(Generic[C]):
         self.is_async = capabilities.is_async
         self.blocks = capabilities.blocks
         self.tickets = Signature(settings.secrets, "ticket", settings.audience)
-
-    def wrong_order(self, mapping: Mapping[str, Any]) -> bool:
-        """Whether a scope or environ shows that ours is not the outermost session middleware."""
-        return self.outer_key in mapping
 
     # --- before the application
 

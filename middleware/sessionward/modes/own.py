@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from sessionward.context import Context
-from sessionward.credential.carriers import CredentialSource, Unproven
+from sessionward.credential.carriers import OWN_FIELDS, CredentialSource, Unproven
 from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential
 from sessionward.modes.mode import Mode
@@ -30,7 +30,7 @@ class Own(Mode[Context]):
     """A credential of ours passes while its session is live, and is taken out of the request when it is not."""
 
     context = Context
-    names = frozenset({b"cookie", b"x-session-token", b"authorization"})
+    names = OWN_FIELDS
 
     def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
         super().__init__(capabilities, settings)
@@ -41,7 +41,7 @@ class Own(Mode[Context]):
     # --- before the application
 
     def on_request(self, context: Context) -> Flow[Response | Fields | None]:
-        reading, source = self.read(context)
+        reading, source = self.own.read(context.found)
         if isinstance(reading, Credential):
             session = yield from Find(reading)
             if session is not None:

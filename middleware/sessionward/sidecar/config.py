@@ -34,14 +34,15 @@ _IDENTIFIERS: Final[Mapping[str, tuple[str, str, Mapping[str, str]]]] = {
 }
 """Which class each kind is, and what ``identify-secret``, ``-user`` and ``-cookie`` are called there."""
 
-_EXTRAS: Final = {
+_INSTALLED_BY: Final = {
     "django": "django",
-    "asyncpg": "asyncpg",
-    "psycopg": "postgresql",
-    "asyncmy": "mysql-async",
-    "jwt": "jwt",
+    "asyncpg": "'sessionward[asyncpg]'",
+    "psycopg": "'sessionward[postgresql]'",
+    "asyncmy": "'sessionward[mysql-async]'",
+    "jwt": "'sessionward[jwt]'",
     "flask": "flask",
 }
+"""What ``pip install`` is told, by the name of the module that is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,10 +333,9 @@ class _Explained:
             return
         if isinstance(error, ConfigurationError):  # by the name of the argument there, where it has one
             raise ConfigurationError(*(_under(self._option, mistake) for mistake in error.mistakes)) from None
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _EXTRAS:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _INSTALLED_BY:
             top = (error.name or "").partition(".")[0]
-            extra = _EXTRAS[top]
-            raise ConfigurationError(f"{self._option}: {top} is not installed; pip install 'sessionward[{extra}]'") from None
+            raise ConfigurationError(f"{self._option}: {top} is not installed; pip install {_INSTALLED_BY[top]}") from None
         if isinstance(error, NoSuchModuleError):
             raise ConfigurationError(f"{self._option}: there is no driver for this kind of database") from None
         if isinstance(error, (ImportError, AttributeError, TypeError)):

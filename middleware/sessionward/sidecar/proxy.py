@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from sessionward.door import ASGI_KEY, began, context_of
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, UsageError
-from sessionward.handle import AsyncSessions
+from sessionward.handle import AsyncSessions, of
 from sessionward.request.request import ASGIRequest
 from sessionward.response.answer import Problem, Refusal, Response, refused
 from sessionward.session.session import Session
@@ -88,8 +88,7 @@ class Proxy:
 
     async def _identity(self, scope: Scope) -> Sequence[bytes]:
         """The lines that tell the upstream who is calling. Raises what the backend raises."""
-        sessions: AsyncSessions | None = scope.get(ASGI_KEY)
-        session = None if sessions is None else await self._who(sessions)
+        session = await self._who(_sessions(scope))
         if session is not None and RECORD in scope:
             scope[RECORD].session = session.id
         if session is None:
@@ -103,6 +102,9 @@ class Proxy:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: bytes = scope["method"].encode("ascii")
+        asked: tuple[float, Connection] | None = scope.get(ASKED)
+        if asked is not None:
+            began(_sessions(scope), asked[0])  # before anybody needs to know the age of the request
         onward = self.fields.onward(scope, await self._identity(scope))
         has_body = onward.chunked or _has_length(scope)
         if onward.chunked:
@@ -111,10 +113,11 @@ class Proxy:
             onward.lines.append(b"expect: 100-continue")
         head = self.head(scope, onward)
         try:
-            connection = self._asked(scope)
-            if connection is None:
+            if asked is None:
                 connection = self.pool.kept() or await self.pool.new()
                 connection.ask(method, head)
+            else:
+                connection = asked[1]
         except UpstreamError as failure:
             return await self._fail(failure, scope, send)
         forwarding = Forwarding(connection, receive, send, self.response_timeout)
@@ -143,16 +146,6 @@ class Proxy:
             await self._fail(failure, scope, send)
         finally:
             forwarding.over(self.pool)
-
-    def _asked(self, scope: Scope) -> Connection | None:
-        """The connection on which the request has been sent already, if it has."""
-        asked: tuple[float, Connection] | None = scope.get(ASKED)
-        if asked is None:
-            return None
-        sessions: AsyncSessions | None = scope.get(ASGI_KEY)
-        if sessions is not None:
-            began(sessions, asked[0])
-        return asked[1]
 
     async def _tunnelled(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket: the handshake is a request like any other, what follows it are bytes."""
@@ -189,7 +182,7 @@ class Proxy:
 
     async def _signed(self, scope: Scope, send: Send, answer: Answer) -> bool:
         """Do what the upstream says of the login. False if it could not be done, and the client has been told."""
-        sessions: AsyncSessions = scope[ASGI_KEY]
+        sessions = _sessions(scope)
         request = ASGIRequest(scope)
         try:
             if answer.login is None:
@@ -227,6 +220,12 @@ def target(scope: Scope) -> bytes:
         return exact
     query: bytes = scope.get("query_string", b"")
     return cast("bytes", scope["raw_path"]) + (b"?" + query if query else b"")
+
+
+def _sessions(scope: Scope) -> AsyncSessions:
+    """The handle that the door has attached; where nobody can sign in, it is made when it is asked for."""
+    attached: object = scope[ASGI_KEY]
+    return attached if isinstance(attached, AsyncSessions) else of(scope)
 
 
 def _has_length(scope: Scope) -> bool:

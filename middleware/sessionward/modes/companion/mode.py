@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sessionward.credential.carriers import CredentialSource, Unproven, read_own
+from sessionward.credential.carriers import OWN_FIELDS, CredentialSource, Unproven
 from sessionward.credential.login_cookies import LoginNames
 from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential
@@ -12,7 +12,7 @@ from sessionward.modes.companion.after import follow, touches
 from sessionward.modes.companion.before import admit, take_all
 from sessionward.modes.companion.judge import CompanionContext, Rules
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields, joined
+from sessionward.request.request import Fields
 from sessionward.response.answer import Problem, Response, refusal
 from sessionward.response.set_cookies import drop_login_cookies
 from sessionward.session.backend import Capabilities
@@ -57,7 +57,7 @@ class Companion(Mode[CompanionContext]):
         self.is_async = capabilities.is_async or spec.is_async
         self.blocks = capabilities.blocks or spec.blocks
         self.outer_key = spec.outer_key
-        self.names = frozenset({b"cookie", b"x-session-token", b"authorization", *(carrier.name for carrier in spec.headers)})
+        self.names = OWN_FIELDS | {carrier.name for carrier in spec.headers}
         own = OwnCredential(settings, samesite=None if "cookie_samesite" in chosen else spec.samesite)
         lifetime = settings.lifetime if "lifetime" in chosen else None
         self._rules = Rules(spec, LoginNames(spec.cookies, spec.headers), own, lifetime, settings.cookie_domain)
@@ -99,11 +99,7 @@ class Companion(Mode[CompanionContext]):
         found = self._rules.own.read(context.found)
         if found[0] is not Unproven.FOREIGN:
             return found
-
-        def header(name: bytes) -> bytes | None:
-            return None if name == b"x-session-token" else joined(context.found, name)
-
-        return read_own(header, self._rules.own.cookie_name, self._rules.own.signature)
+        return self._rules.own.read([field for field in context.found if field[0] != b"x-session-token"])
 
     def confirm(self, context: CompanionContext, session: Session) -> Flow[str | None]:
         """A companion proves its caller only together with the application's own login."""
