@@ -20,10 +20,13 @@ from hypothesis import strategies as st
 
 from sessionward import BackendUnavailable, NotSignedIn, OutcomeUnknown, Session, SessionRevoked, StaleLogin, UsageError
 from sessionward.backends import Credential, Device, RevokedCount
-from sessionward.context import MAX_USER_AGENT, Policy, Visit
-from sessionward.credential.token import is_token
-from sessionward.flow import Admission, begin_login, guard, login, logout, revoke_all, revoke_others, revoke_others_endpoint, seal
-from sessionward.response.answer import Headers, Response
+from sessionward.context import MAX_USER_AGENT
+from sessionward.credential.token import is_token, new_token
+from sessionward.flow import begin_login, current, login, logout, on_request, revoke_all, revoke_others, revoke_others_endpoint
+from sessionward.modes.mode import Mode
+from sessionward.modes.own import Own
+from sessionward.request.request import Fields
+from sessionward.response.answer import Response
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
 from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
@@ -38,13 +41,15 @@ from tests.support.core import (
     UNCHECKED,
     Field,
     FindsAndEnds,
+    Opened,
     OverCarriers,
     Played,
+    answer_of,
     answered,
+    mode_of,
+    opened,
     play,
-    policy_of,
     signed_in,
-    visit_of,
 )
 
 CANARY = "canary-of-a-driver"
@@ -59,7 +64,7 @@ class Shape:
     name: str
     fields: tuple[Field, ...]
     reads: str
-    """``nothing``, ``ours``, ``dead``, ``foreign``, ``ambiguous``, ``ambiguous foreign``"""
+    """``nothing``, ``ours``, ``invalid``, ``foreign``, ``ambiguous``, ``ambiguous foreign``"""
     carrier: str
     """``nothing``, ``header``, ``cookie``"""
     long: bool = False
@@ -88,8 +93,8 @@ SHAPES = (
     Shape("same cookie twice", (cookie(SIGNED, SIGNED),), "ours", "cookie"),
     Shape("token over another cookie", (token(TOKEN), cookie(SIGNED_RIVAL)), "ours", "header"),
     Shape("token over two other cookies", (token(TOKEN), cookie(SIGNED, SIGNED_RIVAL)), "ours", "header"),
-    Shape("forged cookie", (cookie(SIGNED[:-1]),), "dead", "cookie"),
-    Shape("empty cookie", (cookie(b""),), "dead", "cookie"),
+    Shape("forged cookie", (cookie(SIGNED[:-1]),), "invalid", "cookie"),
+    Shape("empty cookie", (cookie(b""),), "invalid", "cookie"),
     Shape("foreign token", (token(b"guest"),), "foreign", "header"),
     Shape("token whose check fails over a cookie", (token(UNCHECKED), cookie(SIGNED)), "foreign", "header"),
     Shape("two tokens", (token(TOKEN), token(RIVAL)), "ambiguous", "header"),
@@ -105,14 +110,14 @@ SHAPES = (
 )
 
 CROSS = ((b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example"))
-SITES: Mapping[str, tuple[tuple[Field, ...], bool, bool]] = {
-    # fields, may call, may call by the strict rule
-    "not a browser": ((), True, False),
-    "a script that says so": (((b"x-requested-with", b"curl"),), True, True),
-    "own page": (((b"sec-fetch-site", b"same-origin"), (b"origin", b"https://app.example")), True, True),
-    "page of another site": (CROSS, False, False),
-    "sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://x.app.example")), False, False),
-    "trusted sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://spa.example")), True, True),
+SITES: Mapping[str, tuple[tuple[Field, ...], bool]] = {
+    # fields, may call
+    "not a browser": ((), True),
+    "a script that says so": (((b"x-requested-with", b"curl"),), True),
+    "own page": (((b"sec-fetch-site", b"same-origin"), (b"origin", b"https://app.example")), True),
+    "page of another site": (CROSS, False),
+    "sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://x.app.example")), False),
+    "trusted sibling": (((b"sec-fetch-site", b"same-site"), (b"origin", b"https://spa.example")), True),
 }
 
 FAILURES: Mapping[str, Exception] = {
@@ -124,7 +129,7 @@ FAILURES: Mapping[str, Exception] = {
     "stale": StaleLogin(CANARY),
 }
 FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionRevoked(CANARY), **FAILURES}
-COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and an generation": RevokedCount(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
+COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and a generation": RevokedCount(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -136,11 +141,10 @@ class Call:
 
     shape: Shape
     site: str
-    strict: bool
     debug: bool
     find: str
     count: str
-    visit: Visit
+    here: Opened
     played: Played[Response]
 
     @property
@@ -154,25 +158,23 @@ class Call:
 
     @property
     def may_call(self) -> bool:
-        _, standard, strict = SITES[self.site]
-        return strict if self.strict else standard
+        return SITES[self.site][1]
 
     def __str__(self) -> str:
-        return f"{self.shape.name}, {self.site}, strict={self.strict}, find {self.find}, end {self.count}: {self.response.status}"
+        return f"{self.shape.name}, {self.site}, find {self.find}, end {self.count}: {self.response.status}"
 
 
 @cache
-def policies() -> Mapping[tuple[str, bool, bool], Policy]:
+def modes() -> Mapping[tuple[str, bool], Mode[Any]]:
     return {
-        (dead, strict, debug): policy_of(
-            on_invalid=dead,
-            csrf="strict" if strict else "standard",
+        (on_invalid, debug): mode_of(
+            on_invalid=on_invalid,
             debug=debug,
             trusted_origins=["https://spa.example"],
             public_origin="https://app.example",
             exempt_paths=["/static/"],
         )
-        for dead, strict, debug in product(("strip", "reject"), (False, True), (False, True))
+        for on_invalid, debug in product(("strip", "reject"), (False, True))
     }
 
 
@@ -182,14 +184,14 @@ def calls() -> Sequence[Call]:
 
 
 def _calls() -> Iterator[Call]:
-    for (dead, strict, debug), policy in policies().items():
+    for (on_invalid, debug), mode in modes().items():
         for shape, site, find, count in product(SHAPES, SITES, FINDS, COUNTS):
-            if (find != "found" and count != "0") or (dead == "reject" and debug):
+            if (find != "found" and count != "0") or (on_invalid == "reject" and debug):
                 continue  # the second question is not asked; and these two do not meet
-            visit = visit_of(*shape.fields, *SITES[site][0], policy=policy, path="/auth/sessions", method="DELETE")
+            here = opened(*shape.fields, *SITES[site][0], mode=mode, path="/auth/sessions", method="DELETE")
             answers: Mapping[type[Step[Any]], object] = {Find: FINDS[find], RevokeOthers: COUNTS[count]}
-            played = answered(revoke_others_endpoint(visit), lambda step, answers=answers: answers[type(step)])  # type: ignore[misc]
-            yield Call(shape, site, strict, debug, find, count, visit, played)
+            played = answered(revoke_others_endpoint(*here), lambda step, answers=answers: answers[type(step)])  # type: ignore[misc]
+            yield Call(shape, site, debug, find, count, here, played)
 
 
 def expected_status(call: Call) -> int:
@@ -208,7 +210,7 @@ def expected_status(call: Call) -> int:
 
 
 def test_the_world_is_as_large_as_it_should_be() -> None:
-    assert len(calls()) == len(SHAPES) * len(SITES) * (len(FINDS) - 1 + len(COUNTS)) * 6
+    assert len(calls()) == len(SHAPES) * len(SITES) * (len(FINDS) - 1 + len(COUNTS)) * 3
 
 
 def test_no_exception_leaves_our_route() -> None:
@@ -220,7 +222,7 @@ def test_every_call_is_answered_by_the_order_of_the_table() -> None:
         assert call.response.status == expected_status(call), call
 
 
-def test_only_a_known_live_client_ends_sessions() -> None:
+def test_only_a_known_live_client_revokes_sessions() -> None:
     for call in calls():
         if RevokeOthers.__name__ in call.played.kinds:
             assert call.played.kinds == ["Find", "RevokeOthers"], call
@@ -264,14 +266,14 @@ def test_p5_the_count_is_the_backends() -> None:
         if call.response.status == 200:
             assert json.loads(call.response.body) == {"count": int(COUNTS[call.count])}, call  # type: ignore[call-overload]
             seen.add(call.count)
-    assert seen == {"0", "3", "2 and an generation"}
+    assert seen == {"0", "3", "2 and a generation"}
 
 
 def test_no_answer_of_our_route_sets_or_clears_a_cookie() -> None:
     for call in calls():
         assert b"set-cookie" not in dict(call.response.headers), call
-        assert call.visit.cookie is None, call
-        assert call.visit.session is None, call
+        assert call.here.context.cookie is None, call
+        assert call.here.context.session is None, call
 
 
 def test_all_401s_are_alike_apart_from_the_request_and_the_challenge_of_their_carrier() -> None:
@@ -323,11 +325,11 @@ class Guarded:
 
     shape: Shape
     site: str
-    dead: str
-    skipped: bool
+    on_invalid: str
+    exempt: bool
     find: str
-    visit: Visit
-    played: Played[Response | Admission]
+    here: Opened
+    played: Played[Response | Fields | None]
 
     @property
     def status(self) -> int | None:
@@ -335,8 +337,15 @@ class Guarded:
         result = self.played.value
         return int(result.status) if isinstance(result, Response) else None
 
+    @property
+    def without_ours(self) -> list[Field]:
+        """The fields that credentials travel in, without any of ours."""
+        left = [(name, b"; ".join(p for p in value.split(b"; ") if not p.startswith(NAME + b"="))) for name, value in self.shape.fields]
+        tokens = TOKEN, RIVAL, b"Bearer " + TOKEN, b"Bearer " + RIVAL
+        return [(name, value) for name, value in left if value and value not in tokens]
+
     def __str__(self) -> str:
-        return f"{self.shape.name}, {self.site}, dead={self.dead}, skipped={self.skipped}, find {self.find}: {self.played}"
+        return f"{self.shape.name}, {self.site}, on_invalid={self.on_invalid}, exempt={self.exempt}, find {self.find}: {self.played}"
 
 
 @cache
@@ -345,47 +354,46 @@ def guarded() -> Sequence[Guarded]:
 
 
 def _guarded() -> Iterator[Guarded]:
-    for dead, strict in product(("strip", "reject"), (False, True)):
-        policy = policies()[dead, strict, False]
-        for shape, site, skipped, method, find in product(SHAPES, SITES, (False, True), ("GET", "POST"), FINDS):
-            path = "/static/app.css" if skipped else "/work"
-            visit = visit_of(*shape.fields, *SITES[site][0], policy=policy, path=path, method=method)
-            yield Guarded(shape, site, dead, skipped, find, visit, play(guard(visit), FINDS[find]))
+    for on_invalid in ("strip", "reject"):
+        for shape, site, exempt, method, find in product(SHAPES, SITES, (False, True), ("GET", "POST"), FINDS):
+            path = "/static/app.css" if exempt else "/work"
+            here = opened(*shape.fields, *SITES[site][0], mode=modes()[on_invalid, False], path=path, method=method)
+            yield Guarded(shape, site, on_invalid, exempt, find, here, play(on_request(*here), FINDS[find]))
 
 
-def test_no_exception_leaves_the_guard() -> None:
+def test_no_exception_leaves_the_flow() -> None:
     assert [case.played.raised for case in guarded() if case.played.raised is not None] == []
 
 
-def test_only_a_credential_that_may_be_live_costs_a_question_and_a_skipped_path_none() -> None:
+def test_only_a_credential_that_may_be_live_costs_a_question_and_an_exempt_path_none() -> None:
     for case in guarded():
-        asks = case.shape.reads == "ours" and not case.skipped
+        asks = case.shape.reads == "ours" and not case.exempt
         assert case.played.asked == ([Find(Credential(TOKEN))] if asks else []), case
 
 
 def test_a_session_is_attached_exactly_when_it_was_found() -> None:
     for case in guarded():
         found = bool(case.played.asked) and case.find == "found"
-        assert case.visit.session is (SESSION if found else None), case
-        assert case.visit.credential == (Credential(TOKEN) if found else None), case
-        assert case.visit.cookie is None, case
+        assert case.here.context.session is (SESSION if found else None), case
+        assert case.here.context.credential == (Credential(TOKEN) if found else None), case
+        assert case.here.context.cookie is None, case
 
 
-def test_a_dead_credential_never_reaches_the_application() -> None:
+def test_an_invalid_credential_never_reaches_the_application() -> None:
     for case in guarded():
-        dead = case.shape.reads == "dead" or (bool(case.played.asked) and case.find == "none")
-        if dead and not case.skipped:
-            if case.dead == "reject":
+        invalid = case.shape.reads == "invalid" or (bool(case.played.asked) and case.find == "none")
+        if invalid and not case.exempt:
+            if case.on_invalid == "reject":
                 assert case.status == 401, case
             else:
-                assert case.played.value is Admission.WITHOUT_CREDENTIAL, case
+                assert case.played.value == case.without_ours, case
 
 
-def test_a_skipped_path_passes_without_our_credential() -> None:
+def test_an_exempt_path_passes_without_our_credential() -> None:
     for case in guarded():
-        if case.skipped:
-            assert case.played.value is Admission.WITHOUT_CREDENTIAL, case
-            assert case.visit.session is None, case
+        if case.exempt:
+            assert case.played.value == case.without_ours, case
+            assert case.here.context.session is None, case
 
 
 def test_p7_a_failure_is_503_and_passes_nobody() -> None:
@@ -396,37 +404,37 @@ def test_p7_a_failure_is_503_and_passes_nobody() -> None:
 
 def test_ambiguous_credentials_of_ours_are_refused_on_every_route_and_foreign_ones_never() -> None:
     for case in guarded():
-        if not case.skipped:
+        if not case.exempt:
             assert (case.status == 400) == (case.shape.reads == "ambiguous"), case
 
 
 def test_a_request_passes_as_it_came_only_with_a_live_session_or_without_a_credential_of_ours() -> None:
     for case in guarded():
-        as_it_came = case.played.value is Admission.AS_IT_CAME
+        as_it_came = case.played.value is None
         live = case.shape.reads == "ours" and case.find == "found"
         nothing = case.shape.reads in ("nothing", "foreign", "ambiguous foreign")
-        assert as_it_came == ((live or nothing) and not case.skipped), case
+        assert as_it_came == ((live or nothing) and not case.exempt), case
 
 
 def test_the_cross_site_rule_and_the_limit_of_the_cookie_are_for_our_route_only() -> None:
     assert {case.status for case in guarded()} == {None, 400, 401, 503}
     for case in guarded():
-        assert (case.status == 401) <= (case.dead == "reject"), case
+        assert (case.status == 401) <= (case.on_invalid == "reject"), case
 
 
-def test_a_question_of_the_guard_finds_and_never_writes() -> None:
+def test_a_question_before_the_application_finds_and_never_writes() -> None:
     assert {step.writes for case in guarded() for step in case.played.asked} == {False}
 
 
 # --- the head of the application's answer -----------------------------------------------------------------------------
 
-PLAIN: Headers = (
+PLAIN: Fields = (
     (b"content-type", b"text/html"),
     (b"Cache-Control", b"public, max-age=60"),
     (b"Expires", b"x"),
     (b"CDN-Cache-Control", b"y"),
 )
-OTHERS: Headers = (
+OTHERS: Fields = (
     (b"set-cookie", b"theme=dark"),
     (b"Set-Cookie", NAME + b"x=1"),
     (b"set-cookie", b"x" + NAME + b"=1"),
@@ -434,7 +442,7 @@ OTHERS: Headers = (
     (b"x-set-cookie", NAME + b"=1"),
     (b"set-cookie", NAME.lower() + b"=1"),
 )
-HEADS: Mapping[str, tuple[Headers, bool]] = {
+HEADS: Mapping[str, tuple[Fields, bool]] = {
     # the head, and whether it sets our cookie
     "nothing": ((), False),
     "plain": (PLAIN, False),
@@ -450,12 +458,12 @@ FRESH = NAME + b"=fresh; Path=/"
 class Sealed:
     """The head of an answer on its way out, and how it went."""
 
-    head: Headers
+    head: Fields
     sets_ours: bool
     known: bool
     ours: bool
     find: str
-    played: Played[Headers]
+    played: Played[Fields]
 
     @property
     def goes_out(self) -> list[tuple[bytes, bytes]]:
@@ -475,9 +483,9 @@ class Sealed:
 def sealed() -> Sequence[Sealed]:
     cases: list[Sealed] = []
     for (head, sets_ours), known, ours, find in product(HEADS.values(), (False, True), (False, True), FINDS):
-        visit = signed_in() if known else visit_of()
-        visit.cookie = FRESH if ours else None
-        cases.append(Sealed(head, sets_ours, known, ours, find, play(seal(visit, head), FINDS[find])))
+        here = signed_in() if known else opened()
+        here.context.cookie = FRESH if ours else None
+        cases.append(Sealed(head, sets_ours, known, ours, find, play(here.mode.on_response(here.context, head), FINDS[find])))
     return cases
 
 
@@ -491,13 +499,22 @@ def test_p9_the_second_look_is_taken_only_if_a_cookie_of_ours_goes_out() -> None
         assert case.played.asked == ([Find(Credential(TOKEN))] if looks else []), case
 
 
+def test_exactly_a_head_that_a_cookie_of_ours_goes_out_with_is_looked_at() -> None:
+    for (head, sets_ours), known, ours in product(HEADS.values(), (False, True), (False, True)):
+        here = signed_in() if known else opened()
+        here.context.cookie = FRESH if ours else None
+        set_cookies = [field for field in head if field[0].lower() == b"set-cookie"]
+        for seen in (head, set_cookies):
+            assert here.mode.touches(here.context, seen) == (ours or sets_ours)
+
+
 def test_a_head_without_a_cookie_of_ours_is_handed_on_as_it_is() -> None:
     for case in sealed():
         if not case.ours and not case.sets_ours:
             assert case.played.value is case.head, case
 
 
-def test_p9_no_cookie_of_ours_goes_out_for_a_session_that_ended_or_a_backend_that_is_silent() -> None:
+def test_p9_no_cookie_of_ours_goes_out_for_a_session_that_was_revoked_or_a_backend_that_cannot_answer() -> None:
     for case in sealed():
         if case.played.asked and case.find != "found":
             assert case.goes_out == [], case
@@ -526,57 +543,60 @@ MINTED = Session(id=UUID(int=3), user_id="ada", generation=4)
 FORM: dict[str, Any] = {"methods": ("password",), "persistent": True, "ticket": None}
 
 
-def remembered(visit: Visit) -> tuple[object, ...]:
-    return (visit.session, visit.credential, visit.cookie, dict(visit.generations))
+def remembered(here: Opened) -> tuple[object, ...]:
+    context = here.context
+    return (context.session, context.credential, context.cookie, dict(context.generations))
 
 
-VISITS: Mapping[str, Callable[[], Visit]] = {
-    "nobody": visit_of,
+CALLERS: Mapping[str, Callable[[], Opened]] = {
+    "nobody": opened,
     "ada": signed_in,
     "bob": lambda: signed_in(session=BOB),
 }
-who_calls = pytest.mark.parametrize("caller", VISITS)
-all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionRevoked(CANARY)], ids=[*FAILURES, "ended"])
+who_calls = pytest.mark.parametrize("caller", CALLERS)
+all_failures = pytest.mark.parametrize("failure", [*FAILURES.values(), SessionRevoked(CANARY)], ids=[*FAILURES, "revoked"])
 
 
 @who_calls
 @pytest.mark.parametrize("persistent", [False, True])
 def test_login_starts_a_session_in_place_of_the_one_before_and_sets_its_cookie(caller: str, persistent: bool) -> None:
-    visit = VISITS[caller]()
-    before = visit.session
-    played = play(login(visit, "ada", ticket=None, methods=["totp", "password"], persistent=persistent), MINTED)
+    here = CALLERS[caller]()
+    before = here.context.session
+    played = play(login(*here, "ada", ticket=None, methods=["totp", "password"], persistent=persistent), MINTED)
     secret = played.value.encode()
     (asked,) = played.asked
     assert isinstance(asked, Login)
-    assert asked.replaces is before
-    assert (asked.user_id, asked.credential, asked.since, asked.expires_in) == ("ada", Credential(secret), None, 14 * 86_400.0)
-    assert (asked.age(), asked.methods) == (0.25, ("totp", "password"))
+    new = asked.new
+    assert new.replaces is before
+    assert (new.user_id, new.digest, new.generation, new.lifetime) == ("ada", Credential(secret).digest, None, 14 * 86_400.0)
+    assert (new.age(), new.methods, new.app_session) == (0.25, ("totp", "password"), None)
     assert is_token(secret)
-    assert visit.session is MINTED
-    assert visit.credential == Credential(secret)
-    pair, *attributes = (visit.cookie or b"").split(b"; ")
-    assert pair == NAME + b"=" + visit.policy.cookie_signature.sign(secret)
+    assert here.context.session is MINTED
+    assert here.context.credential == Credential(secret)
+    pair, *attributes = (here.context.cookie or b"").split(b"; ")
+    assert isinstance(here.mode, Own)
+    assert pair == NAME + b"=" + here.mode.own.signature.sign(secret)
     assert attributes == [*([b"Max-Age=1209600"] if persistent else []), b"Path=/", b"Secure", b"HttpOnly", b"SameSite=Lax"]
 
 
 def test_login_tells_the_backend_the_device() -> None:
-    visit = visit_of((b"user-agent", b"\xffFirefox " + b"x" * 600), client=("192.0.2.7", 1234))
-    asked = play(login(visit, "ada", **FORM), MINTED).asked[0]
+    here = opened((b"user-agent", b"\xffFirefox " + b"x" * 600), client=("192.0.2.7", 1234))
+    asked = play(login(*here, "ada", **FORM), MINTED).asked[0]
     assert isinstance(asked, Login)
-    assert asked.device == Device(ip_address="192.0.2.7", user_agent=("\ufffdFirefox " + "x" * 600)[:MAX_USER_AGENT])
+    assert asked.new.device == Device(ip_address="192.0.2.7", user_agent=("\ufffdFirefox " + "x" * 600)[:MAX_USER_AGENT])
 
 
 @pytest.mark.parametrize("fields", [[], [(b"user-agent", b"")]], ids=["no header", "an empty one"])
 def test_login_of_a_device_that_says_nothing(fields: list[Field]) -> None:
-    asked = play(login(visit_of(*fields), "ada", **FORM), MINTED).asked[0]
+    asked = play(login(*opened(*fields), "ada", **FORM), MINTED).asked[0]
     assert isinstance(asked, Login)
-    assert asked.device == Device(ip_address=None, user_agent=None)
+    assert asked.new.device == Device(ip_address=None, user_agent=None)
 
 
 def test_control_characters_of_a_device_are_kept_from_the_backend() -> None:
-    asked = play(login(visit_of((b"user-agent", b"a\x00b\nc\x1b[31m\x7f\xc2\x85d")), "ada", **FORM), MINTED).asked[0]
+    asked = play(login(*opened((b"user-agent", b"a\x00b\nc\x1b[31m\x7f\xc2\x85d")), "ada", **FORM), MINTED).asked[0]
     assert isinstance(asked, Login)
-    assert asked.device.user_agent == "a b c [31m  d"
+    assert asked.new.device.user_agent == "a b c [31m  d"
 
 
 @pytest.mark.parametrize(
@@ -585,37 +605,37 @@ def test_control_characters_of_a_device_are_kept_from_the_backend() -> None:
     ids=["a text", "upper case", "blank", "empty", "33 letters", "line feed", "not ASCII", "a number in it", "None in it", "a number"],
 )
 def test_wrong_methods_are_a_mistake_and_ask_nothing(methods: Any) -> None:
-    played = play(login(visit_of(), "ada", ticket=None, methods=methods, persistent=True))
+    played = play(login(*opened(), "ada", ticket=None, methods=methods, persistent=True))
     assert type(played.raised) is UsageError
     assert played.asked == []
 
 
 @pytest.mark.parametrize("methods", [[], ["totp", "lookup_secret", "x" * 32], ("oidc2",)], ids=["none", "several", "a tuple"])
 def test_methods_reach_the_backend_in_their_order(methods: Sequence[str]) -> None:
-    asked = play(login(visit_of(), "ada", ticket=None, methods=methods, persistent=True), MINTED).asked[0]
+    asked = play(login(*opened(), "ada", ticket=None, methods=methods, persistent=True), MINTED).asked[0]
     assert isinstance(asked, Login)
-    assert asked.methods == tuple(methods)
+    assert asked.new.methods == tuple(methods)
 
 
 @who_calls
 @all_failures
 def test_a_login_that_failed_changes_nothing_and_sets_no_cookie(caller: str, failure: Exception) -> None:
-    visit = VISITS[caller]()
-    before = remembered(visit)
-    played = play(login(visit, "ada", **FORM), failure)
+    here = CALLERS[caller]()
+    before = remembered(here)
+    played = play(login(*here, "ada", **FORM), failure)
     assert played.raised is failure
-    assert remembered(visit) == before
+    assert remembered(here) == before
 
 
-def test_a_failed_login_shows_no_token_in_a_traceback_with_locals() -> None:
+def test_a_failed_login_shows_no_token_in_a_traceback_with_locals(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def unknown(step: Step[Any]) -> Exception:
-        assert isinstance(step, Login)
-        seen.append(step.credential.reveal())
-        return OutcomeUnknown("it fell silent")
+    def noted() -> str:
+        seen.append(new_token())
+        return seen[-1]
 
-    failure = answered(login(visit_of(), "ada", **FORM), unknown).raised
+    monkeypatch.setattr("sessionward.flow.new_token", noted)
+    failure = play(login(*opened(), "ada", **FORM), OutcomeUnknown("it fell silent")).raised
     assert failure is not None
     text = "".join(traceback.TracebackException.from_exception(failure, capture_locals=True).format())
     assert "in login" in text
@@ -623,121 +643,123 @@ def test_a_failed_login_shows_no_token_in_a_traceback_with_locals() -> None:
 
 
 @who_calls
-def test_logout_ends_exactly_the_callers_session_and_clears_the_cookie(caller: str) -> None:
-    visit = VISITS[caller]()
-    before = visit.session
-    played = play(logout(visit), True)
+def test_logout_revokes_exactly_the_callers_session_and_clears_the_cookie(caller: str) -> None:
+    here = CALLERS[caller]()
+    before = here.context.session
+    played = play(logout(*here), True)
     assert played.value is None
-    assert played.asked == ([] if before is None else [Revoke(before)])
-    assert (visit.session, visit.credential) == (None, None)
-    assert visit.cookie == NAME + b"=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+    assert played.asked == ([] if before is None else [Revoke(before.user_id, before.id)])
+    assert (here.context.session, here.context.credential) == (None, None)
+    assert here.context.cookie == NAME + b"=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
 @all_failures
 def test_p7_a_logout_that_failed_clears_no_cookie(failure: Exception) -> None:
-    visit = signed_in()
-    before = remembered(visit)
-    assert play(logout(visit), failure).raised is failure
-    assert remembered(visit) == before
+    here = signed_in()
+    before = remembered(here)
+    assert play(logout(*here), failure).raised is failure
+    assert remembered(here) == before
 
 
 def test_logout_twice_is_logout_once() -> None:
-    visit = signed_in()
-    assert play(logout(visit), True).kinds == ["End"]
-    once = remembered(visit)
-    assert play(logout(visit)).kinds == []
-    assert remembered(visit) == once
+    here = signed_in()
+    assert play(logout(*here), True).kinds == ["Revoke"]
+    once = remembered(here)
+    assert play(logout(*here)).kinds == []
+    assert remembered(here) == once
 
 
-@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and an generation"])
-def test_end_others_of_the_application_asks_for_exactly_the_caller(count: int) -> None:
-    visit = signed_in()
-    played = play(revoke_others(visit), count)
+@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and a generation"])
+def test_revoke_others_of_the_application_asks_for_exactly_the_caller(count: int) -> None:
+    here = signed_in()
+    played = play(revoke_others(*here), count)
     assert played.asked == [RevokeOthers(SESSION)]
     assert played.value == int(count)
     assert type(played.value) is int
-    assert remembered(visit) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, RevokedCount) else {})
+    assert remembered(here) == (SESSION, Credential(TOKEN), None, {"ada": 5} if isinstance(count, RevokedCount) else {})
 
 
-def test_end_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
-    played = play(revoke_others(visit_of()))
+def test_revoke_others_of_nobody_is_a_mistake_and_asks_nothing() -> None:
+    played = play(revoke_others(*opened()))
     assert isinstance(played.raised, NotSignedIn)
     assert played.asked == []
 
 
 @all_failures
-@pytest.mark.parametrize("verb", [revoke_others, lambda visit: revoke_all(visit, "ada"), lambda visit: begin_login(visit, "ada")])
-def test_no_success_after_a_failure(verb: Callable[[Visit], Any], failure: Exception) -> None:
-    visit = signed_in()
-    before = remembered(visit)
-    played: Played[Any] = play(verb(visit), failure)
+@pytest.mark.parametrize(
+    "verb", [lambda here: revoke_others(*here), lambda here: revoke_all(*here, "ada"), lambda here: begin_login(here.mode, "ada")]
+)
+def test_no_success_after_a_failure(verb: Callable[[Opened], Any], failure: Exception) -> None:
+    here = signed_in()
+    before = remembered(here)
+    played: Played[Any] = play(VERBS[verb](here), failure)
     assert played.raised is failure
-    assert remembered(visit) == before
+    assert remembered(here) == before
 
 
 @who_calls
-@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and an generation"])
-def test_end_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, count: int) -> None:
-    visit = VISITS[caller]()
-    visit.cookie = FRESH
-    session = visit.session
-    played = play(revoke_all(visit, "ada"), count)
+@pytest.mark.parametrize("count", [0, 3, RevokedCount(2, 5)], ids=["none", "three", "two and a generation"])
+def test_revoke_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, count: int) -> None:
+    here = CALLERS[caller]()
+    here.context.cookie = FRESH
+    session = here.context.session
+    played = play(revoke_all(*here, "ada"), count)
     assert played.asked == [RevokeAll("ada")]
     assert played.value == int(count)
     assert type(played.value) is int
-    assert visit.session is (None if caller == "ada" else session)
-    assert (visit.credential is None) == (caller != "bob")
-    assert visit.cookie == (None if caller == "ada" else FRESH)
-    assert visit.generations == ({"ada": 5} if isinstance(count, RevokedCount) else {})
+    assert here.context.session is (None if caller == "ada" else session)
+    assert (here.context.credential is None) == (caller != "bob")
+    assert here.context.cookie == (None if caller == "ada" else FRESH)
+    assert here.context.generations == ({"ada": 5} if isinstance(count, RevokedCount) else {})
 
 
-# --- P3: sign-ins that began before an end ----------------------------------------------------------------------------
+# --- P3: sign-ins that began before a revocation ----------------------------------------------------------------------------
 
 
-def since_of(visit: Visit, user: object, ticket: object = None) -> int | None:
-    asked = play(login(visit, user, **{**FORM, "ticket": ticket}), MINTED).asked[0]
+def generation_of(here: Opened, user: object, ticket: object = None) -> int | None:
+    asked = play(login(*here, user, **{**FORM, "ticket": ticket}), MINTED).asked[0]
     assert isinstance(asked, Login)
-    return asked.since
+    return asked.new.generation
 
 
-def test_p3_the_epoch_that_this_request_set_is_the_ticket_of_its_login() -> None:
-    visit = signed_in()
-    play(revoke_others(visit), RevokedCount(2, 5))
-    assert since_of(visit, "ada") == 5
-    play(revoke_all(visit, "ada"), RevokedCount(1, 6))
-    assert since_of(visit, "ada") == 6
-    assert since_of(visit, "bob") is None
+def test_p3_the_generation_that_this_request_set_is_the_ticket_of_its_login() -> None:
+    here = signed_in()
+    play(revoke_others(*here), RevokedCount(2, 5))
+    assert generation_of(here, "ada") == 5
+    play(revoke_all(*here, "ada"), RevokedCount(1, 6))
+    assert generation_of(here, "ada") == 6
+    assert generation_of(here, "bob") is None
 
 
-def test_p3_an_epoch_is_of_one_user_however_the_id_is_written() -> None:
-    visit = visit_of()
-    play(revoke_all(visit, 7), RevokedCount(0, 3))
-    assert since_of(visit, "7") == 3
-    assert since_of(visit, "07") is None
+def test_p3_a_generation_is_of_one_user_however_the_id_is_written() -> None:
+    here = opened()
+    play(revoke_all(*here, 7), RevokedCount(0, 3))
+    assert generation_of(here, "7") == 3
+    assert generation_of(here, "07") is None
 
 
-def test_p3_a_ticket_carries_the_epoch_to_the_login_of_its_user_and_wins_over_the_requests_own() -> None:
-    played = play(begin_login(visit_of(), "ada"), 41)
+def test_p3_a_ticket_carries_the_generation_to_the_login_of_its_user_and_wins_over_the_requests_own() -> None:
+    played = play(begin_login(mode_of(), "ada"), 41)
     assert played.asked == [BeginLogin("ada")]
-    assert since_of(visit_of(), "ada", played.value) == 41
-    visit = visit_of()
-    play(revoke_all(visit, "ada"), RevokedCount(0, 99))
-    assert since_of(visit, "ada", played.value) == 41
+    assert generation_of(opened(), "ada", played.value) == 41
+    here = opened()
+    play(revoke_all(*here, "ada"), RevokedCount(0, 99))
+    assert generation_of(here, "ada", played.value) == 41
 
 
 def test_a_ticket_does_not_show_whose_it_is() -> None:
-    assert "ada" not in play(begin_login(visit_of(), "ada"), 41).value
+    assert "ada" not in play(begin_login(mode_of(), "ada"), 41).value
 
 
 def tickets() -> Mapping[str, str]:
-    good = play(begin_login(visit_of(), "ada"), 41).value
-    dotted = play(begin_login(visit_of(), "1.ada"), 4).value
-    other = policy_of(audience="shop")
+    good = play(begin_login(mode_of(), "ada"), 41).value
+    dotted = play(begin_login(mode_of(), "1.ada"), 4).value
+    other = mode_of(audience="shop")
     return {
         "empty": "",
         "no signature": "41",
-        "of another user": play(begin_login(visit_of(), "bob"), 41).value,
-        "of the user in other case": play(begin_login(visit_of(), "Ada"), 41).value,
+        "of another user": play(begin_login(mode_of(), "bob"), 41).value,
+        "of the user in other case": play(begin_login(mode_of(), "Ada"), 41).value,
         "of a user whose id swallows the generation": dotted,
         "its dot moved": "4." + good.removeprefix("41."),
         "raised": good.replace("41", "42"),
@@ -748,7 +770,7 @@ def tickets() -> Mapping[str, str]:
         "longer": good + "A",
         "padded": good + "=",
         "with a blank": good + " ",
-        "of another audience": play(begin_login(visit_of(policy=other), "ada"), 41).value,
+        "of another audience": play(begin_login(other, "ada"), 41).value,
         "a cookie": "41." + SIGNED.decode().rpartition(".")[2],
         "a lone surrogate": "41.\ud800",
         "a NUL": "41.\x00",
@@ -758,70 +780,70 @@ def tickets() -> Mapping[str, str]:
 
 @pytest.mark.parametrize("ticket", tickets().values(), ids=tickets())
 def test_p3_what_was_not_signed_for_this_user_is_stale_and_asks_nothing(ticket: str) -> None:
-    visit = signed_in()
-    before = remembered(visit)
-    played = play(login(visit, "ada", **{**FORM, "ticket": ticket}))
+    here = signed_in()
+    before = remembered(here)
+    played = play(login(*here, "ada", **{**FORM, "ticket": ticket}))
     assert isinstance(played.raised, StaleLogin)
     assert played.asked == []
-    assert remembered(visit) == before
+    assert remembered(here) == before
 
 
 @given(st.text())
 def test_p3_no_other_text_is_a_ticket(text: str) -> None:
-    assert isinstance(play(login(visit_of(), "ada", **{**FORM, "ticket": text})).raised, StaleLogin)
+    assert isinstance(play(login(*opened(), "ada", **{**FORM, "ticket": text})).raised, StaleLogin)
 
 
 @given(st.text(min_size=1, max_size=60), st.integers(min_value=0, max_value=2**63))
-def test_p3_every_ticket_comes_back_as_its_epoch(user: str, generation: int) -> None:
+def test_p3_every_ticket_comes_back_as_its_generation(user: str, generation: int) -> None:
     try:
         user_key(user)
     except UsageError:
-        assert isinstance(play(begin_login(visit_of(), user)).raised, UsageError)
+        assert isinstance(play(begin_login(mode_of(), user)).raised, UsageError)
     else:
-        assert since_of(visit_of(), user, play(begin_login(visit_of(), user), generation).value) == generation
+        assert generation_of(opened(), user, play(begin_login(mode_of(), user), generation).value) == generation
 
 
 @pytest.mark.parametrize("ticket", [41, b"41.x", ["41.x"], True], ids=repr)
 def test_a_ticket_of_another_kind_is_a_mistake(ticket: object) -> None:
-    played = play(login(visit_of(), "ada", **{**FORM, "ticket": ticket}))
+    played = play(login(*opened(), "ada", **{**FORM, "ticket": ticket}))
     assert type(played.raised) is UsageError
     assert played.asked == []
 
 
 def test_tickets_outlive_a_rotation_of_secrets() -> None:
-    old = policy_of(secrets=["Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
-    both = policy_of(secrets=["k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test", "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
-    ticket = play(begin_login(visit_of(policy=old), "ada"), 41).value
-    assert since_of(visit_of(policy=both), "ada", ticket) == 41
+    old = mode_of(secrets=["Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
+    both = mode_of(secrets=["k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test", "Qw8-eRt5yUi2oPa7sDf4gHj1kLz6xCv3-old!"])
+    ticket = play(begin_login(old, "ada"), 41).value
+    assert generation_of(opened(mode=both), "ada", ticket) == 41
 
 
 # --- wrong calls ------------------------------------------------------------------------------------------------------
 
-VERBS: Mapping[str, Callable[[Visit], Any]] = {
-    "login": lambda visit: login(visit, "ada", **FORM),
-    "logout": logout,
-    "begin": lambda visit: begin_login(visit, "ada"),
-    "revoke_all": lambda visit: revoke_all(visit, "ada"),
-    "revoke_others": revoke_others,
+VERBS: Mapping[str, Callable[[Opened], Any]] = {
+    "login": lambda here: login(*here, "ada", **FORM),
+    "logout": lambda here: logout(*here),
+    "begin_login": lambda here: begin_login(here.mode, "ada"),
+    "revoke_all": lambda here: revoke_all(*here, "ada"),
+    "revoke_others": lambda here: revoke_others(*here),
 }
-OF_USERS: Mapping[str, Callable[[Visit, object], Any]] = {
-    "login": lambda visit, user: login(visit, user, **FORM),
-    "begin": begin,
-    "revoke_all": revoke_all,
+OF_USERS: Mapping[str, Callable[[Opened, object], Any]] = {
+    "login": lambda here, user: login(*here, user, **FORM),
+    "begin_login": lambda here, user: begin_login(here.mode, user),
+    "revoke_all": lambda here, user: revoke_all(*here, user),
 }
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_is(verb: str) -> None:
-    visit = signed_in()
-    visit.head_is_out = True
-    before = remembered(visit)
-    played: Played[Any] = play(VERBS[verb](visit), RevokedCount(0, 1))
+    here = signed_in()
+    here.context.head_is_out = True
+    before = remembered(here)
+    played: Played[Any] = play(VERBS[verb](here), RevokedCount(0, 1))
     if verb in ("login", "logout"):
         assert type(played.raised) is UsageError
-        assert "already out" in str(played.raised)
+        assert "already" in str(played.raised)
         assert played.asked == []
-        assert remembered(visit) == before
+        assert remembered(here) == before
     else:
         assert played.raised is None
 
@@ -829,8 +851,9 @@ def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_
 @pytest.mark.parametrize("backend", [FindsAndEnds(), OverCarriers()], ids=["two operations", "carriers of its own"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_a_backend_cannot_do_is_a_mistake_and_asks_nothing(verb: str, backend: object) -> None:
-    visit = signed_in(policy=policy_of(backend))
-    played: Played[Any] = play(VERBS[verb](visit), 1)
+    here = signed_in(mode=mode_of(backend))
+    here.context.has_asked = True
+    played: Played[Any] = play(VERBS[verb](here), 1)
     if verb == "revoke_others":
         assert played.value == 1
     else:
@@ -849,7 +872,7 @@ WRONG_USERS: Mapping[str, object] = {
     "a lone surrogate": "\ud800",
     "bytes": b"ada",
     "None": None,
-    "a truth": True,
+    "a bool": True,
     "a float": 1.0,
     "a list": ["ada"],
 }
@@ -858,7 +881,7 @@ WRONG_USERS: Mapping[str, object] = {
 @pytest.mark.parametrize("verb", OF_USERS)
 @pytest.mark.parametrize("user", WRONG_USERS.values(), ids=WRONG_USERS)
 def test_a_wrong_user_id_is_a_mistake_and_asks_nothing(user: object, verb: str) -> None:
-    played: Played[Any] = play(OF_USERS[verb](visit_of(), user))
+    played: Played[Any] = play(OF_USERS[verb](opened(), user))
     assert type(played.raised) is UsageError
     assert played.asked == []
 
@@ -874,11 +897,11 @@ def test_a_wrong_user_id_is_a_mistake_and_asks_nothing(user: object, verb: str) 
         (-7, "-7"),
         (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
     ],
-    ids=["a text", "case and blanks are kept", "255 bytes", "not printable, but no control", "int", "negative", "UUID"],
+    ids=["a str", "case and blanks are kept", "255 bytes", "not printable, but no control", "int", "negative", "UUID"],
 )
 def test_a_user_id_is_kept_as_its_text(user: object, key: str) -> None:
     assert user_key(user) == key
-    asked = play(revoke_all(visit_of(), user), 0).asked
+    asked = play(revoke_all(*opened(), user), 0).asked
     assert asked == [RevokeAll(key)]
 
 
@@ -898,35 +921,83 @@ def test_a_user_id_is_kept_as_its_text(user: object, key: str) -> None:
     ],
 )
 def test_a_backend_with_carriers_of_its_own_is_asked_about_those(fields: list[Field], status: int, asked: list[str]) -> None:
-    visit = visit_of(*fields, policy=policy_of(OverCarriers()))
-    played = play(revoke_others_endpoint(visit), SESSION, 1)
+    played = play(revoke_others_endpoint(*opened(*fields, mode=mode_of(OverCarriers()))), SESSION, 1)
     assert played.value.status == status
     assert played.kinds == asked
 
 
-def test_the_plain_value_is_what_such_a_backend_is_asked_with() -> None:
-    visit = visit_of((b"cookie", b"sid=plain"), policy=policy_of(OverCarriers()))
-    assert play(revoke_others_endpoint(visit), None).asked == [Find(Credential(b"plain"))]
+def test_the_value_as_it_came_is_what_such_a_backend_is_asked_with() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(OverCarriers()))
+    assert play(revoke_others_endpoint(*here), None).asked == [Find(Credential(b"plain"))]
+
+
+# --- who is calling, over an application's own sessions -----------------------------------------------------------------
+
+
+def test_over_an_applications_own_sessions_nobody_is_asked_before_somebody_wants_to_know() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(OverCarriers()))
+    assert play(on_request(*here)).value is None
+    played = play(current(*here), SESSION)
+    assert (played.asked, played.value) == ([Find(Credential(b"plain"))], SESSION)
+    assert play(current(*here)).value is SESSION, "it is asked once"
+
+
+@pytest.mark.parametrize("fields", [[], [(b"cookie", b"theme=dark")], [(b"cookie", b"sid=a; sid=b")], [cookie(SIGNED)]], ids=repr)
+def test_a_request_without_its_credential_is_anonymous_and_asks_nothing(fields: list[Field]) -> None:
+    here = opened(*fields, mode=mode_of(OverCarriers()))
+    assert (play(current(*here)).value, play(revoke_others(*here)).kinds) == (None, [])
+    assert isinstance(play(revoke_others(*here)).raised, NotSignedIn)
+
+
+def test_a_session_that_is_not_live_is_nobodys() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(OverCarriers()))
+    assert play(current(*here), None).value is None
+    assert play(current(*here)).asked == []
+
+
+@all_failures
+def test_p7_who_is_calling_is_not_guessed(failure: Exception) -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(OverCarriers()))
+    assert play(current(*here), failure).raised is failure
+    assert play(current(*here), SESSION).value is SESSION, "the next question may be answered"
+
+
+def test_revoke_others_finds_the_caller_by_itself() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(OverCarriers()))
+    played = play(revoke_others(*here), SESSION, 3)
+    assert (played.kinds, played.value) == (["Find", "RevokeOthers"], 3)
+
+
+class RevokesAll(OverCarriers):
+    def revoke_all(self, user_id: str, /) -> int:
+        raise NotImplementedError
+
+
+def test_after_revoke_all_of_the_callers_user_nobody_is_calling() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(RevokesAll()))
+    assert play(current(*here), SESSION).value is SESSION
+    assert play(revoke_all(*here, "ada"), 2).value == 2
+    assert (play(current(*here)).value, play(current(*here)).asked) == (None, [])
 
 
 # --- a story ----------------------------------------------------------------------------------------------------------
 
 
-def test_change_password_then_end_the_others_then_sign_in_anew_in_one_request() -> None:
-    visit = visit_of((b"x-session-token", TOKEN), path="/password")
-    assert play(guard(visit), SESSION).value is Admission.AS_IT_CAME
-    assert play(revoke_others(visit), RevokedCount(3, 5)).value == 3
-    renewed = play(login(visit, "ada", **FORM), MINTED)
+def test_change_password_then_revoke_the_others_then_sign_in_anew_in_one_request() -> None:
+    here = opened((b"x-session-token", TOKEN), path="/password")
+    assert play(on_request(*here), SESSION).value is None
+    assert play(revoke_others(*here), RevokedCount(3, 5)).value == 3
+    renewed = play(login(*here, "ada", **FORM), MINTED)
     (asked,) = renewed.asked
     assert isinstance(asked, Login)
-    assert (asked.since, asked.replaces) == (5, SESSION)
-    head = play(seal(visit, PLAIN), MINTED)
+    assert (asked.new.generation, asked.new.replaces) == (5, SESSION)
+    head = play(answer_of(here, *PLAIN), MINTED)
     assert head.asked == [Find(Credential(renewed.value.encode()))]
-    assert (b"set-cookie", visit.cookie) in head.value
+    assert (b"set-cookie", here.context.cookie) in head.value
 
 
-def test_a_session_ended_by_another_while_the_application_worked_is_not_brought_back() -> None:
-    visit = visit_of(cookie(SIGNED))
-    play(guard(visit), SESSION)
-    play(login(visit, "ada", **FORM), MINTED)
-    assert list(play(seal(visit, PLAIN), None).value) == list(PLAIN)
+def test_a_session_revoked_by_another_while_the_application_worked_is_not_brought_back() -> None:
+    here = opened(cookie(SIGNED))
+    play(on_request(*here), SESSION)
+    play(login(*here, "ada", **FORM), MINTED)
+    assert list(play(answer_of(here, *PLAIN), None).value) == list(PLAIN)

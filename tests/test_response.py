@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,11 @@ import pytest
 
 from sessionward.backends import RevokedCount
 from sessionward.flow import revoke_others_endpoint
-from sessionward.response.answer import Headers, Problem, Response, counted, refused
+from sessionward.request.request import Fields
+from sessionward.response.answer import Problem, Response, counted, refusal, refused
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
-from tests.support.core import NAME, PAIR, SESSION, TOKEN, Field, play, policy_of, request_of, visit_of
+from sessionward.settings import Settings
+from tests.support.core import NAME, PAIR, SESSION, TOKEN, Field, mode_of, opened, play, request_of
 
 NOBODY: frozenset[bytes] = frozenset()
 
@@ -105,9 +108,9 @@ PLAIN_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("count", [0, 1, 10_000, RevokedCount(3, 7)], ids=["none", "one", "many", "with an generation"])
+@pytest.mark.parametrize("count", [0, 1, 10_000, RevokedCount(3, 7)], ids=["none", "one", "many", "with a generation"])
 def test_success_is_a_count_and_nothing_else(count: int) -> None:
-    response = counted(count, request_of(), NOBODY)
+    response = counted(count, request_of(), Settings())
     assert response.status is HTTPStatus.OK
     assert response.body == b'{"count": %d}' % count
     assert dict(response.headers) == {**PLAIN_HEADERS, b"content-length": str(len(response.body)).encode()}
@@ -115,7 +118,7 @@ def test_success_is_a_count_and_nothing_else(count: int) -> None:
 
 def test_a_truth_is_counted_as_a_number() -> None:
     """A backend's slip must not make ``{"count": true}``."""
-    assert counted(True, request_of(), NOBODY).body == b'{"count": 1}'
+    assert counted(True, request_of(), Settings()).body == b'{"count": 1}'
 
 
 def test_retry_after_is_drawn_from_one_to_five_seconds() -> None:
@@ -131,8 +134,8 @@ def test_debug_is_a_field_of_its_own_and_absent_without() -> None:
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("answer", [None, RuntimeError("words of a driver")], ids=["unknown", "failure"])
 def test_debugging_is_a_setting_and_never_shows_the_words_of_a_driver(answer: object, debug: bool) -> None:
-    visit = visit_of((b"x-session-token", TOKEN), policy=policy_of(debug=debug))
-    response = play(revoke_others_endpoint(visit), answer).value
+    here = opened((b"x-session-token", TOKEN), mode=mode_of(debug=debug))
+    response = play(revoke_others_endpoint(*here), answer).value
     assert ("debug" in error_of(response)) == debug
     assert b"driver" not in response.body
 
@@ -166,9 +169,10 @@ def test_any_other_is_replaced_by_a_new_uuid(given: bytes | None) -> None:
 FRIEND = b"https://spa.example"
 
 
-@pytest.mark.parametrize("answer", [lambda r, t: counted(1, r, t), lambda r, t: refused(Problem.INACTIVE, r, t)], ids=["200", "401"])
+@pytest.mark.parametrize("answer", [partial(counted, 1), partial(refusal, Problem.INACTIVE)], ids=["200", "401"])
 def test_a_trusted_origin_is_granted_exactly_itself(answer: Any) -> None:
-    headers = dict(answer(request_of((b"origin", FRIEND)), frozenset({FRIEND, b"https://other.example"})).headers)
+    settings = Settings(trusted_origins=(FRIEND.decode(), "https://other.example"))
+    headers = dict(answer(request_of((b"origin", FRIEND)), settings).headers)
     assert headers[b"access-control-allow-origin"] == FRIEND
     assert headers[b"access-control-allow-credentials"] == b"true"
     assert headers[b"vary"] == b"Cookie, Authorization, X-Session-Token, Origin"
@@ -188,14 +192,14 @@ def test_a_trusted_origin_is_granted_exactly_itself(answer: Any) -> None:
     ids=["none", "another", "null", "a longer one", "twice", "a list", "empty"],
 )
 def test_no_other_origin_is_granted_anything(fields: list[Field]) -> None:
-    headers = dict(counted(1, request_of(*fields), frozenset({FRIEND})).headers)
+    headers = dict(counted(1, request_of(*fields), Settings(trusted_origins=(FRIEND.decode(),))).headers)
     assert not any(name.startswith(b"access-control-") for name in headers)
     assert headers[b"vary"] == PLAIN_HEADERS[b"vary"]
 
 
 def test_with_nobody_trusted_nobody_is_granted_anything() -> None:
-    visit = visit_of((b"x-session-token", TOKEN), (b"origin", FRIEND))
-    assert b"access-control-allow-origin" not in dict(play(revoke_others_endpoint(visit), SESSION, 1).value.headers)
+    here = opened((b"x-session-token", TOKEN), (b"origin", FRIEND))
+    assert b"access-control-allow-origin" not in dict(play(revoke_others_endpoint(*here), SESSION, 1).value.headers)
 
 
 # --- the head of the application's answer -----------------------------------------------------------------------------
@@ -225,7 +229,7 @@ def test_a_cookie_of_ours_in_a_head_is_known_by_its_name(field: Field, ours: boo
 
 
 def test_setting_our_cookie_keeps_the_answer_out_of_every_cache() -> None:
-    head: Headers = [
+    head: Fields = [
         (b"Content-Type", b"text/html"),
         (b"Cache-Control", b"public, max-age=600"),
         (b"cache-control", b"s-maxage=600"),

@@ -13,7 +13,14 @@ import pytest
 from sessionward import ASGIMiddleware, ConfigurationError, Session, WSGIMiddleware
 from sessionward.backends import Carrier, Credential
 from sessionward.backends.memory import MemoryBackend
-from sessionward.context import Policy
+from sessionward.credential.own import OwnCredential
+from sessionward.identify import Function
+from sessionward.modes.application import Application
+from sessionward.modes.assertion import Assertion
+from sessionward.modes.choose import choose
+from sessionward.modes.companion.mode import Companion
+from sessionward.modes.own import Own
+from sessionward.modes.recorded import Recorded
 from sessionward.session.backend import Capabilities
 from sessionward.settings import Settings
 from tests.support.core import (
@@ -23,7 +30,7 @@ from tests.support.core import (
     AsyncFindsAndEnds,
     FindsAndEnds,
     OverCarriers,
-    policy_of,
+    mode_of,
     unsigned,
 )
 
@@ -61,11 +68,9 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "insecure": False,
         "on_invalid": "strip",
         "exempt_paths": (),
-        "csrf": "standard",
         "trusted_origins": (),
         "public_origin": None,
         "audience": "",
-        "max_cookie": 16_384,
         "remote_user": False,
         "lifetime": 14 * 24 * 60 * 60.0,
         "backend_timeout": 2.0,
@@ -89,7 +94,7 @@ def test_over_plain_http_the_cookie_has_another_name() -> None:
     ids=["default", "strict", "none", "plain http"],
 )
 def test_the_attributes_of_the_cookie(options: dict[str, Any], attributes: bytes) -> None:
-    assert policy_of(**options).cookie_attributes == attributes
+    assert OwnCredential(Settings.of({"secrets": [SECRET], **options})).cleared.partition(b"; Max-Age=0")[2] == attributes
 
 
 def test_settings_are_frozen() -> None:
@@ -118,7 +123,6 @@ def test_settings_are_frozen() -> None:
         ("cookie_samesite", "Strict", "strict"),
         ("path", "/me/devices", "/me/devices"),
         ("cookie_name", "__Secure-x", "__Secure-x"),
-        ("max_cookie", 1, 1),
     ],
 )
 def test_a_setting_is_kept_in_its_normal_form(name: str, written: object, kept: object) -> None:
@@ -136,13 +140,13 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "secret of seven letters": ({"secrets": ["abcdefg" * 6]}, "placeholder"),
     "secret twice": ({"secrets": [SECRET, SECRET.encode()]}, "listed twice"),
     "short assertion secret": ({"assertion_secrets": ["short"]}, "assertion_secrets: number 1 has 5 bytes"),
-    "assertion secret that signs cookies": ({"assertion_secrets": [SECRET]}, "assertion_secrets: it lists one of secrets"),
+    "assertion secret that signs cookies": ({"assertion_secrets": [SECRET]}, "assertion_secrets: one of them is also in secrets"),
     "17 secrets": ({"secrets": [f"{n:02}{SECRET}" for n in range(17)]}, "at most 16"),
-    "secret not in a list": ({"secrets": SECRET}, "secrets: a list"),
-    "bytes not in a list": ({"secrets": SECRET.encode()}, "secrets: a list"),
-    "secrets in a set": ({"secrets": {SECRET}}, "secrets: a list"),
-    "secret is a number": ({"secrets": [12345678]}, "secrets: a list"),
-    "secrets is None": ({"secrets": None}, "secrets: a list"),
+    "secret not in a list": ({"secrets": SECRET}, "secrets: must be a list"),
+    "bytes not in a list": ({"secrets": SECRET.encode()}, "secrets: must be a list"),
+    "secrets in a set": ({"secrets": {SECRET}}, "secrets: must be a list"),
+    "secret is a number": ({"secrets": [12345678]}, "secrets: must be a list"),
+    "secrets is None": ({"secrets": None}, "secrets: must be a list"),
     "path without a slash": ({"path": "auth/sessions"}, "path: 'auth/sessions'"),
     "path ends in a slash": ({"path": "/auth/"}, "path: '/auth/'"),
     "path is a slash": ({"path": "/"}, "path: '/'"),
@@ -151,33 +155,34 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "path with a parameter": ({"path": "/auth/{id}"}, "path: "),
     "path with a line feed": ({"path": "/auth\n"}, "path: "),
     "path with a query": ({"path": "/auth?x"}, "path: "),
-    "path is bytes": ({"path": b"/auth"}, "path: a text"),
+    "path is bytes": ({"path": b"/auth"}, "path: must be a str"),
     "cookie name with a blank": ({"cookie_name": "my cookie"}, "cookie_name: 'my cookie'"),
     "cookie name with a semicolon": ({"cookie_name": "a;b"}, "cookie_name: "),
     "cookie name with an equals sign": ({"cookie_name": "a=b"}, "cookie_name: "),
     "cookie name outside ASCII": ({"cookie_name": "é"}, "cookie_name: "),
     "cookie name with a line feed": ({"cookie_name": "a\n"}, "cookie_name: "),
     "cookie name too long": ({"cookie_name": "a" * 257}, "cookie_name: "),
-    "cookie name is a number": ({"cookie_name": 5}, "cookie_name: a text"),
+    "cookie name is a number": ({"cookie_name": 5}, "cookie_name: must be a str"),
     "__Host- over plain http": ({"insecure": True, "cookie_name": "__Host-x"}, "browsers refuse '__Host-x' without Secure"),
     "__secure- over plain http": ({"insecure": True, "cookie_name": "__secure-x"}, "browsers refuse '__secure-x' without Secure"),
     "SameSite=None over plain http": ({"insecure": True, "cookie_samesite": "none"}, "browsers refuse SameSite=None"),
-    "samesite is a word": ({"cookie_samesite": "loose"}, "cookie_samesite: 'loose' is not one of lax, strict, none"),
-    "samesite is None": ({"cookie_samesite": None}, "cookie_samesite: a text"),
-    "insecure is a text": ({"insecure": "no"}, "insecure: True or False"),
-    "insecure is a number": ({"insecure": 1}, "insecure: True or False"),
-    "dead is a word": ({"dead": "ignore"}, "dead: 'ignore' is not one of strip, reject"),
-    "dead is None": ({"dead": None}, "dead: a text"),
-    "csrf is a word": ({"csrf": "off"}, "csrf: 'off' is not one of standard, strict"),
-    "csrf is False": ({"csrf": False}, "csrf: a text"),
-    "skip is a text": ({"exempt_paths": "/static/"}, "exempt_paths: a list of texts"),
-    "skip holds bytes": ({"exempt_paths": [b"/static/"]}, "exempt_paths: a list of texts"),
-    "skip holds a slash": ({"exempt_paths": ["/"]}, "exempt_paths: '/' is not a path prefix"),
-    "skip holds nothing": ({"exempt_paths": [""]}, "exempt_paths: '' is not a path prefix"),
-    "skip holds a pattern": ({"exempt_paths": ["*.css"]}, "exempt_paths: '*.css' is not a path prefix"),
-    "skip holds our path": ({"exempt_paths": ["/static/", "/auth"]}, "exempt_paths: '/auth' contains the path '/auth/sessions' itself"),
-    "skip holds exactly our path": ({"exempt_paths": ["/auth/sessions"]}, "exempt_paths: '/auth/sessions' contains"),
-    "trusted_origins is a text": ({"trusted_origins": "https://a.example"}, "trusted_origins: a list of texts"),
+    "cookie_samesite is a word": ({"cookie_samesite": "loose"}, "cookie_samesite: 'loose' is not one of lax, strict, none"),
+    "cookie_samesite is None": ({"cookie_samesite": None}, "cookie_samesite: must be a str"),
+    "insecure is a str": ({"insecure": "no"}, "insecure: must be True or False"),
+    "insecure is a number": ({"insecure": 1}, "insecure: must be True or False"),
+    "on_invalid is a word": ({"on_invalid": "ignore"}, "on_invalid: 'ignore' is not one of strip, reject"),
+    "on_invalid is None": ({"on_invalid": None}, "on_invalid: must be a str"),
+    "exempt path is a str": ({"exempt_paths": "/static/"}, "exempt_paths: must be a list of str"),
+    "exempt path holds bytes": ({"exempt_paths": [b"/static/"]}, "exempt_paths: must be a list of str"),
+    "exempt path holds a slash": ({"exempt_paths": ["/"]}, "exempt_paths: '/' is not a path prefix"),
+    "exempt path holds nothing": ({"exempt_paths": [""]}, "exempt_paths: '' is not a path prefix"),
+    "exempt path holds a pattern": ({"exempt_paths": ["*.css"]}, "exempt_paths: '*.css' is not a path prefix"),
+    "exempt path holds our path": (
+        {"exempt_paths": ["/static/", "/auth"]},
+        "exempt_paths: '/auth' contains the path '/auth/sessions' itself",
+    ),
+    "exempt path holds exactly our path": ({"exempt_paths": ["/auth/sessions"]}, "exempt_paths: '/auth/sessions' contains"),
+    "trusted_origins is a str": ({"trusted_origins": "https://a.example"}, "trusted_origins: must be a list of str"),
     "trusted origin with a slash": ({"trusted_origins": ["https://a.example/"]}, "trusted_origins: 'https://a.example/'"),
     "trusted origin without a scheme": ({"trusted_origins": ["a.example"]}, "trusted_origins: 'a.example'"),
     "trusted origin is a pattern": ({"trusted_origins": ["https://*.example"]}, "trusted_origins: 'https://*.example'"),
@@ -191,26 +196,22 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "public origin with a path": ({"public_origin": "https://a.example/app"}, "public_origin: 'https://a.example/app'"),
     "public origin is empty": ({"public_origin": ""}, "public_origin: ''"),
     "public origin is bytes": ({"public_origin": b"https://a.example"}, "public_origin: "),
-    "audience is None": ({"audience": None}, "audience: a text"),
-    "max_cookie is zero": ({"max_cookie": 0}, "max_cookie: at least one byte"),
-    "max_cookie is a truth": ({"max_cookie": True}, "max_cookie: a number"),
-    "max_cookie is a text": ({"max_cookie": "16k"}, "max_cookie: a number"),
-    "max_cookie is a float": ({"max_cookie": 1e4}, "max_cookie: a number"),
-    "remote_user is a text": ({"remote_user": "yes"}, "remote_user: True or False"),
-    "debug is a text": ({"debug": "0"}, "debug: True or False"),
-    "lifetime under a second": ({"lifetime": 0.5}, "lifetime: at least one second"),
-    "lifetime is negative": ({"lifetime": timedelta(days=-1)}, "lifetime: at least one second"),
+    "audience is None": ({"audience": None}, "audience: must be a str"),
+    "remote_user is a str": ({"remote_user": "yes"}, "remote_user: must be True or False"),
+    "debug is a str": ({"debug": "0"}, "debug: must be True or False"),
+    "lifetime under a second": ({"lifetime": 0.5}, "lifetime: must be at least one second"),
+    "lifetime is negative": ({"lifetime": timedelta(days=-1)}, "lifetime: must be at least one second"),
     "lifetime is not a number": ({"lifetime": math.nan}, "lifetime: "),
     "lifetime is endless": ({"lifetime": math.inf}, "lifetime: "),
     "lifetime goes beyond the calendar": ({"lifetime": timedelta.max}, "lifetime: "),
-    "lifetime is a text": ({"lifetime": "14d"}, "lifetime: seconds or a timedelta"),
-    "lifetime is a truth": ({"lifetime": True}, "lifetime: seconds or a timedelta"),
-    "deadline is zero": ({"backend_timeout": 0}, "backend_timeout: more than 0"),
-    "deadline is negative": ({"backend_timeout": -1}, "backend_timeout: more than 0"),
-    "deadline over a minute": ({"backend_timeout": 60.1}, "backend_timeout: more than 0 and at most 60"),
-    "deadline is endless": ({"backend_timeout": math.inf}, "backend_timeout: "),
-    "deadline is not a number": ({"backend_timeout": math.nan}, "backend_timeout: "),
-    "deadline is None": ({"backend_timeout": None}, "backend_timeout: seconds or a timedelta"),
+    "lifetime is a str": ({"lifetime": "14d"}, "lifetime: must be seconds or a timedelta"),
+    "lifetime is a truth": ({"lifetime": True}, "lifetime: must be seconds or a timedelta"),
+    "backend_timeout is zero": ({"backend_timeout": 0}, "backend_timeout: must be more than 0"),
+    "backend_timeout is negative": ({"backend_timeout": -1}, "backend_timeout: must be more than 0"),
+    "backend_timeout over a minute": ({"backend_timeout": 60.1}, "backend_timeout: must be more than 0 and at most 60"),
+    "backend_timeout is endless": ({"backend_timeout": math.inf}, "backend_timeout: "),
+    "backend_timeout is not a number": ({"backend_timeout": math.nan}, "backend_timeout: "),
+    "backend_timeout is None": ({"backend_timeout": None}, "backend_timeout: must be seconds or a timedelta"),
     "unknown": ({"timeout": 1}, "timeout: there is no such setting"),
     "unknown, but near": ({"cookiename": "x"}, "cookiename: there is no such setting; did you mean cookie_name?"),
     "singular": ({"secret": SECRET}, "secret: there is no such setting; did you mean secrets?"),
@@ -239,13 +240,11 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
             secrets=["short"],
             path="x",
             insecure=insecure,
-            samesite="sometimes",
+            cookie_samesite="sometimes",
             on_invalid="alive",
-            csrf="off",
             exempt_paths=["y"],
             trusted_origins=["z"],
             public_origin="w",
-            max_cookie=0,
             lifetime=0,
             backend_timeout="soon",
             colour="blue",
@@ -256,11 +255,9 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
         "path",
         "cookie_samesite",
         "on_invalid",
-        "csrf",
         "exempt_paths",
         "trusted_origins",
         "public_origin",
-        "max_cookie",
     ]
     names += ["lifetime", "backend_timeout", "colour"]
     assert sorted(mistake.partition(":")[0] for mistake in told.value.mistakes) == sorted(names)
@@ -269,12 +266,12 @@ def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
 
 
 def test_a_setting_of_a_wrong_kind_hides_no_other_mistake() -> None:
-    found = mistakes(path=5, debug="no", max_cookie="x", secrets=["short"], on_invalid="alive", trusted_origins=["z"], lifetime=0)
+    found = mistakes(path=5, debug="no", cookie_domain=1, secrets=["short"], on_invalid="alive", trusted_origins=["z"], lifetime=0)
     assert sorted(m.partition(":")[0] for m in found) == [
-        "on_invalid",
+        "cookie_domain",
         "debug",
         "lifetime",
-        "max_cookie",
+        "on_invalid",
         "path",
         "secrets",
         "trusted_origins",
@@ -283,7 +280,7 @@ def test_a_setting_of_a_wrong_kind_hides_no_other_mistake() -> None:
 
 def test_one_mistake_alone_stands_without_a_list() -> None:
     with pytest.raises(ConfigurationError) as told:
-        Settings.of({"dead": "alive"})
+        Settings.of({"on_invalid": "alive"})
     assert str(told.value) == told.value.mistakes[0]
 
 
@@ -302,7 +299,7 @@ def test_no_message_shows_a_secret(options: dict[str, object]) -> None:
 
 
 class Mixed(FindsAndEnds):
-    """One method of the other colour."""
+    """One async method among sync ones."""
 
     async def begin_login(self, user_id: str, /) -> int:
         raise NotImplementedError
@@ -330,10 +327,10 @@ class CarriersAndLogin(OverCarriers):
         pytest.param(MemoryBackend, "backend: MemoryBackend is a class; pass an instance, MemoryBackend(...)", id="a class"),
         pytest.param(FindsOnly(), "backend: FindsOnly has no revoke_others", id="one operation is missing"),
         pytest.param(NotCallable(), "backend: NotCallable has no revoke_others", id="one operation is not a function"),
-        pytest.param("sqlite:///x.db", "backend: an object is needed", id="a text"),
-        pytest.param(None, "backend: an object is needed", id="None"),
+        pytest.param("sqlite:///x.db", "backend: pass an object", id="a str"),
+        pytest.param(None, "backend: pass an object", id="None"),
         pytest.param(object(), "backend: object has no find and no revoke_others", id="anything"),
-        pytest.param(Mixed(), "backend: Mixed mixes colours: only begin are async", id="two colours"),
+        pytest.param(Mixed(), "backend: Mixed mixes sync and async: only begin_login are async", id="sync and async"),
     ],
 )
 @pytest.mark.parametrize("door", [ASGIMiddleware, WSGIMiddleware])
@@ -345,7 +342,7 @@ def test_what_is_not_a_backend_is_told(backend: object, told: str, door: Any) ->
 
 
 def test_an_async_backend_is_refused_by_the_wsgi_door_which_names_its_twin() -> None:
-    with pytest.raises(ConfigurationError, match=r"AsyncFindsAndEnds is async.*use its plain twin, FindsAndEnds"):
+    with pytest.raises(ConfigurationError, match=r"AsyncFindsAndEnds is async.*use FindsAndEnds"):
         WSGIMiddleware(wsgi_app, AsyncFindsAndEnds(), secrets=[SECRET])  # type: ignore[arg-type]
 
 
@@ -356,62 +353,77 @@ def test_an_async_backend_in_the_wsgi_door_is_told_beside_the_other_mistakes() -
 
 
 @pytest.mark.parametrize("options", [{}, {"secrets": []}, {"secrets": ()}], ids=["not given", "empty list", "empty tuple"])
-@pytest.mark.parametrize("backend", [MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()], ids=["signs in", "plain", "async"])
+@pytest.mark.parametrize("backend", [MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()], ids=["signs in", "sync", "async"])
 def test_a_door_with_cookies_of_ours_does_not_start_without_secrets(backend: object, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"secrets: .*token_urlsafe"):
-        Policy(backend, options)
+        choose(backend, options)
 
 
 def test_a_backend_with_carriers_of_its_own_needs_no_secrets() -> None:
-    assert Policy(OverCarriers(), {}).settings.secrets == ()
+    assert choose(OverCarriers(), {}).settings.secrets == ()
 
 
-def test_a_backend_with_carriers_that_also_signs_in_sets_a_cookie_of_ours_and_needs_them() -> None:
-    with pytest.raises(ConfigurationError, match="secrets"):
-        Policy(CarriersAndLogin(), {})
+@pytest.mark.parametrize("options", [{}, {"secrets": [SECRET]}], ids=["without secrets", "with secrets"])
+def test_a_backend_with_carriers_that_also_signs_in_is_refused(options: dict[str, Any]) -> None:
+    """Nothing would read the cookie that its login sets."""
+    with pytest.raises(ConfigurationError) as error:
+        choose(CarriersAndLogin(), options)
+    (mistake,) = error.value.mistakes
+    assert mistake.startswith("backend: CarriersAndLogin has carriers and login()")
 
 
 def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
-    memory, plain, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
-    assert memory == Capabilities(
-        frozenset(
-            {
-                "find",
-                "revoke_others",
-                "login",
-                "begin_login",
-                "end",
-                "revoke_all",
-                "companion_status",
-                "is_revoked_app_session",
-                "adopt",
-                "touch",
-            }
-        ),
-        False,
-        False,
-        (),
-    )
-    assert plain == Capabilities(frozenset({"find", "revoke_others"}), False, True, ())
-    assert other == Capabilities(frozenset({"find", "revoke_others"}), True, True, ())
-    assert memory.signs_in
-    assert not plain.signs_in
+    memory, sync, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
+    login = {"login", "begin_login", "revoke", "revoke_all"}
+    companions = {"companion_status", "is_revoked_app_session", "adopt", "extend"}
+    assert memory == Capabilities("MemoryBackend", frozenset({"find", "revoke_others"} | login | companions), False, False, ())
+    assert sync == Capabilities("FindsAndEnds", frozenset({"find", "revoke_others"}), False, True, ())
+    assert other == Capabilities("AsyncFindsAndEnds", frozenset({"find", "revoke_others"}), True, True, ())
+    assert memory.supports_login
+    assert memory.supports_companions
+    assert not sync.supports_login
     assert Capabilities.of(OverCarriers()).carriers == (Carrier.header("X-Key", scheme="Key"), Carrier.cookie("sid"))
+
+
+class KeepsARecord(OverCarriers):
+    def which_revoked(self, credentials: Any, /) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "kind"),
+    [
+        pytest.param(MemoryBackend(), {}, Own, id="own"),
+        pytest.param(FindsAndEnds(), {}, Own, id="own, without login"),
+        pytest.param(MemoryBackend(), {"assertion_secrets": [OLD_SECRET]}, Assertion, id="assertion"),
+        pytest.param(OverCarriers(), {}, Application, id="application"),
+        pytest.param(KeepsARecord(), {}, Recorded, id="recorded"),
+        pytest.param(MemoryBackend(), {"identify": Function(lambda name, value: None, cookies=["sid"])}, Companion, id="companion"),
+    ],
+)
+def test_the_mode_follows_from_the_backend_and_the_settings(backend: object, options: dict[str, Any], kind: type) -> None:
+    assert type(choose(backend, {"secrets": [SECRET], **options})) is kind
 
 
 # --- what a door works out --------------------------------------------------------------------------------------------
 
 
-def test_a_policy_signs_with_the_newest_secret_and_verifies_with_all() -> None:
-    policy, before = policy_of(secrets=[SECRET, OLD_SECRET]), policy_of(secrets=[OLD_SECRET])
-    assert policy.cookie_signature.sign(TOKEN) == policy_of(secrets=[SECRET]).cookie_signature.sign(TOKEN)
-    assert unsigned(policy.cookie_signature, before.cookie_signature.sign(TOKEN)) == TOKEN
+def own(**options: object) -> OwnCredential:
+    mode = mode_of(**options)
+    assert isinstance(mode, Own)
+    return mode.own
+
+
+def test_a_mode_signs_with_the_newest_secret_and_verifies_with_all() -> None:
+    both, before = own(secrets=[SECRET, OLD_SECRET]).signature, own(secrets=[OLD_SECRET]).signature
+    assert both.sign(TOKEN) == own(secrets=[SECRET]).signature.sign(TOKEN)
+    assert unsigned(both, before.sign(TOKEN)) == TOKEN
 
 
 def test_cookies_of_one_audience_are_none_of_another() -> None:
-    shop, forum = policy_of(audience="shop"), policy_of(audience="forum")
-    assert unsigned(shop.cookie_signature, forum.cookie_signature.sign(TOKEN)) is None
-    assert unsigned(shop.ticket_signature, shop.cookie_signature.sign(TOKEN)) is None
+    shop, forum = own(audience="shop").signature, own(audience="forum").signature
+    assert unsigned(shop, forum.sign(TOKEN)) is None
+    assert unsigned(mode_of(audience="shop").tickets, shop.sign(TOKEN)) is None
 
 
 @pytest.mark.parametrize(
@@ -419,8 +431,8 @@ def test_cookies_of_one_audience_are_none_of_another() -> None:
     [("/static/", b"/static/"), ("/my files/", b"/my%20files/"), ("/é", b"/%C3%A9"), ("/a%20b", b"/a%20b")],
     ids=["plain", "blank", "outside ASCII", "already encoded"],
 )
-def test_prefixes_to_skip_are_compared_as_they_stand_in_a_request_line(prefix: str, written: bytes) -> None:
-    assert policy_of(exempt_paths=[prefix]).exempt_paths == (written,)
+def test_exempt_paths_are_compared_as_they_stand_in_a_request_line(prefix: str, written: bytes) -> None:
+    assert mode_of(exempt_paths=[prefix]).settings.exempt == (written,)
 
 
 def test_construction_touches_neither_application_nor_backend() -> None:
