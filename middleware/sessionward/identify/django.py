@@ -1,4 +1,4 @@
-"""Django's ``signed_cookies`` engine: the whole session is in the browser, so a deleted one would still sign in.
+"""Django's ``signed_cookies`` engine: the whole session is in the cookie, so a copy of the cookie still signs in after a logout.
 
 The engines that keep sessions on the server need no identifier: ``sessionward.backends.django`` works on them directly.
 """
@@ -26,20 +26,19 @@ _SALT: Final = "django.contrib.sessions.backends.signed_cookies"
 
 
 class SignedCookies:
-    """Who is signed in to a Django site that runs on ``django.contrib.sessions.backends.signed_cookies``.
+    """Says which user the session cookie of a Django site signs in, under ``django.contrib.sessions.backends.signed_cookies``.
 
-    Takes everything from Django's settings, so make it after ``get_wsgi_application()`` or ``get_asgi_application()``.
-    The user is fetched and the session's hash compared as Django does it, at each request: a cookie from before a change
-    of the password must not get a companion, and no signature tells its age from that. ``get_user()`` is never called;
-    it would give the caller a new session, or none, in an answer that nobody sends.
+    It takes everything from Django's settings, so make it after ``get_wsgi_application()`` or ``get_asgi_application()``.
+
+    Each request fetches the user and compares the session's hash, as Django does. A cookie from before a change of the
+    password must not get a companion, and the signature does not show whether it is one. ``get_user()`` is never called: it
+    would rotate or empty the session of a request whose answer nobody sends.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    __slots__ = ("_store", "cookies", "lifetime", "samesite")
-
-    server_side: ClassVar[bool] = False
     blocking: ClassVar[bool] = True
+    server_side: ClassVar[bool] = False
 
     def __init__(self) -> None:
         try:
@@ -49,7 +48,7 @@ class SignedCookies:
             raise ConfigurationError("identify: Django is not set up yet; make SignedCookies() after get_wsgi_application()") from None
         if not issubclass(store, signed_cookies.SessionStore):
             raise ConfigurationError(
-                f"identify: SESSION_ENGINE is {engine}, which keeps sessions on the server; see sessionward.backends.django"
+                f"identify: SESSION_ENGINE is {engine}, which keeps sessions on the server; use sessionward.backends.django.DjangoBackend"
             )
         self._store = store()
         self.cookies = (cast("str", settings.SESSION_COOKIE_NAME),)
@@ -60,29 +59,32 @@ class SignedCookies:
         return f"SignedCookies(cookies={list(self.cookies)})"
 
     def identify(self, name: str, value: str, /) -> Identity | None:  # noqa: ARG002 - there is one cookie
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the database raises."""
+        """Returns the user that this cookie signs in.
+
+        Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the database raises.
+        """
         session = self._load(value)
         try:
             user_id, path = session[SESSION_KEY], session[BACKEND_SESSION_KEY]
         except KeyError:
             return None
         if path not in settings.AUTHENTICATION_BACKENDS or not _holds(session.get(HASH_SESSION_KEY), _user(path, user_id)):
-            raise InvalidCredential("a session whose user Django would not take any more")
+            raise InvalidCredential("Django no longer accepts the user of the session")
         return Identity(user_id=user_id)
 
     def _load(self, value: str) -> dict[str, Any]:
         age = self._store.get_session_cookie_age()
         try:
             session: Any = signing.loads(value, serializer=self._store.serializer, max_age=age, salt=_SALT)
-        except Exception:  # what the engine itself takes for a session to begin anew, whatever it is
-            raise InvalidCredential("a session cookie that is forged or expired") from None
+        except Exception:  # the engine, too, begins a new session at any exception
+            raise InvalidCredential("the session cookie is forged or expired") from None
         if not isinstance(session, dict):
-            raise InvalidCredential("a session cookie that holds no session")
+            raise InvalidCredential("the session cookie does not hold a session")
         return cast("dict[str, Any]", session)
 
 
 def _user(path: str, user_id: str) -> Any:
-    """The user as the backend of the login finds it, None if it is gone or inactive."""
+    """The user as the authentication backend of the login finds it, None if it is deleted or inactive."""
     busy = any(connection.connection is not None for connection in connections.all(initialized_only=True))
     try:
         key = cast("Any", get_user_model())._meta.pk.to_python(user_id)
@@ -90,17 +92,17 @@ def _user(path: str, user_id: str) -> Any:
     except ValidationError:
         return None
     except Error:
-        close_old_connections()  # or a dead one would answer every request of this thread
+        close_old_connections()  # or a broken connection would fail every later request of this thread
         raise
     finally:
-        # Django closes what a request leaves open, but this may be no request of Django's. A connection that was open
-        # before may be in the middle of an answer.
+        # Django closes connections at the end of its own requests, and this may not be one. A connection that was open
+        # before may be in use by a response.
         if not busy:
             close_old_connections()
 
 
 def _holds(session_hash: str | None, user: Any) -> bool:
-    """Whether the login was made with the user's present password, under the present secret or a fallback."""
+    """Whether the login was made with the user's current password, under the current secret or a fallback."""
     if user is None:
         return False
     if not hasattr(user, "get_session_auth_hash"):

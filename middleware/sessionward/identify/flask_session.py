@@ -3,98 +3,104 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Self, cast
 
 import msgspec
 from itsdangerous import BadSignature, Signer
-from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam, column, select, table
+from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam, column, select
+from sqlalchemy import table as table_of
 
-from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
+from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes, UsageError
+from sessionward.identify.arguments import cookie_mistakes, duration
 from sessionward.identify.remember import RememberToken
-from sessionward.session.identifier import AnonymousSession, Identity
-from sessionward.settings import Duration, seconds
+from sessionward.session.identifier import DAY, AnonymousSession, Identity
+from sessionward.settings import Duration
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
-"""``secrets.token_urlsafe``, with a signature behind it where the application signs its ids."""
+"""``secrets.token_urlsafe``, with a signature behind it where the application signs its session ids."""
 
 
-@dataclass(frozen=True, slots=True)
 class FlaskSession:
-    """Who is signed in to an application that uses Flask-Session (0.7 or later). It only reads the store.
+    """Says which user the cookies of an application with Flask-Session (0.7 or later) sign in. It only reads the store.
 
-    ``store``: the application's Redis client (with bytes as answers, as Flask-Session needs it), the SQLAlchemy Engine
-    that holds its table, or its cachelib cache. Values in Redis and SQL are read as msgpack or JSON and as nothing else:
-    what versions before 0.7 pickled is unreadable, and its owner signs in anew. A cachelib cache unpickles by itself
-    whatever lies in it, here as in the application: who can write there commands both.
+    ``FlaskSession.of(app)`` takes every argument from the application.
 
-    ``secret_key`` is the application's: it signs Flask-Login's remember-me cookie, and session ids under
-    ``SESSION_USE_SIGNER`` (``use_signer=True``). An application without remember-me says ``remember_cookie=None``; to
-    forget that cookie would let it sign in past the companion. Raises :class:`~sessionward.errors.ConfigurationError`.
+    - ``store``: the application's Redis client (it must return bytes, as Flask-Session needs it), the SQLAlchemy Engine of
+      its table, or its cachelib cache. Values in Redis and SQL are read as msgpack or JSON and as nothing else. A session
+      that a version before 0.7 pickled is invalid, and its user must sign in again. A cachelib cache unpickles its values,
+      here as in the application: whoever can write to it can run code in both.
+    - ``secret_key``: the application's ``SECRET_KEY``. It signs the remember-me cookie, and session ids under
+      ``SESSION_USE_SIGNER`` (``use_signer=True``).
+    - ``remember_cookie``: None for an application without remember-me. A remember-me cookie that is not named here signs
+      users in without a companion.
+    - ``samesite``: ``SESSION_COOKIE_SAMESITE`` in lower case, ``""`` if the cookie has none. None: unknown.
+
+    Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    store: Any = field(repr=False)
-    _: KW_ONLY
-    secret_key: str | bytes | None = field(default=None, repr=False)
-    cookie: str = "session"
-    prefix: str = "session:"
-    user_key: str = "_user_id"
-    use_signer: bool = False
-    table: str = "sessions"
-    schema: str | None = None
-    remember_cookie: str | None = "remember_token"
-    lifetime: Duration = 31 * 86_400.0
-    remember_lifetime: Duration = 365 * 86_400.0
-    samesite: str | None = None
-    """``SESSION_COOKIE_SAMESITE`` in small letters, ``""`` if the cookie has none; None: unknown."""
-    cookies: tuple[str, ...] = field(init=False)
+    blocking: ClassVar[bool] = True
     server_side: ClassVar[bool] = True
     keeps_id_at_login: ClassVar[bool] = True
-    blocking: ClassVar[bool] = True
-    _signer: Signer | None = field(init=False, repr=False, default=None)
-    _remember: RememberToken | None = field(init=False, repr=False, default=None)
-    _query: Select[tuple[Any, Any, Any]] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        mistakes: list[str] = []
-        for name in ("lifetime", "remember_lifetime"):
-            try:
-                object.__setattr__(self, name, seconds(getattr(self, name)))
-            except TypeError as wrong:
-                mistakes.append(f"{name}: {wrong}")
-        if not isinstance(self.store, Engine) and not callable(getattr(self.store, "get", None)):
-            mistakes.append("store: a Redis client, an SQLAlchemy Engine or a cachelib cache is needed")
-        if hasattr(self.store, "session_interface"):
-            mistakes.append("store: this is the application; write FlaskSession.of(app)")
-        if type(self.store).__module__.startswith("redis.asyncio"):
-            mistakes.append("store: Flask-Session uses the plain client, redis.Redis; pass that one")
-        if not self.secret_key and (self.use_signer or self.remember_cookie is not None):
-            mistakes.append(
-                "secret_key: the application's SECRET_KEY is needed; without signed ids and remember-me, set remember_cookie=None"
+    def __init__(
+        self,
+        store: Any,
+        *,
+        secret_key: str | bytes | None = None,
+        cookie: str = "session",
+        prefix: str = "session:",
+        user_key: str = "_user_id",
+        use_signer: bool = False,
+        table: str = "sessions",
+        schema: str | None = None,
+        remember_cookie: str | None = "remember_token",
+        lifetime: Duration = 31 * DAY,
+        remember_lifetime: Duration = 365 * DAY,
+        samesite: str | None = None,
+    ) -> None:
+        mistakes = Mistakes()
+        self.lifetime = duration(mistakes, "lifetime", lifetime)
+        self.remember_lifetime = duration(mistakes, "remember_lifetime", remember_lifetime)
+        mistakes.add(_store_mistakes(store))
+        if not secret_key and (use_signer or remember_cookie is not None):
+            mistakes.add(
+                ["secret_key: must be the application's SECRET_KEY; without signed session ids and remember-me set remember_cookie=None"]
             )
-        if not self.cookie:
-            mistakes.append("cookie: a cookie name is needed")
-        if self.secret_key and not mistakes:
-            mistakes.extend(self._take(self.secret_key))
-        if mistakes:
-            raise ConfigurationError(*mistakes)
-        object.__setattr__(self, "cookies", tuple(filter(None, (self.cookie, self.remember_cookie))))
-        key, data, expiry = column("session_id", String), column("data", LargeBinary), column("expiry", DateTime)
-        rows = table(self.table, key, data, expiry, schema=self.schema)
-        object.__setattr__(self, "_query", select(key, data, expiry).select_from(rows).where(key == bindparam("key")))
+        mistakes.add(cookie_mistakes("cookie", cookie))
+        self._signer: Signer | None = None
+        self._remember: RememberToken | None = None
+        if secret_key and not mistakes.found:
+            if use_signer:
+                self._signer = Signer(secret_key, salt="flask-session", key_derivation="hmac")
+            if remember_cookie is not None:
+                with mistakes.collected():
+                    self._remember = RememberToken(secret_key, self.remember_lifetime)
+        mistakes.raise_any()
+        self.cookies = tuple(filter(None, (cookie, remember_cookie)))
+        self.samesite = samesite
+        self.store = store
+        self.cookie = cookie
+        self.prefix = prefix
+        self.user_key = user_key
+        self.use_signer = use_signer
+        self.table = table
+        self.schema = schema
+        self.remember_cookie = remember_cookie
+        self._query = _query(table, schema)
 
     @classmethod
     def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
-        """From an application that Flask-Session has been set up for. Later changes of its configuration are not seen."""
+        """Makes the identifier of an application after Flask-Session has been set up. It does not see later changes."""
         interface: Any = getattr(app, "session_interface", None)
         if interface is None:
-            raise ConfigurationError("identify: FlaskSession.of(app) wants the Flask application itself, not what stands around it")
+            raise ConfigurationError("identify: FlaskSession.of(app) must get the Flask application itself, not a middleware around it")
         config: dict[str, Any] = app.config
         if not hasattr(interface, "key_prefix"):
-            raise ConfigurationError(f"identify: {type(interface).__name__} is not of Flask-Session; see sessionward.identify.flask")
+            kind = type(interface).__name__
+            raise ConfigurationError(f"identify: {kind} is not of Flask-Session; use sessionward.identify.flask.FlaskLogin")
         store: Any = getattr(interface, "cache", None) or getattr(interface, "client", None)
         where: dict[str, Any] = {}
         model: Any = getattr(interface, "sql_session_model", None)
@@ -116,35 +122,31 @@ class FlaskSession:
             **where,
         )
 
-    def _take(self, secret: str | bytes) -> list[str]:
-        if self.use_signer:
-            object.__setattr__(self, "_signer", Signer(secret, salt="flask-session", key_derivation="hmac"))
-        if self.remember_cookie is not None:
-            try:
-                object.__setattr__(self, "_remember", RememberToken(secret, cast("float", self.remember_lifetime)))
-            except UnicodeEncodeError:
-                return ["secret_key: Flask-Login signs with latin-1 text or bytes; if it is not used, set remember_cookie=None"]
-        return []
+    def __repr__(self) -> str:
+        return f"FlaskSession(cookies={list(self.cookies)})"
 
     def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
-        """Whom this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises."""
+        """Returns the user that this cookie signs in.
+
+        Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the store raises.
+        """
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
         user = self._session(session_id).get(self.user_key)
-        return (
-            Identity(user_id=user, session_id=session_id) if user else AnonymousSession(session_id=session_id)
-        )  # some sign out by writing "" or False
+        if not user:  # some applications sign a user out by writing "" or False
+            return AnonymousSession(session_id=session_id)
+        return Identity(user_id=user, session_id=session_id)
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:
-            raise InvalidCredential("a session id of no known form")
+            raise InvalidCredential("the session id does not have the form that Flask-Session writes")
         if self._signer is None:
             return value
         try:
             return self._signer.unsign(value).decode("ascii")
         except BadSignature:
-            raise InvalidCredential("a session id that the application's secret did not sign") from None
+            raise InvalidCredential("the application's secret did not sign the session id") from None
 
     def _session(self, session_id: str) -> Mapping[str, Any]:
         key = self.prefix + session_id
@@ -152,27 +154,43 @@ class FlaskSession:
         if isinstance(found, bytes):
             found = _decoded(found)
         if found is None:
-            raise InvalidCredential("a session id that the store does not know")
+            raise InvalidCredential("the store does not know the session id")
         if not isinstance(found, Mapping):
-            raise UsageError(f"the store answered with {type(found).__name__}; its answers are bytes, a dict or None")
+            raise UsageError(
+                f"the store answered with {type(found).__name__}; its answers must be bytes, a dict or None, so set no decode_responses"
+            )
         return cast("Mapping[str, Any]", found)
 
     def _row(self, engine: Engine, key: str) -> Any:
-        """The data of a live session; None if there is none."""
+        """The data of a live session, None if there is none."""
         with engine.connect() as connection:
             row = connection.execute(self._query, {"key": key}).first()
-        # A database that takes `A` for `a` finds the row for an id that is not the session's own.
+        # A database that compares without case finds the row of another session for this id.
         if row is None or row[0] != key or row[2] is None:
             return None
-        now = datetime.now(UTC).replace(tzinfo=None)  # Flask-Session keeps UTC without saying so
+        now = datetime.now(UTC).replace(tzinfo=None)  # Flask-Session stores UTC without a time zone
         return row[1] if row[2] > now else None
+
+
+def _store_mistakes(store: object) -> Iterator[str]:
+    if not isinstance(store, Engine) and not callable(getattr(store, "get", None)):
+        yield "store: must be a Redis client, an SQLAlchemy Engine or a cachelib cache"
+    if hasattr(store, "session_interface"):
+        yield "store: must not be the application; for an application write FlaskSession.of(app)"
+    if type(store).__module__.startswith("redis.asyncio"):
+        yield "store: must be the sync client, redis.Redis, which Flask-Session uses"
+
+
+def _query(table: str, schema: str | None) -> Select[tuple[Any, Any, Any]]:
+    key, data, expiry = column("session_id", String), column("data", LargeBinary), column("expiry", DateTime)
+    return select(key, data, expiry).select_from(table_of(table, key, data, expiry, schema=schema)).where(key == bindparam("key"))
 
 
 _DECODERS: Final = (msgspec.msgpack.Decoder(), msgspec.json.Decoder())
 
 
 def _decoded(data: bytes) -> Mapping[str, Any] | None:
-    """What Flask-Session stored as msgpack or JSON. Never a pickle, for which it falls back itself."""
+    """What Flask-Session stored as msgpack or JSON. Flask-Session falls back to pickle; this function never does."""
     for decoder in _DECODERS:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             found: Any = decoder.decode(data)

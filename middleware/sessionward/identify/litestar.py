@@ -1,4 +1,4 @@
-"""Litestar's sessions: those that a store on the server keeps, and those that stand encrypted in the cookie."""
+"""Litestar's sessions: those in a store on the server, and those that are encrypted in the cookie."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 
@@ -18,23 +18,26 @@ from sessionward.session.identifier import AnonymousSession, Identity
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
-"""As http.cookies writes it, by which Litestar sets it, it stands in quotes."""
+"""Litestar sets the cookie by http.cookies, which puts the value in quotes."""
 
 
 def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) -> Function:
-    """Sessions of ``ServerSideSessionConfig``; ``user``: the key of the user's id. For an ASGI door with an async backend.
+    """An identifier for sessions of ``ServerSideSessionConfig``; ``user`` is the key of the user's id in the session.
 
-    Litestar takes any id that a client chooses, so one that its store does not know is unreadable and does not get through.
+    It is async, so it goes with ``ASGIMiddleware`` and an async backend.
+
+    Litestar makes a session of any id that a client chooses. An id that its store does not know is therefore invalid and does
+    not reach the application.
     """
 
     async def read(name: str, value: str) -> Identity | AnonymousSession | None:  # noqa: ARG001 - there is one cookie
-        if value == "null":  # what signing out leaves in the browser
+        if value == "null":  # Litestar writes this at sign-out
             return None
         if not _ID.fullmatch(value):
-            raise InvalidCredential("no id that Litestar makes")
+            raise InvalidCredential("the session id does not have the form that Litestar writes")
         data = await config.get_store_from_app(app).get(value)
         if data is None:
-            raise InvalidCredential("an id that the store does not know")
+            raise InvalidCredential("the store does not know the session id")
         found: Any = decode_json(data).get(user)
         return Identity(user_id=found, session_id=value) if found else AnonymousSession(session_id=value)
 
@@ -42,19 +45,22 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
 
 
 def client_side(config: CookieBackendConfig, *, user: str) -> Function:
-    """Sessions of ``CookieBackendConfig``; ``user``: the key of the user's id. A long one comes in numbered parts."""
+    """An identifier for sessions of ``CookieBackendConfig``; ``user`` is the key of the user's id in the session.
+
+    A long session comes in several numbered cookies.
+    """
     backend = ClientSideSessionBackend(config)
 
-    def read(name: str, value: str) -> Any:  # noqa: ARG001 - the parts have been joined
+    def read(name: str, value: str) -> Any:  # noqa: ARG001 - the numbered cookies have been joined
         form = _ENCRYPTED.fullmatch(value)
         if not form or value == "null":
-            raise InvalidCredential("no value that Litestar writes")
+            raise InvalidCredential("the session cookie does not have the form that Litestar writes")
         try:
             session = backend.load_data([form[1].encode()])
-        except Exception:  # it reads the expiry before it verifies anything, so anything may come of it
-            raise InvalidCredential("forged, truncated, or of another secret") from None
+        except Exception:  # Litestar reads the expiry before it verifies the value, so any exception can come of a forged one
+            raise InvalidCredential("the session cookie is forged, truncated, or encrypted with another secret") from None
         if not session:
-            raise InvalidCredential("expired")
+            raise InvalidCredential("the session cookie is expired")
         return session.get(user)
 
     return Function(read, cookies=[config.key, f"{config.key}-*"], blocking=False, lifetime=float(config.max_age))

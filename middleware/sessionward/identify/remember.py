@@ -1,7 +1,7 @@
-"""Flask-Login's remember-me cookie, which both of Flask's identifiers read: ``user|signature``.
+"""Flask-Login's remember-me cookie, which both identifiers for Flask read: ``user|signature``.
 
-It carries no time and is the same text in every browser of a user; no secret but the current one counts for it, also
-where Flask takes ``SECRET_KEY_FALLBACKS`` for its sessions.
+The cookie carries no time and has the same value in every browser of a user. Flask-Login accepts it under the current secret
+only, even where Flask accepts ``SECRET_KEY_FALLBACKS`` for its sessions.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ import hmac
 import re
 from typing import Final
 
-from sessionward.errors import InvalidCredential
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.session.identifier import Identity
 
 _FORM: Final = re.compile(r"([\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*)\|([0-9a-f]{128})", re.ASCII)
-"""What Werkzeug writes without quotes around it; a quoted value is none that can be read in one way only."""
+"""What Werkzeug writes without quotes. A quoted value can be read in more than one way, so it is not accepted."""
 
 
 class RememberToken:
-    """Reads the tokens that ``login_user(..., remember=True)`` hands out, by the rules of ``flask_login.decode_cookie``."""
+    """Reads the cookies that ``login_user(..., remember=True)`` sets, by the rules of ``flask_login.decode_cookie``."""
 
     __slots__ = ("_lifetime", "_prepared")
 
     def __init__(self, secret_key: str | bytes, lifetime: float) -> None:
-        """Raises ``UnicodeEncodeError`` for a key that Flask-Login cannot use."""
-        key = secret_key.encode("latin-1") if isinstance(secret_key, str) else secret_key
+        """Raises :class:`~sessionward.errors.ConfigurationError` for a key that Flask-Login cannot use."""
+        try:
+            key = secret_key.encode("latin-1") if isinstance(secret_key, str) else secret_key
+        except UnicodeEncodeError:  # its message quotes the key
+            raise ConfigurationError(
+                "secret_key: must be bytes or a latin-1 str, as Flask-Login signs with it; without remember-me set remember_cookie=None"
+            ) from None
         self._prepared = hmac.new(key, digestmod="sha512")
         self._lifetime = lifetime
 
@@ -32,12 +37,12 @@ class RememberToken:
         return "<RememberToken>"
 
     def read(self, value: str) -> Identity:
-        """Whom it signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
+        """Returns the user that this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
         form = _FORM.fullmatch(value)
         if form is None:
-            raise InvalidCredential("a remember-me cookie of no known form")
+            raise InvalidCredential("the remember-me cookie does not have the form that Flask-Login writes")
         mac = self._prepared.copy()
         mac.update(form[1].encode())
         if not form[1] or not hmac.compare_digest(mac.hexdigest(), form[2]):
-            raise InvalidCredential("a remember-me cookie that the application's secret did not sign")
+            raise InvalidCredential("the application's secret did not sign the remember-me cookie")
         return Identity(user_id=form[1], lifetime=self._lifetime)
