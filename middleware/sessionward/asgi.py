@@ -64,7 +64,8 @@ class ASGIMiddleware:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
         if not self._can_set_cookies:
-            scope[ASGI_KEY] = self._door  # of() makes a handle of it, if anybody asks
+            # of() makes a handle of it, if anybody asks; over an async backend that needs to know the loop, so it is made here
+            scope[ASGI_KEY] = AsyncSessions(self._door, scope) if self._door.sync is None else self._door
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
         return await self.app(scope, receive, self._wrapped(sessions, send))

@@ -91,6 +91,8 @@ def head_goes_out(handle: Handle) -> Context | None:
 def began(handle: Handle, moment: float) -> None:
     """The request had reached the server at this moment of the monotonic clock already (P3 a)."""
     handle._started = min(handle._started, moment)
+    if handle._context is not None:
+        handle._context.age = partial(_since, handle._started)
 
 
 @cache

@@ -65,14 +65,23 @@ class Recorded(ApplicationSessions[RecordedContext]):
         revoked = (yield from FindRevoked(list(credentials.values()))) if credentials else ()
         context.kept = [login for login, credential in credentials.items() if credential not in revoked]
         out = [login for login, credential in credentials.items() if credential in revoked]
-        return strip(context.found, parsed, out) or (with_one_cookie_field(context.found) if context.kept else None)
+        fields = strip(context.found, parsed, out)
+        if fields is None and context.kept:
+            fields = with_one_cookie_field(context.found)
+        return self._seen(context, fields)
 
     def exempt(self, context: RecordedContext) -> Fields | None:
         if not self._finds_revoked:
             return None
         context.is_exempt = bool(context.found)
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
-        return strip(context.found, parsed, parsed.credentials)
+        return self._seen(context, strip(context.found, parsed, parsed.credentials))
+
+    def _seen(self, context: RecordedContext, fields: Fields | None) -> Fields | None:
+        """From now on the caller is who the application sees."""
+        if fields is not None:
+            context.found = fields
+        return fields
 
     # --- after it
 
