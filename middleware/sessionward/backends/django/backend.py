@@ -32,27 +32,27 @@ from sessionward.settings import Duration, seconds
 atomic: Any = transaction.atomic
 
 STALE: Final = 50
-"""KeyValueStore of gone sessions that the index may hold of a user before they are taken out."""
+"""Keys of gone sessions that the index may hold of a user before they are taken out."""
 SCAN_LIMIT: Final = 100_000
 """Sessions that are looked through at most for those of one user, where the index does not hold all: some 2 s."""
 
 
 class DjangoBackend:
-    """The sessions of a Django project, in any engine that keeps them on the server; plain colour.
+    """The sessions of a Django project, in any engine that keeps them on the server; sync.
 
     Make it after ``get_wsgi_application()`` or ``get_asgi_application()``; everything else it takes from Django's
-    settings. With ``db`` ordinary requests are not touched: a session is ended by renaming its row, so its data stay and a
+    settings. With ``db`` ordinary requests are not touched: a session is revoked by renaming its row, so its data stay and a
     request in flight cannot bring it back. ``cached_db``, ``cache`` and ``file`` write back late: there the digest of each
-    ended key stands in a table of ours, and a request with such a cookie reaches Django without it. Most caches cannot tell
-    which sessions they hold: there each session is noted when it is seen first, and once a user's sessions have been ended,
+    revoked key stands in a table of ours, and a request with such a cookie reaches Django without it. Most caches cannot tell
+    which sessions they hold: there each session is noted when it is seen first, and once a user's sessions have been revoked,
     those of this user that were never seen are refused.
 
     ``scan_limit``: so many sessions are looked through at most to find those of the user; beyond it the caller gets 503
     and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``timeout``: seconds or a
-    ``timedelta`` that an ending waits for locks of others.
+    ``timedelta`` that a revocation waits for locks of others.
 
     Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
-    first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was ended
+    first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was revoked
     hold digests.
 
     Raises ``ConfigurationError`` if Django is not set up, or if SESSION_ENGINE is ``signed_cookies``. All questions raise

@@ -26,9 +26,9 @@ from sessionward.backends.django.users import claimed_user
 log = logging.getLogger("sessionward")
 
 COMPLETE: Final = "complete"
-WALKED: Final = "page"
+WALKED: Final = "walked"
 REMEMBERED: Final = 10_000
-"""KeyValueStore that a process knows to be in the index already."""
+"""Sessions that a process knows to be in the index already."""
 
 atomic: Any = transaction.atomic
 
