@@ -1,4 +1,4 @@
-"""What a sidecar states of the caller: only a sidecar can, only for a minute, and only to whom it is meant."""
+"""The assertion of a sidecar about the caller: only a sidecar can, only for a minute, and only to whom it is meant."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ SESSION = sessionward.Session(id=UUID("12345678-1234-5678-1234-567812345678"), u
 
 
 def made(claims: Any, header: bytes = b'{"alg":"HS256","typ":"JWT"}', key: bytes = KEY) -> bytes:
-    """A statement of anything, signed as it should be."""
+    """An assertion of anything, signed as it should be."""
     parts = [header, claims if isinstance(claims, bytes) else json.dumps(claims, separators=(",", ":")).encode()]
     text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     return text + b"." + base64.urlsafe_b64encode(hmac.digest(key, text, hashlib.sha256)).rstrip(b"=")
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    told = {"iss": "sessionward", "sub": "ann", "sid": "1", "iat": int(NOW), "exp": int(NOW) + 30, **changed}
+    told = {"iss": "sessionward", "sub": "ann", "sid": str(SESSION.id), "iat": int(NOW), "exp": int(NOW) + 30, **changed}
     return {name: value for name, value in told.items() if value is not None}
 
 
-def test_what_is_signed_is_believed() -> None:
+def test_what_is_signed_is_accepted() -> None:
     found = Verifier([KEY]).verify(Signer([KEY]).sign(SESSION, NOW), NOW)
     assert found == SESSION
 
 
-def test_an_old_secret_is_still_believed_and_the_first_one_signs() -> None:
+def test_an_old_secret_is_still_accepted_and_the_first_one_signs() -> None:
     assert Verifier([KEY, OLD]).verify(Signer([OLD]).sign(SESSION, NOW), NOW) == SESSION
     assert Verifier([KEY]).verify(Signer([OLD, KEY]).sign(SESSION, NOW), NOW) is None
 
@@ -78,7 +78,7 @@ def test_one_changed_character_anywhere_is_refused() -> None:
     assert verifier.verify(value[:-1], NOW) is None
 
 
-BELIEVED = {
+ACCEPTED = {
     "as it should be": claims(),
     "a minute": claims(exp=int(NOW) + 60),
     "our clock is behind by less than the skew": claims(iat=int(NOW) + 5, exp=int(NOW) + 30),
@@ -95,6 +95,7 @@ REFUSED = {
     "a number for a user": claims(sub=1),
     "no session": claims(sid=None),
     "an empty session": claims(sid=""),
+    "a session that is no UUID": claims(sid="1"),
     "times as text": claims(iat=str(int(NOW))),
     "true for a time": claims(exp=True),
     "a list": [1],
@@ -103,9 +104,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("told", BELIEVED.values(), ids=BELIEVED)
-def test_believed(told: Any) -> None:
-    assert Verifier([KEY]).verify(made(told), NOW) == sessionward.Session(id="1", user_id="ann")
+@pytest.mark.parametrize("told", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(told: Any) -> None:
+    assert Verifier([KEY]).verify(made(told), NOW) == sessionward.Session(id=SESSION.id, user_id="ann")
 
 
 @pytest.mark.parametrize("told", REFUSED.values(), ids=REFUSED)
@@ -247,7 +248,7 @@ def test_it_decides_over_a_credential_in_the_same_request(through: Any) -> None:
     assert seen.user == SESSION.user_id
 
 
-NOT_BELIEVED = {
+NOT_ACCEPTED = {
     "none": SPOOFED,
     "a foreign one": [*SPOOFED, *stated(SESSION, OTHER)],
     "an empty one": [*SPOOFED, ("X-Session-Assertion", "")],
@@ -257,7 +258,7 @@ NOT_BELIEVED = {
 
 
 @doors
-@pytest.mark.parametrize("fields", NOT_BELIEVED.values(), ids=NOT_BELIEVED)
+@pytest.mark.parametrize("fields", NOT_ACCEPTED.values(), ids=NOT_ACCEPTED)
 def test_without_a_valid_one_all_three_fields_are_taken_out(through: Any, fields: Any) -> None:
     seen, _ = through(MemoryBackend(), [*fields, ("X-Other", "1")], assertion_secrets=[KEY])
     assert seen.user is None

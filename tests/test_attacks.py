@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
 
 from sessionward import Session, StaleLogin
-from sessionward.backends import Device
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql.driver import aborter
 from sessionward.backends.sql.watchdog import Watchdog
 from sessionward.flow import begin_login, login, revoke_others_endpoint
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from sessionward.settings import Settings
-from tests.support.core import SECRET, TOKEN, environ_of, play, policy_of, scope_of, visit_of
+from tests.support.core import SECRET, TOKEN, environ_of, mode_of, opened, play, scope_of
+from tests.support.sessions import new_session
 
 PATIENCE = 20.0
 """Seconds. Only a test that fails waits so long."""
 
 
 def test_p3_a_ticket_of_a_user_whose_id_goes_on_after_a_dot_is_none_of_this_user() -> None:
-    generation, _, signature = play(begin_login(visit_of(), "ann@x.de.evil"), 1).value.partition(".")
+    generation, _, signature = play(begin_login(mode_of(), "ann@x.de.evil"), 1).value.partition(".")
     forged = f"{generation}.evil.{signature}"
-    played = play(login(visit_of(), "ann@x.de", ticket=forged, methods=(), persistent=True))
+    played = play(login(*opened(), "ann@x.de", ticket=forged, methods=(), persistent=True))
     assert isinstance(played.raised, StaleLogin)
     assert played.asked == []
 
@@ -35,9 +36,7 @@ def test_p3_a_clock_that_is_set_right_while_a_sign_in_waits_lets_no_stale_one_in
     backend.revoke_all("ada")
     now[0] += 10.0 * 1.0005  # ten seconds, by a clock that runs 500 ppm fast
     with pytest.raises(StaleLogin):
-        backend.login(
-            "ada", b"d" * 32, ticket=None, age=lambda: 10.0, replaces=None, expires_in=60.0, device=Device(), methods=()
-        )  # fmt: skip
+        backend.login(new_session("ada", TOKEN, age=lambda: 10.0))
 
 
 def test_settings_show_no_secret() -> None:
@@ -45,8 +44,8 @@ def test_settings_show_no_secret() -> None:
 
 
 def test_a_backend_that_answers_no_number_is_no_success() -> None:
-    session = Session(id="1", user_id="ada")
-    answer = play(revoke_others_endpoint(visit_of((b"x-session-token", TOKEN), policy=policy_of())), session, None).value
+    session = Session(id=UUID(int=1), user_id="ada")
+    answer = play(revoke_others_endpoint(*opened((b"x-session-token", TOKEN))), session, None).value
     assert answer.status == 503
 
 
@@ -75,7 +74,7 @@ def test_p7_the_watchdog_starts_again_after_its_thread_could_not_start(monkeypat
     assert called.wait(PATIENCE)
 
 
-def test_p7_a_kill_of_what_is_dead_already_raises_nothing() -> None:
+def test_p7_aborting_a_broken_connection_raises_nothing() -> None:
     class Lost:
         closed = False
 

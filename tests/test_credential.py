@@ -18,18 +18,26 @@ from hypothesis import strategies as st
 from itsdangerous import Signer
 
 from sessionward.backends import Carrier, Credential
-from sessionward.credential.carriers import CredentialSource, Unproven, cookie_values, holds_own, read_carriers, read_own, without_cookie
+from sessionward.credential.carriers import (
+    OWN_FIELDS,
+    CredentialSource,
+    Unproven,
+    cookie_values,
+    holds_own,
+    read_carriers,
+    read_own,
+    without_cookie,
+)
 from sessionward.credential.token import ALPHABET, TOKEN_LENGTH, Signature, is_token, new_token
+from sessionward.request.request import Fields, fields_in
 from sessionward.session.steps import Find, Login
 from tests.support.core import (
     DOORS,
     NAME,
-    NOWHERE,
     OLD_SECRET,
     PAIR,
     RIVAL,
     SECRET,
-    SESSION,
     SIGNATURE,
     SIGNED,
     SIGNED_RIVAL,
@@ -37,9 +45,12 @@ from tests.support.core import (
     UNCHECKED,
     Door,
     Field,
+    environ_of,
     request_of,
+    scope_of,
     unsigned,
 )
+from tests.support.sessions import new_session
 
 RAPID = [bytes([number]) for number in [*range(0x21), *range(0x7F, 0x100)]]
 """Every byte that could pass for a blank, a control character or a letter of some encoding."""
@@ -145,21 +156,7 @@ def test_the_alphabet_is_in_the_order_of_its_check() -> None:
         pytest.param(lambda c: repr(Find(c)), id="in a question"),
         pytest.param(lambda c: repr([c, {c: c}]), id="in a list and a dict"),
         pytest.param(lambda c: repr(ValueError(c)), id="in an exception"),
-        pytest.param(
-            lambda c: repr(
-                Login(
-                    user_id="ada",
-                    credential=c,
-                    since=None,
-                    age=float,
-                    replaces=SESSION,
-                    expires_in=1.0,
-                    device=NOWHERE,
-                    methods=(),
-                )
-            ),
-            id="in a login",
-        ),
+        pytest.param(lambda c: f"{c!r} {Login(new_session('ada', c.reveal()))!r}", id="in a login"),
     ],
 )
 def test_a_credential_shows_nothing(shown: Callable[[Credential], str]) -> None:
@@ -279,7 +276,14 @@ def test_only_the_one_spelling_of_a_signature_is_taken() -> None:
 
 
 def read(*fields: Field, door: Door = "asgi") -> tuple[Credential | Unproven, CredentialSource]:
-    return read_own(request_of(*fields, door=door).header, NAME, SIGNATURE)
+    return read_own(seen_by(door, *fields), NAME, SIGNATURE)
+
+
+def seen_by(door: Door, *fields: Field) -> Fields:
+    """The fields that carry credentials, as one of the doors finds them."""
+    if door == "wsgi":
+        return fields_in(environ_of(*fields), OWN_FIELDS)
+    return [field for field in scope_of(*fields)["headers"] if field[0] in OWN_FIELDS]
 
 
 def cookie(value: bytes) -> Field:
@@ -513,11 +517,11 @@ def test_the_time_to_read_is_linear_in_the_length(piece: bytes) -> None:
 
 def cost(field: Field) -> float:
     """The least of a few measurements, and never less than the clock can tell."""
-    header = request_of(field).header
+    fields = seen_by("asgi", field)
     times: list[float] = []
     for _ in range(3):
         begun = time.perf_counter()
-        read_own(header, NAME, SIGNATURE)
+        read_own(fields, NAME, SIGNATURE)
         times.append(time.perf_counter() - begun)
     return min(times) + 5e-6
 

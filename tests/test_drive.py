@@ -27,10 +27,24 @@ from sessionward import (
 from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, SyncDriver, async_driver
-from sessionward.flow import guard, revoke_others_endpoint
+from sessionward.flow import on_request, revoke_others_endpoint
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
-from tests.support.core import NOWHERE, PAIR, SECRET, SESSION, TOKEN, scope_of, visit_of
+from sessionward.session.steps import (
+    Adopt,
+    BeginLogin,
+    Extend,
+    Find,
+    FindCompanionStatus,
+    FindRevoked,
+    IsRevokedAppSession,
+    Login,
+    Note,
+    Revoke,
+    RevokeAll,
+    RevokeOthers,
+)
+from tests.support.core import PAIR, SECRET, SESSION, TOKEN, opened, scope_of
+from tests.support.sessions import new_session
 
 T = TypeVar("T")
 CANARY = "canary-of-a-driver"
@@ -43,8 +57,8 @@ PATIENT = 30.0
 Answer = Callable[[], Any]
 
 
-class Plain:
-    """A plain backend. Answers by calling what it was given, and notes the threads it was called in."""
+class Sync:
+    """A sync backend. Answers by calling what it was given, and notes the threads it was called in."""
 
     blocking: ClassVar[bool] = True
 
@@ -65,7 +79,7 @@ class Plain:
 
 
 class Asynchronous:
-    """The async colour of :class:`Plain`; awaits what it was given where that can be awaited."""
+    """The async colour of :class:`Sync`; awaits what it was given where that can be awaited."""
 
     def __init__(self, find: Answer = lambda: SESSION, end: Answer = lambda: 2) -> None:
         self._find = find
@@ -112,12 +126,12 @@ class _Told:
         return self
 
 
-class PlainTold(_Told, Plain):
-    """A plain backend that can be told a deadline."""
+class SyncTold(_Told, Sync):
+    """A sync backend that can be told a timeout."""
 
 
 class AsynchronousTold(_Told, Asynchronous):
-    """An async backend that can be told a deadline."""
+    """An async backend that can be told a timeout."""
 
 
 # --- drivers ----------------------------------------------------------------------------------------------------------
@@ -125,7 +139,7 @@ class AsynchronousTold(_Told, Asynchronous):
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to carry a flow: a driver and a backend that suits it."""
+    """One way to run a flow: a driver and a backend that suits it."""
 
     name: str
     backend: Callable[..., Any]
@@ -141,12 +155,12 @@ class Kind:
         return async_driver(backend, timeout, is_async=isinstance(backend, Asynchronous), blocks=self.blocks)
 
 
-WSGI = Kind("WSGI, a backend that waits", Plain, asgi=False)
-WSGI_TOLD = Kind("WSGI, a backend that is told", PlainTold, asgi=False)
-WSGI_IN_PLACE = Kind("WSGI, a backend that never waits", Plain, asgi=False, blocks=False)
-IN_PLACE = Kind("ASGI, a plain backend that never waits", Plain, asgi=True, blocks=False)
-THREADED = Kind("ASGI, a plain backend that waits", Plain, asgi=True)
-THREADED_TOLD = Kind("ASGI, a plain backend that is told", PlainTold, asgi=True)
+WSGI = Kind("WSGI, a backend that waits", Sync, asgi=False)
+WSGI_TOLD = Kind("WSGI, a backend that is told", SyncTold, asgi=False)
+WSGI_IN_PLACE = Kind("WSGI, a backend that never waits", Sync, asgi=False, blocks=False)
+IN_PLACE = Kind("ASGI, a sync backend that never waits", Sync, asgi=True, blocks=False)
+THREADED = Kind("ASGI, a sync backend that waits", Sync, asgi=True)
+THREADED_TOLD = Kind("ASGI, a sync backend that is told", SyncTold, asgi=True)
 AWAITED = Kind("ASGI, an async backend", Asynchronous, asgi=True)
 AWAITED_TOLD = Kind("ASGI, an async backend that is told", AsynchronousTold, asgi=True)
 
@@ -178,30 +192,32 @@ class Echo:
         return lambda *args, **how: (name, args, how)
 
 
-WAY: dict[str, Any] = {
-    "since": 4,
-    "age": float,
-    "replaces": SESSION,
-    "expires_in": 60.0,
-    "device": NOWHERE,
-    "methods": ("password",),
-}
+NEW = new_session("ada", TOKEN, app_session=b"a" * 32)
 
 
 @pytest.mark.parametrize(
     ("step", "put", "writes"),
     [
         (Find(OURS), ("find", (OURS,), {}), False),
-        (BeginLogin("ada"), ("begin", ("ada",), {}), False),
+        (BeginLogin("ada"), ("begin_login", ("ada",), {}), False),
         (RevokeOthers(SESSION), ("revoke_others", (SESSION,), {}), True),
-        (Revoke(SESSION), ("end", (SESSION,), {}), True),
+        (Revoke("ada", SESSION.id), ("revoke", ("ada", SESSION.id), {}), True),
         (RevokeAll("ada"), ("revoke_all", ("ada",), {}), True),
-        (Login(user_id="ada", credential=OURS, **WAY), ("login", ("ada", OURS.digest), WAY), True),
+        (Login(NEW), ("login", (NEW,), {}), True),
+        (Adopt(NEW), ("adopt", (NEW,), {}), True),
+        (
+            Extend(session=SESSION, lifetime=60.0, app_session=None),
+            ("extend", (SESSION,), {"lifetime": 60.0, "app_session": None}),
+            True,
+        ),
+        (FindCompanionStatus("ada", b"a"), ("companion_status", ("ada", b"a"), {}), False),
+        (IsRevokedAppSession(b"a"), ("is_revoked_app_session", (b"a",), {}), False),
+        (FindRevoked([OURS]), ("which_revoked", ([OURS],), {}), False),
+        (Note(OURS), ("note", (OURS,), {}), True),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Step) else "",
 )
 def test_a_question_is_put_to_the_operation_of_its_name(step: Step[Any], put: object, writes: bool) -> None:
-    """Login shows the backend the digest only."""
     assert step.ask(Echo()) == put
     assert step.writes is writes
 
@@ -248,8 +264,8 @@ def test_a_failure_is_thrown_at_the_line_of_its_question_and_the_flow_goes_on(ki
 
 @every_driver
 def test_even_what_ends_an_iteration_is_a_failure_and_no_answer(kind: Kind) -> None:
-    visit = visit_of((b"x-session-token", TOKEN))
-    assert kind.run(revoke_others_endpoint(visit), kind.backend(lambda: next(iter(())))).status == 503
+    here = opened((b"x-session-token", TOKEN))
+    assert kind.run(revoke_others_endpoint(*here), kind.backend(lambda: next(iter(())))).status == 503
 
 
 @every_driver
@@ -326,8 +342,8 @@ def test_what_ends_the_process_is_not_thrown_into_a_flow(kind: Kind, caplog: pyt
 
 @every_driver
 def test_an_error_of_another_kind_is_logged_by_kind_and_place_only(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
-    visit = visit_of((b"x-session-token", TOKEN))
-    response = kind.run(revoke_others_endpoint(visit), kind.backend(raises(quoting())))
+    here = opened((b"x-session-token", TOKEN))
+    response = kind.run(revoke_others_endpoint(*here), kind.backend(raises(quoting())))
     assert response.status == 503
     (record,) = caplog.records
     assert (record.name, record.levelno, record.exc_info) == ("sessionward", logging.ERROR, None)
@@ -342,14 +358,14 @@ def test_an_error_of_another_kind_is_logged_by_kind_and_place_only(kind: Kind, c
 def test_our_own_errors_are_logged_in_their_own_words_without_their_causes(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     failure = OutcomeUnknown("it fell silent at COMMIT")
     failure.__cause__ = ValueError(CANARY)
-    visit = visit_of((b"x-session-token", TOKEN))
-    assert kind.run(revoke_others_endpoint(visit), kind.backend(lambda: SESSION, raises(failure))).status == 503
+    here = opened((b"x-session-token", TOKEN))
+    assert kind.run(revoke_others_endpoint(*here), kind.backend(lambda: SESSION, raises(failure))).status == 503
     assert [record.getMessage() for record in caplog.records] == ["the backend did not answer RevokeOthers: it fell silent at COMMIT"]
     assert CANARY not in caplog.text
 
 
 @every_driver
-@pytest.mark.parametrize("answer", [SessionRevoked("x"), StaleLogin("x")], ids=["ended", "stale"])
+@pytest.mark.parametrize("answer", [SessionRevoked("x"), StaleLogin("x")], ids=["revoked", "stale"])
 def test_what_is_an_answer_is_not_logged(kind: Kind, answer: SessionwardError, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(type(answer)):
         kind.run(alive(), kind.backend(lambda: SESSION, raises(answer)))
@@ -524,7 +540,7 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
-class Pooled(Plain):
+class Pooled(Sync):
     """A plain backend with so many connections."""
 
     def __init__(self, find: Answer, pool_size: int) -> None:
@@ -588,7 +604,7 @@ def test_a_backend_that_does_not_say_has_ten_threads(gate: Gate, clock: Clock) -
     caught: list[Exception] = []
 
     async def story() -> None:
-        driver = THREADED.driver(Plain(gate), SHORT)
+        driver = THREADED.driver(Sync(gate), SHORT)
         inside = [asyncio.create_task(driver(once(caught))) for _ in range(THREADS)]
         await gate.entered(THREADS)
         await driver(once(caught))
@@ -609,7 +625,7 @@ def test_begun_means_finished_even_if_the_client_goes_away(gate: Gate) -> None:
         finished.set()
 
     async def story() -> None:
-        task = asyncio.create_task(THREADED.driver(Plain(gate))(noted()))
+        task = asyncio.create_task(THREADED.driver(Sync(gate))(noted()))
         await gate.entered()
         task.cancel()
         await asyncio.sleep(0)
@@ -622,7 +638,7 @@ def test_begun_means_finished_even_if_the_client_goes_away(gate: Gate) -> None:
 
 
 def test_a_door_serves_one_event_loop_after_another() -> None:
-    driver = THREADED.driver(Plain())
+    driver = THREADED.driver(Sync())
     assert [asyncio.run(driver(alive())) for _ in range(3)] == [(SESSION, 2)] * 3
 
 
@@ -657,14 +673,14 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         made.append(function)
         return await to_thread.run_sync(function, *args, **how)
 
-    monkeypatch.setattr(drive, "run_sync", counted)
+    monkeypatch.setattr(drive, "run_in_thread", counted)
     return made
 
 
 @pytest.mark.parametrize("kind", [THREADED, THREADED_TOLD], ids=lambda kind: kind.name)
 def test_a_flow_moves_to_a_thread_once_whatever_it_asks(kind: Kind, hops: list[object]) -> None:
     backend = kind.backend()
-    kind.run(revoke_others_endpoint(visit_of((b"x-session-token", TOKEN))), backend)
+    kind.run(revoke_others_endpoint(*opened((b"x-session-token", TOKEN))), backend)
     assert len(hops) == 1
     assert len(backend.threads) == 2
     assert len({*backend.threads}) == 1
@@ -673,8 +689,8 @@ def test_a_flow_moves_to_a_thread_once_whatever_it_asks(kind: Kind, hops: list[o
 
 @pytest.mark.parametrize("fields", [[], [(b"x-session-token", b"guest")], [(b"cookie", PAIR[:-1])]], ids=["nothing", "foreign", "forged"])
 def test_a_flow_that_decides_alone_does_not_move(fields: Sequence[tuple[bytes, bytes]], hops: list[object]) -> None:
-    for flow in (guard, revoke_others):
-        THREADED.run(flow(visit_of(*fields)), Plain())
+    for flow in (on_request, revoke_others_endpoint):
+        THREADED.run(flow(*opened(*fields)), Sync())
     assert hops == []
 
 

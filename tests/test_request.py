@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 
-from sessionward.credential.carriers import strip_environ, stripped_scope
-from sessionward.request.request import ASGIRequest, WSGIRequest, spellings
-from tests.support.core import NAME, PAIR, RIVAL, SIGNED, TOKEN, UNCHECKED, Field, environ_of, scope_of
+from sessionward import ASGIMiddleware, WSGIMiddleware
+from sessionward.backends.memory import MemoryBackend
+from sessionward.credential.carriers import OWN_FIELDS, without_own
+from sessionward.request.request import ASGIRequest, WSGIRequest, fields_in, spellings
+from tests.support.core import NAME, PAIR, RIVAL, SECRET, SIGNED, TOKEN, UNCHECKED, Field, environ_of, scope_of
 
 # --- the path ---------------------------------------------------------------------------------------------------------
 
@@ -199,36 +201,59 @@ STRIPPED: Sequence[tuple[str, list[Field], list[Field]]] = [
 ]
 
 
+BYSTANDERS: list[Field] = [(b"host", b"app.example"), (b"x-cookie", b"a"), (b"accept", b"*/*"), (b"accept", b"text/html")]
+
+
+async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    raise NotImplementedError
+
+
+def wsgi_app(environ: Any, start_response: Any) -> Any:
+    raise NotImplementedError
+
+
+ASGI = ASGIMiddleware(asgi_app, MemoryBackend(), secrets=[SECRET])
+WSGI = WSGIMiddleware(wsgi_app, MemoryBackend(), secrets=[SECRET])
+
+
+def found(fields: Iterable[Field]) -> list[Field]:
+    """The fields that a door hands to its mode."""
+    return [field for field in fields if field[0] in OWN_FIELDS]
+
+
 @pytest.mark.parametrize(("fields", "kept"), [pytest.param(fields, kept, id=name) for name, fields, kept in STRIPPED])
 def test_stripping_takes_our_credential_and_leaves_the_rest(fields: list[Field], kept: list[Field]) -> None:
-    scope = scope_of(*fields, client=("192.0.2.7", 5))
-    stripped = stripped_scope(scope, NAME)
-    assert stripped == {**scope, "headers": kept}
+    assert list(without_own(fields, NAME)) == kept
+
+
+@pytest.mark.parametrize(("fields", "kept"), [pytest.param(fields, kept, id=name) for name, fields, kept in STRIPPED])
+def test_what_is_left_stands_in_the_scope_in_place_of_it_and_all_else_as_it_was(fields: list[Field], kept: list[Field]) -> None:
+    scope = scope_of(*BYSTANDERS[:2], *fields, *BYSTANDERS[2:], client=("192.0.2.7", 5))
+    before = {**scope, "headers": [*scope["headers"]]}
+    stripped = ASGI._with_fields(scope, without_own(found(fields), NAME))
+    others = [field for field in [*BYSTANDERS, *kept] if field[0] not in OWN_FIELDS]
+    assert [field for field in stripped["headers"] if field[0] not in OWN_FIELDS] == [
+        field for field in scope["headers"] if field[0] not in OWN_FIELDS
+    ]
+    assert sorted(others) == sorted(field for field in stripped["headers"] if field[0] not in OWN_FIELDS)
+    assert found(stripped["headers"]) == found(kept)
+    assert {**stripped, "headers": ()} == {**scope, "headers": ()}
+    assert (stripped is not scope, scope) == (True, before), "the server's own scope stays as it was"
+
+
+@pytest.mark.parametrize(("fields", "kept"), [pytest.param(fields, kept, id=name) for name, fields, kept in STRIPPED])
+def test_what_is_left_stands_in_the_environ_in_place_of_it_and_all_else_as_it_was(fields: list[Field], kept: list[Field]) -> None:
     environ = environ_of(*fields, SERVER_NAME="app.example")
-    strip_environ(environ, NAME)
+    WSGI._put_fields(environ, without_own(fields_in(environ, OWN_FIELDS), NAME))
     assert environ == environ_of(*kept, SERVER_NAME="app.example")
-
-
-def test_stripping_an_asgi_request_leaves_the_servers_scope_as_it_was() -> None:
-    scope = scope_of((b"cookie", PAIR))
-    assert stripped_scope(scope, NAME) is not scope
-    assert scope == scope_of((b"cookie", PAIR))
 
 
 def test_stripping_goes_through_every_field_of_the_same_name() -> None:
     fields = [(b"cookie", PAIR), (b"cookie", b"a=1"), (b"cookie", b"b=2; " + PAIR), (b"x-session-token", TOKEN), (b"x-session-token", b"a")]
-    kept = [(b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-session-token", b"a")]
-    assert stripped_scope(scope_of(*fields), NAME)["headers"] == kept
-
-
-def test_an_environ_without_a_credential_of_ours_is_left_as_it_is() -> None:
-    environ = environ_of((b"cookie", b" a=1 ;"), (b"authorization", b"Basic x"), SERVER_NAME="app.example")
-    before = dict(environ)
-    strip_environ(environ, NAME)
-    assert environ == before
+    assert list(without_own(fields, NAME)) == [(b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-session-token", b"a")]
 
 
 def test_cookie_bytes_beyond_ascii_survive_in_an_environ() -> None:
     environ = environ_of((b"cookie", b"a=\xe9\xff; " + PAIR))
-    strip_environ(environ, NAME)
+    WSGI._put_fields(environ, without_own(fields_in(environ, OWN_FIELDS), NAME))
     assert environ["HTTP_COOKIE"] == "a=\xe9\xff"

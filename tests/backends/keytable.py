@@ -1,6 +1,6 @@
-"""Somebody else's sessions: a table ``user_id, key`` of an application that signs its users in by itself (way 2).
+"""Somebody else's sessions: a table ``user_id, key`` of an application that signs its users in by itself (mode application).
 
-Its cookie carries the key as it stands in the table. A deleted row is firmly dead.
+Its cookie carries the key as it stands in the table. A row that was deleted never comes back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sessionward import Session, SessionRevoked
-from sessionward.backends import Carrier, Credential
+from sessionward.backends import Carrier, Credential, public_id
 
 COOKIE = "app_login"
 
@@ -31,7 +31,7 @@ class KeyTable:
     def find(self, credential: Credential, /) -> Session | None:
         with self.transaction() as table:
             row = table.execute("SELECT user_id FROM logins WHERE key = ?", (credential.reveal(),)).fetchone()
-        return None if row is None else Session(id=credential.digest.hex()[:32], user_id=row[0], credential=credential)
+        return None if row is None else Session(id=public_id(credential), user_id=row[0], credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
@@ -53,15 +53,15 @@ class KeyTable:
 
 
 class AsyncKeyTable:
-    """The same in async colour."""
+    """The same, async."""
 
     carriers: ClassVar = KeyTable.carriers
 
     def __init__(self, path: Path) -> None:
-        self.plain = KeyTable(path)
+        self.sync = KeyTable(path)
 
     async def find(self, credential: Credential, /) -> Session | None:
-        return await asyncio.to_thread(self.plain.find, credential)
+        return await asyncio.to_thread(self.sync.find, credential)
 
     async def revoke_others(self, session: Session, /) -> int:
-        return await asyncio.to_thread(self.plain.revoke_others, session)
+        return await asyncio.to_thread(self.sync.revoke_others, session)

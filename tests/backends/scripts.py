@@ -6,17 +6,17 @@ import subprocess
 import sys
 from typing import Final
 
-from tests.contract.bridge import PATIENCE
+from sessionward.testing.bridge import PATIENCE
 
 SIGNING_IN: Final = """
 import asyncio, logging, os, sys, threading, warnings
-from sessionward import Credential, Device, SessionRevoked
+from sessionward.backends import Credential, NewSession
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # development mode tells of every 0.1 s
 url = sys.argv[1]
 credential = Credential(b"a key")
-LOGIN = dict(since=None, age=lambda: 0.0, replaces=None, expires_in=600.0, device=Device(), methods=())
+LOGIN = NewSession(user_id="ann", digest=credential.digest, lifetime=600.0)
 """
 """What the programs share. Their first argument is a URL."""
 

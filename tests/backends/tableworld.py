@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, Engine, MetaData, RowMapping, String, Table, create_engine, delete, insert, make_url, select, update
@@ -12,12 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, TableBackend
+from sessionward.testing import Client, World
 from tests.backends.schemas import HOUR, Schema
-from tests.contract.bridge import Bridged, Loop
 from tests.contract.sql_world import Kind, safe_engine
-from tests.contract.world import Client, World
-
-T = TypeVar("T")
 
 
 class TableWorld(World):
@@ -30,30 +27,21 @@ class TableWorld(World):
         self.safe = safe_engine(url)
         schema.table.drop(self.safe, checkfirst=True)
         schema.table.create(self.safe)
-        self._loop = Loop() if kind.is_async else None
         self.engine: Engine | AsyncEngine | None = None
         database: Any = make_url(url).set(drivername=kind.scheme)
         if kind.over_engine:
             make: Any = create_async_engine if kind.is_async else create_engine
             database = self.engine = make(database, **(engine_options or {}))
         settings: dict[str, Any] = {"timeout": 10.0, **schema.options, **options}
-        if self._loop is None:
-            self.backend = self.sessions = TableBackend(database, schema.table.name, **settings)
-        else:
-            self.backend = AsyncTableBackend(database, schema.table.name, **settings)
-            self.sessions = Bridged(self.backend, self._loop)
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        assert self._loop is not None
-        return self._loop.run(coroutine)
+        super().__init__((AsyncTableBackend if kind.is_async else TableBackend)(database, schema.table.name, **settings))
 
     def close(self) -> None:
         self.sessions.close()
         if isinstance(self.engine, Engine):
             self.engine.dispose()
+        if isinstance(self.engine, AsyncEngine):
+            self.run(self.engine.dispose())
         if self._loop is not None:
-            if isinstance(self.engine, AsyncEngine):
-                self._loop.run(self.engine.dispose())
             self._loop.close()
         self.schema.table.drop(self.safe)
         self.safe.dispose()
@@ -69,12 +57,9 @@ class TableWorld(World):
             return key if key is not None or made.inserted_primary_key is None else made.inserted_primary_key[0]
 
     def sign_in(self, user: str = "ann", **values: Any) -> Client:
-        credential = Credential(self.schema.credential(self.insert(user, **values)).encode())
-        session = self.sessions.find(credential)
-        assert session is not None
-        return Client(credential, session)
+        return self.client(self.schema.credential(self.insert(user, **values)))
 
-    def sign_in_dead(self, user: str = "ann") -> Credential:
+    def sign_in_expired(self, user: str = "ann") -> Credential:
         """A session that has expired."""
         return Credential(self.schema.credential(self.insert(user, lasts=-60.0)).encode())
 
@@ -93,7 +78,7 @@ class TableWorld(World):
 
     def key_of(self, client: Client | Credential) -> Any:
         """The key of a client's row while it lived."""
-        key = self.backend._questions.key(client.credential if isinstance(client, Client) else client)
+        key = self.backend._queries._key(client.credential if isinstance(client, Client) else client)
         return self.key_column.type.python_type(key)
 
     def row(self, client: Client | Credential) -> RowMapping | None:
@@ -152,7 +137,7 @@ _TRIGGERS: Final = {
 # --- tables of a few columns -------------------------------------------------------------------------------------------
 
 
-def schema_of(*columns: Column[Any], row: Callable[[Any, float], dict[str, Any]], name: str = "plain", **options: Any) -> Schema:
+def schema_of(*columns: Column[Any], row: Callable[[Any, float], dict[str, Any]], name: str = "small", **options: Any) -> Schema:
     return Schema(
         Table(name, MetaData(), *columns),
         {"key": "token", "user": "owner", "cookie": "sid", **options},

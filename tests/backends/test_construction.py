@@ -17,7 +17,7 @@ from sessionward import ASGIMiddleware, ConfigurationError, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from tests.contract.doors import SECRET
 
-PLAIN_URLS = [
+SYNC_URLS = [
     "sqlite:///nowhere/sessions.db",
     "sqlite+pysqlite:///nowhere/sessions.db",
     "postgres://nobody@127.0.0.1:1/none",
@@ -42,8 +42,8 @@ ASYNC_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", PLAIN_URLS)
-def test_a_plain_backend_is_made_from_a_url_though_nothing_is_there(url: str) -> None:
+@pytest.mark.parametrize("url", SYNC_URLS)
+def test_a_sync_backend_is_made_from_a_url_though_nothing_is_there(url: str) -> None:
     backend = SQLBackend(url)
     assert SQLBackend(make_url(url)).pool_size == backend.pool_size == 10
     backend.close()
@@ -65,13 +65,13 @@ def test_an_unknown_scheme_is_refused_with_those_that_are_known(made: Callable[[
 
 
 @pytest.mark.parametrize("url", ["sqlite+aiosqlite:///x.db", "postgresql+asyncpg://h/d", "mysql+asyncmy://h/d"])
-def test_an_async_url_is_refused_in_plain_colour_with_its_twin(url: str) -> None:
+def test_an_async_url_is_refused_by_the_sync_backend_with_its_twin(url: str) -> None:
     with pytest.raises(ConfigurationError, match="use AsyncSQLBackend"):
         SQLBackend(url)
 
 
 @pytest.mark.parametrize("url", ["mysql+pymysql://h/d", "sqlite+pysqlite:///x.db"])
-def test_a_plain_url_is_refused_in_async_colour_with_its_twin(url: str) -> None:
+def test_a_sync_url_is_refused_by_the_async_backend_with_its_twin(url: str) -> None:
     with pytest.raises(ConfigurationError, match="use SQLBackend"):
         AsyncSQLBackend(url)
 
@@ -90,13 +90,13 @@ def test_what_is_neither_url_nor_engine_is_refused(made: Callable[[Any], object]
         made(database)
 
 
-def test_an_engine_of_the_other_colour_is_refused(tmp_path: Path) -> None:
-    plain: Any = create_engine(f"sqlite:///{tmp_path}/x.db")
-    other: Any = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/x.db")
+def test_an_engine_of_the_other_kind_is_refused(tmp_path: Path) -> None:
+    sync: Any = create_engine(f"sqlite:///{tmp_path}/x.db")
+    asynchronous: Any = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/x.db")
     with pytest.raises(ConfigurationError, match="AsyncEngine is needed"):
-        AsyncSQLBackend(plain)
+        AsyncSQLBackend(sync)
     with pytest.raises(ConfigurationError, match="Engine is needed"):
-        SQLBackend(other)
+        SQLBackend(asynchronous)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_missing_driver_names_the_extra_that_brings_it(
     assert module in str(caught.value)
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_sqlite_from_a_url_needs_no_driver_to_be_installed(monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
     monkeypatch.setattr("sessionward.backends.sql.connect.find_spec", lambda name: None if name == "aiosqlite" else find_spec(name))
     url = "sqlite+aiosqlite:///nowhere/x.db" if is_async else "sqlite:///nowhere/x.db"

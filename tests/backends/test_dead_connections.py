@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sessionward.testing.bridge import PATIENCE, together
 from tests.backends.conftest import Place, others
-from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, SQLWorld
 
 POOLED = 6

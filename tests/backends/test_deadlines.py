@@ -17,10 +17,10 @@ from sqlalchemy import select
 from sessionward import BackendUnavailable, OutcomeUnknown, Session
 from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import Credential, new_token
+from sessionward.testing import Client
+from sessionward.testing.bridge import PATIENCE, together
 from tests.backends.conftest import Place
-from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, SESSIONS, Kind, SQLWorld
-from tests.contract.world import Client
 
 DEADLINE = 0.3
 SLACK = 1.5
@@ -61,7 +61,7 @@ def test_p7_a_call_that_waits_for_a_lock_is_given_up_and_leaves_nothing(world: S
             lambda: world.sessions.revoke_others(own.session),
             lambda: world.sessions.revoke_all("ann"),
             lambda: world.sessions.revoke(own.session.user_id, own.session.id),
-            lambda: world.login(since=0, replaces=own),
+            lambda: world.login(generation=0, replaces=own),
         )
     _until_free(world)
     assert world.everything() == before

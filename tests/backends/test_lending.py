@@ -9,15 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
-from sessionward import BackendUnavailable
-from sessionward.backends import Credential, Device
+from sessionward import BackendUnavailable, Session
+from sessionward.backends import Credential, NewSession
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.sync_pool import _Permits
 from tests.support.core import TOKEN
@@ -25,11 +24,10 @@ from tests.support.core import TOKEN
 DEADLINE = 0.3
 PATIENCE = 20.0
 """Seconds. Only a test that fails waits so long."""
-SIGN_IN: dict[str, Any] = {"since": None, "age": lambda: -1.0, "replaces": None, "expires_in": 60.0, "methods": ()}
 
 
-def digest(number: int) -> bytes:
-    return bytes([number]) * 32
+def new(number: int) -> NewSession:
+    return NewSession(user_id="ada", digest=bytes([number]) * 32, lifetime=60.0, age=lambda: -1.0)
 
 
 @pytest.fixture
@@ -40,8 +38,8 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def sign_in(backend: SQLBackend, number: int) -> Any:
-    return backend.login("ada", digest(number), device=Device(), **SIGN_IN)
+def sign_in(backend: SQLBackend, number: int) -> Session:
+    return backend.login(new(number))
 
 
 def test_p7_a_lent_connection_whose_check_out_falls_silent_is_given_up_within_the_deadline(engine: Engine) -> None:
@@ -82,7 +80,7 @@ def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_an
         engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
         backend = AsyncSQLBackend(engine, timeout=DEADLINE)
         await backend.create_tables()
-        own, _ = [await backend.login("ada", digest(number), device=Device(), **SIGN_IN) for number in (1, 2)]
+        own, _ = [await backend.login(new(number)) for number in (1, 2)]
         past = asyncio.Event()
 
         def slow(*_: object) -> None:

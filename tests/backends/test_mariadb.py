@@ -1,8 +1,8 @@
-"""The contract over MariaDB: both colours, from a URL and over an Engine of the user's."""
+"""The contract over MariaDB: sync and async, from a URL and over an Engine of the user's."""
 
 from __future__ import annotations
 
-from tests.contract.companions import CompanionsContract
+from sessionward.testing import CompanionsContract
 from tests.contract.sql import SQLContract
 from tests.contract.sql_world import ASYNCMY, ASYNCMY_ENGINE, PYMYSQL, PYMYSQL_ENGINE
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.companions import CompanionsContract
+from sessionward.testing import CompanionsContract
+from tests.contract.memory import MemoryWorld
 from tests.contract.signs_in import SignsInContract
-from tests.contract.world import MemoryWorld
 
 
 class TestMemory(SignsInContract, CompanionsContract):

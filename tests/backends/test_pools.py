@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward import BackendUnavailable
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend, metadata
+from sessionward.testing.bridge import PATIENCE, Loop, together
 from tests.backends.conftest import Place, others
 from tests.backends.scripts import run
-from tests.contract.bridge import PATIENCE, Loop, together
 from tests.contract.sql_world import (
     ASYNCMY,
     ASYNCPG,
@@ -39,7 +39,7 @@ from tests.contract.sql_world import (
 )
 
 SERVED = [kind for kind in FROM_URL if kind.database != "sqlite"]
-PLAIN = [SQLITE, PSYCOPG, PYMYSQL]
+SYNC = [SQLITE, PSYCOPG, PYMYSQL]
 ASYNC = [SQLITE_ASYNC, PSYCOPG_ASYNC, ASYNCPG, ASYNCMY]
 
 
@@ -220,7 +220,7 @@ def test_times_are_in_utc_whatever_the_time_zone_of_mariadb(place: Place) -> Non
 FORKED = """
 backend = SQLBackend(url, timeout=10.0)
 backend.create_tables()
-backend.login("ann", credential.digest, **LOGIN)
+backend.login(LOGIN)
 threads = [threading.Thread(target=backend.find, args=(credential,)) for _ in range(5)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
@@ -266,7 +266,7 @@ def mine():
 }
 
 
-@pytest.mark.parametrize("kind", PLAIN, ids=str)
+@pytest.mark.parametrize("kind", SYNC, ids=str)
 def test_a_forked_child_speaks_on_connections_of_its_own_and_leaves_those_of_its_parent(kind: Kind, url: str) -> None:
     assert run(MINE[kind.database] + FORKED, url) == "done\n"
 
@@ -276,7 +276,7 @@ backend = AsyncSQLBackend(url, timeout=10.0)
 
 async def first():
     await backend.create_tables()
-    await backend.login("ann", credential.digest, **LOGIN)
+    await backend.login(LOGIN)
 
 async def once():
     assert await backend.find(credential)
@@ -300,13 +300,13 @@ def test_a_child_forked_after_a_first_loop_has_a_loop_and_connections_of_its_own
 
 PRELOADED = """
 import os, sys, time
-from sessionward import Credential, Device
+from sessionward.backends import Credential, NewSession
 from sessionward.backends.sql import SQLBackend
 
 backend = SQLBackend(os.environ["SESSIONWARD_TEST_URL"], timeout=10.0)
 backend.create_tables()
 credential = Credential(b"a key")
-backend.login("ann", credential.digest, since=None, age=lambda: 0.0, replaces=None, expires_in=600.0, device=Device(), methods=())
+backend.login(NewSession(user_id="ann", digest=credential.digest, lifetime=600.0))
 
 def app(environ, start_response):
     found = [backend.find(credential) is not None for _ in range(20)]
@@ -355,7 +355,7 @@ backend = AsyncSQLBackend(url, timeout=10.0)
 
 async def first():
     await backend.create_tables()
-    await backend.login("ann", credential.digest, **LOGIN)
+    await backend.login(LOGIN)
     await asyncio.gather(*(backend.find(credential) for _ in range(5)))
 
 async def second():

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from sessionward import BackendUnavailable, StaleLogin
 from sessionward.backends.sql import queries
+from sessionward.backends.sql.executor import Executor, Query
 from tests.backends.conftest import Place
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, PSYCOPG, PYMYSQL, SESSIONS, SQLITE, SQLITE_ASYNC, SQLITE_ENGINE, SQLWorld
 
@@ -35,10 +36,15 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     purge = queries.purge
 
-    def counted(*args: Any, **options: Any) -> tuple[int, UUID | None]:
-        count, last = purge(*args, **options)
-        counts.append(count)
-        return count, last
+    def counted(*args: Any, **options: Any) -> Query[tuple[int, UUID | None]]:
+        query = purge(*args, **options)
+
+        def run(executor: Executor) -> tuple[int, UUID | None]:
+            count, last = query.run(executor)
+            counts.append(count)
+            return count, last
+
+        return Query(run, query.writes)
 
     monkeypatch.setattr(queries, "purge", counted)
     return counts
@@ -113,10 +119,15 @@ def test_a_purge_that_was_stopped_has_lost_nothing_and_is_completed_by_the_next(
     add_ended(world, 23)
     counted = queries.purge
 
-    def stops(*args: Any, **options: Any) -> tuple[int, UUID | None]:
-        if len(batches) == 2:
-            raise RuntimeError("the process ends here")
-        return counted(*args, **options)
+    def stops(*args: Any, **options: Any) -> Query[tuple[int, UUID | None]]:
+        query = counted(*args, **options)
+
+        def run(executor: Executor) -> tuple[int, UUID | None]:
+            if len(batches) == 2:
+                raise RuntimeError("the process ends here")
+            return query.run(executor)
+
+        return Query(run, query.writes)
 
     with monkeypatch.context() as patch:
         patch.setattr(queries, "purge", stops)
@@ -126,14 +137,14 @@ def test_a_purge_that_was_stopped_has_lost_nothing_and_is_completed_by_the_next(
     assert world.sessions.purge(DAY) == 13
 
 
-def test_purge_forgets_no_epoch(world: SQLWorld) -> None:
+def test_purge_forgets_no_generation(world: SQLWorld) -> None:
     world.sign_in()
     world.sessions.revoke_all("ann")
     world.pass_time(DAY)
     assert world.sessions.purge(0.0) == 1
     assert world.sessions.begin_login("ann") == 1
     with pytest.raises(StaleLogin):
-        world.login(since=0)
+        world.login(generation=0)
 
 
 def test_ten_thousand_ended_rows_are_neither_counted_nor_kept(world: SQLWorld) -> None:

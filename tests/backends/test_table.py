@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from sessionward import BackendUnavailable, SessionRevoked
 from sessionward.backends import Credential
+from sessionward.testing import BackendContract
 from tests.backends.conftest import Place
 from tests.backends.schemas import SCHEMAS
 from tests.backends.tableworld import TableWorld
-from tests.contract.required import Contract
 from tests.contract.sql_world import FROM_URL, KINDS, Kind
 
 
@@ -31,8 +30,8 @@ def world(made: TableWorld) -> TableWorld:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str, scope="class")
 @pytest.mark.parametrize("name", ["authjs"], scope="class")
-class TestContract(Contract):
-    """Auth.js: plain tokens, users as text under whatever collation the database has."""
+class TestContract(BackendContract):
+    """Auth.js: tokens as they are, users as text under whatever collation the database has."""
 
 
 @pytest.mark.parametrize("kind", FROM_URL, ids=str, scope="class")
@@ -50,14 +49,14 @@ class TestSchemas:
         assert world.sessions.revoke_others(own.session) == 0
 
     def test_p5_expired_rows_are_neither_found_nor_counted_nor_touched(self, world: TableWorld) -> None:
-        own, dead, _ = world.sign_in(), world.sign_in_dead(), world.sign_in()
-        before = world.row(dead)
+        own, expired, _ = world.sign_in(), world.sign_in_expired(), world.sign_in()
+        before = world.row(expired)
         if not world.schema.expires:  # then there are none
             assert world.sessions.revoke_others(own.session) == 2
             return
-        assert world.sessions.find(dead) is None
+        assert world.sessions.find(expired) is None
         assert world.sessions.revoke_others(own.session) == 1
-        assert world.row(dead) == before
+        assert world.row(expired) == before
 
     def test_a_session_that_has_gone_meanwhile_ends_nobody(self, world: TableWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
@@ -79,7 +78,7 @@ class TestSchemas:
         assert sorted(map(str, world.rows())) == sorted(map(str, before))
         assert world.sessions.revoke_others(own.session) == 3
 
-    def test_end_all_ends_every_session_of_the_user(self, world: TableWorld) -> None:
+    def test_revoke_all_revokes_every_session_of_the_user(self, world: TableWorld) -> None:
         clients, bob = [world.sign_in() for _ in range(3)], world.sign_in("bob")
         assert world.sessions.revoke_all(world.text_of("ann")) == 3
         assert world.lives(*clients, bob) == [False, False, False, True]
@@ -107,4 +106,4 @@ class TestSchemas:
 
     @pytest.mark.parametrize("callers", [2, 8])
     def test_p2_of_callers_at_once_exactly_one_survives(self, world: TableWorld, callers: int) -> None:
-        Contract.test_p2_of_callers_at_once_exactly_one_survives(Any, world, callers)  # type: ignore[arg-type]
+        BackendContract().test_p2_of_callers_at_once_exactly_one_survives(world, callers)

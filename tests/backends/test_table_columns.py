@@ -140,7 +140,7 @@ def test_a_key_that_is_not_unique_ends_nobody(kind: Kind, open_world: Open) -> N
     schema = schema_of(Column("token", String(64)), Column("owner", String(64)), row=lambda user, _: {"token": uuid4().hex, "owner": user})
     world = open_world(schema)
     own, _ = world.sign_in(), [world.insert(token="twice") for _ in range(2)]
-    with pytest.raises(ConfigurationError, match="token of plain is not unique"):
+    with pytest.raises(ConfigurationError, match="token of small is not unique"):
         world.sessions.revoke_others(own.session)
     assert len(world.rows()) == 3
     with pytest.raises(ConfigurationError, match="is not unique"):
@@ -161,9 +161,9 @@ def test_only_rows_of_the_named_values_are_sessions(kind: Kind, open_world: Open
 
 
 @every_database
-def test_end_all_ends_what_has_expired_as_well_but_does_not_count_it(kind: Kind, open_world: Open) -> None:
+def test_revoke_all_revokes_what_has_expired_as_well_but_does_not_count_it(kind: Kind, open_world: Open) -> None:
     world = open_world(AUTHJS)
-    world.sign_in(), world.sign_in_dead()
+    world.sign_in(), world.sign_in_expired()
     assert world.sessions.revoke_all("ann") == 1
     assert world.rows() == []
 
@@ -182,10 +182,12 @@ def test_a_session_of_another_backend_is_a_usage_error(sqlite_url: str) -> None:
     world.close()
 
 
-def test_an_id_is_a_digest(sqlite_url: str) -> None:
+def test_an_id_is_a_uuid_of_version_8_made_of_the_digest(sqlite_url: str) -> None:
     world = TableWorld(SQLITE, sqlite_url, AUTHJS)
     own = world.sign_in()
-    assert own.session.id == hashlib.sha256(own.credential.reveal().encode()).hexdigest()[:32]
+    digest = hashlib.sha256(own.credential.reveal().encode()).digest()
+    expected = bytes([*digest[:6], digest[6] & 0x0F | 0x80, digest[7], digest[8] & 0x3F | 0x80, *digest[9:16]])  # RFC 9562, 5.8
+    assert own.session.id == UUID(bytes=expected)
     world.close()
 
 

@@ -140,13 +140,13 @@ EXPIRIES: dict[str, tuple[Any, Expires, Callable[[float], Any]]] = {
 def test_p6_a_row_is_live_until_it_expires_whatever_says_so(kind: Kind, spoken: str, open_world: Open) -> None:
     column, expires, value = EXPIRIES[spoken]
     world = open_world(simple(Column("until", column, nullable=True), expires=expires))
-    own, forever, _, dead = (world.insert(until=until) for until in (value(90), None, value(90), value(-90)))
+    own, forever, _, expired = (world.insert(until=until) for until in (value(90), None, value(90), value(-90)))
     found = world.sessions.find(Credential(own.encode()))
     assert abs((found.expires_at - datetime.now(UTC)).total_seconds() - 90) < 30
     assert world.sessions.find(Credential(forever.encode())).expires_at is None
-    assert world.sessions.find(Credential(dead.encode())) is None
+    assert world.sessions.find(Credential(expired.encode())) is None
     assert world.sessions.revoke_others(found) == 2
-    assert {row["token"] for row in world.rows()} == {own, dead}
+    assert {row["token"] for row in world.rows()} == {own, expired}
 
 
 @pytest.mark.parametrize("zone", ["+00:00", "+05:30", "-08:00"])
@@ -158,15 +158,15 @@ def test_p6_a_timestamp_of_mariadb_is_read_in_the_zone_of_the_connection(kind: K
     schema = replace(schema, options={**schema.options, "revoked": RevokedBy.time("revoked_at")})
     world = open_world(schema, engine_options={"connect_args": {"init_command": f"SET time_zone = '{zone}'"}})
     with world.safe.begin() as connection:
-        for token, lasts in (("own", 90), ("other", 90), ("dead", -90)):
-            connection.execute(text(f"INSERT INTO plain VALUES ('{token}', 'ann', NOW(3) + INTERVAL {lasts} SECOND, NULL)"))
-    own, dead = (world.sessions.find(Credential(token)) for token in (b"own", b"dead"))
-    assert dead is None
+        for token, lasts in (("own", 90), ("other", 90), ("expired", -90)):
+            connection.execute(text(f"INSERT INTO small VALUES ('{token}', 'ann', NOW(3) + INTERVAL {lasts} SECOND, NULL)"))
+    own, expired = (world.sessions.find(Credential(token)) for token in (b"own", b"expired"))
+    assert expired is None
     assert abs((own.expires_at - datetime.now(UTC)).total_seconds() - 90) < 30
     assert world.sessions.revoke_others(own) == 1
     with world.safe.connect() as connection:
         off = connection.execute(
-            text("SELECT ABS(TIMESTAMPDIFF(SECOND, revoked_at, NOW(3))) FROM plain WHERE token = 'other'")
+            text("SELECT ABS(TIMESTAMPDIFF(SECOND, revoked_at, NOW(3))) FROM small WHERE token = 'other'")
         ).scalar_one()
     assert off < 30
 

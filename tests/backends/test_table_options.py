@@ -64,12 +64,12 @@ def test_carriers_are_the_header_and_then_the_cookies(made: Made) -> None:
         pytest.param({"user": "{now}"}, "user: '{now}' is no name", id="braces"),
         pytest.param({"user": ":user"}, "user: ':user' is no name", id="a colon"),
         pytest.param({"user": "token"}, "these are two columns", id="one column for both"),
-        pytest.param({"where": {"a'b": 1}}, "only:", id="a condition"),
+        pytest.param({"where": {"a'b": 1}}, "where:", id="a condition"),
         pytest.param({"expires": "expires"}, "expires: Expires.at", id="an expiry of no kind"),
         pytest.param({"expires": Expires.at("a b;")}, "expires: 'a b;' is no name", id="an expiry without a column"),
         pytest.param({"revoked": "active"}, "revoked: RevokedBy.value", id="a soft column of no kind"),
-        pytest.param({"revoked": RevokedBy.time("t"), "rename": True}, "a row is ended in one way", id="two ways to end"),
-        pytest.param({"transform": "sha256"}, "transform: a function", id="a transform that is none"),
+        pytest.param({"revoked": RevokedBy.time("t"), "rename": True}, "a row is ended in one way", id="two ways to revoke"),
+        pytest.param({"transform": "sha256"}, "transform: must be a function", id="a transform that is none"),
         pytest.param({"timeout": 0}, "timeout:", id="no time"),
         pytest.param({"pool_size": 0}, "pool_size:", id="no connection"),
         pytest.param({"database": "oracle://h"}, "is not spoken here", id="an unknown database"),
@@ -88,13 +88,13 @@ def test_all_mistakes_are_told_at_once(made: Made) -> None:
     with pytest.raises(ConfigurationError) as caught:
         made("oracle://h", "a b;", key="", user="x;", scheme="Bearer", revoked=RevokedBy.time("t"), rename=True, pool_size=0, timeout=-1)
     options = [mistake.partition(":")[0] for mistake in caught.value.mistakes]
-    assert options == ["table", "key", "user", "ended, rename", "database", "scheme", "timeout", "pool_size"]
+    assert options == ["table", "key", "user", "revoked, rename", "database", "scheme", "timeout", "pool_size"]
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Expires.created("c", lifetime="1h"), "lifetime: seconds or a timedelta"),  # type: ignore[arg-type]
+        (lambda: Expires.created("c", lifetime="1h"), "lifetime: must be seconds or a timedelta"),  # type: ignore[arg-type]
         (lambda: Expires.created("c", lifetime=-1), "lifetime: not less than 0"),
         (lambda: Expires.created("c", lifetime=float("nan")), "lifetime: not less than 0"),
         (lambda: Expires.unix("c", lifetime=float("inf")), "lifetime: not less than 0"),
@@ -111,7 +111,7 @@ def test_a_lifetime_is_seconds_or_a_timedelta() -> None:
     assert Expires.created("c", lifetime=timedelta(hours=1)) == Expires.created("c", lifetime=3600)
 
 
-def test_the_twin_is_named_for_a_url_of_the_other_colour() -> None:
+def test_the_twin_is_named_for_an_async_url_and_for_a_sync_one() -> None:
     with pytest.raises(ConfigurationError, match="use AsyncTableBackend"):
         TableBackend("postgresql+asyncpg://h/d", "s", **GOOD)
     with pytest.raises(ConfigurationError, match="use TableBackend"):

@@ -14,10 +14,10 @@ import pytest
 from sessionward import BackendUnavailable
 from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, TableBackend
+from sessionward.testing.bridge import together
 from tests.backends.conftest import Place, others
 from tests.backends.schemas import AUTHJS, LARAVEL
 from tests.backends.tableworld import TableWorld
-from tests.contract.bridge import together
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, FROM_URL, PSYCOPG, PYMYSQL, Kind
 
 DEADLINE = 0.5

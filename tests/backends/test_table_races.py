@@ -20,17 +20,17 @@ from sessionward.backends.sql.dialect import MYSQL
 from sessionward.backends.table import verbatim
 from sessionward.backends.table.layout import Layout
 from sessionward.backends.table.queries import Queries
+from sessionward.testing.bridge import PATIENCE, together
 from tests.backends.conftest import Place
 from tests.backends.schemas import AUTHJS, BETTER_AUTH, LARAVEL, OWN, RAILS, Schema
 from tests.backends.tableworld import TableWorld
-from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, PSYCOPG, PYMYSQL, SQLITE, SQLITE_ASYNC, Kind, safe_engine
 
 TRIALS = 20
 THINKING = 0.002
 """Seconds between a check and the act that rests on it: what a framework does meanwhile."""
-PLAIN = [SQLITE, PSYCOPG, PYMYSQL]
-BOTH = [*PLAIN, SQLITE_ASYNC, ASYNCPG, ASYNCMY]
+SYNC = [SQLITE, PSYCOPG, PYMYSQL]
+BOTH = [*SYNC, SQLITE_ASYNC, ASYNCPG, ASYNCMY]
 
 
 @dataclass
@@ -138,7 +138,7 @@ def test_p2_exactly_one_of_many_callers_survives_and_its_count_is_true(world: Ta
 
 @pytest.mark.parametrize("naive", [CheckThenDelete, LocksWithoutLooking])
 @pytest.mark.parametrize("schema", [AUTHJS, BETTER_AUTH], ids=str)
-@pytest.mark.parametrize("kind", PLAIN, ids=str)
+@pytest.mark.parametrize("kind", SYNC, ids=str)
 def test_canary_a_naive_variant_leaves_nobody_in_most_trials(world: TableWorld, naive: type[CheckThenDelete]) -> None:
     variant = naive(world)
     try:
@@ -212,7 +212,9 @@ class Recorded:
 def test_whatever_the_order_of_an_index_rows_are_locked_in_the_order_of_their_keys(order: str) -> None:
     queries = Queries(Layout(table="t", key="token", user="owner"), verbatim)
     executor: Any = Recorded(*order)
-    session = queries.find(executor, Credential(b"c"), "c")
+    found = queries.find(Credential(b"c"))
+    assert found is not None
+    session = found.run(executor)
     assert session is not None
-    assert queries.revoke_others(executor, session, "c") == 3
+    assert queries.revoke_others(session).run(executor) == 3
     assert executor.locked[:4] == ["a", "b", "c", "d"]

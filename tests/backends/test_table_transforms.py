@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sessionward import ConfigurationError
 from sessionward.backends import Credential
-from sessionward.backends.table import TableBackend, Transform, hmac_suffixed, rails_signed, sha256, sha512
+from sessionward.backends.table import TableBackend, Transform, hmac_suffixed, rails_signed, sha256, sha512, verbatim
 from sessionward.backends.table.laravel import laravel_encrypted
 from tests.backends.schemas import APP_KEY, LARAVEL_COOKIE, SECRET, SECRET_KEY_BASE, better_auth_cookie, laravel_cookie, rails_cookie
 
@@ -73,7 +73,7 @@ def test_nothing_that_a_client_can_send_raises_or_signs_in(name: str, value: str
 def test_digests_take_every_byte(value: str) -> None:
     data = value.encode("latin-1")
     assert (sha256(value), sha512(value)) == (hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest())
-    assert plain(value) == (value if value.isascii() else None)
+    assert verbatim(value) == (value if value.isascii() else None)
 
 
 def test_a_forged_cookie_costs_no_query() -> None:

@@ -18,12 +18,12 @@ from sessionward import ConfigurationError
 from sessionward.backends.sql import SQLBackend, metadata
 from sessionward.backends.sql.dialect import POSTGRESQL as SPOKEN
 from sessionward.backends.sql.dialect import compiled
-from sessionward.backends.sql.queries import STATEMENTS
+from sessionward.backends.sql.statements import STATEMENTS
 from sessionward.credential.token import Credential, new_token
+from sessionward.testing import LoginWorld
+from sessionward.testing.bridge import PATIENCE, together
 from tests.backends.conftest import Place
-from tests.contract.bridge import PATIENCE, together
 from tests.contract.sql_world import KINDS, PSYCOPG, PYMYSQL, SQLITE, Kind, SQLWorld, safe_engine
-from tests.contract.world import SignsInWorld
 from tests.support.services import POSTGRESQL, fresh_database
 
 SESSIONS = [
@@ -120,7 +120,7 @@ def test_create_tables_may_be_called_by_six_processes_at_once(empty: tuple[str, 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
-def test_create_tables_in_async_colour_makes_the_same(place: Place, kind: Kind) -> None:
+def test_create_tables_of_an_async_backend_makes_the_same(place: Place, kind: Kind) -> None:
     world = SQLWorld(kind, place(kind.database))
     try:
         metadata.drop_all(world.safe)
@@ -183,7 +183,7 @@ def test_without_tables_every_question_says_create_tables(kind: Kind, place: Pla
         world.close()
 
 
-def _questions(world: SignsInWorld) -> list[Any]:
+def _questions(world: LoginWorld) -> list[Any]:
     credential = Credential(new_token().encode())
     return [
         lambda: world.sessions.find(credential),

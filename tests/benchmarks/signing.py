@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sessionward.backends import Device
-from sessionward.credential.token import Credential, new_token
+from sessionward.backends import Credential, Device, NewSession
+from sessionward.credential.token import new_token
 
-SIGN_IN: dict[str, Any] = {
-    "since": None,
-    "age": lambda: -1.0,  # younger than any raise
-    "replaces": None,
-    "expires_in": 86_400.0,
-    "device": Device(ip_address="127.0.0.1", user_agent="Mozilla/5.0"),
-    "methods": ("password",),
-}
+
+def sign_in(user: str, token: str) -> NewSession:
+    """A login like that of a browser, younger than any revocation."""
+    return NewSession(
+        user_id=user,
+        digest=Credential(token.encode()).digest,
+        lifetime=86_400.0,
+        age=lambda: -1.0,
+        device=Device(ip_address="127.0.0.1", user_agent="Mozilla/5.0"),
+        methods=("password",),
+    )
 
 
 def select_of_the_row(placeholder: str) -> str:
@@ -29,7 +32,7 @@ def select_of_the_row(placeholder: str) -> str:
 def signed_in(backend: Any, user: str = "ada", others: int = 500) -> str:
     """The token of one live session, among sessions of others."""
     for number in range(others):
-        backend.login(f"other {number}", Credential(new_token().encode()).digest, **SIGN_IN)
+        backend.login(sign_in(f"other {number}", new_token()))
     return tokens(backend, user, 1)[0]
 
 
@@ -37,5 +40,5 @@ def tokens(backend: Any, user: str, number: int) -> Sequence[str]:
     """The tokens of so many new sessions of a user."""
     made = [new_token() for _ in range(number)]
     for token in made:
-        backend.login(user, Credential(token.encode()).digest, **SIGN_IN)
+        backend.login(sign_in(user, token))
     return made

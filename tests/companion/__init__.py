@@ -1,1 +1,1 @@
-"""The companion: every rule of way 3, each with a test that fails without it."""
+"""The companion: every rule of mode companion, each with a test that fails without it."""

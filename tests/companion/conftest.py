@@ -49,7 +49,7 @@ def side(request: pytest.FixtureRequest) -> str:
 def memory(side: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """In memory only: for what fails, and what is counted."""
     place = MemoryPlace()
-    monkeypatch.setattr("sessionward.handle.time", place.now)
+    monkeypatch.setattr("sessionward.door.time", place.now)
     yield from _site(side, place)
 
 
@@ -59,7 +59,7 @@ def site(request: pytest.FixtureRequest, side: str, sqlite_url: str, monkeypatch
     if request.param == "memory":
         place: Place = MemoryPlace()
         assert isinstance(place, MemoryPlace)
-        monkeypatch.setattr("sessionward.handle.time", place.now)
+        monkeypatch.setattr("sessionward.door.time", place.now)
     else:
         place = SQLitePlace(sqlite_url, is_async=side != "webtest")
     yield from _site(side, place)

@@ -86,25 +86,25 @@ class Tokens:
 
 
 class Awaited:
-    """Any of them in async colour."""
+    """Any of them, async."""
 
-    def __init__(self, plain: Any) -> None:
-        self.plain = plain
-        self.server_side = getattr(plain, "server_side", False)
-        self.headers = getattr(plain, "headers", ())
+    def __init__(self, sync: Any) -> None:
+        self.sync = sync
+        self.server_side = getattr(sync, "server_side", False)
+        self.headers = getattr(sync, "headers", ())
 
     @property
     def cookies(self) -> Sequence[str]:
-        names: Sequence[str] = self.plain.cookies
+        names: Sequence[str] = self.sync.cookies
         return names
 
     @property
     def lifetime(self) -> float:
-        return float(getattr(self.plain, "lifetime", 1000.0))
+        return float(getattr(self.sync, "lifetime", 1000.0))
 
     async def identify(self, name: str, value: str, /) -> Identity | None:
         await asyncio.sleep(0)
-        found: Identity | None = self.plain.identify(name, value)
+        found: Identity | None = self.sync.identify(name, value)
         return found
 
 

@@ -16,12 +16,12 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.session.identifier import app_session_digest
 from tests.contract.sql_world import SQLITE, SQLITE_ASYNC, SQLWorld
 
-WRITES: Final = frozenset({"login", "adopt", "touch", "end", "revoke_others", "revoke_all"})
+WRITES: Final = frozenset({"login", "adopt", "extend", "revoke", "revoke_others", "revoke_all"})
 READS: Final = frozenset({"find", "companion_status", "begin_login"})
 
 
 class Place(ABC):
-    """``backend`` is the door's; ``aside`` is how a job reaches the same sessions, in plain colour."""
+    """``backend`` is the door's; ``aside`` is how a job reaches the same sessions, sync."""
 
     backend: Any
     aside: Any

@@ -1,4 +1,4 @@
-"""An application's store that writes ended sessions back, and backends over it that keep a record of those (way 2)."""
+"""An application's store that writes revoked sessions back, and backends over it that keep a record of those (mode application)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sessionward import Session, SessionRevoked
-from sessionward.backends import Carrier, Credential
+from sessionward.backends import Carrier, Credential, public_id
 from tests.companion.shops import pairs_of
 from tests.doors.sides import TEXT, Answer, Fields, Here, House, Reply
 
 
 class Store:
-    """An application's sessions, ``key -> user``, and beside them a record of those that were ended."""
+    """An application's sessions, ``key -> user``, and beside them a record of those that were revoked."""
 
     blocking: ClassVar[bool] = False
     carriers: ClassVar[Sequence[Carrier]] = (Carrier.cookie("sid"), Carrier.header("X-Key"))
@@ -28,7 +28,7 @@ class Store:
     def find(self, credential: Credential, /) -> Session | None:
         user = self.keys.get(credential.reveal())
         dead = user is None or credential.digest in self.dead
-        return None if dead or user is None else Session(id=credential.digest.hex(), user_id=user, credential=credential)
+        return None if dead or user is None else Session(id=public_id(credential), user_id=user, credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
@@ -63,29 +63,29 @@ class Watching(Ending, Seeing):
 
 
 class AsyncWatching:
-    """The same in async colour."""
+    """The same, async."""
 
     carriers = Store.carriers
 
     def __init__(self) -> None:
-        self.plain = Watching()
+        self.sync = Watching()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.plain, name)
+        return getattr(self.sync, name)
 
     async def find(self, credential: Credential, /) -> Session | None:
         await asyncio.sleep(0)
-        return self.plain.find(credential)
+        return self.sync.find(credential)
 
     async def revoke_others(self, session: Session, /) -> int:
-        return self.plain.revoke_others(session)
+        return self.sync.revoke_others(session)
 
     async def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         await asyncio.sleep(0)
-        return self.plain.which_revoked(credentials)
+        return self.sync.which_revoked(credentials)
 
     async def note(self, credential: Credential, /) -> None:
-        self.plain.note(credential)
+        self.sync.note(credential)
 
 
 @dataclass

@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from sessionward import BackendUnavailable, Session
 from sessionward.backends import Carrier, CompanionStatus
-from sessionward.context import Policy
 from sessionward.errors import InvalidCredential
 from sessionward.identify import Identity
 from sessionward.modes.companion.before import SKEW
+from sessionward.modes.companion.judge import Rules
+from sessionward.modes.companion.mode import Companion
+from sessionward.modes.mode import Mode
 from sessionward.session.identifier import Identify, app_session_digest
-from tests.support.core import NOON, SESSION, policy_of
+from tests.support.core import NOON, SESSION, mode_of
 
-LINK: Final = app_session_digest("theirs")
+SESSION_ID: Final = "theirs"
+APP_SESSION: Final = app_session_digest(SESSION_ID)
 FAILURE: Final = BackendUnavailable("silent")
 RAISED: Final = NOON.timestamp()
 EARLY, LATE = RAISED + SKEW - 1, RAISED + SKEW + 1
@@ -30,8 +33,8 @@ class Spelled:
     headers: ClassVar[Sequence[Carrier]] = (Carrier.header("X-Login"),)
     lifetime: ClassVar[float] = 1000.0
 
-    def __init__(self, *, companions: bool) -> None:
-        self.server_side = self.companions = companions
+    def __init__(self, *, has_id: bool) -> None:
+        self.server_side = self.has_id = has_id
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         raise NotImplementedError
@@ -44,22 +47,30 @@ class Spelled:
             return None
         issued = float(step.value.partition("@")[2] or 0) or None
         user = step.value.partition("@")[0].partition(".")[0]
-        return Identity(user_id=user, app_session=LINK if self.companions and step.name == "session" else None, issued_at=issued)
+        return Identity(user_id=user, session_id=SESSION_ID if self.has_id and step.name == "session" else None, issued_at=issued)
 
 
-IDENTIFIERS: Final = {companions: Spelled(companions=companions) for companions in (False, True)}
+IDENTIFIERS: Final = {has_id: Spelled(has_id=has_id) for has_id in (False, True)}
 
 
 @cache
-def policies() -> Mapping[bool, Policy]:
-    return {companions: policy_of(identify=identifier) for companions, identifier in IDENTIFIERS.items()}
+def modes() -> Mapping[bool, Companion]:
+    """By whether the application's sessions have an id."""
+    chosen = {has_id: mode_of(identify=identifier) for has_id, identifier in IDENTIFIERS.items()}
+    return {has_id: mode for has_id, mode in chosen.items() if isinstance(mode, Companion)}
 
 
-def companion_of(user: str, *, app_session: bytes = LINK, left: float = 900.0) -> Session:
+def rules_of(mode: Mode[Any]) -> Rules:
+    """What a door in mode companion has worked out once."""
+    assert isinstance(mode, Companion)
+    return mode._rules
+
+
+def companion_of(user: str, *, app_session: bytes = APP_SESSION, left: float = 900.0) -> Session:
     return replace(SESSION, user_id=user, app_session=app_session, expires_at=NOON + timedelta(seconds=left))
 
 
-STANDINGS: Final = (
+STATUSES: Final = (
     CompanionStatus(companion_required=False),
     CompanionStatus(companion_required=False, companions=1, may_adopt=False),
     CompanionStatus(companion_required=True, may_adopt=False),

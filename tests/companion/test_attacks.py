@@ -12,7 +12,6 @@ import sessionward
 from sessionward.backends import Carrier
 from sessionward.backends.memory import MemoryBackend
 from sessionward.identify import AnonymousSession, Function, Identity, InvalidCredential
-from sessionward.session.identifier import app_session_digest
 from tests.support.core import SECRET
 
 OLD = "old.ann"
@@ -33,11 +32,7 @@ class Shop:
         if value not in self.store:
             raise InvalidCredential("unknown")
         user = self.store[value]
-        return (
-            Identity(user_id=user, app_session=app_session_digest(value))
-            if user
-            else AnonymousSession(app_session=app_session_digest(value))
-        )
+        return Identity(user_id=user, session_id=value) if user else AnonymousSession(session_id=value)
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         held = dict(pair.split("=", 1) for pair in environ.get("HTTP_COOKIE", "").split("; ") if "=" in pair)

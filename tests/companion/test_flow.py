@@ -12,12 +12,13 @@ from sessionward import Session
 from sessionward.backends import CompanionStatus
 from sessionward.errors import InvalidCredential
 from sessionward.modes.companion.before import admit
+from sessionward.request.request import Fields
 from sessionward.session.identifier import Identify, app_session_digest
 from sessionward.session.step import Step
 from sessionward.session.steps import FindCompanionStatus, IsRevokedAppSession
-from tests.companion.spelled import EARLY, FAILURE, IDENTIFIERS, LATE, LINK, STANDINGS, companion_of, policies, user_of
+from tests.companion.spelled import APP_SESSION, EARLY, FAILURE, IDENTIFIERS, LATE, STATUSES, companion_of, modes, rules_of, user_of
 from tests.companion.ways import Ending, endings
-from tests.support.core import scope_of, visit_of
+from tests.support.core import opened
 
 Pairs = list[str]
 
@@ -54,21 +55,23 @@ class Admitted:
     pairs: Sequence[str]
     header: str
     companion: Session | None
-    companions: bool
-    ending: Ending[None]
+    has_id: bool
+    """The application's sessions have an id of their own."""
+    ending: Ending[Fields | None]
 
     @property
     def passed(self) -> list[str]:
         """The pairs that go on."""
-        taken = self.ending.visit.taken
-        if taken is None:
+        fields = self.ending.value
+        if fields is None:
             return ["theme=dark", *self.pairs, "lang=en"]
-        return (taken.cookie or b"").decode().split("; ")
+        (cookie,) = [value for name, value in fields if name == b"cookie"]
+        return cookie.decode().split("; ")
 
     @property
     def header_passed(self) -> bool:
-        taken = self.ending.visit.taken
-        return bool(self.header) and (taken is None or b"x-login" not in taken.headers)
+        fields = self.ending.value
+        return bool(self.header) and (fields is None or (b"x-login", self.header.encode()) in fields)
 
     @property
     def users(self) -> set[str]:
@@ -82,7 +85,7 @@ class Admitted:
         return found
 
     def __str__(self) -> str:
-        return f"{self.pairs} {self.header!r}, companion {self.companion}, companions={self.companions}: {self.ending}"
+        return f"{self.pairs} {self.header!r}, companion {self.companion}, has_id={self.has_id}: {self.ending}"
 
 
 @cache
@@ -91,23 +94,24 @@ def admitted() -> Sequence[Admitted]:
 
 
 def _admitted() -> Iterator[Admitted]:
-    for session, remember, header, companion, companions in product(SESSIONS, REMEMBERS, HEADERS, COMPANIONS, IDENTIFIERS):
+    for session, remember, header, companion, has_id in product(SESSIONS, REMEMBERS, HEADERS, COMPANIONS, IDENTIFIERS):
         pairs = [*session, *remember]
         fields = [(b"cookie", "; ".join(["theme=dark", *pairs, "lang=en"]).encode())]
         if header:
             fields.append((b"x-login", header.encode()))
 
-        def start(fields: Any = fields, companion: Any = companion, companions: bool = companions) -> Any:
-            visit = visit_of(*fields, policy=policies()[companions])
-            return visit, admit(visit, companion)
+        def start(fields: Any = fields, companion: Any = companion, has_id: bool = has_id) -> Any:
+            mode = modes()[has_id]
+            context = opened(*fields, mode=mode).context
+            return context, admit(rules_of(mode), context, companion)
 
-        def answers(step: Step[Any], companions: bool = companions) -> Sequence[object]:
+        def answers(step: Step[Any], has_id: bool = has_id) -> Sequence[object]:
             if isinstance(step, IsRevokedAppSession):
                 return (False, FAILURE)
-            return STANDINGS if isinstance(step, FindCompanionStatus) else (IDENTIFIERS[companions].said(step), FAILURE)  # type: ignore[arg-type]
+            return STATUSES if isinstance(step, FindCompanionStatus) else (IDENTIFIERS[has_id].said(step), FAILURE)  # type: ignore[arg-type]
 
         for ending in endings(start, answers):
-            yield Admitted(pairs, header, companion, companions, ending)
+            yield Admitted(pairs, header, companion, has_id, ending)
 
 
 def well() -> Iterator[Admitted]:
@@ -117,7 +121,7 @@ def well() -> Iterator[Admitted]:
 
 def test_the_world_of_requests_is_as_large_as_it_should_be() -> None:
     requests = {
-        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.app_session, case.companions)
+        (tuple(case.pairs), case.header, str(case.companion), case.companion and case.companion.app_session, case.has_id)
         for case in admitted()
     }
     assert len(requests) == len(SESSIONS) * len(REMEMBERS) * len(HEADERS) * len(COMPANIONS) * 2
@@ -142,19 +146,19 @@ def test_each_credential_is_asked_about_once() -> None:
         assert len(set(asked)) == len(asked), case
 
 
-def test_no_cookie_passes_without_a_companion_once_the_user_is_closed() -> None:
+def test_no_cookie_passes_without_a_companion_once_the_user_needs_one() -> None:
     for case in well():
-        if case.companion is None and isinstance(case.standing, CompanionStatus) and case.standing.companion_required:
+        if case.companion is None and isinstance(case.companion_status, CompanionStatus) and case.companion_status.companion_required:
             assert case.users == set(), case
 
 
-def test_a_header_of_a_closed_user_passes_only_if_it_was_issued_well_after_the_end() -> None:
+def test_a_header_of_such_a_user_passes_only_if_it_was_issued_well_after_the_revocation() -> None:
     seen = set[bool]()
     for case in well():
-        standing = case.standing
-        if case.header_passed and isinstance(standing, CompanionStatus) and standing.companion_required and case.header != "-":
-            assert standing.revoked_at is None or case.header.endswith(f"@{LATE}"), case
-            seen.add(standing.revoked_at is None)
+        status = case.companion_status
+        if case.header_passed and isinstance(status, CompanionStatus) and status.companion_required and case.header != "-":
+            assert status.revoked_at is None or case.header.endswith(f"@{LATE}"), case
+            seen.add(status.revoked_at is None)
     assert seen == {True, False}
 
 
@@ -163,7 +167,7 @@ def test_beside_a_companion_only_its_own_user_passes_and_only_in_its_own_session
         if case.companion is not None:
             assert case.users <= {case.companion.user_id}, case
             assert not case.header_passed or user_of(case.header) == case.companion.user_id, case
-            if case.companions and case.companion.app_session != LINK:
+            if case.has_id and case.companion.app_session != APP_SESSION:
                 assert not any(pair.startswith("session=") and user_of(pair[8:]) for pair in case.passed), case
 
 
@@ -207,33 +211,33 @@ def test_who_is_nobody_passes_unless_it_stands_in_front_of_somebody_who_is_prove
 
 def test_a_session_is_attached_exactly_when_a_credential_goes_with_its_companion() -> None:
     for case in well():
-        visit = case.ending.visit
+        context = case.ending.context
         goes = case.companion is not None and bool(case.users or case.header_passed)
-        assert visit.session is (case.companion if goes else None), case
-        assert visit.companion is case.companion, case
-        assert (visit.identity is not None) == bool(case.users or case.header_passed), case
+        assert context.session is (case.companion if goes else None), case
+        assert context.companion is case.companion, case
+        assert (context.identity is not None) == bool(case.users or case.header_passed), case
 
 
-def test_only_an_open_user_in_a_browser_of_one_login_without_companion_is_adopted() -> None:
+def test_only_a_user_who_needs_no_companion_in_a_browser_of_one_login_without_companion_is_adopted() -> None:
     for case in well():
-        if case.ending.visit.adopting is not None:
+        if case.ending.context.adopting is not None:
             assert case.companion is None, case
-            assert case.standing == CompanionStatus(companion_required=False), case
+            assert case.companion_status == CompanionStatus(companion_required=False), case
             assert case.users or case.header_passed, case
-    assert any(case.ending.visit.adopting for case in well())
+    assert any(case.ending.context.adopting for case in well())
 
 
-def test_what_the_visit_keeps_is_what_the_application_sees() -> None:
+def test_what_the_context_keeps_is_what_the_application_sees() -> None:
     for case in well():
-        kept = {f"{login.name}={login.value}" for login in case.ending.visit.kept if login.places}
+        kept = {f"{login.name}={login.value}" for login in case.ending.context.kept if login.places}
         assert kept == {pair for pair in case.passed if pair not in ("theme=dark", "lang=en")}, case
-        assert any(not login.places for login in case.ending.visit.kept) == case.header_passed, case
+        assert any(not login.places for login in case.ending.context.kept) == case.header_passed, case
 
 
-def test_scopes_are_made_anew_and_never_changed() -> None:
-    scope = scope_of((b"cookie", b"session=x; theme=dark"))
-    visit = visit_of((b"cookie", b"session=x; theme=dark"), policy=policies()[False])
-    [*endings(lambda: (visit, admit(visit, None)), lambda _: [InvalidCredential("forged")])]
-    assert visit.taken is not None
-    assert visit.taken.from_scope(scope)["headers"] == [(b"cookie", b"theme=dark")]
-    assert scope["headers"] == [(b"cookie", b"session=x; theme=dark")]
+def test_fields_are_made_anew_and_never_changed() -> None:
+    mode = modes()[False]
+    context = opened((b"cookie", b"session=x; theme=dark"), mode=mode).context
+    sent = context.found
+    (ending,) = endings(lambda: (context, admit(rules_of(mode), context, None)), lambda _: [InvalidCredential("forged")])
+    assert ending.value == [(b"cookie", b"theme=dark")]
+    assert sent == [(b"cookie", b"session=x; theme=dark")]

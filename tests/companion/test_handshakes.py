@@ -47,7 +47,7 @@ def set_cookies(sent: Messages) -> list[bytes]:
     return [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
 
-@pytest.mark.parametrize("identifier", [Signed(), Awaited(Signed())], ids=["plain", "async"])
+@pytest.mark.parametrize("identifier", [Signed(), Awaited(Signed())], ids=["sync", "async"])
 def test_a_copy_does_not_reach_the_socket_once_its_user_is_closed(identifier: Any) -> None:
     backend, socket = MemoryBackend(), Socket()
     browser = signed_in(backend)

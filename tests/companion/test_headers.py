@@ -31,9 +31,9 @@ def passes(browser: Browser, *fields: tuple[str, str]) -> bool:
 
 def raised(place: Place) -> float:
     """When Ann's sessions were ended last."""
-    standing = place.aside.companion_status("ann", b"l" * 32)
-    assert standing.revoked_at is not None
-    return float(standing.revoked_at.timestamp())
+    status = place.aside.companion_status("ann", b"l" * 32)
+    assert status.revoked_at is not None
+    return float(status.revoked_at.timestamp())
 
 
 def test_until_its_user_is_closed_it_passes_whatever_its_age(site: Site, browser: Browser) -> None:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import handle
+from sessionward import door
 from sessionward.backends.memory import MemoryBackend
 from sessionward.errors import ConfigurationError
 from sessionward.identify.beaker import Beaker
@@ -33,7 +33,7 @@ OURS: dict[str, Any] = {"backend": MemoryBackend(), "secrets": [SECRET]}
 @pytest.fixture(autouse=True)
 def say_it_again() -> None:
     """Warnings are given once in each process."""
-    handle.warn.cache_clear()
+    door.warn.cache_clear()
 
 
 async def login(request: Request) -> PlainTextResponse:

@@ -44,8 +44,8 @@ async def both_async(name: str, value: str) -> str | None:
         pytest.param(ASGI, MemoryBackend(), Signed(), id="in memory, ASGI"),
         pytest.param(ASGI, MemoryBackend(), Awaited(Signed()), id="in memory, an async identifier"),
         pytest.param(ASGI, AsyncSQLBackend("sqlite:///x.db"), Awaited(Stored({})), id="SQL, an async identifier"),
-        pytest.param(ASGI, AsyncSQLBackend("sqlite:///x.db"), Tokens(), id="async SQL, a plain identifier"),
-        pytest.param(ASGI, SQLBackend("sqlite:///x.db"), Signed(), id="plain SQL under ASGI"),
+        pytest.param(ASGI, AsyncSQLBackend("sqlite:///x.db"), Tokens(), id="async SQL, a sync identifier"),
+        pytest.param(ASGI, SQLBackend("sqlite:///x.db"), Signed(), id="sync SQL under ASGI"),
         pytest.param(WSGI, SQLBackend("sqlite:///x.db"), Function(both, cookies=["session"]), id="a function, handed over"),
         pytest.param(ASGI, AsyncSQLBackend("sqlite:///x.db"), Function(both_async, cookies=["session"]), id="an async one"),
     ],
@@ -82,11 +82,11 @@ class NoList:
     [
         pytest.param(Signed, "identify: Signed is a class; pass an instance, Signed(...)", id="a class"),
         pytest.param(both, "identify: function has no identify(); hand it to sessionward.identify.Function", id="a bare function"),
-        pytest.param("session", "identify: str has no identify(); see Identifier", id="a text"),
+        pytest.param("session", "identify: str has no identify(); see sessionward.identify.Identifier", id="a text"),
         pytest.param(NoCookies(), "lists neither cookies nor headers", id="no cookies"),
-        pytest.param(OneText(), "OneText.cookies is a list of cookie names", id="one text"),
-        pytest.param(Numbers(), "Numbers.cookies is a list of cookie names", id="numbers"),
-        pytest.param(NoList(), "NoList.cookies is a list of cookie names", id="no list"),
+        pytest.param(OneText(), "OneText.cookies must be a list of cookie names", id="one text"),
+        pytest.param(Numbers(), "Numbers.cookies must be a list of cookie names", id="numbers"),
+        pytest.param(NoList(), "NoList.cookies must be a list of cookie names", id="no list"),
     ],
 )
 def test_what_is_no_identifier_is_refused(door: Any, identify: Any, said: str) -> None:
@@ -116,15 +116,15 @@ def test_an_async_identifier_under_wsgi_is_refused() -> None:
     assert mistakes(WSGI, MemoryBackend(), Awaited(Signed())) == ["identify: Awaited is async, and a WSGI application cannot await it"]
 
 
-def test_an_async_identifier_beside_a_plain_backend_that_waits_is_refused() -> None:
+def test_an_async_identifier_beside_a_sync_backend_that_waits_is_refused() -> None:
     (found,) = mistakes(ASGI, SQLBackend("sqlite:///x.db"), Awaited(Signed()))
     assert found == "identify: Awaited is async, so the backend must be async too: AsyncSQLBackend"
 
 
 @pytest.mark.parametrize("door", [WSGI, ASGI])
-def test_dead_credentials_cannot_be_rejected(door: Any) -> None:
+def test_invalid_credentials_cannot_be_rejected(door: Any) -> None:
     (found,) = mistakes(door, MemoryBackend(), Signed(), on_invalid="reject")
-    assert found.startswith("on_invalid: with identify only 'strip' is possible")
+    assert found.startswith("on_invalid: with identify it must be 'strip'")
     assert mistakes(door, MemoryBackend(), Signed(), on_invalid="strip") == []
 
 
@@ -150,4 +150,4 @@ def test_nor_a_login_cookie_the_name_that_ours_has_by_default() -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     found = mistakes(WSGI, Foreign(Memory()), Awaited(Signed()), on_invalid="reject", cookie_name="session", lifetime=0)
-    assert [mistake.partition(":")[0] for mistake in found] == ["lifetime", "identify", "identify", "dead", "cookie_name"]
+    assert [mistake.partition(":")[0] for mistake in found] == ["lifetime", "identify", "identify", "on_invalid", "cookie_name"]

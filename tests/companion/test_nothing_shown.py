@@ -5,74 +5,68 @@ from __future__ import annotations
 import logging
 import traceback
 from typing import Final
+from uuid import UUID
 
 import pytest
 
 from sessionward import StaleLogin
 from sessionward.backends import CompanionStatus, Credential, Device
-from sessionward.credential.login_cookies import LoginCredential, LoginNames, Stripped, parse_login_credentials, strip
-from sessionward.identify import Identity
-from sessionward.modes.companion.before import admit, see_off
+from sessionward.credential.login_cookies import LoginCredential, LoginNames, parse_login_credentials
+from sessionward.identify import AnonymousSession, Identity
+from sessionward.modes.companion.after import follow
+from sessionward.modes.companion.before import admit
 from sessionward.response.set_cookies import SetCookie, parse_set_cookies
 from sessionward.session.identifier import IdentifierSpec, Identify, app_session_digest
-from sessionward.session.session import Session
+from sessionward.session.session import NewSession, Session
 from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus
 from sessionward.session.steps import Login as SignIn
 from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, sealed
 from tests.companion.shops import Browser
-from tests.support.core import NOON, SIGNED, TOKEN, answered, policy_of, visit_of
+from tests.companion.spelled import rules_of
+from tests.support.core import NOON, SIGNED, TOKEN, answered, mode_of, opened
 
 SECRET: Final = sealed("ann.1")
-LINK: Final = app_session_digest(SECRET)
+APP_SESSION: Final = app_session_digest(SECRET)
 FIELD: Final = (b"cookie", b"session=" + SECRET.encode() + b'; "session"=' + SECRET.encode())
 HEAD: Final = [(b"set-cookie", b"session=" + SECRET.encode())]
-SHOWN: Final = [SECRET, repr(LINK)[2:-1], LINK.hex(), TOKEN.decode(), SIGNED.decode()]
+SHOWN: Final = [SECRET, repr(APP_SESSION)[2:-1], APP_SESSION.hex(), TOKEN.decode(), SIGNED.decode()]
 
 
 def values() -> list[object]:
     """One of everything that holds a credential or a digest of one."""
     names = LoginNames([b"session"])
     found = parse_login_credentials(lambda name: FIELD[1] if name == b"cookie" else None, names)
-    out = strip(found, [])
-    assert out is not None
-    session = Session(id="1", user_id="ann", app_session=LINK, credential=Credential(TOKEN))
+    session = Session(id=UUID(int=1), user_id="ann", app_session=APP_SESSION, credential=Credential(TOKEN))
+    new = NewSession(
+        user_id="ann", digest=Credential(TOKEN).digest, lifetime=1.0, age=float, replaces=session, device=Device(), app_session=APP_SESSION
+    )
     return [
         found,
-        *found.logins,
+        *found.credentials,
         LoginCredential("session", SECRET),
-        out,
-        Stripped(SECRET.encode(), frozenset()),
         *parse_set_cookies(HEAD, names, float),
         SetCookie("session", 0, SECRET, None, False, None),
-        Identity(user_id="ann", app_session=LINK),
+        Identity(user_id="ann", session_id=SECRET),
+        AnonymousSession(session_id=SECRET),
         Identify(IdentifierSpec.of(Signed()), "session", SECRET),
-        FindCompanionStatus("ann", LINK),
-        Adopt(user_id="ann", credential=Credential(TOKEN), app_session=LINK, expires_in=1.0, device=Device()),
-        Extend(session=session, app_session=LINK, expires_in=1.0),
-        SignIn(
-            user_id="ann",
-            credential=Credential(TOKEN),
-            since=None,
-            age=float,
-            replaces=session,
-            expires_in=1.0,
-            device=Device(),
-            methods=(),
-            app_session=LINK,
-        ),
+        FindCompanionStatus("ann", APP_SESSION),
+        new,
+        Adopt(new),
+        Extend(session=session, app_session=APP_SESSION, lifetime=1.0),
+        SignIn(new),
         session,
     ]
 
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
-def test_no_repr_shows_a_login_or_a_link(value: object) -> None:
+def test_no_repr_shows_a_login_or_a_digest(value: object) -> None:
     assert not [secret for secret in SHOWN if secret in repr(value)]
 
 
 def test_no_frame_of_a_failed_flow_shows_one_in_its_errors() -> None:
-    visit = visit_of(FIELD, policy=policy_of(identify=Signed()))
-    played = answered(admit(visit, None), lambda _: RuntimeError("silent"))
+    here = opened(FIELD, mode=mode_of(identify=Signed()))
+    played = answered(admit(rules_of(here.mode), here.context, None), lambda _: RuntimeError("silent"))
     assert played.raised is not None
     assert not [secret for secret in SHOWN if secret in "".join(traceback.format_exception(played.raised))]
 
@@ -88,7 +82,7 @@ def test_the_flows_log_and_answer_nothing_of_them(memory: Site, caplog: pytest.L
     with caplog.at_level(logging.DEBUG):
         answers.append(browser.ask("GET", "/login/ann.1"))
         token = (browser.companion or "").partition(".")[0]
-        for broken in ("find", "companion_status", "adopt", "login", "end", "touch"):
+        for broken in ("find", "companion_status", "adopt", "login", "revoke", "extend"):
             backend.on = {broken: fail}
             for each in (browser.cloned(), browser.copied(), Browser(browser.house)):
                 answers += [each.ask("GET", path) for path in ("/me", "/login/ann.1", "/login/bob.1", "/logout")]
@@ -113,12 +107,12 @@ def test_what_is_stored_shows_no_login(memory: Site) -> None:
 
 
 def test_a_stale_sign_in_says_nothing_of_it() -> None:
-    visit = visit_of(policy=policy_of(identify=Signed()))
+    here = opened(mode=mode_of(identify=Signed()))
     answers = {
         Identify: Identity(user_id="ann"),
         SignIn: StaleLogin("began before"),
         Find: None,
         FindCompanionStatus: CompanionStatus(companion_required=True, revoked_at=NOON),
     }
-    played = answered(see_off(visit, HEAD), lambda step: answers[type(step)])
+    played = answered(follow(rules_of(here.mode), here.context, HEAD), lambda step: answers[type(step)])
     assert (played.value, played.kinds) == ([], ["Identify", "Login"])

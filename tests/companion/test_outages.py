@@ -97,7 +97,7 @@ def test_p7_the_button_is_503_when_the_identifier_raises(memory: Site) -> None:
         pytest.param("adopt", "from before", "/login/ann.2", id="an adoption, rolling"),
         pytest.param("adopt", "from before", "/me", id="an adoption"),
         pytest.param("find", "ann", "/login/ann.2", id="a second look"),
-        pytest.param("touch", "old", "/login/ann.2", id="a renewal"),
+        pytest.param("extend", "old", "/login/ann.2", id="a renewal"),
     ],
 )
 def test_a_backend_that_is_silent_after_the_application_costs_the_cookies_and_not_the_answer(
@@ -141,7 +141,7 @@ def test_an_identifier_that_raises_after_the_application_costs_the_cookies_and_n
 def test_a_logout_goes_out_though_the_backend_is_silent(memory: Site, failure: Exception) -> None:
     shop, browser = memory.signing()
     browser.get("/remember/ann.1")
-    shop.meanwhile = lambda: fails(memory, "end", failure)
+    shop.meanwhile = lambda: fails(memory, "revoke", failure)
     answer = browser.ask("GET", "/logout")
     deleted = {value.partition("=")[0] for value in answer.values("set-cookie") if "Max-Age=0" in value}
     assert (answer.status, deleted) == (200, {"session", "remember", COOKIE})
@@ -151,7 +151,7 @@ def test_a_question_that_nobody_asks_may_fail(memory: Site) -> None:
     """With its live companion a login costs one look, and nothing else is asked."""
     shop, browser = memory.signing()
     browser.get("/login/ann.1")
-    for question in ("companion_status", "adopt", "login", "touch", "end", "begin_login"):
+    for question in ("companion_status", "adopt", "login", "extend", "revoke", "begin_login"):
         fails(memory, question, RuntimeError(CANARY))
     shop.identifier.asked.clear()
     memory.place.backend.asked.clear()

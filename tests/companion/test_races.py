@@ -1,4 +1,4 @@
-"""An adoption at the moment of an end: no companion is alive afterwards that the end did not know of."""
+"""An adoption at the moment of a revocation: no companion is alive afterwards that it did not know of."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from sqlalchemy import insert
 
 import sessionward
 from sessionward import Session, StaleLogin
-from sessionward.backends import Device
+from sessionward.backends import NewSession
 from sessionward.backends.sql import SQLBackend
-from sessionward.credential.token import Credential, new_token
+from sessionward.credential.token import new_token
 from sessionward.session.identifier import app_session_digest
+from sessionward.testing.bridge import PATIENCE, together
 from tests.companion.identifiers import Signed, sealed
-from tests.contract.bridge import PATIENCE, together
 from tests.contract.doors import Answer, ask_wsgi, wsgi_environ
 from tests.doors.sides import COOKIE, SECRET
+from tests.support.sessions import new_session
 from tests.torture.naive import THINKING, Naive
 from tests.torture.tables import engine_of, key, row_id, sessions
 
@@ -35,16 +36,17 @@ Backend = SQLBackend
 class AdoptsUnlocked(Naive):
     """Looks how the user stands, thinks, and adds the companion: what one would write first."""
 
-    def adopt(self, user_id: str, digest: bytes, /, *, app_session: bytes, expires_in: float, device: Device) -> Session | None:
-        if self.companion_status(user_id, app_session).companion_required:
+    def adopt(self, new: NewSession, /) -> Session | None:
+        assert new.app_session is not None
+        if self.companion_status(new.user_id, new.app_session).companion_required:
             raise StaleLogin
         time.sleep(THINKING)
         now = datetime.now(UTC)
-        session = Session(id=uuid4(), user_id=user_id, app_session=app_session)
-        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id), "digest": digest, "app_session": app_session}
-        times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
+        session = Session(id=uuid4(), user_id=new.user_id, app_session=new.app_session)
+        names = {"id": row_id(self.engine, session), "user_id": key(self.engine, new.user_id), "digest": new.digest}
+        times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=new.lifetime)}
         with self.engine.connect() as connection:
-            self.change(connection, insert(sessions).values(**names, **times, methods=""))
+            self.change(connection, insert(sessions).values(**names, **times, app_session=new.app_session, methods=""))
         return session
 
 
@@ -74,8 +76,7 @@ def naive(url: str) -> Iterator[Backend]:
 
 def adopt(backend: Backend, user: str, app_session: bytes, after: float = 0.0) -> Session | None:
     time.sleep(after)
-    digest = Credential(new_token().encode()).digest
-    return backend.adopt(user, digest, app_session=app_session, expires_in=3600.0, device=Device())
+    return backend.adopt(new_session(user, new_token(), app_session=app_session))
 
 
 @dataclass
@@ -143,7 +144,7 @@ def application(environ: Any, start_response: Any) -> Sequence[bytes]:
     return [environ.get("HTTP_COOKIE", "").encode()]
 
 
-def visit(door: Any, cookie: str, method: str = "GET", path: str = "/") -> Answer:
+def ask(door: Any, cookie: str, method: str = "GET", path: str = "/") -> Answer:
     return ask_wsgi(door, wsgi_environ(method, path, {"Cookie": cookie}))
 
 
@@ -158,11 +159,11 @@ def test_through_the_door_no_browser_but_the_callers_is_signed_in_afterwards(our
     for trial in range(TRIALS):
         user = f"race-{uuid4()}"
         own = f"session={sealed(f'{user}.own')}"
-        companion = companion_in(visit(door, own))
+        companion = companion_in(ask(door, own))
         assert companion is not None
         logins = [f"session={sealed(f'{user}.{number}')}" for number in range(ADOPTERS)]
-        press = partial(_after, THINKING * (trial % 4), partial(visit, door, f"{own}; {companion}", "DELETE", "/auth/sessions"))
-        pressed, *answers = together(press, *(partial(visit, door, login) for login in logins))
+        press = partial(_after, THINKING * (trial % 4), partial(ask, door, f"{own}; {companion}", "DELETE", "/auth/sessions"))
+        pressed, *answers = together(press, *(partial(ask, door, login) for login in logins))
         assert isinstance(pressed, Answer)
         assert pressed.status == 200
         for login, answer in zip(logins, answers, strict=True):
@@ -170,8 +171,8 @@ def test_through_the_door_no_browser_but_the_callers_is_signed_in_afterwards(our
             its = companion_in(answer)
             given += its is not None
             kept_out += its is None
-            assert visit(door, login).body == b""
-            assert visit(door, f"{login}; {its}" if its else login).body == b""
-        assert visit(door, f"{own}; {companion}").body.startswith(own.encode())
+            assert ask(door, login).body == b""
+            assert ask(door, f"{login}; {its}" if its else login).body == b""
+        assert ask(door, f"{own}; {companion}").body.startswith(own.encode())
     assert given, "nobody was fast enough: this showed nothing"
     assert kept_out, "nobody was late: this showed nothing"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sessionward.backends import Device
+from sessionward.session.identifier import app_session_digest
 from tests.companion.conftest import Site
 from tests.companion.shops import Browser
 from tests.doors.sides import COOKIE
+from tests.support.sessions import new_session
 
 
 def test_a_sign_in_behind_an_id_that_stays_is_noticed(site: Site) -> None:
@@ -25,7 +26,7 @@ def test_an_adopted_companion_passes_with_its_session_again(site: Site) -> None:
     companion = browser.companion
     assert [browser.me(), browser.get("/sessions/session"), browser.companion] == ["ann", "ann", companion]
     (session,) = site.place.live()
-    assert session.app_session == shop.identifier.digest("id7")
+    assert session.app_session == app_session_digest("id7")
 
 
 def test_so_is_a_sign_out(site: Site) -> None:
@@ -130,17 +131,7 @@ def test_of_two_answers_that_see_the_same_sign_in_one_brings_the_companion(site:
 
     def another_answer() -> None:
         shop.store[sid] = "ann"
-        site.place.aside.login(
-            "ann",
-            b"d" * 32,
-            since=None,
-            age=lambda: 0.0,
-            replaces=None,
-            expires_in=1000.0,
-            device=Device(),
-            methods=(),
-            app_session=shop.identifier.digest(sid),
-        )
+        site.place.aside.login(new_session("ann", "d" * 32, age=lambda: 0.0, app_session=app_session_digest(sid)))
 
     shop.meanwhile = another_answer
     assert browser.ask("GET", "/me").values("set-cookie") == []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sessionward.context import Visit
+from sessionward.modes.companion.judge import CompanionContext
 from sessionward.session.step import Flow, Step
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Ending(Generic[T]):
     """One way through a flow: what was asked, what was answered, and how it ended."""
 
-    visit: Visit
+    context: CompanionContext
     asked: Sequence[Step[Any]]
     answers: Sequence[object]
     value: T | None
@@ -40,12 +40,12 @@ class Ending(Generic[T]):
         return f"[{told}] -> {self.value!r} {self.raised!r}"
 
 
-def endings(start: Callable[[], tuple[Visit, Flow[T]]], answers: Callable[[Step[Any]], Sequence[object]]) -> Iterator[Ending[T]]:
+def endings(start: Callable[[], tuple[CompanionContext, Flow[T]]], answers: Callable[[Step[Any]], Sequence[object]]) -> Iterator[Ending[T]]:
     """All ways through. A generator cannot be copied, so each way is walked from its beginning."""
     waiting: list[tuple[object, ...]] = [()]
     while waiting:
         given = waiting.pop()
-        visit, flow = start()
+        context, flow = start()
         asked: list[Step[Any]] = []
         try:
             step = flow.send(None)
@@ -58,6 +58,6 @@ def endings(start: Callable[[], tuple[Visit, Flow[T]]], answers: Callable[[Step[
                 answer = given[len(asked) - 1]
                 step = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
         except StopIteration as end:
-            yield Ending(visit, asked, given, end.value, None)
+            yield Ending(context, asked, given, end.value, None)
         except Exception as failure:
-            yield Ending(visit, asked, given, None, failure)
+            yield Ending(context, asked, given, None, failure)

@@ -1,9 +1,7 @@
-"""What every backend has to keep: one contract, written once in plain colour, and the worlds that it is tried in."""
+"""What the backends of ours keep beyond ``sessionward.testing``, and the worlds that they are tried in."""
 
 from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.contract.required", "tests.contract.companions", "tests.contract.signs_in", "tests.contract.sql", "tests.contract.doors"
-)
+pytest.register_assert_rewrite("tests.contract.signs_in", "tests.contract.sql", "tests.contract.doors")

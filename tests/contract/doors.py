@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import sessionward
 from sessionward.session.backend import Capabilities
+from sessionward.testing.world import World
 from sessionward.wsgi import Headers, StartResponse
-from tests.contract.world import World
 
 SECRET: Final = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 

@@ -12,7 +12,7 @@ from sqlalchemy import text, update
 
 from sessionward import BackendUnavailable, SessionRevoked
 from sessionward.credential.token import Credential, new_token
-from tests.contract.bridge import PATIENCE
+from sessionward.testing.bridge import PATIENCE
 from tests.contract.signs_in import SignsInContract
 from tests.contract.sql_world import SESSIONS, SQLWorld
 

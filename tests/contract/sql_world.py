@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend, metadata
-from tests.contract.bridge import Bridged, Loop
-from tests.contract.world import SignsInWorld
+from sessionward.testing.bridge import Bridged, Loop
+from sessionward.testing.world import LoginWorld
 
 T = TypeVar("T")
 Row = RowMapping
@@ -66,7 +66,7 @@ OVER_ENGINE: Final = (
 KINDS: Final = FROM_URL + OVER_ENGINE
 
 
-class SQLWorld(SignsInWorld):
+class SQLWorld(LoginWorld):
     """One backend over one database. ``options`` are the backend's, ``engine_options`` those of the user's Engine."""
 
     sessions: Any

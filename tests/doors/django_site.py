@@ -1,4 +1,4 @@
-"""A site of Django, with views of both colours; settings are given once for the process."""
+"""A site of Django, with sync and async views; settings are given once for the process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _me(session: sessionward.Session | None) -> HttpResponse:
 
 
 def sessions_of(request: HttpRequest) -> Any:
-    """The plain verbs, whichever server runs this."""
+    """The sync verbs, whichever server runs this."""
     sessions = sessionward.of(request)
     return sessions.blocking if isinstance(sessions, sessionward.AsyncSessions) else sessions
 
@@ -50,7 +50,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 
 def me(request: HttpRequest) -> HttpResponse:
-    return _me(sessions_of(request).session)
+    return _me(sessions_of(request).current)
 
 
 def revoke_others(request: HttpRequest) -> HttpResponse:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from sessionward import Session
-from sessionward.backends import Credential, RevokedCount
+from sessionward.backends import Carrier, Credential, RevokedCount, public_id
 from sessionward.backends.memory import MemoryBackend
 
 
 class Memory(MemoryBackend):
-    """``asked``: every look at a session. ``on_find``, ``on_end_others``: called first, and may raise. ``now``: moves the clock."""
+    """``asked``: every look at a session. ``on_find``, ``on_revoke_others``: called first, and may raise. ``now``: moves the clock."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
         super().__init__(clock=lambda: self.now + monotonic())
         self.asked: list[str] = []
         self.on_find: Callable[[], Any] = _nothing
-        self.on_end_others: Callable[[], Any] = _nothing
+        self.on_revoke_others: Callable[[], Any] = _nothing
 
     def find(self, credential: Credential, /) -> Session | None:
         self.asked.append("find")
@@ -29,7 +29,7 @@ class Memory(MemoryBackend):
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         self.asked.append("revoke_others")
-        self.on_end_others()
+        self.on_revoke_others()
         return super().revoke_others(session)
 
     def fail(self, failure: Exception) -> None:
@@ -43,14 +43,14 @@ class Memory(MemoryBackend):
 
 @dataclass(frozen=True)
 class Keeper:
-    """``backend`` has the colour of the door; ``aside`` is how another party reaches the same sessions, in plain colour."""
+    """``backend`` is async behind an async door; ``aside`` is how another party reaches the same sessions, and sync."""
 
     backend: Any
     aside: Any
 
 
 class Foreign:
-    """Over sessions that are started elsewhere: it can find and end them, and nothing more."""
+    """Over sessions that are started elsewhere: it can find and revoke them, and nothing more."""
 
     blocking = False
 
@@ -62,6 +62,61 @@ class Foreign:
 
     def revoke_others(self, session: Session, /) -> int:
         return self.inner.revoke_others(session)
+
+
+class Rows:
+    """An application's own sessions, key to user, in its cookie ``sid``. ``asked``: every question; ``on_find`` may raise."""
+
+    blocking: ClassVar[bool] = False
+    carriers: ClassVar[Sequence[Carrier]] = (Carrier.cookie("sid"),)
+
+    def __init__(self, **users: str) -> None:
+        self.users = users
+        self.asked: list[str] = []
+        self.on_find: Callable[[], Any] = _nothing
+
+    def find(self, credential: Credential, /) -> Session | None:
+        self.asked.append("find")
+        self.on_find()
+        user = self.users.get(credential.reveal())
+        return None if user is None else Session(id=public_id(credential), user_id=user, credential=credential)
+
+    def revoke_others(self, session: Session, /) -> int:
+        self.asked.append("revoke_others")
+        assert session.credential is not None
+        others = [key for key, user in self.users.items() if user == session.user_id and key != session.credential.reveal()]
+        for key in others:
+            del self.users[key]
+        return len(others)
+
+
+class WaitingRows(Rows):
+    """The same in a database: sync, and it may wait."""
+
+    blocking: ClassVar[bool] = True
+
+
+class AsyncRows:
+    """The same, async."""
+
+    carriers: ClassVar[Sequence[Carrier]] = Rows.carriers
+
+    def __init__(self, **users: str) -> None:
+        self.rows = Rows(**users)
+        self.asked = self.rows.asked
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        return self.rows.find(credential)
+
+    async def revoke_others(self, session: Session, /) -> int:
+        return self.rows.revoke_others(session)
+
+
+class RecordedRows(Rows):
+    """The same where the application may write a revoked session back."""
+
+    def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        return [credential for credential in credentials if credential.reveal() not in self.users]
 
 
 def _nothing() -> None:

@@ -1,6 +1,6 @@
 """Both doors look alike from here: one application, one way to ask it, ASGI or WSGI underneath.
 
-An application is written once, as an ``async`` function. Under WSGI its verbs are plain and merely look awaited.
+An application is written once, as an ``async`` function. Under WSGI its verbs are sync and merely look awaited.
 """
 
 from __future__ import annotations
@@ -280,20 +280,20 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
 
 
 class _Awaited:
-    """A plain sessions whose verbs are awaited."""
+    """Sessions whose verbs are awaited."""
 
     def __init__(self, sessions: sessionward.Sessions) -> None:
-        self._ward = sessions
+        self._sessions = sessions
 
     @property
-    def session(self) -> sessionward.Session | None:
-        return self._ward.session
+    def current(self) -> sessionward.Session | None:
+        return self._sessions.current
 
     def __getattr__(self, verb: str) -> Any:
-        plain = getattr(self._ward, verb)
+        verb_itself = getattr(self._sessions, verb)
 
         async def awaited(*args: Any, **keywords: Any) -> Any:
-            return plain(*args, **keywords)
+            return verb_itself(*args, **keywords)
 
         return awaited
 

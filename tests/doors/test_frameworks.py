@@ -46,13 +46,13 @@ def starlette_app() -> Any:
     async def revoke_others(request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(await sessionward.of(request).revoke_others()))
 
-    def plain_login(request: Request) -> PlainTextResponse:
+    def sync_login(request: Request) -> PlainTextResponse:
         return PlainTextResponse(sessionward.of(request).blocking.login(request.path_params["user"]))
 
     return Starlette(
         routes=[
             Route("/login/{user}", login, methods=["POST"]),
-            Route("/plain/login/{user}", plain_login, methods=["POST"]),
+            Route("/sync/login/{user}", sync_login, methods=["POST"]),
             Route("/logout", logout, methods=["POST"]),
             Route("/me", me),
             Route("/revoke_others", revoke_others, methods=["POST"]),
@@ -74,8 +74,8 @@ def fastapi_app() -> fastapi.FastAPI:
     async def login(user: str, request: fastapi.Request) -> str:
         return await sessionward.of(request).login(user)
 
-    @app.post("/plain/login/{user}")
-    def plain_login(user: str, sessions: Sessions) -> str:
+    @app.post("/sync/login/{user}")
+    def sync_login(user: str, sessions: Sessions) -> str:
         return sessions.blocking.login(user)
 
     @app.post("/logout")
@@ -87,8 +87,8 @@ def fastapi_app() -> fastapi.FastAPI:
     async def me(sessions: Sessions) -> str:
         return name_of(sessions.current)
 
-    @app.get("/plain/me")
-    def plain_me(sessions: Sessions) -> str:
+    @app.get("/sync/me")
+    def sync_me(sessions: Sessions) -> str:
         return name_of(sessions.blocking.current)
 
     @app.post("/revoke_others")
@@ -155,11 +155,11 @@ def webob_app() -> Any:
 
 ASGI: Final[list[Any]] = [
     pytest.param(starlette_app, "/login/ann", "/me", id="Starlette"),
-    pytest.param(starlette_app, "/plain/login/ann", "/me", id="Starlette, plain functions"),
+    pytest.param(starlette_app, "/sync/login/ann", "/me", id="Starlette, sync functions"),
     pytest.param(fastapi_app, "/login/ann", "/me", id="FastAPI"),
-    pytest.param(fastapi_app, "/plain/login/ann", "/plain/me", id="FastAPI, plain functions"),
+    pytest.param(fastapi_app, "/sync/login/ann", "/sync/me", id="FastAPI, sync functions"),
     pytest.param(get_asgi_application, "/async/login/ann", "/async/me", id="Django, async views"),
-    pytest.param(get_asgi_application, "/login/ann", "/me", id="Django, plain views"),
+    pytest.param(get_asgi_application, "/login/ann", "/me", id="Django, sync views"),
 ]
 WSGI: Final[list[Any]] = [
     pytest.param(flask_app, id="Flask"),
@@ -169,19 +169,19 @@ WSGI: Final[list[Any]] = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, plain"])
-def async_or_plain(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
-    """A backend for the ASGI door, which takes both colours."""
+@pytest.fixture(params=["memory", "sqlite", "sqlite, sync"])
+def async_or_sync(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
+    """A backend for the ASGI door, which takes sync and async ones."""
     if request.param == "memory":
         return Memory()
-    plain = SQLBackend(sqlite_url)
-    plain.create_tables()
-    plain.close()
+    aside = SQLBackend(sqlite_url)
+    aside.create_tables()
+    aside.close()
     return AsyncSQLBackend(sqlite_url) if request.param == "sqlite" else SQLBackend(sqlite_url)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def plain(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
+def sync_backend(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
     if request.param == "memory":
         return Memory()
     backend = SQLBackend(sqlite_url)
@@ -226,16 +226,16 @@ def tell(house: House, login: str = "/login/ann", me: str = "/me") -> None:
 
 
 @pytest.mark.parametrize(("app", "login", "me"), ASGI)
-def test_the_story_under_asgi(app: Callable[[], Any], login: str, me: str, async_or_plain: Any, inside: Callable[..., House]) -> None:
-    house = inside(ASGIHouse, app(), async_or_plain)
+def test_the_story_under_asgi(app: Callable[[], Any], login: str, me: str, async_or_sync: Any, inside: Callable[..., House]) -> None:
+    house = inside(ASGIHouse, app(), async_or_sync)
     tell(house, login, me)
     assert house.ask("DELETE", "/auth/sessions").status == 401
 
 
 @pytest.mark.parametrize("checker", [WebTestHouse, ValidatedHouse], ids=["webtest", "wsgiref-validate"])
 @pytest.mark.parametrize("app", WSGI)
-def test_the_story_under_wsgi(app: Callable[[], Any], checker: type[House], plain: Any, inside: Callable[..., House]) -> None:
-    house = inside(checker, app(), plain)
+def test_the_story_under_wsgi(app: Callable[[], Any], checker: type[House], sync_backend: Any, inside: Callable[..., House]) -> None:
+    house = inside(checker, app(), sync_backend)
     tell(house)
     assert house.ask("DELETE", "/auth/sessions").status == 401
 
@@ -248,8 +248,8 @@ def test_fastapi_adds_the_door_as_its_middleware() -> None:
     app.add_middleware(sessionward.ASGIMiddleware, backend=Memory(), secrets=[SECRET])
     with TestClient(app, "https://app.example") as first, TestClient(app, "https://app.example") as second:
         first.post("/login/ann")
-        second.post("/plain/login/ann")
-        assert (first.get("/me").text, second.get("/plain/me").text) == ("ann", "ann")
+        second.post("/sync/login/ann")
+        assert (first.get("/me").text, second.get("/sync/me").text) == ("ann", "ann")
         assert first.delete("/auth/sessions").json() == {"count": 1}
         assert (first.get("/me").text, second.get("/me").text) == ("ann", "nobody")
 

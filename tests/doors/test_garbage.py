@@ -11,7 +11,7 @@ import pytest
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.credential.token import Credential, new_token
+from sessionward.credential.token import new_token
 from tests.benchmarks.requests import (
     FIELDS,
     SECRET,
@@ -22,7 +22,7 @@ from tests.benchmarks.requests import (
     wsgi_application,
     wsgi_requests,
 )
-from tests.benchmarks.signing import SIGN_IN
+from tests.support.sessions import new_session
 
 REQUESTS = 50
 
@@ -45,11 +45,11 @@ def circles_of(serve: Callable[[int], object]) -> int:
         return gc.collect()
 
 
-@pytest.mark.parametrize("kind", ["nobody signed in", "a live session", "a dead session"])
+@pytest.mark.parametrize("kind", ["nobody signed in", "a live session", "an unknown session"])
 def test_a_request_leaves_no_circle(kind: str) -> None:
     backend, token = MemoryBackend(), new_token()
     if kind == "a live session":
-        backend.login("ada", Credential(token.encode()).digest, **SIGN_IN)
+        backend.login(new_session("ada", token))
     fields: Fields = FIELDS if kind == "nobody signed in" else with_header(token)
     wsgi = sessionward.WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     assert circles_of(wsgi_requests(wsgi, fields)) == 0

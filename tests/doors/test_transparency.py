@@ -181,7 +181,7 @@ def test_asgi_an_unknown_kind_of_scope_passes() -> None:
 
 
 class Closing(Memory):
-    """Says when it is closed, in one of two colours."""
+    """Says when it is closed, by a sync or an async ``close``."""
 
     def __init__(self, events: list[str], *, is_async: bool) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class Closing(Memory):
         self._events.append("backend closed")
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain close", "async close"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync close", "async close"])
 def test_lifespan_passes_and_the_backend_closes_after_the_application(is_async: bool) -> None:
     events: list[str] = []
 
@@ -283,17 +283,17 @@ def test_background_tasks_streams_and_websockets_work_through_the_door() -> None
 # --- a second test client on the same application ---------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", "sqlite, plain", "postgresql", "postgresql, plain", "asyncpg", "mariadb"])
+@pytest.fixture(params=["sqlite", "sqlite, sync", "postgresql", "postgresql, sync", "asyncpg", "mariadb"])
 def database(request: pytest.FixtureRequest, sqlite_url: str) -> Any:
-    """A backend on a fresh database, of one colour and driver."""
-    server, _, is_plain = request.param.partition(", ")
+    """A backend on a fresh database, of one driver, sync or async."""
+    server, _, is_sync = request.param.partition(", ")
     of_a_server = "mariadb_url" if server == "mariadb" else "postgresql_url"
     url = sqlite_url if server == "sqlite" else request.getfixturevalue(of_a_server)
-    plain = SQLBackend(url)
-    plain.create_tables()
-    plain.revoke_all("ann")
-    plain.close()
-    if is_plain:
+    aside = SQLBackend(url)
+    aside.create_tables()
+    aside.revoke_all("ann")
+    aside.close()
+    if is_sync:
         return SQLBackend(url, timeout=10)
     if server == "asyncpg":
         url = make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
@@ -739,6 +739,6 @@ def test_chunks_go_to_and_fro_on_the_wire_each_before_the_next(duplex: Server) -
         assert re.findall(rb"one\.\.|two\.\.|three", received) == [b"one..", b"two..", b"three"]
 
 
-def test_a_dead_credential_costs_a_body_nothing(real: Server) -> None:
+def test_an_invalid_credential_costs_a_body_nothing(real: Server) -> None:
     answer = real.ask("POST", "/upload", ("Cookie", f"{COOKIE}={signed(new_token())}"), body=b"x" * 300_000)
     assert (answer.status, answer.body) == (200, b"300000")

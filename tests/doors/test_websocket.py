@@ -108,7 +108,7 @@ def test_without_a_credential_the_scope_passes_as_it_is() -> None:
         pytest.param(("Authorization", f"Bearer {new_token()}"), id="a bearer"),
     ],
 )
-def test_a_dead_credential_is_taken_out(field: tuple[str, str]) -> None:
+def test_an_invalid_credential_is_taken_out(field: tuple[str, str]) -> None:
     app = Echo()
     sent, _ = handshake(app, Memory(), field, ("X-Other", "kept"))
     assert sent[1]["text"] == "nobody"
@@ -122,31 +122,31 @@ def outage() -> Memory:
 
 
 REFUSED: Final = [
-    pytest.param(cookie(signed(new_token())), Memory, "reject", 401, "session_inactive", id="dead, rejected"),
+    pytest.param(cookie(signed(new_token())), Memory, "reject", 401, "session_inactive", id="invalid, rejected"),
     pytest.param(cookie("a", "b"), Memory, "strip", 400, "ambiguous_credentials", id="ambiguous"),
     pytest.param(cookie(signed(new_token())), outage, "strip", 503, "backend_unavailable", id="an outage"),
 ]
 
 
-@pytest.mark.parametrize(("field", "backend", "dead", "status", "error"), REFUSED)
+@pytest.mark.parametrize(("field", "backend", "on_invalid", "status", "error"), REFUSED)
 def test_a_refusal_is_a_whole_answer_where_the_server_can_give_one(
-    field: tuple[str, str], backend: Callable[[], Memory], dead: str, status: int, error: str
+    field: tuple[str, str], backend: Callable[[], Memory], on_invalid: str, status: int, error: str
 ) -> None:
     app = Echo()
-    (start, body), _ = handshake(app, backend(), field, extensions=DENIAL, on_invalid=dead)
+    (start, body), _ = handshake(app, backend(), field, extensions=DENIAL, on_invalid=on_invalid)
     assert (start["type"], start["status"], app.calls) == ("websocket.http.response.start", status, 0)
     assert body["type"] == "websocket.http.response.body"
     assert f'"id": "{error}"'.encode() in body["body"]
     assert (b"cache-control", b"no-store") in start["headers"]
 
 
-@pytest.mark.parametrize(("field", "backend", "dead", "status", "error"), REFUSED)
+@pytest.mark.parametrize(("field", "backend", "on_invalid", "status", "error"), REFUSED)
 @pytest.mark.parametrize("extensions", [None, {}, {"tls": {}}], ids=["no extensions", "none", "others"])
 def test_a_refusal_is_a_close_before_the_handshake_where_it_cannot(
-    field: tuple[str, str], backend: Callable[[], Memory], dead: str, status: int, error: str, extensions: Any
+    field: tuple[str, str], backend: Callable[[], Memory], on_invalid: str, status: int, error: str, extensions: Any
 ) -> None:
     app = Echo()
-    sent, _ = handshake(app, backend(), field, extensions=extensions, on_invalid=dead)
+    sent, _ = handshake(app, backend(), field, extensions=extensions, on_invalid=on_invalid)
     assert ([message["type"] for message in sent], sent[0]["code"], app.calls) == (["websocket.close"], 1008, 0)
 
 
@@ -175,7 +175,7 @@ def test_a_login_at_the_handshake_sets_its_cookie_on_the_accept() -> None:
 
 
 @pytest.mark.parametrize("head", ["websocket.accept", "websocket.http.response.start"])
-def test_p9_a_login_that_is_ended_before_the_head_sets_no_cookie(head: str) -> None:
+def test_p9_a_login_that_is_revoked_before_the_head_sets_no_cookie(head: str) -> None:
     backend = Memory()
 
     async def overtaken(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
@@ -198,7 +198,7 @@ def test_an_accept_without_headers_gets_its_cookie_too() -> None:
     assert len(header(sent, b"set-cookie")) == 1
 
 
-def test_a_plain_accept_passes_as_the_same_object() -> None:
+def test_an_accept_without_a_cookie_of_ours_passes_as_the_same_object() -> None:
     accept = {"type": "websocket.accept", "headers": [*[(name.lower().encode(), value.encode()) for name, value in TEXT]]}
 
     async def accepts(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:

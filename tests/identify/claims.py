@@ -21,7 +21,7 @@ GARBAGE = st.binary(max_size=300).map(lambda octets: octets.decode("latin-1"))
 
 
 def identity(identifier: Any, name: str, value: str) -> Identity | None:
-    """What the identifier says, in either colour."""
+    """What the identifier says, sync or async."""
     IdentifierSpec.of(identifier)
     answer = identifier.identify(name, value)
     if not inspect.isawaitable(answer):

@@ -1,8 +1,9 @@
-"""A plain function as an identifier."""
+"""A function as an identifier."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 from typing import Any
 from uuid import UUID
@@ -13,11 +14,11 @@ from itsdangerous import BadSignature, TimestampSigner
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.identify import Function
-from sessionward.session.identifier import IdentifierSpec, Identity, app_session_digest
+from sessionward.session.identifier import AnonymousSession, IdentifierSpec, Identity
 from tests.identify.claims import SECRET, UNREADABLE, identity, said
 
 
-def plain(answer: Any) -> Function:
+def function_of(answer: Any) -> Function:
     return Function(lambda name, value: answer, cookies=["login"])
 
 
@@ -27,24 +28,37 @@ def plain(answer: Any) -> Function:
         ("ada", "ada"),
         (7, "7"),
         (UUID(int=1), str(UUID(int=1))),
-        (Identity(user_id="ada", app_session=app_session_digest("1")), "ada"),
+        (Identity(user_id="ada", session_id="1"), "ada"),
         (None, None),
     ],
     ids=["text", "a number", "a UUID", "an Identity", "nobody"],
 )
 def test_the_answer_of_the_function_is_who_is_signed_in(answer: Any, user: str | None) -> None:
-    assert said(plain(answer), "login", "x") == user
+    assert said(function_of(answer), "login", "x") == user
+
+
+def test_of_the_id_of_a_session_only_its_digest_is_kept() -> None:
+    for named in (
+        Identity(user_id="ada", session_id="an-id"),
+        Identity(user_id="ada", session_id=b"an-id"),
+        AnonymousSession(session_id="an-id"),
+    ):
+        assert named.app_session == hashlib.sha256(b"an-id").digest()
+        assert "an-id" not in repr(named)
+        assert repr(named.app_session) not in repr(named)
+        assert "an-id" not in [getattr(named, name, None) for name in dir(named)]
+    assert Identity(user_id="ada").app_session is None
 
 
 def test_an_identity_passes_as_it_is() -> None:
-    whole = Identity(user_id="ada", app_session=app_session_digest("1"), issued_at=5.0, lifetime=60.0)
-    assert identity(plain(whole), "login", "x") is whole
+    whole = Identity(user_id="ada", session_id="1", issued_at=5.0, lifetime=60.0)
+    assert identity(function_of(whole), "login", "x") is whole
 
 
 @pytest.mark.parametrize("answer", ["", True, 1.5, {"id": 1}, "a\nb"], ids=repr)
 def test_an_answer_that_is_no_user_id_is_told_and_is_not_nobody(answer: Any) -> None:
     with pytest.raises(UsageError):
-        identity(plain(answer), "login", "x")
+        identity(function_of(answer), "login", "x")
 
 
 def test_the_function_is_asked_with_the_name_and_the_value() -> None:
@@ -72,11 +86,11 @@ def test_an_async_function_makes_an_async_identifier(read: Any) -> None:
     assert said(identifier, "login", "x") == "ada"
 
 
-def test_a_plain_function_makes_a_plain_identifier() -> None:
-    assert not IdentifierSpec.of(plain("ada")).is_async
+def test_a_sync_function_makes_a_sync_identifier() -> None:
+    assert not IdentifierSpec.of(function_of("ada")).is_async
 
 
-def test_a_plain_function_that_answers_with_a_coroutine_signs_nobody_in() -> None:
+def test_a_sync_function_that_answers_with_a_coroutine_signs_nobody_in() -> None:
     identifier = Function(lambda name, value: of_a_store(name, value), cookies=["login"])
     with pytest.raises(UsageError, match="async def"):
         identifier.identify("login", "x")
@@ -117,7 +131,7 @@ def test_what_is_declared_is_what_the_door_sees() -> None:
 
 
 def test_by_default_it_may_wait_and_keeps_no_state() -> None:
-    spec = IdentifierSpec.of(plain("ada"))
+    spec = IdentifierSpec.of(function_of("ada"))
     assert (spec.server_side, spec.blocks, spec.lifetime) == (False, True, 31 * 86_400.0)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import httpx2
 import time_machine
 
-from tests.contract.bridge import together
+from sessionward.testing.bridge import together
 from tests.matrix.browser import NOBODY, Browser, Me
 from tests.matrix.looking import logged, met, parts_of
 from tests.matrix.site import Beside
@@ -36,22 +36,22 @@ class Contract(Story):
         caller, *others = (self.signed_in() for _ in range(3))
         caller.put("tea")
         before = caller.jar()
-        self.ends(caller, len(others))
+        self.revokes_others(caller, len(others))
         assert caller.jar() == before
         assert caller.me() == Me(ANN, "tea")
-        self.ends(caller, 0)
+        self.revokes_others(caller, 0)
 
     def check_2_others_are_out(self) -> None:
         """The application itself refuses the user's other browsers at their next request; other users notice nothing."""
         self.install()
         caller, other, bob = self.signed_in(), self.signed_in(), self.signed_in(BOB)
         bob.put("coffee")
-        self.ends(caller, 1)
+        self.revokes_others(caller, 1)
         assert other.me().user == NOBODY
         assert bob.me() == Me(BOB, "coffee")
         assert caller.me().user == ANN
 
-    def check_3_dead_sessions_do_not_count(self) -> None:
+    def check_3_inactive_sessions_do_not_count(self) -> None:
         """Anonymous, expired and ended sessions are neither counted nor touched."""
         self.install()
         caller, other = self.signed_in(), self.signed_in()
@@ -62,8 +62,8 @@ class Contract(Story):
         assert expired.me().user == NOBODY
         left = self.signed_in()
         left.logout()
-        self.ends(caller, 1)
-        self.ends(caller, 0)
+        self.revokes_others(caller, 1)
+        self.revokes_others(caller, 0)
         assert other.me().user == NOBODY
         assert visitor.me() == Me(NOBODY, "tea" if self.site.keeps_anonymous else "")
 
@@ -84,7 +84,7 @@ class Contract(Story):
         caller.put("tea")
         before = victim.copy()
         with victim.under_way(method, path, **form) as late:
-            self.ends(caller, 1)
+            self.revokes_others(caller, 1)
         answer = late.answer()
         assert self.logins_set_by(answer) == []
         assert victim.me().user == NOBODY
@@ -104,7 +104,7 @@ class Contract(Story):
         method, path = self.site.halfway
         form = {"item": "late"} if method == "POST" else {}
         with self.site.held_halfway(victim), victim.under_way(method, path, **form) as late:
-            self.ends(caller, 1)
+            self.revokes_others(caller, 1)
         assert self.logins_set_by(late.answer()) == []
         assert victim.me().user == NOBODY
         assert before.me().user == NOBODY
@@ -120,7 +120,7 @@ class Contract(Story):
         self.install()
         caller, victim = self.signed_in(remember=True), self.signed_in(remember=True)
         later = victim.copy(self.site.remember_cookie)
-        self.ends(caller, 1)
+        self.revokes_others(caller, 1)
         assert victim.me().user == NOBODY
         assert later.me().user == NOBODY
         victim.drop(self.site.session_cookie)
@@ -134,25 +134,25 @@ class Contract(Story):
         with time_machine.travel(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)):  # a second has just begun
             caller, victim = self.signed_in(), self.signed_in()
             before, stolen = victim.copy(), victim.copy(*self.site.login_cookies)
-            self.ends(caller, 1)
+            self.revokes_others(caller, 1)
             victim.login(ANN)
             assert victim.me().user == ANN
             assert before.me().user == NOBODY
             assert stolen.me().user == NOBODY
             assert victim.me().user == ANN
-            self.ends(caller, 1)
+            self.revokes_others(caller, 1)
 
     def check_7a_copied_cookie(self) -> None:
         """A copy of the application's cookies does not get past the call; in way 3 not even a copy of the caller's."""
         self.install()
         caller, victim = self.signed_in(), self.signed_in()
         thieves = [victim.copy(*self.site.login_cookies)]
-        if self.site.way == 3:
+        if self.site.mode == "companion":
             thieves.append(caller.copy(*self.site.login_cookies))
         thieves.append(self.signed_in(BOB))  # who lays the victim's cookie beside a companion of his own
         for name in victim.jar().keys() & set(self.site.login_cookies):
             thieves[-1].plant(name, victim.jar()[name])
-        self.ends(caller, 1)
+        self.revokes_others(caller, 1)
         assert [thief.me().user for thief in thieves] == [NOBODY] * len(thieves)
         assert victim.me().user == NOBODY
         assert caller.me().user == ANN
@@ -191,12 +191,12 @@ class Contract(Story):
         shared.logout()
         shared.login(BOB)
         lent.login(BOB)  # without a sign-out before
-        self.ends(caller, 1 if self.site.forgets_without_ending else 0)
+        self.revokes_others(caller, 1 if self.site.forgets_without_revoking else 0)
         assert (shared.me().user, lent.me().user) == (BOB, BOB)
-        self.ends(lent, 1)
+        self.revokes_others(lent, 1)
         assert (caller.me().user, lent.me().user, shared.me().user) == (ANN, BOB, NOBODY)
         self.site.mislead_the_index(ANN)
-        self.ends(caller, 0)
+        self.revokes_others(caller, 0)
         assert (caller.me().user, lent.me().user) == (ANN, BOB)
 
     # --- 10, 11, 12, 13 -----------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Contract(Story):
         self.site.rotate()
         self.install()
         before = caller.jar()
-        self.ends(caller, 1)
+        self.revokes_others(caller, 1)
         assert caller.jar() == before
         assert caller.me() == Me(ANN, "tea")
         assert other.me().user == NOBODY
@@ -245,10 +245,10 @@ class Contract(Story):
             for browser in (here, there):
                 browser.login(ANN)
                 browser.at("/shop").login(ANN)
-            self.ends(here, 1)
+            self.revokes_others(here, 1)
             assert [who(here), who(here.at("/shop")), who(there), who(there.at("/shop"))] == [ANN, ANN, NOBODY, ANN]
             there.login(ANN)
-            self.ends(here.at("/shop"), 1)
+            self.revokes_others(here.at("/shop"), 1)
             assert [who(here), who(here.at("/shop")), who(there), who(there.at("/shop"))] == [ANN, ANN, ANN, NOBODY]
         finally:
             shop.close()
@@ -265,7 +265,7 @@ class Contract(Story):
         self.install()
         assert caller.me() == Me(ANN, "tea")
         assert seen.me().user == ANN
-        self.ends(caller, 2 if self.site.sees_all else 1)  # what nobody has seen is out all the same
+        self.revokes_others(caller, 2 if self.site.sees_all else 1)  # what nobody has seen is out all the same
         assert [browser.me().user for browser in (seen, unseen, stolen)] == [NOBODY] * 3
         assert caller.me() == Me(ANN, "tea")
         unseen.login(ANN)
@@ -279,7 +279,7 @@ class Contract(Story):
         self.install()
         assert caller.me().user == ANN
         with unseen.under_way("POST", "/slow-write", item="late") as late:
-            self.ends(caller, 0 if self.site.way == 3 else 1)
+            self.revokes_others(caller, 0 if self.site.mode == "companion" else 1)
         assert self.logins_set_by(late.answer()) == []
         assert (unseen.me().user, before.me().user) == (NOBODY, NOBODY)
         assert caller.me().user == ANN

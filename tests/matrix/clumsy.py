@@ -20,21 +20,21 @@ from tests.matrix.sites.starlette_session import StarletteSession
 from tests.matrix.story import Door
 
 
-class EndsItself(FlaskSession):
-    """Ends the caller's session with the others."""
+class RevokesItself(FlaskSession):
+    """Revokes the caller's session with the others."""
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
-        count = super().end_others_naively(cookies)
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+        count = super().revoke_others_naively(cookies)
         if count is not None:
             self.store.client.delete(self.store.prefix + cookies["session"])
         return count
 
 
-class EndsEverybody(FlaskSession):
-    """Ends whatever is there but the caller's."""
+class RevokesEverybody(FlaskSession):
+    """Revokes whatever is there but the caller's."""
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
-        count = super().end_others_naively(cookies)
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+        count = super().revoke_others_naively(cookies)
         for key in list(self.store):
             if key != self.store.prefix + cookies.get("session", ""):
                 self.store.client.delete(key)
@@ -56,20 +56,20 @@ class BelievesItsIndex(FlaskSession):
                 self.index.setdefault(user, set()).add(key)
         return answer
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         own = self.store.prefix + cookies.get("session", "")
         user = self.store.user_of(own)
         return None if user is None else sum(self.store.client.delete(key) for key in self.index[user] - {own})
 
 
 class TellsIds(FlaskSession):
-    """Logs what it ends."""
+    """Logs what it revokes."""
 
-    remember_cookie = None  # which the naive way does not end: not what is looked at here
+    remember_cookie = None  # which the naive way does not revoke: not what is looked at here
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         logging.getLogger("clumsy").info("%s signs out the others", cookies.get("session"))
-        return super().end_others_naively(cookies)
+        return super().revoke_others_naively(cookies)
 
 
 class KeepsTokens(FlaskLogin):
@@ -111,8 +111,8 @@ def without_settings(site: Site, /, **settings: Any) -> None:
 
 
 FAULTS: Final[Mapping[type[Site], tuple[Door, str]]] = {
-    EndsItself: (naively, "1-caller-stays"),
-    EndsEverybody: (naively, "2-others-are-out"),
+    RevokesItself: (naively, "1-caller-stays"),
+    RevokesEverybody: (naively, "2-others-are-out"),
     BelievesItsIndex: (naively, "9-another-users-id"),
     TellsIds: (naively, "11-nothing-shown"),
     KeepsTokens: (properly, "11-nothing-shown"),

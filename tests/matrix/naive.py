@@ -35,7 +35,7 @@ class NaiveWSGI:
         if environ["REQUEST_METHOD"] != "DELETE" or environ["PATH_INFO"] != PATH:
             found: Iterable[bytes] = self._app(environ, start_response)
             return found
-        status, body = answer(self._site.end_others_naively(cookies_of(environ.get("HTTP_COOKIE", ""))))
+        status, body = answer(self._site.revoke_others_naively(cookies_of(environ.get("HTTP_COOKIE", ""))))
         start_response("200 OK" if status == 200 else "401 Unauthorized", [("Content-Type", "application/json")])
         return [body]
 
@@ -52,20 +52,20 @@ class NaiveASGI:
             await self._app(scope, receive, send)
             return
         header = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
-        status, body = answer(await asyncio.to_thread(self._site.end_others_naively, cookies_of(header)))
+        status, body = answer(await asyncio.to_thread(self._site.revoke_others_naively, cookies_of(header)))
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})
 
 
 _LATE: Final = frozenset({"4a-in-flight-read", "4b-in-flight-write"})
 _ALWAYS: Final = frozenset({"8-two-callers", "12-two-applications"})
-"""Look, then act, without a lock: two callers end each other. And the neighbour's cookies are signed, where nothing can be deleted."""
+"""Look, then act, without a lock: two callers revoke each other. And the neighbour's cookies are signed, where nothing can be deleted."""
 _SIGNED: Final = frozenset(
     {
         *_ALWAYS,
         *_LATE,
         "2-others-are-out",
-        "3-dead-sessions-do-not-count",
+        "3-inactive-sessions-do-not-count",
         "6-signs-in-again-at-once",
         "7a-copied-cookie",
         "9-another-users-id",
@@ -77,9 +77,9 @@ _SIGNED: Final = frozenset(
 )
 """What is only in the browser cannot be deleted: whatever expects that the others are out fails."""
 _BESIDE: Final = frozenset({"7a-copied-cookie", "14a-from-before", "14b-in-flight-from-before"})
-"""What way 3 promises beyond the naive way: not even a copy of the caller's cookie passes, and it counts what it has seen."""
+"""What mode companion promises beyond the naive way: not even a copy of the caller's cookie passes, and it counts what it has seen."""
 _ADOPTS: Final = frozenset({"6-signs-in-again-at-once"})
-"""A dead id comes back to life, for the thief as well, when its owner signs in again."""
+"""A revoked id comes back to life, for the thief as well, when its owner signs in again."""
 _GET_USER: Final = frozenset({"10-rotated-secrets"})
 """Django's own ``get_user()`` gives the caller a new session in a response that nobody sends."""
 
@@ -100,7 +100,7 @@ EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     "beaker": _ALWAYS | _LATE | _BESIDE | _ADOPTS,
     "pyramid": _SIGNED,
     "quart": _SIGNED,
-    "fastapi-users": _ALWAYS | {"3-dead-sessions-do-not-count"},  # it deletes and counts rows that were too old
+    "fastapi-users": _ALWAYS | {"3-inactive-sessions-do-not-count"},  # it deletes and counts rows that were too old
     "jwt": _SIGNED,
 }
 """Exactly these checks the naive way fails, for each framework; the facts behind it are the libraries' own."""

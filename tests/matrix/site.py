@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, select
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.tables import metadata
-from tests.contract.bridge import Loop
+from sessionward.testing.bridge import Loop
 from tests.matrix.browser import Browser, Gate
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ LONG_AGO: Final = timedelta(days=400)
 class Site(ABC):
     """One application. Its routes: ``/login``, ``/logout``, ``/me``, ``/cart``, ``/anonymous-visit``, ``/slow-read``, ``/slow-write``."""
 
-    way: ClassVar[int] = 3
+    mode: ClassVar[str] = "companion"
     on_server: ClassVar[bool] = False
     """The application keeps its sessions where the naive way can delete them."""
     sees_all: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class Site(ABC):
     """An id of the right form that the application never gave out."""
     keeps_anonymous: ClassVar[bool] = True
     """A visitor who is not signed in has a session, with a cart in it."""
-    forgets_without_ending: ClassVar[bool] = False
+    forgets_without_revoking: ClassVar[bool] = False
     """Who signs in over another session only loses its cookie; the row in the table lives on."""
     halfway: ClassVar[tuple[str, str] | None] = None
     """The request in whose middle the store has looked and not yet written, where it does so in two steps."""
@@ -76,9 +76,9 @@ class Site(ABC):
 
     @abstractmethod
     def identifier(self) -> Any:
-        """Way 3: who the application says is signed in. None in way 2."""
+        """In mode companion: who the application says is signed in. None in mode application."""
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         """Delete the other sessions where the application keeps them; None for a stranger. Signed cookies are kept nowhere."""
         return 0
 

@@ -38,7 +38,7 @@ class Story:
     def install(self) -> None:
         self.door(self.site)
 
-    def ends(self, caller: Browser, count: int) -> None:
+    def revokes_others(self, caller: Browser, count: int) -> None:
         """The caller signs out the others, and is told how many."""
         answer = caller.sign_out_others()
         assert answer.status_code == 200, f"DELETE: {answer.status_code} {answer.text}"

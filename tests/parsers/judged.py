@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import sha1
 from hmac import new as hmac
 from typing import Any, Final
 
-from sessionward.credential.login_cookies import LoginNames, ParsedCookies, Stripped, parse_login_credentials, strip, with_one_cookie_field
-from sessionward.request.request import ASGIRequest, WSGIRequest
+from sessionward.credential.login_cookies import LoginNames, ParsedCredentials, parse_login_credentials, strip, with_one_cookie_field
+from sessionward.request.request import Fields, fields_in, joined
 from tests.parsers.frameworks import ASGI, BEAKER_SECRET, PARSERS, WSGI
 
 NAMES: Final = LoginNames([b"session", b"remember_token", b"session-*"])
@@ -51,18 +52,42 @@ def environ_with(fields: Sequence[bytes], *, joint: bytes = b"; ") -> dict[str, 
 def judge(fields: Sequence[bytes], proven: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The scope and the environ as they go on to the application; ``proven``: the one value that may pass."""
     scope, environ = scope_with(fields), environ_with(fields)
-    found = parse_login_credentials(ASGIRequest(scope).header, NAMES)
-    left = taken_out(found, proven)
-    passed = left.from_scope(scope) if left is not None else with_one_cookie_field(scope) if found.logins else scope  # as the door has it
-    left = taken_out(parse_login_credentials(WSGIRequest(environ).header, NAMES), proven)
-    if left is not None:
-        left.from_environ(environ)
-    return passed, environ
+    passed = going_on(of_scope(scope), proven)
+    if passed is not None:
+        scope["headers"] = [*(field for field in scope["headers"] if field[0] != b"cookie"), *passed]
+    passed = going_on(of_environ(environ), proven)
+    if passed is not None:
+        del environ["HTTP_COOKIE"]
+        for _, value in passed:
+            environ["HTTP_COOKIE"] = value.decode("latin-1")
+    return scope, environ
 
 
-def taken_out(found: ParsedCookies, proven: str | None) -> Stripped | None:
+def of_scope(scope: Mapping[str, Any]) -> Fields:
+    """The Cookie fields that a door finds in an ASGI scope."""
+    return [field for field in scope["headers"] if field[0] == b"cookie"]
+
+
+def of_environ(environ: dict[str, Any]) -> Fields:
+    """The Cookie field that a door finds in a WSGI environ."""
+    return fields_in(environ, [b"cookie"])
+
+
+def parsed_of(fields: Fields) -> ParsedCredentials:
+    """All login credentials in these fields."""
+    return parse_login_credentials(partial(joined, fields), NAMES)
+
+
+def going_on(fields: Fields, proven: str | None) -> Fields | None:
+    """What stands in place of these fields, as the door has it; None if they stay as they came."""
+    left = stripped(fields, proven)
+    return with_one_cookie_field(fields) if left is None and parsed_of(fields).credentials else left
+
+
+def stripped(fields: Fields, proven: str | None) -> Fields | None:
     """What is left of a request where only the proven value may pass; None if it stays as it came."""
-    return strip(found, [login for login in found.logins if login.value != proven])
+    parsed = parsed_of(fields)
+    return strip(fields, parsed, [credential for credential in parsed.credentials if credential.value != proven])
 
 
 def naive(fields: Sequence[bytes], proven: str | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

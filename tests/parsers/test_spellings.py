@@ -54,7 +54,7 @@ def test_nor_where_a_server_joins_the_fields_by_commas(sent: Sequence[bytes]) ->
 
 @pytest.mark.parametrize("name", ["session", "session-0", "remember_token"])
 def test_a_name_that_foreign_bytes_hide_is_taken_out_whether_one_of_these_reads_it_or_not(name: str) -> None:
-    """DESIGN.md 2, way 3: the next framework may, or the next version."""
+    """The next framework may read it, or the next version of one."""
     foreign = [chr(byte) for byte in (*range(0x20), *range(0x7F, 0x100), *b'"(),/:<>?@[\\]{}')]
     hidden = [name[:place] + byte + name[place:] for byte in foreign for place in (0, 3, len(name))]
     for pair in [*hidden, f"%{ord(name[0]):x}{name[1:]}"]:

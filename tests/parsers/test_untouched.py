@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import parse_login_credentials, verbatim_value
-from sessionward.request.request import ASGIRequest, WSGIRequest
+from sessionward.credential.login_cookies import verbatim_value
 from tests.parsers.attacks import fields
 from tests.parsers.frameworks import ALL
 from tests.parsers.judged import (
     COPY,
     GOOD,
     LOGINS,
-    NAMES,
     PART,
     cookie_fields,
     environ_with,
     judge,
     logins_of,
+    of_environ,
+    of_scope,
     readings,
     scope_with,
-    taken_out,
+    stripped,
 )  # fmt: skip
 
 TOKEN: Final = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -83,8 +83,7 @@ def test_and_a_login_that_is_proved_with_all_that_stands_around_it(pairs: list[b
 
 def goes_on_as_it_came(sent: Sequence[bytes], *, proven: str | None = None) -> bool:
     scope, environ = scope_with(sent), environ_with(sent)
-    found = parse_login_credentials(ASGIRequest(scope).header, NAMES), parse_login_credentials(WSGIRequest(environ).header, NAMES)
-    return [taken_out(each, proven) for each in found] == [None, None]
+    return [stripped(fields, proven) for fields in (of_scope(scope), of_environ(environ))] == [None, None]
 
 
 @settings(max_examples=400)

@@ -7,12 +7,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import isawaitable
 from time import time
 from typing import Any
 
 import sessionward
+from sessionward.asgi import door_of
 from sessionward.backends.memory import MemoryBackend
+from sessionward.modes.choose import choose
+from sessionward.sidecar.build import _caller
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.listener import Listener
 from sessionward.sidecar.peers import Believing, Peers
@@ -60,9 +64,9 @@ class Stage:
 
     async def login(self, user: str) -> str:
         """The token of a new session of this user."""
-        begins, token = started(self.backend, user)
-        if isawaitable(begins):
-            await begins
+        session, token = started(self.backend, user)
+        if isawaitable(session):
+            await session
         return token
 
 
@@ -166,6 +170,8 @@ async def staged(
     backend = MemoryBackend() if backend is None else backend
     pool = Pool(place or Place(host="127.0.0.1", port=far), connect_timeout=connect_timeout)
     failures: list[str] = []
+    settings = {"secrets": [SECRET], **settings}
+    mode = choose(backend, settings)
     proxy = Proxy(
         pool,
         RequestFields(),
@@ -173,10 +179,11 @@ async def staged(
         clock=time,
         response_timeout=response_timeout,
         failed=failures.append,
+        who=partial(_caller, mode, door_of(mode, backend).driver),
     )
-    door = sessionward.ASGIMiddleware(proxy, backend, **{"secrets": [SECRET], **settings})
+    door = sessionward.ASGIMiddleware(proxy, backend, **settings)
     believing = Believing(door, Peers(peers))
-    way = Straight(door, proxy, believing, None) if straight else None
+    way = Straight(door, proxy, believing, None) if straight and not mode.asks_late else None
     try:
         async with listening(believing, straight=way, draining=draining, listener=listener) as port:
             stage = Stage(port, backend, door, pool, failures=failures)

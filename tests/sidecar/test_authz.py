@@ -12,9 +12,9 @@ import pytest
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
-from sessionward.context import Policy
 from sessionward.credential.token import Credential, Signature, new_token
 from sessionward.drive import async_driver
+from sessionward.modes.choose import choose
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
 from sessionward.sidecar.peers import Believing, Peers
 from sessionward.sidecar.straight import StraightChecks
@@ -49,9 +49,9 @@ class Service:
         self.backend = MemoryBackend() if backend is None else backend
         trusted = Peers(peers)
         settings = {"secrets": [SECRET], **settings}
-        policy = Policy(self.backend, settings)
-        self.rules = Rules(policy, trusted, signer=signer, clock=lambda: 5.0)
-        driver = async_driver(self.backend, 2.0, is_async=policy.capabilities.is_async, blocks=policy.capabilities.blocks)
+        mode = choose(self.backend, settings)
+        self.rules = Rules(mode, trusted, signer=signer, clock=lambda: 5.0)
+        driver = async_driver(self.backend, 2.0, is_async=mode.is_async, blocks=mode.blocks)
         self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, driver), trusted)
 
     def login(self, user: str = "ann") -> str:
@@ -94,7 +94,7 @@ def test_a_live_session_passes_whatever_the_engine_appends(path: str, method: st
     assert answer.fields["x-session-user"] == "ann%40example.com"
     assert answer.fields["cache-control"] == "no-store"
     assert set(IDENTITY) | set(CARRIERS) <= set(answer.fields)
-    assert service.backend.find(Credential(other.encode())) is not None  # nothing is ended by a check
+    assert service.backend.find(Credential(other.encode())) is not None  # nothing is revoked by a check
 
 
 @pytest.mark.parametrize("path", ["/authz/200", "/authz/200/auth/sessions", "/authz/optional/200", "/authz/optional/200/x"])
@@ -111,7 +111,7 @@ def test_the_assertion_is_signed_for_the_session_that_was_found() -> None:
     assert service.ask("/authz/optional").fields["x-session-assertion"] == ""
 
 
-def dead(service: Service) -> Field:
+def invalid(service: Service) -> Field:
     token = service.login()
     session = service.backend.find(Credential(token.encode()))
     assert session is not None
@@ -122,14 +122,14 @@ def dead(service: Service) -> Field:
 VISITORS: dict[str, Callable[[Service], list[Field]]] = {
     "nothing": lambda _: [],
     "a forged cookie": lambda _: [("Cookie", f"theme=dark; {COOKIE}=forged; a=b")],
-    "a dead cookie": lambda service: [("Cookie", "theme=dark"), dead(service), ("Cookie", "a=b")],
+    "a revoked cookie": lambda service: [("Cookie", "theme=dark"), invalid(service), ("Cookie", "a=b")],
     "an unknown token": lambda _: [("X-Session-Token", new_token())],
     "an unknown bearer": lambda _: [("Authorization", f"Bearer {new_token()}")],
 }
 
 
 @pytest.mark.parametrize("fields", VISITORS.values(), ids=VISITORS)
-def test_a_visitor_is_refused_or_passes_without_identity_and_without_what_is_dead(fields: Any) -> None:
+def test_a_visitor_is_refused_or_passes_without_identity_and_without_what_is_invalid(fields: Any) -> None:
     service = Service()
     given = fields(service)
     answer = service.ask("/authz", *given)
@@ -151,9 +151,9 @@ def test_credentials_of_the_applications_own_go_on_as_they_are() -> None:
     assert [answer.fields[name] for name in CARRIERS] == ["sid=1", "Basic YTpi", "not ours"]
 
 
-def test_with_reject_a_dead_credential_is_refused_even_where_visitors_pass() -> None:
+def test_with_reject_an_invalid_credential_is_refused_even_where_visitors_pass() -> None:
     service = Service(on_invalid="reject")
-    assert service.ask("/authz/optional", dead(service)).status == 401
+    assert service.ask("/authz/optional", invalid(service)).status == 401
     assert service.ask("/authz/optional").status == 204
 
 
@@ -236,7 +236,7 @@ def test_the_endpoint_is_on_the_same_port_with_its_own_statuses() -> None:
 
 def test_a_check_that_is_answered_at_once_says_the_same_as_one_that_is_not() -> None:
     service = Service(signer=Signs())
-    live, gone = service.login(), dead(service)
+    live, gone = service.login(), invalid(service)
     requests = [
         (path, fields)
         for path in ("/authz", "/authz/", "/authz/200/x", "/authz/optional", "/authz/optional/200", "/authzx", "/")

@@ -73,7 +73,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made.close()
 
 
-def test_the_applications_own_login_ends_with_the_call_and_a_copy_of_it_is_worth_nothing(front: Shopfront) -> None:
+def test_the_applications_own_login_is_revoked_by_the_call_and_a_copy_of_it_is_worth_nothing(front: Shopfront) -> None:
     with Client(front.port) as laptop, Client(front.port) as phone, Client(front.port) as thief, Client(front.port) as bob:
         for device, user in ((laptop, "ann"), (phone, "ann"), (bob, "bob")):
             assert device.ask(f"/in/{user}") == (200, b"welcome")

@@ -54,17 +54,15 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "path": ("/a", "/b"),
     "cookie-name": ("a", "b"),
     "cookie-domain": ("a.example", "b.example"),
-    "samesite": ("lax", "strict"),
+    "cookie-samesite": ("lax", "strict"),
     "insecure": (True, "false"),
-    "on_invalid": ("strip", "reject"),
-    "exempt_paths": (["/a/"], "/b/,/c/"),
-    "csrf": ("standard", "strict"),
+    "on-invalid": ("strip", "reject"),
+    "exempt-paths": (["/a/"], "/b/,/c/"),
     "trusted-origins": (["https://a.example"], "https://b.example"),
     "public-origin": ("https://a.example", "https://b.example"),
     "audience": ("a", "b"),
-    "max-cookie": (100, "200"),
     "lifetime": (3600, "7200"),
-    "backend_timeout": (1, "2.5"),
+    "backend-timeout": (1, "2.5"),
     "debug": (True, "false"),
 }
 """Of each option: a value as TOML has it, and another as text."""
@@ -118,7 +116,7 @@ def test_what_is_made_of_it() -> None:
     config = of(
         {
             "secret": [SECRET],
-            "exempt_paths": ["/static/"],
+            "exempt-paths": ["/static/"],
             "lifetime": "60",
             "trusted-proxy": "10.0.0.0/8",
             "assertion-secret": [OTHER],
@@ -137,7 +135,7 @@ def test_what_is_made_of_it() -> None:
 
 def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> None:
     told = mistakes(
-        upstream="ftp://a", backend="nonsense", listen="here", admin="127.0.0.1", workers="0", samesite="odd", cookie_domain="x",
+        upstream="ftp://a", backend="nonsense", listen="here", admin="127.0.0.1", workers="0", cookie_samesite="odd", cookie_domain="x",
         trusted_proxy="10.0.0.300",
         secret=["short"], lifetime="soon", drain_delay="-1", create_tables="perhaps",
     )  # fmt: skip
@@ -153,7 +151,7 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
         "trusted-proxy",
         "secret",
         "cookie-domain",
-        "samesite",
+        "cookie-samesite",
     ]
     assert sorted(mistake.partition(":")[0] for mistake in told) == sorted(beginnings)
 
@@ -166,7 +164,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a key without its certificate": ({**BASE, "upstream_key_file": "/dev/null"}, "upstream-key-file: it is the key of"),
     "a file that is not there": ({**BASE, "upstream_ca_file": "/nowhere"}, "upstream-ca-file: /nowhere cannot be read"),
     "a short assertion secret": ({**BASE, "assertion_secret": ["short"]}, "assertion-secret: number 1 has 5 bytes, at least 32"),
-    "one secret for both": ({**BASE, "secret": [SECRET], "assertion_secret": [SECRET]}, "assertion-secret: it lists one of secrets"),
+    "one secret for both": ({**BASE, "secret": [SECRET], "assertion_secret": [SECRET]}, "assertion-secret: one of them is also in secrets"),
     "no secret for the world": ({**BASE, "listen": "0.0.0.0:80"}, "secret: our cookies are signed"),
     "an unknown identifier": ({**BASE, "identify": "rails"}, "identify: 'rails' is not one of flask"),
     "a secret for nobody": ({**BASE, "identify_secret": ["x"]}, "identify: a kind is needed"),
@@ -294,6 +292,30 @@ def test_a_backend_that_cannot_be_made_is_a_mistake_not_a_traceback(backend: str
         build.check(of({"backend": backend}))
 
 
+MISSING = {
+    "asyncpg": "pip install 'sessionward[asyncpg]'",
+    "psycopg": "pip install 'sessionward[postgresql]'",
+    "asyncmy": "pip install 'sessionward[mysql-async]'",
+    "jwt": "pip install 'sessionward[jwt]'",
+    "django": "pip install django",
+    "flask": "pip install flask",
+}
+
+
+@pytest.mark.parametrize(("module", "said"), MISSING.items(), ids=MISSING)
+def test_a_library_that_is_missing_is_told_with_how_to_install_it(module: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> object:
+        raise ModuleNotFoundError(name=f"{module}.part")
+
+    monkeypatch.setattr("sessionward.sidecar.config.import_module", missing)
+    with pytest.raises(ConfigurationError) as told:
+        of({"backend": "postgresql://h/d"}).make_backend()
+    assert told.value.mistakes == (f"backend: {module} is not installed; {said}",)
+    extra = said.partition("[")[2].partition("]")[0]
+    table = tomllib.loads(Path(__file__, "../../../pyproject.toml").resolve().read_text())
+    assert not extra or extra in table["project"]["optional-dependencies"]
+
+
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 GOOD = ["127.0.0.1:0", "0.0.0.0:80", "[::1]:8080", "localhost:65535", "unix:/run/a.sock"]
@@ -406,6 +428,8 @@ def test_what_is_printed_is_a_file_that_means_the_same_and_shows_no_secret(capsy
         str(secret),
         "--exempt-paths",
         "/a/",
+        "--exempt-paths",
+        "/b/",
         "--insecure",
         "--drain-delay",
         "2",
@@ -416,7 +440,7 @@ def test_what_is_printed_is_a_file_that_means_the_same_and_shows_no_secret(capsy
     assert "hidden" not in shown
     table = tomllib.loads(shown)
     assert table["secret"] == ["********"]
-    assert (table["upstream"], table["skip"], table["insecure"], table["drain-delay"]) == ("http://a:1", ["/a/"], True, 2.0)
+    assert (table["upstream"], table["exempt-paths"], table["insecure"], table["drain-delay"]) == ("http://a:1", ["/a/", "/b/"], True, 2.0)
     assert "# --upstream" in shown
     assert "# default" in shown
     file = tmp_path / "again.toml"
@@ -437,10 +461,10 @@ def test_secrets_in_the_table_of_an_identifier_are_masked_too() -> None:
 def test_check_config_says_ok_or_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", "--upstream", "http://a:1", "--backend", "memory"]) == 0
     assert capsys.readouterr().out == "ok\n"
-    assert main(["check-config", "--upstream", "http://a:1", "--backend", "memory", "--samesite", "odd", "--workers", "x"]) == 2
+    assert main(["check-config", "--upstream", "http://a:1", "--backend", "memory", "--cookie-samesite", "odd", "--workers", "x"]) == 2
     assert capsys.readouterr().err.splitlines()[-2:] == [
         "sessionward: --workers: a whole number from 1 on is needed",
-        "sessionward: samesite: 'odd' is not one of lax, strict, none",
+        "sessionward: cookie-samesite: 'odd' is not one of lax, strict, none",
     ]
     assert main(["check-config", "--for", "authz", "--backend", "memory", "--trusted-proxy", "127.0.0.1"]) == 0
 

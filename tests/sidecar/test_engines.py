@@ -144,13 +144,13 @@ def test_nobody_else_passes(town: Town, fields: list[bytes]) -> None:
     assert b"content-type: application/json" in answer.head.lower()
 
 
-def test_an_ended_session_does_not_pass_any_more(town: Town) -> None:
+def test_a_revoked_session_does_not_pass_any_more(town: Town) -> None:
     mine, other = town.login(), town.login()
     assert town.ask(b"/", b"Cookie: " + other).status == 200
-    ended = town.ask(b"/auth/sessions", b"Cookie: " + mine, method=b"DELETE")
-    assert ended.status == 200
-    assert b'{"count": ' in ended.body
-    assert ended.heads == []
+    answer = town.ask(b"/auth/sessions", b"Cookie: " + mine, method=b"DELETE")
+    assert answer.status == 200
+    assert b'{"count": ' in answer.body
+    assert answer.heads == []
     assert town.ask(b"/", b"Cookie: " + other).status == 401
     assert town.ask(b"/", b"Cookie: " + mine).status == 200
 
@@ -237,11 +237,11 @@ def test_an_identity_in_a_trailer_never_becomes_a_field(town: Town) -> None:
     assert b"eve" not in answer.heads[0]
 
 
-def test_a_dead_cookie_beside_a_live_token_does_not_reach_the_application(town: Town) -> None:
-    dead, live = town.login("bob"), town.login("ann")
+def test_an_invalid_cookie_beside_a_live_token_does_not_reach_the_application(town: Town) -> None:
+    revoked, live = town.login("bob"), town.login("ann")
     town.ask(b"/auth/sessions", b"Cookie: " + town.login("bob"), method=b"DELETE")
     token = live.partition(b"=")[2][:32]
-    answer = town.ask(b"/", b"X-Session-Token: " + token, b"Cookie: theme=dark; " + dead)
+    answer = town.ask(b"/", b"X-Session-Token: " + token, b"Cookie: theme=dark; " + revoked)
     assert answer.status == 200
     assert answer.values(b"x-session-user") == [b"ann"]
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
@@ -85,13 +86,13 @@ def test_a_client_that_asks_is_given_the_token_and_no_cookie(straight: bool) -> 
     asyncio.run(story())
 
 
-def test_the_endpoint_ends_the_other_one_and_counts_it(straight: bool) -> None:
+def test_the_endpoint_revokes_the_other_one_and_counts_it(straight: bool) -> None:
     async def story() -> None:
         async with staged(answering(upstream), straight=straight) as stage:
             laptop, phone = [cookie_of(await stage.say(GET % (b"/in/ann", b""))) for _ in range(2)]
             heard = len(stage.heard)
-            ended = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n" + laptop + b"\r\n")
-            assert ended.endswith(b'{"count": 1}')
+            answer = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n" + laptop + b"\r\n")
+            assert answer.endswith(b'{"count": 1}')
             assert len(stage.heard) == heard
             assert (await stage.say(GET % (b"/", laptop))).endswith(b"ann")
             assert (await stage.say(GET % (b"/", phone))).endswith(b"\r\n\r\n")
@@ -100,7 +101,7 @@ def test_the_endpoint_ends_the_other_one_and_counts_it(straight: bool) -> None:
     asyncio.run(story())
 
 
-def test_signing_out_ends_the_session_and_clears_the_cookie(straight: bool) -> None:
+def test_signing_out_revokes_the_session_and_clears_the_cookie(straight: bool) -> None:
     async def story() -> None:
         async with staged(answering(upstream), straight=straight) as stage:
             cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
@@ -150,7 +151,7 @@ class Gate:
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "after it has left the straight way"])
-def test_a_sign_in_that_was_under_way_when_the_sessions_were_ended_is_refused(wait: float, straight: bool) -> None:
+def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(wait: float, straight: bool) -> None:
     async def story() -> None:
         gate = Gate()
         async with staged(gate, straight=straight) as stage:  # type: ignore[arg-type]
@@ -205,10 +206,10 @@ class Silent(MemoryBackend):
             raise sessionward.BackendUnavailable("gone")
         return super().login(*args, **named)
 
-    def end(self, session: sessionward.Session, /) -> bool:
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
         if self.silent:
             raise sessionward.OutcomeUnknown("gone")
-        return super().end(session)
+        return super().revoke(user_id, id)
 
 
 def test_a_backend_that_is_silent_at_sign_in_or_sign_out_is_a_503_and_nobody_is_told_that_it_was_done(straight: bool) -> None:

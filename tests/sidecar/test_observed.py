@@ -72,7 +72,7 @@ RESULTS = {
     "the upstream's answer": (answering(200), "GET", "passed"),
     "the upstream's 404": (answering(404), "GET", "passed"),
     "the upstream's 500": (answering(500), "DELETE", "passed"),
-    "others were ended": (answering(200, of_upstream=False), "DELETE", "ended"),
+    "others were revoked": (answering(200, of_upstream=False), "DELETE", "ended"),
     "refused by us": (answering(401, of_upstream=False), "GET", "refused"),
     "a failure of ours": (answering(502, of_upstream=False), "GET", "failed"),
     "cut": (answering(200, whole=False), "GET", "cut"),
@@ -225,7 +225,7 @@ def test_what_began_on_the_straight_way_is_timed_from_there() -> None:
     assert counts.sums()["seconds"] == 2.0
 
 
-def test_a_check_is_never_counted_as_an_end_whatever_its_method() -> None:
+def test_a_check_is_never_counted_as_a_revocation_whatever_its_method() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         {**scope}[RECORD].is_check = True
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -396,8 +396,10 @@ def test_metrics_are_what_prometheus_reads() -> None:
 
 
 def test_memory_is_a_backend_that_is_ready() -> None:
-    from sessionward.context import Policy
+    from sessionward.asgi import door_of
+    from sessionward.modes.choose import choose
     from sessionward.sidecar.build import _answers
 
     backend = MemoryBackend()
-    asyncio.run(_answers(Policy(backend, {"secrets": ["a secret of the tests, long enough: 0123456789"]}), backend))
+    mode = choose(backend, {"secrets": ["a secret of the tests, long enough: 0123456789"]})
+    asyncio.run(_answers(door_of(mode, backend).driver))

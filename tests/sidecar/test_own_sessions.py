@@ -1,4 +1,4 @@
-"""Over sessions of the application's own (way 2): the upstream learns who is calling, and a check passes them."""
+"""Over sessions of the application's own (mode application): the upstream learns who is calling, and a check passes them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import sessionward
 from sessionward import ASGIMiddleware
 from sessionward.session.assertion import Signer, Verifier
+from tests.doors.keepers import RecordedRows
 from tests.sidecar.apps.table import fill
 from tests.sidecar.processes import ROOT, SECRET, Client, shop, sidecar
 from tests.sidecar.stage import OK, answering, staged
@@ -20,7 +21,7 @@ from tests.support.servers import served
 BACKEND = "tests.sidecar.apps.table:backend"
 
 
-def test_serve_names_the_user_and_ends_the_other_rows(tmp_path: Path) -> None:
+def test_serve_names_the_user_and_revokes_the_other_rows(tmp_path: Path) -> None:
     fill(f"{tmp_path}/logins.db")
     with (
         shop() as application,
@@ -53,6 +54,34 @@ def test_authz_passes_them_too(tmp_path: Path) -> None:
         assert nobody.ask("/authz")[0] == 401
         assert nobody.ask("/authz/optional") == (204, b"")
         assert mine.ask("/auth/sessions", "DELETE") == (200, b'{"count": 1}')
+
+
+NAMED = {
+    "its cookie": (b"/", b"sid=key", b"sid=key", b"ann"),
+    "its cookie beside others": (b"/", b"a=1; sid=key", b"a=1; sid=key", b"ann"),
+    "a revoked one": (b"/", b"sid=other", b"", b""),
+    "a revoked one beside others": (b"/", b"a=1; sid=other", b"a=1", b""),
+    "a revoked one beside a live one": (b"/", b"sid=key; sid=other", b"sid=key", b"ann"),
+    "a spelling that some frameworks read": (b"/", b'sid="k\\145y"', b"", b""),
+    "an exempt path": (b"/static/x", b"sid=key", b"", b""),
+}
+"""A path and a Cookie field; what is left of the field, and the user that is named beside it."""
+
+
+@pytest.mark.parametrize(("path", "cookie", "left", "user"), NAMED.values(), ids=NAMED)
+def test_over_a_store_that_writes_late_the_user_named_is_of_the_cookie_that_is_left(
+    path: bytes, cookie: bytes, left: bytes, user: bytes
+) -> None:
+    async def story() -> None:
+        rows = RecordedRows(key="ann")
+        async with staged(answering(OK), backend=rows, exempt_paths=["/static/"]) as stage:
+            await stage.say(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nCookie: " + cookie + b"\r\n\r\n")
+            (heard,) = stage.heard
+        fields = dict(line.lower().split(b": ", 1) for line in heard.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:])
+        assert (fields.get(b"cookie", b""), fields[b"x-session-user"]) == (left, user)
+        assert rows.asked == ["find"] * bool(left.endswith(b"sid=key"))
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("straight", [True, False])

@@ -85,7 +85,7 @@ def test_the_endpoint_is_answered_here(target: bytes, straight: bool) -> None:
 
 
 @ways
-def test_every_other_spelling_is_the_applications_and_ends_nothing(straight: bool) -> None:
+def test_every_other_spelling_is_the_applications_and_revokes_nothing(straight: bool) -> None:
     async def story() -> None:
         async with staged(answering(OK), straight=straight) as stage:
             token, other = await stage.login("ann"), await stage.login("ann")

@@ -50,7 +50,7 @@ def readyz(port: int) -> int:
         connection.close()
 
 
-def test_the_command_of_the_readme_serves_an_application_and_ends_the_other_sessions(tmp_path: Path, application: Shop) -> None:
+def test_the_command_of_the_readme_serves_an_application_and_revokes_the_other_sessions(tmp_path: Path, application: Shop) -> None:
     with sidecar(tmp_path, application.url) as server, Client(server.port) as laptop, Client(server.port) as phone:
         assert laptop.ask("/") == (200, b"nobody")
         for device in (laptop, phone):
@@ -63,7 +63,7 @@ def test_the_command_of_the_readme_serves_an_application_and_ends_the_other_sess
     assert "Traceback" not in server.printed()
 
 
-def test_what_one_worker_ends_is_ended_in_all_and_a_worker_that_dies_is_replaced(tmp_path: Path, application: Shop) -> None:
+def test_what_one_worker_revokes_is_revoked_in_all_and_a_worker_that_dies_is_replaced(tmp_path: Path, application: Shop) -> None:
     with sidecar(tmp_path, application.url, "--workers", "2") as server:
         with Client(server.port) as laptop:
             laptop.ask("/in/ann")

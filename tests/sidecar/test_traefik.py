@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sessionward.sidecar.snippet import snippet
-from tests.sidecar.test_authz import Service, Silent, cookie, dead
+from tests.sidecar.test_authz import Service, Silent, cookie, invalid
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load(snippet("traefik", authz="10.0.0.2:8090", app="10.0.0.3:80", listen="10.0.0.1:80"))["http"]
 AUTH: dict[str, Any] = CONFIGURATION["middlewares"]["sessionward"]["forwardAuth"]
@@ -67,7 +67,7 @@ def test_a_live_session_passes_with_its_identity(service: Service) -> None:
 
 
 def test_nobody_else_does(service: Service) -> None:
-    for fields in ([], [("Cookie", "a=b")], [dead(service)], [("X-Session-User", "eve")]):
+    for fields in ([], [("Cookie", "a=b")], [invalid(service)], [("X-Session-User", "eve")]):
         assert through(service, *fields) == (401, {})
 
 
@@ -80,8 +80,8 @@ def test_a_spoofed_identity_never_arrives(service: Service, name: str) -> None:
     assert arrived["X-Session-User"] == "ann"
 
 
-def test_a_live_token_decides_over_a_dead_cookie(service: Service) -> None:
-    gone, live = dead(service), service.login("ann")
+def test_a_live_token_decides_over_an_invalid_cookie(service: Service) -> None:
+    gone, live = invalid(service), service.login("ann")
     _, arrived = through(service, gone, ("X-Session-Token", live))
     assert arrived["X-Session-User"] == "ann"
     assert arrived["X-Session-Token"] == live

@@ -384,7 +384,7 @@ def test_the_upstream_is_told_who_opens_the_socket(straight: bool) -> None:
     told(story)
 
 
-def test_a_session_that_is_dead_is_taken_out_of_the_handshake(straight: bool) -> None:
+def test_a_session_that_is_not_live_is_taken_out_of_the_handshake(straight: bool) -> None:
     async def story() -> None:
         async def signs_in(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if b"/chat" in stage.heard[-1]:
@@ -401,8 +401,8 @@ def test_a_session_that_is_dead_is_taken_out_of_the_handshake(straight: bool) ->
             laptop, phone = await signed_in(), await signed_in()
             await stage.say(HANDSHAKE % (b"Cookie: theme=dark; " + phone + b"\r\n"))
             assert field_of(stage.heard[-1], b"x-session-user") == [b"ann"]
-            ended = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\nCookie: " + laptop + b"\r\n\r\n")
-            assert ended.startswith(b"HTTP/1.1 200 ")
+            answer = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\nCookie: " + laptop + b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 ")
             heard = len(stage.heard)
             answer = await stage.say(HANDSHAKE % (b"Cookie: theme=dark; " + phone + b"\r\n"))
             assert answer.startswith((b"HTTP/1.1 101 ", b"HTTP/1.1 401 "))

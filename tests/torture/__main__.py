@@ -16,7 +16,7 @@ from tests.support.services import MARIADB, POSTGRESQL, fresh_database
 from tests.torture.crew import SIZES, Crew
 from tests.torture.late import late_logins
 from tests.torture.linearize import Verdict, in_processes, in_threads
-from tests.torture.places import Place, async_places, plain_place
+from tests.torture.places import Place, async_places, sync_place
 from tests.torture.race import race
 
 DATABASES = ["sqlite", "postgresql", "mariadb"]
@@ -38,8 +38,8 @@ def main() -> int:
             backend.create_tables()
             backend.close()
         crew = stack.enter_context(Crew())
-        places = [place for name in DATABASES for place in (plain_place(urls, name), *async_places(urls, name))]
-        naive = [plain_place(urls, name) for name in DATABASES]
+        places = [place for name in DATABASES for place in (sync_place(urls, name), *async_places(urls, name))]
+        naive = [sync_place(urls, name) for name in DATABASES]
         bad = 0
         if options.only in (None, "survivors"):
             bad += _survivors(crew, places, naive, options.trials)

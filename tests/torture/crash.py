@@ -47,13 +47,13 @@ def _ask(caller: Caller, verb: str, own: Session, token: str) -> None:
     elif verb == "revoke_all":
         caller.revoke_all(own.user_id)
     else:
-        caller.login(own.user_id, token, since=None, age=lambda: 0.0, replaces=own)
+        caller.login(own.user_id, token, generation=None, age=lambda: 0.0, replaces=own)
 
 
-def end_each_and_die(place: Place, others: Sequence[Session]) -> None:
-    """What ends sessions one by one, and dies half-way."""
+def revoke_each_and_die(place: Place, others: Sequence[Session]) -> None:
+    """What revokes sessions one by one, and dies half-way."""
     caller = place.open(timeout=PATIENCE)
     for number, one in enumerate(others):
         if number == len(others) // 2:
             die()
-        caller.end(one)
+        caller.revoke(one)

@@ -25,7 +25,7 @@ def watched(*, before: Callable[[str], None] = lambda _: None, after: Callable[[
 
         return reported
 
-    with patch.object(Executor, "_execute", around(Executor._execute)), patch.object(Executor, "_say", around(Executor._say)):
+    with patch.object(Executor, "_execute", around(Executor._execute)), patch.object(Executor, "_run_script", around(Executor._run_script)):
         yield
 
 

@@ -31,15 +31,15 @@ Answer: TypeAlias = int | bool | str | tuple[int, int] | frozenset[str] | None
 
 
 class Asked(Protocol):
-    """What a caller asks: a backend in plain words."""
+    """What a caller asks: a backend, made sync."""
 
     def find(self, token: str, /) -> Session | None: ...
 
-    def login(self, user: str, token: str, /, *, since: int | None, age: Callable[[], float], replaces: Session | None) -> Session: ...
+    def login(self, user: str, token: str, /, *, generation: int | None, age: Callable[[], float], replaces: Session | None) -> Session: ...
 
     def begin_login(self, user: str, /) -> int: ...
 
-    def end(self, session: Session, /) -> bool: ...
+    def revoke(self, session: Session, /) -> bool: ...
 
     def revoke_others(self, session: Session, /) -> RevokedCount: ...
 
@@ -107,11 +107,11 @@ class Event:
     name: str
     user: str
     answer: Answer = None
-    since: int | None = None
+    ticket: int | None = None
     replaces: str | None = None
     old: bool = False
-    id: UUID | str | None = None
-    ids: frozenset[UUID | str] = frozenset()
+    id: UUID | None = None
+    ids: frozenset[UUID] = frozenset()
     start: int = 0
     end: int = 0
 
@@ -136,7 +136,7 @@ class _Part:
     def logout(self, call: Call) -> None:
         session = self._session(call.name)
         if session is not None:
-            self._timed(Event("end", call.name, session.user_id), lambda: self._asked.end(session))
+            self._timed(Event("revoke", call.name, session.user_id), lambda: self._asked.revoke(session))
 
     def others(self, call: Call) -> None:
         session = self._session(call.name)
@@ -162,7 +162,7 @@ class _Part:
             begun = Event("begin", "", call.user)
             self._timed(begun, lambda: self._asked.begin_login(call.user))
             assert isinstance(begun.answer, int)
-            event.since = begun.answer
+            event.ticket = begun.answer
         elif call.how not in ("fresh", "old"):
             replaces = self._session(call.how)
             event.replaces = call.how if replaces else None
@@ -170,7 +170,7 @@ class _Part:
         def question() -> Answer:
             age = EVER if event.old else -EVER
             token = self._plan.tokens[call.name]
-            session = self._asked.login(call.user, token, since=event.since, age=lambda: age, replaces=replaces)
+            session = self._asked.login(call.user, token, generation=event.ticket, age=lambda: age, replaces=replaces)
             event.id = session.id
             return session.generation
 
@@ -204,8 +204,8 @@ class _Part:
         self.events.append(event)
 
 
-def _counted(ended: RevokedCount) -> tuple[int, int]:
-    return int(ended), ended.generation
+def _counted(count: RevokedCount) -> tuple[int, int]:
+    return int(count), count.generation
 
 
 # --- the sequential model ---------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def after(state: State, event: Event, owner: Mapping[str, str]) -> State | None:
             if event.answer == STALE:
                 return state
             return (generations, live - {event.replaces or ""} | {event.name}) if event.answer == generation else None
-        case "end":
+        case "revoke":
             return (generations, live - {event.name}) if event.answer == (event.name in live) else None
         case "others" if event.name not in live:
             return state if event.answer == GONE else None
@@ -244,8 +244,8 @@ def after(state: State, event: Event, owner: Mapping[str, str]) -> State | None:
 
 def _is_stale(event: Event, generation: int, live: frozenset[str], owner: Mapping[str, str]) -> bool:
     """P3: the ticket, or the session that came with the request, or its age; here a request is new, or older than all."""
-    if event.since is not None:
-        return event.since != generation
+    if event.ticket is not None:
+        return event.ticket != generation
     if event.replaces is not None and owner[event.replaces] == event.user:
         return event.replaces not in live
     return event.old and generation > 0
@@ -279,7 +279,7 @@ def is_linearizable(parts: Sequence[Sequence[Event]], owner: Mapping[str, str], 
 
 def named(parts: Sequence[Sequence[Event]], known: Mapping[str, Session]) -> None:
     """Turn the ids that lists have answered into names."""
-    names: dict[UUID | str, str] = {session.id: name for name, session in known.items()}
+    names: dict[UUID, str] = {session.id: name for name, session in known.items()}
     names |= {event.id: event.name for part in parts for event in part if event.id is not None}
     for part in parts:
         for event in part:

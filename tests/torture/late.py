@@ -1,4 +1,4 @@
-"""A sign-in that checks the old password while its owner changes it and ends the other sessions (P3)."""
+"""A sign-in that checks the old password while its owner changes it and revokes the other sessions (P3)."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def _take_part(meet: Meet, place: Place, names: list[str], part: Sequence[Sessio
                 answers.append(int(caller.revoke_others(one)))
                 continue
             started = monotonic()
-            since = caller.begin_login(name) if ticket else None
+            generation = caller.begin_login(name) if ticket else None
             version = _version(engine, name)
             sleep(random.uniform(0, HASHING))
             if version != OLD:
                 answers.append("new password")
                 continue
             try:
-                caller.login(name, one, since=since, age=partial(_since, started), replaces=None)
+                caller.login(name, one, generation=generation, age=partial(_since, started), replaces=None)
                 answers.append("minted")
             except StaleLogin:
                 answers.append("refused")

@@ -68,7 +68,7 @@ def in_threads(backend: MemoryBackend, histories: int) -> Verdict:
     plans = [plan(f"history {uuid4()}") for _ in range(histories)]
     for one in plans:
         for name in _at_start(one):
-            one.known[name] = asked.login(one.owner[name], one.tokens[name], since=None, age=lambda: 0.0, replaces=None)
+            one.known[name] = asked.login(one.owner[name], one.tokens[name], generation=None, age=lambda: 0.0, replaces=None)
     barrier = Barrier(CALLERS)
 
     def part(caller: int) -> list[list[Event]]:

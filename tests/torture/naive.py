@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, Executable, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from sessionward import Session, SessionRevoked, StaleLogin
-from sessionward.backends import Device, RevokedCount
+from sessionward.backends import NewSession, RevokedCount
 from sessionward.backends.sql import SQLBackend
 from tests.torture.tables import key, row_id, sessions, users
 
@@ -65,7 +65,7 @@ class Naive(SQLBackend):
 
 
 class CheckThenUpdate(Naive):
-    """Look whether the caller is live, then end all others with one UPDATE."""
+    """Look whether the caller is live, then revoke all others with one UPDATE."""
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
@@ -75,7 +75,7 @@ class CheckThenUpdate(Naive):
 
 
 class FindThenDelete(Naive):
-    """List the others, then end them one by one."""
+    """List the others, then revoke them one by one."""
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
@@ -87,7 +87,7 @@ class FindThenDelete(Naive):
 
 
 class LocksWithoutLooking(Naive):
-    """Lock the user, then end all others: that the caller was live was seen before the lock was got."""
+    """Lock the user, then revoke all others: that the caller was live was seen before the lock was got."""
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
@@ -102,51 +102,30 @@ class LocksWithoutLooking(Naive):
 class LocksOnlyItself(Naive):
     """``revoke_others`` and ``revoke_all`` are ours; signing in and out takes no lock and rests on what was read before."""
 
-    def login(
-        self,
-        user_id: str,
-        digest: bytes,
-        /,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-        expires_in: float,
-        device: Device,
-        methods: Sequence[str],
-        app_session: bytes | None = None,
-    ) -> Session:
-        generation = self.begin_login(user_id)
+    def login(self, new: NewSession, /) -> Session:
+        generation = self.begin_login(new.user_id)
         with self.engine.connect() as connection:
-            if self.is_stale(connection, user_id, generation, since=since, age=age, replaces=replaces):
+            if self.is_stale(connection, new, generation):
                 raise StaleLogin
             sleep(THINKING)
-            if replaces is not None:
-                self.change(connection, update(sessions).where(self.this(replaces)).values(ended_at=datetime.now(UTC)))
+            if new.replaces is not None:
+                self.change(connection, update(sessions).where(self.this(new.replaces)).values(ended_at=datetime.now(UTC)))
             now = datetime.now(UTC)
-            session = Session(id=uuid4(), user_id=user_id, generation=generation)
-            names = {"id": row_id(self.engine, session), "user_id": key(self.engine, user_id)}
-            times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=expires_in)}
-            self.change(connection, insert(sessions).values(**names, **times, digest=digest, methods="password"))
+            session = Session(id=uuid4(), user_id=new.user_id, generation=generation)
+            names = {"id": row_id(self.engine, session), "user_id": key(self.engine, new.user_id)}
+            times = {"issued_at": now, "authenticated_at": now, "last_seen_at": now, "expires_at": now + timedelta(seconds=new.lifetime)}
+            self.change(connection, insert(sessions).values(**names, **times, digest=new.digest, methods="password"))
         return session
 
-    def is_stale(
-        self,
-        connection: Connection,
-        user_id: str,
-        generation: int,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-    ) -> bool:
-        if since is not None:
-            return since != generation
-        if replaces is not None and replaces.user_id == user_id:
-            return not self.is_live(connection, replaces)
-        return generation > 0 and age() > 60
+    def is_stale(self, connection: Connection, new: NewSession, generation: int) -> bool:
+        if new.generation is not None:
+            return new.generation != generation
+        if new.replaces is not None and new.replaces.user_id == new.user_id:
+            return not self.is_live(connection, new.replaces)
+        return generation > 0 and new.age() > 60
 
-    def end(self, session: Session, /) -> bool:
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
+        session = Session(id=id, user_id=user_id)
         with self.engine.connect() as connection:
             this = update(sessions).where(self.this(session), sessions.c.ended_at.is_(None))
             return self.change(connection, this.values(ended_at=datetime.now(UTC))) > 0
@@ -155,16 +134,7 @@ class LocksOnlyItself(Naive):
 class InsertsUnchecked(LocksOnlyItself):
     """Signs in whoever knew the password when it was looked at."""
 
-    def is_stale(
-        self,
-        connection: Connection,
-        user_id: str,
-        generation: int,
-        *,
-        since: int | None,
-        age: Callable[[], float],
-        replaces: Session | None,
-    ) -> bool:
+    def is_stale(self, connection: Connection, new: NewSession, generation: int) -> bool:
         return False
 
 

@@ -1,4 +1,4 @@
-"""Where a torture takes place: a database, a driver and a colour, or a naive variant of the backend."""
+"""Where a torture takes place: a database, a driver, sync or async, or a naive variant of the backend."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sessionward import Session
-from sessionward.backends import Credential, Device, RevokedCount
+from sessionward.backends import Credential, RevokedCount
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from tests.support.sessions import new_session
 from tests.torture import naive
 from tests.torture.tables import PATIENCE, engine_of, with_driver
 
@@ -26,8 +27,8 @@ class Place:
 
     @property
     def spoken(self) -> str:
-        colour = "async" if self.is_async else "plain"
-        return f"{self.database}, {self.driver}, {colour}" + (f", {self.variant}" if self.variant else "")
+        kind = "async" if self.is_async else "sync"
+        return f"{self.database}, {self.driver}, {kind}" + (f", {self.variant}" if self.variant else "")
 
     def of(self, variant: str) -> Place:
         return replace(self, variant=variant)
@@ -43,12 +44,12 @@ class Place:
         return Caller(self.backend(timeout=timeout))
 
 
-PLAIN: Final = {"sqlite": "sqlite3", "postgresql": "psycopg", "mariadb": "pymysql"}
+SYNC: Final = {"sqlite": "sqlite3", "postgresql": "psycopg", "mariadb": "pymysql"}
 ASYNC: Final = {"sqlite": ["threads"], "postgresql": ["psycopg", "asyncpg"], "mariadb": ["asyncmy"]}
 
 
-def plain_place(urls: Mapping[str, str], database: str) -> Place:
-    return Place(database, PLAIN[database], urls[database])
+def sync_place(urls: Mapping[str, str], database: str) -> Place:
+    return Place(database, SYNC[database], urls[database])
 
 
 def async_places(urls: Mapping[str, str], database: str) -> list[Place]:
@@ -56,7 +57,7 @@ def async_places(urls: Mapping[str, str], database: str) -> list[Place]:
 
 
 class Caller:
-    """A backend of either colour, asked in plain words."""
+    """A backend, sync or async, made sync."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -66,30 +67,26 @@ class Caller:
         found: Session | None = self._done(self._backend.find(Credential(token.encode())))
         return found
 
-    def login(self, user: str, token: str, *, since: int | None, age: Callable[[], float], replaces: Session | None) -> Session:
-        digest = Credential(token.encode()).digest
-        made: Session = self._done(
-            self._backend.login(
-                user, digest, since=since, age=age, replaces=replaces, expires_in=3600.0, device=Device(), methods=("password",)
-            )
-        )
+    def login(self, user: str, token: str, *, generation: int | None, age: Callable[[], float], replaces: Session | None) -> Session:
+        new = new_session(user, token, generation=generation, age=age, replaces=replaces, methods=("password",))
+        made: Session = self._done(self._backend.login(new))
         return made
 
     def begin_login(self, user: str) -> int:
         generation: int = self._done(self._backend.begin_login(user))
         return generation
 
-    def end(self, session: Session) -> bool:
-        ended: bool = self._done(self._backend.end(session))
-        return ended
+    def revoke(self, session: Session) -> bool:
+        was_live: bool = self._done(self._backend.revoke(session.user_id, session.id))
+        return was_live
 
     def revoke_others(self, session: Session) -> RevokedCount:
-        ended: RevokedCount = self._done(self._backend.revoke_others(session))
-        return ended
+        count: RevokedCount = self._done(self._backend.revoke_others(session))
+        return count
 
     def revoke_all(self, user: str) -> RevokedCount:
-        ended: RevokedCount = self._done(self._backend.revoke_all(user))
-        return ended
+        count: RevokedCount = self._done(self._backend.revoke_all(user))
+        return count
 
     def list(self, user: str) -> Sequence[Session]:
         live: Sequence[Session] = self._done(self._backend.list(user))

@@ -68,7 +68,7 @@ def run(meet: Meet, place: Place, own: list[Session]) -> list[int | str]:
         caller.close()
 
 
-def _judge(tally: Tally, ids: list[UUID | str], answers: list[int | str], live: set[UUID]) -> None:
+def _judge(tally: Tally, ids: list[UUID], answers: list[int | str], live: set[UUID]) -> None:
     tally.errors.update(answer for answer in answers if isinstance(answer, str) and answer != GONE)
     winners = [number for number, answer in enumerate(answers) if isinstance(answer, int)]
     tally.nobody += not live

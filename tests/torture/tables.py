@@ -27,11 +27,11 @@ def with_driver(url: str, driver: str) -> str:
 
 
 def engine_of(url: str) -> Engine:
-    """A plain Engine in autocommit: how the tests, and the naive, look at the tables."""
+    """A sync Engine in autocommit: how the tests, and the naive, look at the tables."""
     name = make_url(url).get_backend_name()
-    plain = with_driver(url, {"postgresql": "psycopg", "mysql": "pymysql"}.get(name, ""))
+    sync = with_driver(url, {"postgresql": "psycopg", "mysql": "pymysql"}.get(name, ""))
     arguments = {"timeout": PATIENCE} if name == "sqlite" else {}
-    return create_engine(plain, isolation_level="AUTOCOMMIT", connect_args=arguments)
+    return create_engine(sync, isolation_level="AUTOCOMMIT", connect_args=arguments)
 
 
 def _is_mysql(engine: Engine) -> bool:
@@ -45,7 +45,6 @@ def key(engine: Engine, user: str) -> Any:
 
 def row_id(engine: Engine, session: Session) -> Any:
     """A session's id as it is compared in the tables."""
-    assert isinstance(session.id, UUID)
     return session.id.hex if _is_mysql(engine) else session.id
 
 
@@ -70,7 +69,9 @@ def stock(engine: Engine, sessions_of: Mapping[str, Iterable[str]]) -> dict[str,
                 }
             )
     with engine.begin() as connection:
-        connection.execute(users.insert(), [{"user_id": key(engine, user), "generation": 0, "closed": False} for user in sessions_of])
+        connection.execute(
+            users.insert(), [{"user_id": key(engine, user), "generation": 0, "companion_required": False} for user in sessions_of]
+        )
         connection.execute(sessions.insert(), rows)
     return made
 
@@ -82,6 +83,6 @@ def live_ids(engine: Engine, user: str) -> set[UUID]:
         return {one if isinstance(one, UUID) else UUID(one) for one in connection.execute(query).scalars()}
 
 
-def epoch_of(engine: Engine, user: str) -> int | None:
+def generation_of(engine: Engine, user: str) -> int | None:
     with engine.connect() as connection:
         return connection.execute(select(users.c.generation).where(users.c.user_id == key(engine, user))).scalar()

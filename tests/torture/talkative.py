@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any, ClassVar, Final, NoReturn
 
 from sessionward import Session
-from sessionward.backends import Carrier, Credential
+from sessionward.backends import Carrier, Credential, public_id
 
 QUOTED: Final = "QUOTED BY THE DRIVER"
 
@@ -60,7 +60,7 @@ class TellingLate(TellingBackend):
     """Finds the session, and then tells everything."""
 
     def find(self, credential: Credential, /) -> Session | None:
-        return Session(id=credential.reveal(), user_id="ann", credential=credential)
+        return Session(id=public_id(credential), user_id="ann", credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
@@ -69,7 +69,7 @@ class TellingLate(TellingBackend):
 
 class TellingAsyncLate(TellingAsyncBackend):
     async def find(self, credential: Credential, /) -> Session | None:
-        return Session(id=credential.reveal(), user_id="ann", credential=credential)
+        return Session(id=public_id(credential), user_id="ann", credential=credential)
 
     async def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None

@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionward import BackendUnavailable, Session
-from sessionward.backends import Credential, Device
+from sessionward.backends import Credential
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
+from tests.support.sessions import new_session
 from tests.torture.conftest import Databases
 from tests.torture.failpoint import watched
 from tests.torture.places import Caller
@@ -59,10 +60,7 @@ async def _opened(databases: Databases, place: str) -> AsyncIterator[AsyncSQLBac
 def _question(backend: AsyncSQLBackend, verb: str, own: Session, token: str) -> Awaitable[object]:
     if verb == "revoke_others":
         return backend.revoke_others(own)
-    digest = Credential(token.encode()).digest
-    return backend.login(
-        own.user_id, digest, since=None, age=lambda: 0.0, replaces=own, expires_in=60.0, device=Device(), methods=("password",)
-    )
+    return backend.login(new_session(own.user_id, token, replaces=own, lifetime=60.0, methods=("password",)))
 
 
 async def _cancelled(asking: Awaitable[object], steps: Steps) -> bool:
@@ -99,7 +97,7 @@ def test_p4_p8_cancelled_at_any_await_it_is_done_or_not_and_the_next_writer_is_l
                 steps = Steps(at, victim, partial(_note, begun, said))
                 with watched(before=said.append):
                     was_cancelled = await _cancelled(_question(backend, verb, made[0], token), steps)
-                    await asyncio.to_thread(judge.end, Session(id=uuid4(), user_id=user))  # the next writer
+                    await asyncio.to_thread(judge.revoke, Session(id=uuid4(), user_id=user))  # the next writer
                     await _settled()
                 done = all_or_nothing(judge, engine, verb, made, token)
                 if victim is Victim.CALLER and begun == [True]:

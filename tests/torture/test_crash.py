@@ -18,9 +18,9 @@ from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import new_token
 from tests.support.services import missing
 from tests.torture.conftest import Databases
-from tests.torture.crash import PATIENCE, ask_and_die, died, end_each_and_die
-from tests.torture.places import Caller, Place, async_places, plain_place
-from tests.torture.tables import engine_of, epoch_of, live_ids, stock
+from tests.torture.crash import PATIENCE, ask_and_die, died, revoke_each_and_die
+from tests.torture.places import Caller, Place, async_places, sync_place
+from tests.torture.tables import engine_of, generation_of, live_ids, stock
 from tests.torture.whole import all_or_nothing
 
 DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
@@ -55,7 +55,7 @@ def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token
         assert judge.revoke_all(own.user_id) == (0 if done else 4)
     else:
         again = new_token()
-        judge.login(own.user_id, again if done else token, since=None, age=lambda: 0.0, replaces=None if done else own)
+        judge.login(own.user_id, again if done else token, generation=None, age=lambda: 0.0, replaces=None if done else own)
         assert judge.find(token) is not None
         assert own.id not in live_ids(engine, own.user_id)
 
@@ -63,7 +63,7 @@ def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token
 @pytest.mark.parametrize("verb", ["revoke_others", "login", "revoke_all"])
 @pytest.mark.parametrize("database", DATABASES)
 def test_p4_a_process_killed_at_any_statement_leaves_all_or_nothing_and_no_lock(databases: Databases, database: str, verb: str) -> None:
-    places = [plain_place(databases, database)]
+    places = [sync_place(databases, database)]
     if verb == "revoke_others":
         places += async_places(databases, database)
     for place in places:
@@ -72,12 +72,12 @@ def test_p4_a_process_killed_at_any_statement_leaves_all_or_nothing_and_no_lock(
         assert done == [False] * (len(done) - 1) + [True], f"{place.spoken}: only the last statement may do it"
 
 
-def test_canary_ending_one_by_one_leaves_a_half_when_killed(databases: Databases) -> None:
-    place = plain_place(databases, "sqlite")
+def test_canary_revoking_one_by_one_leaves_a_half_when_killed(databases: Databases) -> None:
+    place = sync_place(databases, "sqlite")
     engine = engine_of(place.url)
     user = f"crash {uuid4()}"
     _, *others = stock(engine, {user: [new_token() for _ in range(5)]}).values()
-    assert died(end_each_and_die, place, others)
+    assert died(revoke_each_and_die, place, others)
     assert len(live_ids(engine, user)) == 3
     engine.dispose()
 
@@ -134,7 +134,7 @@ def test_p4_a_full_disk_leaves_every_row_as_it_was(tmp_path: Path, journal: str)
         assert backend.find(credential) is not None
         filler.unlink()
         assert len(live_ids(engine, "ann")) == MANY
-        assert epoch_of(engine, "ann") == 0
+        assert generation_of(engine, "ann") == 0
         assert backend.revoke_others(own) == len(others)
         engine.dispose()
 

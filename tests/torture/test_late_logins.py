@@ -9,7 +9,7 @@ import pytest
 from tests.torture.conftest import Databases
 from tests.torture.crew import Crew
 from tests.torture.late import late_logins
-from tests.torture.places import async_places, plain_place
+from tests.torture.places import async_places, sync_place
 
 TRIALS: Final = 60
 DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
@@ -18,7 +18,7 @@ DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
 @pytest.mark.parametrize("ticket", [False, True], ids=["by the age of the request", "by a ticket of begin"])
 @pytest.mark.parametrize("database", DATABASES)
 def test_p3_no_login_with_the_old_password_survives(databases: Databases, crew: Crew, database: str, ticket: bool) -> None:
-    for place in [plain_place(databases, database), *async_places(databases, database)]:
+    for place in [sync_place(databases, database), *async_places(databases, database)]:
         outcome = late_logins(crew, place, trials=TRIALS, ticket=ticket)
         assert outcome.alive == 0, f"{place.spoken}: {outcome}"
         assert outcome.wrong == 0, f"{place.spoken}: {outcome}"
@@ -28,5 +28,5 @@ def test_p3_no_login_with_the_old_password_survives(databases: Databases, crew: 
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_canary_an_unchecked_insert_lets_the_old_password_in(databases: Databases, crew: Crew, database: str) -> None:
-    outcome = late_logins(crew, plain_place(databases, database).of("InsertsUnchecked"), trials=TRIALS, ticket=False)
+    outcome = late_logins(crew, sync_place(databases, database).of("InsertsUnchecked"), trials=TRIALS, ticket=False)
     assert outcome.alive > TRIALS / 4, outcome

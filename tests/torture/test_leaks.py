@@ -15,11 +15,27 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import sessionward
 from sessionward import Session
-from sessionward.backends import Credential, Device
+from sessionward.backends import Credential, NewSession, public_id
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
-from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
+from sessionward.door import context_of
+from sessionward.identify import AnonymousSession, Function, Identity
+from sessionward.session.identifier import IdentifierSpec, Identify
+from sessionward.session.steps import (
+    Adopt,
+    BeginLogin,
+    Extend,
+    Find,
+    FindCompanionStatus,
+    FindRevoked,
+    IsRevokedAppSession,
+    Login,
+    Note,
+    Revoke,
+    RevokeAll,
+    RevokeOthers,
+)
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
 from tests.torture.talkative import (
     QUOTED,
@@ -209,17 +225,17 @@ def test_a_failure_shows_no_token_no_cookie_and_no_password(
     assert not [text for text in overheard.texts if QUOTED in text and text.startswith("sessionward ")]
 
 
-@pytest.mark.parametrize("colour", ["WSGI", "ASGI"])
+@pytest.mark.parametrize("interface", ["WSGI", "ASGI"])
 def test_what_goes_well_is_not_logged_and_shown_to_its_browser_alone(
-    tmp_path: Path, overheard: Overheard, capfd: pytest.CaptureFixture[str], colour: str
+    tmp_path: Path, overheard: Overheard, capfd: pytest.CaptureFixture[str], interface: str
 ) -> None:
     url = f"sqlite:///{tmp_path}/sessions.db"
-    plain = create_engine(url, echo="debug")
-    SQLBackend(plain).create_tables()
+    sync = create_engine(url, echo="debug")
+    SQLBackend(sync).create_tables()
     engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"), echo="debug")
     door: Door = (
-        WSGIDoor(SQLBackend(plain), timeout=2.0)
-        if colour == "WSGI"
+        WSGIDoor(SQLBackend(sync), timeout=2.0)
+        if interface == "WSGI"
         else ASGIDoor(lambda: AsyncSQLBackend(engine), timeout=2.0, ending=engine.dispose)
     )
     cookies = [door.sign_in("ann") for _ in range(3)]
@@ -231,7 +247,7 @@ def test_what_goes_well_is_not_logged_and_shown_to_its_browser_alone(
         door(Call(token=tokens[1])),
     ]
     door.close()
-    plain.dispose()
+    sync.dispose()
     assert [answer.status for answer in answers] == [200, 200, 401, 200]
     printed = capfd.readouterr()
     everything = [*overheard.texts, printed.out, printed.err, *map(_shown, answers)]
@@ -242,24 +258,24 @@ def test_what_goes_well_is_not_logged_and_shown_to_its_browser_alone(
 def test_reprs_show_no_token_no_cookie_and_no_digest() -> None:
     browser = Browser()
     credential = Credential(browser.token.encode())
-    session = Session(id="1", user_id="ann", credential=credential)
-    login = Login(
-        user_id="ann",
-        credential=credential,
-        since=None,
-        age=lambda: 0.0,
-        replaces=session,
-        expires_in=1.0,
-        device=Device(),
-        methods=(),
-    )
-    questions = [Find(credential), RevokeOthers(session), Revoke(session), RevokeAll("ann"), BeginLogin("ann"), login]
-    seen: list[Any] = [credential, session, MemoryBackend(), *questions]
+    session = Session(id=public_id(credential), user_id="ann", credential=credential, app_session=credential.digest)
+    new = NewSession(user_id="ann", digest=credential.digest, lifetime=1.0, replaces=session, app_session=credential.digest)
+    identity = Identity(user_id="ann", session_id=browser.token)
+    spec = IdentifierSpec.of(Function(lambda _name, _value: identity, cookies=["sid"]))
+    questions = [
+        *(Find(credential), RevokeOthers(session), Revoke("ann", session.id), RevokeAll("ann"), BeginLogin("ann"), Login(new), Adopt(new)),
+        *(FindCompanionStatus("ann", credential.digest), IsRevokedAppSession(credential.digest)),
+        *(Extend(session=session, lifetime=1.0, app_session=credential.digest), FindRevoked([credential]), Note(credential)),
+        Identify(spec, "sid", browser.value),
+    ]
+    told = [identity, AnonymousSession(session_id=browser.token)]
+    seen: list[Any] = [credential, session, new, MemoryBackend(), *questions, *told]
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         sessions = sessionward.of(environ)
         sessions.login("ann")
-        seen.extend([sessions, sessions.current, vars(type(sessions)), sessions.visit(), sessions.visit().policy, sessions.visit().request])
+        context = context_of(sessions)
+        seen.extend([sessions, sessions.current, vars(type(sessions)), context, context.credential, context.request])
         start_response("200 OK", [])
         return []
 

@@ -1,4 +1,4 @@
-"""P10: login, check, logout, end others and end all of one user happen in some one order that explains every answer."""
+"""P10: login, check, logout, revoke_others and revoke_all of one user happen in some one order that explains every answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.torture.conftest import Databases
 from tests.torture.crew import Crew
 from tests.torture.history import GONE, STALE, Event, is_linearizable
 from tests.torture.linearize import in_processes, in_threads
-from tests.torture.places import async_places, plain_place
+from tests.torture.places import async_places, sync_place
 
 HISTORIES: Final = 60
 IN_MEMORY: Final = 3000
@@ -32,8 +32,8 @@ def test_p10_histories_in_memory_are_linearizable() -> None:
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_p10_histories_on_a_database_are_linearizable_in_both_colours(databases: Databases, crew: Crew, database: str) -> None:
-    for place in [plain_place(databases, database), *async_places(databases, database)]:
+def test_p10_histories_on_a_database_are_linearizable_sync_and_async(databases: Databases, crew: Crew, database: str) -> None:
+    for place in [sync_place(databases, database), *async_places(databases, database)]:
         verdict = in_processes(crew, place, HISTORIES)
         assert verdict.unexplained == 0, f"{place.spoken}\n{verdict.example}"
         assert verdict.overlapping
@@ -43,7 +43,7 @@ def test_p10_histories_on_a_database_are_linearizable_in_both_colours(databases:
 @pytest.mark.parametrize("variant", CANARIES)
 @pytest.mark.parametrize("database", DATABASES)
 def test_canary_histories_of_a_naive_variant_are_caught(databases: Databases, crew: Crew, database: str, variant: str) -> None:
-    verdict = in_processes(crew, plain_place(databases, database).of(variant), HISTORIES // 2)
+    verdict = in_processes(crew, sync_place(databases, database).of(variant), HISTORIES // 2)
     assert verdict.unexplained >= HISTORIES // 2 * CAUGHT, verdict
 
 
@@ -56,7 +56,7 @@ class _ForgetfulMemory(MemoryBackend):
         others = [one for one in self.list(session.user_id) if one.id != session.id]
         sleep(0.0001)
         for one in others:
-            self.end(one)
+            self.revoke(one.user_id, one.id)
         return RevokedCount(len(others), self.begin_login(session.user_id) + 1)
 
 
@@ -89,7 +89,7 @@ def test_the_search_refuses_two_winners_a_wrong_count_and_an_answer_from_before(
 
 def test_the_search_refuses_a_late_login_that_was_let_in_and_a_fresh_one_that_was_refused() -> None:
     ended = [_event("others", "one", (1, 1), 0, 1)]
-    assert not _history(ended, [_event("login", "new", 1, 2, 3, since=0)])
-    assert _history(ended, [_event("login", "new", STALE, 2, 3, since=0)])
-    assert not _history(ended, [_event("login", "new", STALE, 2, 3, since=1)])
+    assert not _history(ended, [_event("login", "new", 1, 2, 3, ticket=0)])
+    assert _history(ended, [_event("login", "new", STALE, 2, 3, ticket=0)])
+    assert not _history(ended, [_event("login", "new", STALE, 2, 3, ticket=1)])
     assert not _history(ended, [_event("login", "new", 1, 2, 3, replaces="two")])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.torture.conftest import Databases
 from tests.torture.crew import SIZES, Crew
-from tests.torture.places import Place, async_places, plain_place
+from tests.torture.places import Place, async_places, sync_place
 from tests.torture.race import race
 
 TRIALS: Final = 20
@@ -17,7 +17,7 @@ CANARIES: Final = ["CheckThenUpdate", "FindThenDelete", "LocksWithoutLooking"]
 
 
 def _places(databases: Databases, database: str) -> list[Place]:
-    return [plain_place(databases, database), *async_places(databases, database)]
+    return [sync_place(databases, database), *async_places(databases, database)]
 
 
 @pytest.mark.parametrize("callers", SIZES, ids=[f"{n} callers" for n in SIZES])
@@ -33,6 +33,6 @@ def test_p2_exactly_one_of_many_callers_survives_and_its_count_is_true(
 @pytest.mark.parametrize("variant", CANARIES)
 @pytest.mark.parametrize("database", DATABASES)
 def test_canary_a_naive_variant_leaves_nobody_in_most_trials(databases: Databases, crew: Crew, database: str, variant: str) -> None:
-    tally = race(crew, plain_place(databases, database).of(variant), callers=2, trials=TRIALS)
+    tally = race(crew, sync_place(databases, database).of(variant), callers=2, trials=TRIALS)
     assert not tally.errors
     assert tally.nobody > TRIALS / 2, tally

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from sessionward import Session
 from tests.torture.places import Caller
-from tests.torture.tables import epoch_of, live_ids
+from tests.torture.tables import generation_of, live_ids
 
 
 def all_or_nothing(judge: Caller, engine: Engine, verb: str, made: Sequence[Session], token: str) -> bool:
@@ -17,7 +17,7 @@ def all_or_nothing(judge: Caller, engine: Engine, verb: str, made: Sequence[Sess
     own, live = made[0], live_ids(engine, made[0].user_id)
     before = {session.id for session in made}
     new = judge.find(token)
-    afterwards: dict[str, set[UUID | str | None]] = {
+    afterwards: dict[str, set[UUID | None]] = {
         "revoke_others": {own.id},
         "revoke_all": set(),
         "login": {*(before - {own.id}), new.id if new else None},
@@ -25,6 +25,6 @@ def all_or_nothing(judge: Caller, engine: Engine, verb: str, made: Sequence[Sess
     after = afterwards[verb]
     assert live in (before, after)
     done = live == after
-    assert epoch_of(engine, own.user_id) == int(done and verb != "login")
+    assert generation_of(engine, own.user_id) == int(done and verb != "login")
     assert (new is not None) == (done and verb == "login")
     return done

@@ -90,7 +90,7 @@ class BeakerBottle(WSGISite):
 
         return Beaker(self.app.options, user="user_id")
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         own = cookies.get(self.session_cookie, "")[40:]
         user = self.stored(own).get("user_id") if own else None
         if user is None:

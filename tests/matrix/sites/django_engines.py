@@ -110,7 +110,7 @@ class DjangoFile(DjangoDb):
 
 
 class DjangoSignedCookies(DjangoDb):
-    way: ClassVar[int] = 3
+    mode: ClassVar[str] = "companion"
     on_server: ClassVar[bool] = False
     sees_all: ClassVar[bool] = False
     engine: ClassVar[str] = "signed_cookies"
@@ -122,5 +122,5 @@ class DjangoSignedCookies(DjangoDb):
 
         return SignedCookies()
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         return 0

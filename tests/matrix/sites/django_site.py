@@ -65,9 +65,9 @@ def configure(engine: str) -> None:
 
 
 class DjangoSite(Site):
-    """What the engines have in common. Way 2: the backend works on Django's own sessions."""
+    """What the engines have in common. Mode application: the backend works on Django's own sessions."""
 
-    way: ClassVar[int] = 2
+    mode: ClassVar[str] = "application"
     on_server: ClassVar[bool] = True
     sees_all: ClassVar[bool] = True
     engine: ClassVar[str]
@@ -91,7 +91,7 @@ class DjangoSite(Site):
         return None
 
     def kept(self) -> str:
-        """Our tables without the index, in which a digest would not do: what is ended through it is ended by its key."""
+        """Our tables without the index, in which a digest would not do: what is revoked through it is revoked by its key."""
         from django.db import connection
 
         with connection.cursor() as cursor:
@@ -119,7 +119,7 @@ class DjangoSite(Site):
 
         return list(Session.objects.values_list("session_key", flat=True))
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         from django.contrib.auth import SESSION_KEY, get_user
         from django.db import connection
         from django.http import HttpRequest

@@ -54,13 +54,13 @@ class Quick(PasswordHelper):
 
 
 class FastAPIUsersSite(ASGISite):
-    way: ClassVar[int] = 2
+    mode: ClassVar[str] = "application"
     on_server: ClassVar[bool] = True
     sees_all: ClassVar[bool] = True
     session_cookie: ClassVar[str] = COOKIE
     chosen_id: ClassVar[str] = "f" * 43
     keeps_anonymous: ClassVar[bool] = False
-    forgets_without_ending: ClassVar[bool] = True
+    forgets_without_revoking: ClassVar[bool] = True
     own_loggers: ClassVar[frozenset[str]] = frozenset({"aiosqlite"})
     excuses: ClassVar[Mapping[str, str]] = {
         "10-rotated-secrets": "its tokens are random and signed by nobody, and way 2 has no secret of its own",
@@ -159,7 +159,7 @@ class FastAPIUsersSite(ASGISite):
     def kept(self) -> str:
         return ""  # no table is ours
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         token = cookies.get(COOKIE, "")
         engine = create_engine(self.database)
         try:

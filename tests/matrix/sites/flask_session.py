@@ -35,7 +35,7 @@ class FlaskSession(FlaskLogin):
 
         return Identifier(self.store.client, secret_key=self.app.secret_key, prefix=self.store.prefix)
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         return self.store.revoke_others(cookies.get("session", ""), self.between)
 
     def expired(self, user: str) -> Browser:

@@ -107,7 +107,7 @@ class LitestarServerSide(LitestarSite):
     def identifier(self) -> Any:
         return server_side(self.app, self.session_config(), user="user_id")
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         return self.keys.revoke_others(cookies.get("session", ""), self.between)
 
     def expired(self, user: str) -> Browser:

@@ -36,7 +36,7 @@ class Starsessions(StarletteSession):
 
         return Identifier(self.store, user="user_id", lifetime=LIFETIME)
 
-    def end_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         return self.keys.revoke_others(cookies.get("session", ""), self.between)
 
     def expired(self, user: str) -> Browser:

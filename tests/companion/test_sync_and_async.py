@@ -1,4 +1,4 @@
-"""Backends and identifiers of every colour, those that wait included, behind both doors: the same story."""
+"""Backends and identifiers of every kind, sync and async, those that wait included, behind both doors: the same story."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Waiting(Signed):
 
 BACKENDS: Final[dict[str, Callable[[str], Any]]] = {
     "memory": lambda url: MemoryBackend(),
-    "plain SQL": SQLBackend,
+    "sync SQL": SQLBackend,
     "async SQL": AsyncSQLBackend,
 }
 IDENTIFIERS: Final[dict[str, Callable[[], Any]]] = {
@@ -49,7 +49,7 @@ COMBINATIONS: Final = [
     for backend in BACKENDS
     for identifier in IDENTIFIERS
     if not (house is WebTestHouse and (backend == "async SQL" or identifier == "async"))
-    and not (backend == "plain SQL" and identifier == "async")
+    and not (backend == "sync SQL" and identifier == "async")
 ]
 
 
@@ -87,7 +87,7 @@ def test_the_same_story_in_all_colours(opened: Callable[..., House], kind: Calla
     assert [first.me(), COOKIE in first.jar, second.press().json()] == ["nobody", False, {"count": 0}]
 
 
-@pytest.mark.parametrize("backend", ["memory", "plain SQL", "async SQL"])
+@pytest.mark.parametrize("backend", ["memory", "sync SQL", "async SQL"])
 def test_an_identifier_that_waits_is_never_asked_on_the_event_loop(opened: Callable[..., House], backend: str) -> None:
     identifier = Waiting()
     browser = Browser(opened(ASGIHouse, backend, identifier))

@@ -1,1 +1,0 @@
-from sessionward.testing.companions import *  # noqa

@@ -1,1 +1,0 @@
-from sessionward.testing.backend import BackendContract as Contract  # noqa
