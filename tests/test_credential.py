@@ -304,7 +304,7 @@ def auth(value: bytes) -> Field:
 
 OURS, THEIRS = Credential(TOKEN), Credential(RIVAL)
 NOTHING = (Unproven.NONE, CredentialSource.NOTHING)
-DEAD = (Unproven.INVALID, CredentialSource.COOKIE)
+INVALID = (Unproven.INVALID, CredentialSource.COOKIE)
 FOREIGN = (Unproven.FOREIGN, CredentialSource.HEADER)
 BY_HEADER = (OURS, CredentialSource.HEADER)
 BY_COOKIE = (OURS, CredentialSource.COOKIE)
@@ -392,30 +392,30 @@ COOKIES: Sequence[Case] = [
     ("an empty one and ours", [raw(NAME + b"=; " + PAIR)], TWO_COOKIES),
     ("ours and a forged one", [raw(PAIR + b"; " + NAME + b"=" + SIGNED[:-1])], TWO_COOKIES),
     ("two forged ones", [raw(NAME + b"=a; " + NAME + b"=b")], TWO_COOKIES),
-    ("empty value", [cookie(b"")], DEAD),
-    ("token without a signature", [cookie(TOKEN)], DEAD),
-    ("token with an empty signature", [cookie(TOKEN + b".")], DEAD),
-    ("forged", [cookie(TOKEN + b"." + b"A" * 43)], DEAD),
-    ("truncated", [cookie(SIGNED[:-1])], DEAD),
-    ("one byte long", [cookie(SIGNED + b"A")], DEAD),
-    ("another token under our signature", [cookie(RIVAL + SIGNED[TOKEN_LENGTH:])], DEAD),
-    ("of another purpose", [cookie(Signature([SECRET.encode()], "ticket").sign(TOKEN))], DEAD),
-    ("of another audience", [cookie(Signature([SECRET.encode()], "cookie", "shop").sign(TOKEN))], DEAD),
-    ("by another secret", [cookie(Signature([OLD_SECRET.encode()], "cookie").sign(TOKEN))], DEAD),
-    ("well signed, but not a token", [cookie(SIGNATURE.sign(UNCHECKED))], DEAD),
-    ("well signed, but empty", [cookie(SIGNATURE.sign(b""))], DEAD),
-    ("quoted", [cookie(b'"' + SIGNED + b'"')], DEAD),
-    ("quote in front", [cookie(b'"' + SIGNED)], DEAD),
-    ("quote behind", [cookie(SIGNED + b'"')], DEAD),
-    ("octal", [cookie(b"\\115" + SIGNED[1:])], DEAD),
-    ("quoted octal", [cookie(b'"\\115' + SIGNED[1:] + b'"')], DEAD),
-    ("percent-encoded dot", [cookie(SIGNED.replace(b".", b"%2E"))], DEAD),
-    ("percent-encoded token", [cookie(b"%4d" + SIGNED[1:])], DEAD),
-    ("value in other case", [cookie(SIGNED.swapcase())], DEAD),
-    ("value with an equals sign in front", [cookie(b"=" + SIGNED)], DEAD),
-    ("joined by a comma behind", [cookie(SIGNED + b", a=1")], DEAD),
+    ("empty value", [cookie(b"")], INVALID),
+    ("token without a signature", [cookie(TOKEN)], INVALID),
+    ("token with an empty signature", [cookie(TOKEN + b".")], INVALID),
+    ("forged", [cookie(TOKEN + b"." + b"A" * 43)], INVALID),
+    ("truncated", [cookie(SIGNED[:-1])], INVALID),
+    ("one byte long", [cookie(SIGNED + b"A")], INVALID),
+    ("another token under our signature", [cookie(RIVAL + SIGNED[TOKEN_LENGTH:])], INVALID),
+    ("of another purpose", [cookie(Signature([SECRET.encode()], "ticket").sign(TOKEN))], INVALID),
+    ("of another audience", [cookie(Signature([SECRET.encode()], "cookie", "shop").sign(TOKEN))], INVALID),
+    ("by another secret", [cookie(Signature([OLD_SECRET.encode()], "cookie").sign(TOKEN))], INVALID),
+    ("well signed, but not a token", [cookie(SIGNATURE.sign(UNCHECKED))], INVALID),
+    ("well signed, but empty", [cookie(SIGNATURE.sign(b""))], INVALID),
+    ("quoted", [cookie(b'"' + SIGNED + b'"')], INVALID),
+    ("quote in front", [cookie(b'"' + SIGNED)], INVALID),
+    ("quote behind", [cookie(SIGNED + b'"')], INVALID),
+    ("octal", [cookie(b"\\115" + SIGNED[1:])], INVALID),
+    ("quoted octal", [cookie(b'"\\115' + SIGNED[1:] + b'"')], INVALID),
+    ("percent-encoded dot", [cookie(SIGNED.replace(b".", b"%2E"))], INVALID),
+    ("percent-encoded token", [cookie(b"%4d" + SIGNED[1:])], INVALID),
+    ("value in other case", [cookie(SIGNED.swapcase())], INVALID),
+    ("value with an equals sign in front", [cookie(b"=" + SIGNED)], INVALID),
+    ("joined by a comma behind", [cookie(SIGNED + b", a=1")], INVALID),
     ("joined by a comma in front", [raw(b"a=1, " + PAIR)], NOTHING),
-    ("two fields that a server joined by a comma", [raw(PAIR + b"," + NAME + b"=" + SIGNED_RIVAL)], DEAD),
+    ("two fields that a server joined by a comma", [raw(PAIR + b"," + NAME + b"=" + SIGNED_RIVAL)], INVALID),
     ("in a quoted value of another", [raw(b'x="a; ' + PAIR + b'; y=b"')], BY_COOKIE),
     ("behind a quote that never ends", [raw(b'x="a; ' + PAIR)], BY_COOKIE),
     ("behind brackets", [raw(b"a[b]=1; " + PAIR)], BY_COOKIE),
@@ -445,7 +445,7 @@ COOKIES: Sequence[Case] = [
     ("3000 pairs after ours", [raw(PAIR + b"; a=1" * 3000)], BY_COOKIE),
     ("3000 of ours", [raw(b"; ".join([PAIR] * 3000))], BY_COOKIE),
     ("3000 of ours and one other", [raw(b"; ".join([PAIR] * 3000) + b"; " + NAME + b"=x")], TWO_COOKIES),
-    ("62 kB of backslashes in quotes", [cookie(b'"' + b"\\" * 62_000 + b'"')], DEAD),
+    ("62 kB of backslashes in quotes", [cookie(b'"' + b"\\" * 62_000 + b'"')], INVALID),
     ("62 kB of backslashes in another", [raw(b'x="' + b"\\" * 62_000 + b'"; ' + PAIR)], BY_COOKIE),
     ("1 MiB of semicolons", [raw(b";" * 2**20 + PAIR)], BY_COOKIE),
 ]
@@ -481,7 +481,7 @@ def test_only_blank_and_tab_are_trimmed(byte: bytes) -> None:
         assert read(raw(b"a=1;" + name + b"=" + SIGNED)) == (BY_COOKIE if trimmed else expected)
         assert read(raw(name + b"=" + SIGNED)) == (BY_COOKIE if trimmed else expected)
     for value in (byte + SIGNED, SIGNED + byte):
-        assert read(cookie(value)) == (BY_COOKIE if trimmed else DEAD)
+        assert read(cookie(value)) == (BY_COOKIE if trimmed else INVALID)
     for value in (byte + TOKEN, TOKEN + byte):
         assert read(token(value)) == (BY_HEADER if trimmed else FOREIGN)
     assert read(auth(byte + b"Bearer " + TOKEN)) == (BY_HEADER if trimmed else NOTHING)

@@ -79,7 +79,7 @@ class Sync:
 
 
 class Asynchronous:
-    """The async colour of :class:`Sync`; awaits what it was given where that can be awaited."""
+    """The async twin of :class:`Sync`; awaits what it was given where that can be awaited."""
 
     def __init__(self, find: Answer = lambda: SESSION, end: Answer = lambda: 2) -> None:
         self._find = find
@@ -446,8 +446,8 @@ def test_the_next_flow_has_a_deadline_of_its_own(kind: Kind, clock: Clock) -> No
 
         assert asyncio.run(twice()) == [1, 1]
     else:
-        plain = SyncDriver(backend, 2.0, blocks=True)
-        assert [plain(asking(2, raised)), plain(asking(2, raised))] == [1, 1]
+        sync = SyncDriver(backend, 2.0, blocks=True)
+        assert [sync(asking(2, raised)), sync(asking(2, raised))] == [1, 1]
     assert len(raised) == 2
 
 
@@ -541,7 +541,7 @@ def gate() -> Iterator[Gate]:
 
 
 class Pooled(Sync):
-    """A plain backend with so many connections."""
+    """A sync backend with so many connections."""
 
     def __init__(self, find: Answer, pool_size: int) -> None:
         super().__init__(find)

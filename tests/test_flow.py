@@ -128,8 +128,8 @@ FAILURES: Mapping[str, Exception] = {
     "refused": ConnectionRefusedError(CANARY),
     "stale": StaleLogin(CANARY),
 }
-FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "ended": SessionRevoked(CANARY), **FAILURES}
-COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and a generation": RevokedCount(2, 5), "ended": SessionRevoked(CANARY), **FAILURES}
+FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "revoked": SessionRevoked(CANARY), **FAILURES}
+COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and a generation": RevokedCount(2, 5), "revoked": SessionRevoked(CANARY), **FAILURES}
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class Call:
         return SITES[self.site][1]
 
     def __str__(self) -> str:
-        return f"{self.shape.name}, {self.site}, find {self.find}, end {self.count}: {self.response.status}"
+        return f"{self.shape.name}, {self.site}, find {self.find}, revoke {self.count}: {self.response.status}"
 
 
 @cache
@@ -202,11 +202,11 @@ def expected_status(call: Call) -> int:
         return 400
     if call.shape.carrier == "cookie" and not call.may_call:
         return 403
-    if call.shape.reads != "ours" or call.find in ("none", "ended"):
+    if call.shape.reads != "ours" or call.find in ("none", "revoked"):
         return 401
     if call.find in FAILURES:
         return 503
-    return {"ended": 401}.get(call.count, 503 if call.count in FAILURES else 200)
+    return {"revoked": 401}.get(call.count, 503 if call.count in FAILURES else 200)
 
 
 def test_the_world_is_as_large_as_it_should_be() -> None:
@@ -320,7 +320,7 @@ def test_trusted_origins_may_read_every_answer_and_no_other_page_may() -> None:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Admitted:
     """One request for a route of the application, and how it went."""
 
     shape: Shape
@@ -349,30 +349,30 @@ class Guarded:
 
 
 @cache
-def guarded() -> Sequence[Guarded]:
-    return [*_guarded()]
+def admitted() -> Sequence[Admitted]:
+    return [*_admitted()]
 
 
-def _guarded() -> Iterator[Guarded]:
+def _admitted() -> Iterator[Admitted]:
     for on_invalid in ("strip", "reject"):
         for shape, site, exempt, method, find in product(SHAPES, SITES, (False, True), ("GET", "POST"), FINDS):
             path = "/static/app.css" if exempt else "/work"
             here = opened(*shape.fields, *SITES[site][0], mode=modes()[on_invalid, False], path=path, method=method)
-            yield Guarded(shape, site, on_invalid, exempt, find, here, play(on_request(*here), FINDS[find]))
+            yield Admitted(shape, site, on_invalid, exempt, find, here, play(on_request(*here), FINDS[find]))
 
 
 def test_no_exception_leaves_the_flow() -> None:
-    assert [case.played.raised for case in guarded() if case.played.raised is not None] == []
+    assert [case.played.raised for case in admitted() if case.played.raised is not None] == []
 
 
 def test_only_a_credential_that_may_be_live_costs_a_question_and_an_exempt_path_none() -> None:
-    for case in guarded():
+    for case in admitted():
         asks = case.shape.reads == "ours" and not case.exempt
         assert case.played.asked == ([Find(Credential(TOKEN))] if asks else []), case
 
 
 def test_a_session_is_attached_exactly_when_it_was_found() -> None:
-    for case in guarded():
+    for case in admitted():
         found = bool(case.played.asked) and case.find == "found"
         assert case.here.context.session is (SESSION if found else None), case
         assert case.here.context.credential == (Credential(TOKEN) if found else None), case
@@ -380,7 +380,7 @@ def test_a_session_is_attached_exactly_when_it_was_found() -> None:
 
 
 def test_an_invalid_credential_never_reaches_the_application() -> None:
-    for case in guarded():
+    for case in admitted():
         invalid = case.shape.reads == "invalid" or (bool(case.played.asked) and case.find == "none")
         if invalid and not case.exempt:
             if case.on_invalid == "reject":
@@ -390,26 +390,26 @@ def test_an_invalid_credential_never_reaches_the_application() -> None:
 
 
 def test_an_exempt_path_passes_without_our_credential() -> None:
-    for case in guarded():
+    for case in admitted():
         if case.exempt:
             assert case.played.value == case.without_ours, case
             assert case.here.context.session is None, case
 
 
 def test_p7_a_failure_is_503_and_passes_nobody() -> None:
-    for case in guarded():
-        failed = bool(case.played.asked) and (case.find in FAILURES or case.find == "ended")
+    for case in admitted():
+        failed = bool(case.played.asked) and (case.find in FAILURES or case.find == "revoked")
         assert failed == (case.status == 503), case
 
 
 def test_ambiguous_credentials_of_ours_are_refused_on_every_route_and_foreign_ones_never() -> None:
-    for case in guarded():
+    for case in admitted():
         if not case.exempt:
             assert (case.status == 400) == (case.shape.reads == "ambiguous"), case
 
 
 def test_a_request_passes_as_it_came_only_with_a_live_session_or_without_a_credential_of_ours() -> None:
-    for case in guarded():
+    for case in admitted():
         as_it_came = case.played.value is None
         live = case.shape.reads == "ours" and case.find == "found"
         nothing = case.shape.reads in ("nothing", "foreign", "ambiguous foreign")
@@ -417,13 +417,13 @@ def test_a_request_passes_as_it_came_only_with_a_live_session_or_without_a_crede
 
 
 def test_the_cross_site_rule_and_the_limit_of_the_cookie_are_for_our_route_only() -> None:
-    assert {case.status for case in guarded()} == {None, 400, 401, 503}
-    for case in guarded():
+    assert {case.status for case in admitted()} == {None, 400, 401, 503}
+    for case in admitted():
         assert (case.status == 401) <= (case.on_invalid == "reject"), case
 
 
 def test_a_question_before_the_application_finds_and_never_writes() -> None:
-    assert {step.writes for case in guarded() for step in case.played.asked} == {False}
+    assert {step.writes for case in admitted() for step in case.played.asked} == {False}
 
 
 # --- the head of the application's answer -----------------------------------------------------------------------------
@@ -455,7 +455,7 @@ FRESH = NAME + b"=fresh; Path=/"
 
 
 @dataclass(frozen=True)
-class Sealed:
+class Answered:
     """The head of an answer on its way out, and how it went."""
 
     head: Fields
@@ -480,21 +480,21 @@ class Sealed:
 
 
 @cache
-def sealed() -> Sequence[Sealed]:
-    cases: list[Sealed] = []
+def answers() -> Sequence[Answered]:
+    cases: list[Answered] = []
     for (head, sets_ours), known, ours, find in product(HEADS.values(), (False, True), (False, True), FINDS):
         here = signed_in() if known else opened()
         here.context.cookie = FRESH if ours else None
-        cases.append(Sealed(head, sets_ours, known, ours, find, play(here.mode.on_response(here.context, head), FINDS[find])))
+        cases.append(Answered(head, sets_ours, known, ours, find, play(here.mode.on_response(here.context, head), FINDS[find])))
     return cases
 
 
 def test_no_failure_costs_the_application_its_answer() -> None:
-    assert [case.played.raised for case in sealed() if case.played.raised is not None] == []
+    assert [case.played.raised for case in answers() if case.played.raised is not None] == []
 
 
 def test_p9_the_second_look_is_taken_only_if_a_cookie_of_ours_goes_out() -> None:
-    for case in sealed():
+    for case in answers():
         looks = (case.ours or case.sets_ours) and case.known
         assert case.played.asked == ([Find(Credential(TOKEN))] if looks else []), case
 
@@ -509,20 +509,20 @@ def test_exactly_a_head_that_a_cookie_of_ours_goes_out_with_is_looked_at() -> No
 
 
 def test_a_head_without_a_cookie_of_ours_is_handed_on_as_it_is() -> None:
-    for case in sealed():
+    for case in answers():
         if not case.ours and not case.sets_ours:
             assert case.played.value is case.head, case
 
 
 def test_p9_no_cookie_of_ours_goes_out_for_a_session_that_was_revoked_or_a_backend_that_cannot_answer() -> None:
-    for case in sealed():
+    for case in answers():
         if case.played.asked and case.find != "found":
             assert case.goes_out == [], case
             assert list(case.played.value) == case.rest, case
 
 
 def test_a_live_session_has_its_cookie_once_and_no_cache_keeps_it() -> None:
-    for case in sealed():
+    for case in answers():
         if case.ours and (not case.known or case.find == "found"):
             assert case.goes_out == [(b"set-cookie", FRESH)], case
             caching = [(n, v) for n, v in case.played.value if n.lower() in (b"cache-control", b"expires", b"cdn-cache-control")]
@@ -531,7 +531,7 @@ def test_a_live_session_has_its_cookie_once_and_no_cache_keeps_it() -> None:
 
 
 def test_a_cookie_that_the_application_sets_itself_passes_while_its_session_lives() -> None:
-    for case in sealed():
+    for case in answers():
         if case.sets_ours and not case.ours and (not case.known or case.find == "found"):
             assert case.played.value == case.head, case
 
@@ -711,7 +711,7 @@ def test_revoke_all_forgets_the_caller_only_if_the_user_is_theirs(caller: str, c
     assert here.context.generations == ({"ada": 5} if isinstance(count, RevokedCount) else {})
 
 
-# --- P3: sign-ins that began before a revocation ----------------------------------------------------------------------------
+# --- P3: sign-ins that began before a revocation ----------------------------------------------------------------------
 
 
 def generation_of(here: Opened, user: object, ticket: object = None) -> int | None:
@@ -839,7 +839,7 @@ def test_what_changes_a_cookie_is_refused_once_the_head_is_out_and_nothing_else_
     played: Played[Any] = play(VERBS[verb](here), RevokedCount(0, 1))
     if verb in ("login", "logout"):
         assert type(played.raised) is UsageError
-        assert "already" in str(played.raised)
+        assert "has been sent already" in str(played.raised)
         assert played.asked == []
         assert remembered(here) == before
     else:
@@ -929,7 +929,7 @@ def test_the_value_as_it_came_is_what_such_a_backend_is_asked_with() -> None:
     assert play(revoke_others_endpoint(*here), None).asked == [Find(Credential(b"plain"))]
 
 
-# --- who is calling, over an application's own sessions -----------------------------------------------------------------
+# --- who is calling, over an application's own sessions ---------------------------------------------------------------
 
 
 def test_over_an_applications_own_sessions_nobody_is_asked_before_somebody_wants_to_know() -> None:
@@ -976,6 +976,21 @@ def test_after_revoke_all_of_the_callers_user_nobody_is_calling() -> None:
     assert play(current(*here), SESSION).value is SESSION
     assert play(revoke_all(*here, "ada"), 2).value == 2
     assert (play(current(*here)).value, play(current(*here)).asked) == (None, [])
+
+
+def test_revoke_all_of_another_user_leaves_the_caller() -> None:
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(RevokesAll()))
+    assert play(current(*here), SESSION).value is SESSION
+    assert play(revoke_all(*here, "bob"), 2).value == 2
+    assert play(current(*here)).value is SESSION
+
+
+def test_after_revoke_all_before_anybody_asked_the_backend_says_who_is_calling() -> None:
+    """Whose the credential is was not known when the user was revoked, so it is not guessed afterwards either."""
+    here = opened((b"cookie", b"sid=plain"), mode=mode_of(RevokesAll()))
+    assert play(revoke_all(*here, "ada"), 2).kinds == ["RevokeAll"]
+    played = play(current(*here), None)
+    assert (played.asked, played.value) == ([Find(Credential(b"plain"))], None)
 
 
 # --- a story ----------------------------------------------------------------------------------------------------------

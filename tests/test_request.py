@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -231,12 +231,7 @@ def test_what_is_left_stands_in_the_scope_in_place_of_it_and_all_else_as_it_was(
     scope = scope_of(*BYSTANDERS[:2], *fields, *BYSTANDERS[2:], client=("192.0.2.7", 5))
     before = {**scope, "headers": [*scope["headers"]]}
     stripped = ASGI._with_fields(scope, without_own(found(fields), NAME))
-    others = [field for field in [*BYSTANDERS, *kept] if field[0] not in OWN_FIELDS]
-    assert [field for field in stripped["headers"] if field[0] not in OWN_FIELDS] == [
-        field for field in scope["headers"] if field[0] not in OWN_FIELDS
-    ]
-    assert sorted(others) == sorted(field for field in stripped["headers"] if field[0] not in OWN_FIELDS)
-    assert found(stripped["headers"]) == found(kept)
+    assert stripped["headers"] == scope_of(*BYSTANDERS[:2], *kept, *BYSTANDERS[2:])["headers"], "each in its place"
     assert {**stripped, "headers": ()} == {**scope, "headers": ()}
     assert (stripped is not scope, scope) == (True, before), "the server's own scope stays as it was"
 
@@ -250,7 +245,32 @@ def test_what_is_left_stands_in_the_environ_in_place_of_it_and_all_else_as_it_wa
 
 def test_stripping_goes_through_every_field_of_the_same_name() -> None:
     fields = [(b"cookie", PAIR), (b"cookie", b"a=1"), (b"cookie", b"b=2; " + PAIR), (b"x-session-token", TOKEN), (b"x-session-token", b"a")]
-    assert list(without_own(fields, NAME)) == [(b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-session-token", b"a")]
+    kept = [(b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-session-token", b"a")]
+    assert list(without_own(fields, NAME)) == kept
+    assert ASGI._with_fields(scope_of(*fields), without_own(fields, NAME))["headers"] == kept
+
+
+LEFT_ALONE: Mapping[str, dict[str, str]] = {
+    "blanks around a cookie": {"HTTP_COOKIE": " a=1 ;", "HTTP_AUTHORIZATION": "Basic x"},
+    "an empty cookie": {"HTTP_COOKIE": ""},
+    "not Latin-1": {"HTTP_COOKIE": "a=\u20ac"},
+}
+
+
+@pytest.mark.parametrize("fields", LEFT_ALONE.values(), ids=LEFT_ALONE)
+@pytest.mark.parametrize("token", ["guest", TOKEN.decode()], ids=["foreign token", "a token of ours beside it"])
+def test_what_holds_no_credential_of_ours_is_left_in_the_environ_as_it_is(fields: dict[str, str], token: str) -> None:
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        return []
+
+    door = WSGIMiddleware(application, MemoryBackend(), secrets=[SECRET], exempt_paths=["/static/"])
+    door(environ_of(PATH_INFO="/static/x", HTTP_X_SESSION_TOKEN=token, **fields), lambda *_: lambda _: None)
+    del seen["sessionward.sessions"]
+    left = {**fields, "HTTP_X_SESSION_TOKEN": token} if token == "guest" else fields
+    assert seen == environ_of(PATH_INFO="/static/x", **left)
 
 
 def test_cookie_bytes_beyond_ascii_survive_in_an_environ() -> None:

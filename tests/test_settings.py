@@ -364,10 +364,11 @@ def test_a_backend_with_carriers_of_its_own_needs_no_secrets() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"secrets": [SECRET]}], ids=["without secrets", "with secrets"])
-def test_a_backend_with_carriers_that_also_signs_in_is_refused(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("door", [ASGIMiddleware, WSGIMiddleware])
+def test_a_backend_with_carriers_that_also_signs_in_is_refused(door: Any, options: dict[str, Any]) -> None:
     """Nothing would read the cookie that its login sets."""
     with pytest.raises(ConfigurationError) as error:
-        choose(CarriersAndLogin(), options)
+        door(asgi_app if door is ASGIMiddleware else wsgi_app, CarriersAndLogin(), **options)
     (mistake,) = error.value.mistakes
     assert mistake.startswith("backend: CarriersAndLogin has carriers and login()")
 

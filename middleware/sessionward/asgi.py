@@ -104,9 +104,14 @@ class ASGIMiddleware:
         return context
 
     def _with_fields(self, scope: Scope, fields: Fields) -> Scope:
-        """A copy of a scope with these fields in place of those that credentials travel in."""
-        names = self._names
-        return {**scope, "headers": [*(field for field in scope["headers"] if field[0] not in names), *fields]}
+        """A copy of a scope with these fields in place of those that credentials travel in, each where it stood."""
+        names, new, headers = self._names, [*fields], []
+        for field in scope["headers"]:
+            if field[0] not in names:
+                headers.append(field)
+            elif new and new[0][0] == field[0]:
+                headers.append(new.pop(0))
+        return {**scope, "headers": [*headers, *new]}
 
     def _wrapped(self, sessions: AsyncSessions, send: Send) -> Send:
         """The ``send`` of the application. (Not in ``__call__``: a closure's cells would slow all of it.)"""

@@ -131,7 +131,7 @@ def logout(mode: Mode[C], context: C) -> Flow[None]:
     """Revokes the caller's session, if there is one, and clears the cookie."""
     _require(mode, "revoke")
     _require_head(context, "logout")
-    session = mode.held(context)
+    session = mode.held(context) or (yield from mode.current(context))
     if session is not None:
         yield from Revoke(session.user_id, session.id)
     mode.forget(context, clear_cookie=True)

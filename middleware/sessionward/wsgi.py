@@ -109,11 +109,14 @@ class WSGIMiddleware:
         return context
 
     def _put_fields(self, environ: Environ, fields: Fields) -> None:
-        """Puts these fields in place of those that credentials travel in."""
-        for _, key in self._fields:
-            environ.pop(key, None)
-        for name, value in fields:
-            environ[environ_key(name)] = value.decode("latin-1")
+        """Puts these fields in place of those that credentials travel in. What is the same stays as the server wrote it."""
+        kept = dict(fields)
+        for name, key in self._fields:
+            value = kept.get(name)
+            if value is None:
+                environ.pop(key, None)
+            elif key not in environ or environ[key].encode("latin-1", "replace") != value:
+                environ[key] = value.decode("latin-1")
 
 
 class _Rest(enum.Enum):

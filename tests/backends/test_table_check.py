@@ -125,8 +125,8 @@ def test_a_good_table_passes_the_check(kind: Kind, open_world: Open) -> None:
     [
         pytest.param([Integer()], {"expires": Expires.at("until")}, "until holds numbers; use Expires.unix", id="at"),
         pytest.param([DateTime()], {"expires": Expires.unix("until")}, "until holds times; use Expires.at", id="generation"),
-        pytest.param([], {"rename": True, "key_type": String(33)}, "token cannot hold a text of 34 characters", id="too short"),
-        pytest.param([], {"rename": True, "key_type": BigInteger()}, "token cannot hold a text of 34 characters", id="no text"),
+        pytest.param([], {"rename": True, "key_type": String(33)}, "token cannot hold 34 characters of text", id="too short"),
+        pytest.param([], {"rename": True, "key_type": BigInteger()}, "token cannot hold 34 characters of text", id="no text"),
     ],
 )
 def test_a_type_that_does_not_fit_is_told(kind: Kind, more: list[Any], options: dict[str, Any], said: str, open_world: Open) -> None:
@@ -166,12 +166,12 @@ def test_a_file_of_the_applications_keeps_its_journal(tmp_path: Path, journal: s
 
 
 @pytest.mark.parametrize("kind", [PSYCOPG], ids=str)
-def test_rows_that_the_database_does_not_let_go_are_not_called_ended(kind: Kind, open_world: Open) -> None:
+def test_rows_that_the_database_does_not_let_go_are_not_called_revoked(kind: Kind, open_world: Open) -> None:
     world = open_world(AUTHJS)
     own, other = world.sign_in(), world.sign_in()
     with world.safe.begin() as connection:
         connection.exec_driver_sql('CREATE RULE keep AS ON DELETE TO "Session" DO INSTEAD NOTHING')
-    with pytest.raises(BackendUnavailable, match="did not end a row of Session"):
+    with pytest.raises(BackendUnavailable, match="did not revoke a locked row of Session"):
         world.sessions.revoke_others(own.session)
     with world.safe.begin() as connection:
         connection.exec_driver_sql('DROP RULE keep ON "Session"')

@@ -52,7 +52,7 @@ class Contract(Story):
         assert caller.me().user == ANN
 
     def check_3_inactive_sessions_do_not_count(self) -> None:
-        """Anonymous, expired and ended sessions are neither counted nor touched."""
+        """Anonymous, expired and revoked sessions are neither counted nor touched."""
         self.install()
         caller, other = self.signed_in(), self.signed_in()
         visitor = Browser(self.site)
@@ -129,7 +129,7 @@ class Contract(Story):
         assert caller.me().user == ANN
 
     def check_6_signs_in_again_at_once(self) -> None:
-        """The victim signs in again in the same second, and gets another session than the one that was ended."""
+        """The victim signs in again in the same second, and gets another session than the one that was revoked."""
         self.install()
         with time_machine.travel(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)):  # a second has just begun
             caller, victim = self.signed_in(), self.signed_in()
@@ -143,7 +143,7 @@ class Contract(Story):
             self.revokes_others(caller, 1)
 
     def check_7a_copied_cookie(self) -> None:
-        """A copy of the application's cookies does not get past the call; in way 3 not even a copy of the caller's."""
+        """A copy of the application's cookies does not get past the call; in mode companion not even a copy of the caller's."""
         self.install()
         caller, victim = self.signed_in(), self.signed_in()
         thieves = [victim.copy(*self.site.login_cookies)]
@@ -171,7 +171,7 @@ class Contract(Story):
     # --- 8, 9 ---------------------------------------------------------------------------------------------------------
 
     def check_8_two_callers(self) -> None:
-        """Two browsers that end each other at once: one is left, the other is told that it is out."""
+        """Two browsers that revoke each other at once: one is left, the other is told that it is out."""
         self.install()
         one, two = self.signed_in(), self.signed_in()
         for _ in range(ROUNDS):
@@ -235,7 +235,7 @@ class Contract(Story):
         assert [secret for secret in secrets if secret in everything] == []
 
     def check_12_two_applications(self) -> None:
-        """Two applications under one host whose cookies have the same name: each door ends the sessions of its own."""
+        """Two applications under one host whose cookies have the same name: each door revokes the sessions of its own."""
         shop = self.neighbour()
         try:
             self.install()
@@ -254,11 +254,11 @@ class Contract(Story):
             shop.close()
 
     def check_13_open_streams(self) -> None:
-        """An open WebSocket or stream of an ended session is closed."""
+        """An open WebSocket or stream of a revoked session is closed."""
         raise DoesNotApply("what is open stays open until it ends by itself; closing it comes with a later release")
 
     def check_14a_from_before(self) -> None:
-        """Sessions from before the installation: the caller's goes on with its data, the others end."""
+        """Sessions from before the installation: the caller's goes on with its data, the others are revoked."""
         caller, seen, unseen = (self.signed_in() for _ in range(3))
         caller.put("tea")
         stolen = unseen.copy()

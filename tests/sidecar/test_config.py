@@ -278,7 +278,7 @@ MODULES = {
     "no such module": ("nowhere_at_all:x", "backend: No module named"),
     "no such name": ("tests.sidecar.engines:nothing", "backend: module .* has no attribute"),
     "something that fails": ("tests.sidecar.test_config:broken", "backend: ZeroDivisionError"),
-    "no driver": ("nosuchdb://x/y", "backend: nosuchdb:// is not spoken here"),
+    "no driver": ("nosuchdb://x/y", "backend: nosuchdb:// is not supported"),
 }
 
 

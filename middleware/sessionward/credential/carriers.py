@@ -182,8 +182,8 @@ def without_own(fields: Fields, cookie_name: bytes) -> Fields:
     kept: list[tuple[bytes, bytes]] = []
     for name, value in fields:
         if name == b"cookie":
-            rest = without_cookie(value, cookie_name)
-            if rest:
+            rest = without_cookie(value, cookie_name) if cookie_name in value else value
+            if rest or rest is value:
                 kept.append((name, rest))
         elif not holds_own(name, value):
             kept.append((name, value))

@@ -1,4 +1,4 @@
-"""cached_db fills its cache late: a session that was ended may stand in it for weeks."""
+"""cached_db fills its cache late: a session that was revoked may stand in it for weeks."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"
@@ -50,7 +50,7 @@ def case_a_session_that_was_ended_while_it_was_loaded_is_refused() -> None:
 
 
 def case_without_the_record_it_would_be_served_from_the_cache() -> None:
-    """The canary of the claim above: the same door, but the backend cannot tell what was ended."""
+    """The canary of the claim above: the same door, but the backend cannot tell what was revoked."""
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     ended_before_the_cache_is_filled(own, other)

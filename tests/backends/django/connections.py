@@ -36,7 +36,7 @@ from tests.contract.doors import asgi_scope, ask_asgi
 
 KEPT = settings.DATABASES["default"]["CONN_MAX_AGE"]
 THREADS = 10
-"""As many as the ASGI door has for a plain backend."""
+"""As many as the ASGI door has for a sync backend."""
 
 
 def open_connections() -> int:
@@ -107,7 +107,7 @@ def case_one_inside_somebodys_transaction_is_not_closed() -> None:
 
 
 def case_an_ending_inside_somebodys_transaction_is_refused() -> None:
-    """Rolled back with it, what was ended would live again; and nobody could say that it had not."""
+    """Rolled back with it, what was revoked would live again; and nobody could say that it had not."""
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     known, ours = session(own), backend()

@@ -16,7 +16,7 @@ from django.core.wsgi import get_wsgi_application
 from django.test import override_settings
 
 import sessionward
-from sessionward import ConfigurationError
+from sessionward import AsyncSessions, ConfigurationError, Sessions
 from tests.backends.django.faults import gone
 from tests.backends.django.world import (
     backend,
@@ -49,7 +49,7 @@ def case_under_asgi_a_real_application_is_as_under_wsgi() -> None:
         assert asyncio.run(ask("DELETE", "/auth/sessions", own)).status == 503
 
 
-def case_wsgi_ordinary_requests_pass_as_they_came() -> None:
+def case_wsgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     own, seen = sign_in(person("ann")), []
 
     def application(environ: Any, start_response: Any) -> Any:
@@ -64,12 +64,14 @@ def case_wsgi_ordinary_requests_pass_as_they_came() -> None:
     before = dict(came)
     assert door(came, start_response) is body
     assert seen[0] is came
-    assert seen[1] == before
+    assert seen[1] == {**before, "sessionward.sessions": seen[1]["sessionward.sessions"]}
     assert seen[2] is start_response
+    assert queries(lambda: sessionward.of(came)) == []
+    assert isinstance(sessionward.of(came), Sessions)
     assert queries(lambda: door(environ("GET", "/me", own), start_response)) == []
 
 
-def case_asgi_ordinary_requests_pass_as_they_came() -> None:
+def case_asgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     own, seen = sign_in(person("ann")), []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -83,7 +85,8 @@ def case_asgi_ordinary_requests_pass_as_they_came() -> None:
     before = dict(scope)
     asyncio.run(sessionward.ASGIMiddleware(application, backend())(scope, receive, send))
     assert seen[0] is scope
-    assert seen[1] == before
+    assert seen[1] == {**before, "sessionward": seen[1]["sessionward"]}
+    assert isinstance(sessionward.of(scope), AsyncSessions)
     assert seen[2] is receive
     assert seen[3] is send
 
@@ -109,7 +112,7 @@ def case_before_django_is_set_up_it_is_refused() -> None:
     program = """
 import os
 os.environ.pop("DJANGO_SETTINGS_MODULE", None)
-from sessionward import ConfigurationError
+from sessionward import AsyncSessions, ConfigurationError, Sessions
 try:
     from sessionward.backends.django import DjangoBackend
     DjangoBackend()

@@ -94,7 +94,7 @@ def case_finding_writes_nothing() -> None:
     assert everything() == before
 
 
-def case_end_all_ends_the_caller_too_and_can_be_repeated() -> None:
+def case_revoke_all_revokes_the_caller_too_and_can_be_repeated() -> None:
     ann = person("ann")
     keys = [sign_in(ann) for _ in range(3)]
     assert backend().revoke_all(ann) == 3

@@ -1,4 +1,4 @@
-"""Engines that write late: what was ended is on record, and a request with its cookie reaches Django without it."""
+"""Engines that write late: what was revoked is on record, and a request with its cookie reaches Django without it."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"

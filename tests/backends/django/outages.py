@@ -83,18 +83,18 @@ def case_a_database_that_is_gone_is_no_unknown_session() -> None:
 def case_what_fails_at_commit_is_unknown_and_can_be_repeated() -> None:
     ann = person("ann")
     own, *others = (sign_in(ann) for _ in range(3))
-    known, ours, end = session(own), backend(timeout=WAIT), TableStore.end
+    known, ours, revoke = session(own), backend(timeout=WAIT), TableStore.revoke
     ours.revoke_all(person("bob"))
     ours._tables.add_lock("default", ann)
     before = everything()
 
-    def end_and_be_cut_off(self: TableStore, keys: list[str]) -> None:
-        end(self, keys)
+    def revoke_and_be_cut_off(self: TableStore, keys: list[str]) -> None:
+        revoke(self, keys)
         if connection.vendor != "sqlite":
             cut_off()
 
     def ask() -> None:
-        with patch.object(TableStore, "end", end_and_be_cut_off):
+        with patch.object(TableStore, "revoke", revoke_and_be_cut_off):
             said = refused(lambda: ours.revoke_others(known), OutcomeUnknown)
             assert not any(key in said for key in (own, *others))
 
@@ -112,13 +112,13 @@ def case_what_is_cut_off_before_the_commit_has_not_happened() -> None:
         return  # nobody can cut it off
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
-    known, ours, end = session(own), backend(), TableStore.end
+    known, ours, revoke = session(own), backend(), TableStore.revoke
 
     def cut_off_first(self: TableStore, keys: list[str]) -> None:
         cut_off()
-        end(self, keys)
+        revoke(self, keys)
 
-    with patch.object(TableStore, "end", cut_off_first):
+    with patch.object(TableStore, "revoke", cut_off_first):
         try:
             ours.revoke_others(known)
         except BackendUnavailable as error:

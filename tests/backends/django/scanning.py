@@ -1,4 +1,4 @@
-"""Without the index so many sessions are looked through at most, and none is ended where that does not reach."""
+"""Without the index so many sessions are looked through at most, and none is revoked where that does not reach."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"

@@ -210,7 +210,7 @@ def at_once(asks: Sequence[Callable[[], T]]) -> list[T | Exception]:
 
 
 def ends(key: str) -> Callable[[], int]:
-    """A caller that is recognised, and about to end the others."""
+    """A caller that is recognised, and about to revoke the others."""
     known, ours = session(key), backend()
     return lambda: ours.revoke_others(known)
 

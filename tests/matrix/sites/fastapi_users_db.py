@@ -63,7 +63,7 @@ class FastAPIUsersSite(ASGISite):
     forgets_without_revoking: ClassVar[bool] = True
     own_loggers: ClassVar[frozenset[str]] = frozenset({"aiosqlite"})
     excuses: ClassVar[Mapping[str, str]] = {
-        "10-rotated-secrets": "its tokens are random and signed by nobody, and way 2 has no secret of its own",
+        "10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own",
     }
 
     def __init__(self, place: Path) -> None:

@@ -21,7 +21,7 @@ from django.db import Error, connections, transaction
 from django.utils import timezone
 
 from sessionward.backends.django.store import TableStore, is_key, store_of
-from sessionward.backends.django.timeouts import hurried, impatient, patient
+from sessionward.backends.django.timeouts import lock_timeout, read_timeout, transaction_timeout
 from sessionward.backends.django.users import Users, claimed_user
 from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
@@ -73,7 +73,7 @@ class DjangoBackend:
         except (ImproperlyConfigured, ImportError) as error:
             raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
         if type(scan_limit) is not int or scan_limit < 0:
-            raise ConfigurationError("scan_limit: a number of sessions is needed")
+            raise ConfigurationError("scan_limit: must be a number of sessions, 0 or more")
         from sessionward.backends.django import index, tables  # models can be made once Django is set up
 
         self._tables = tables
@@ -89,7 +89,7 @@ class DjangoBackend:
             self.note = self._note
 
     def within(self, timeout: float, /) -> DjangoBackend:
-        """The same backend with another deadline in seconds."""
+        """Returns the same backend with another timeout in seconds."""
         view = copy.copy(self)
         view._timeout = timeout
         if hasattr(self, "which_revoked"):
@@ -103,11 +103,11 @@ class DjangoBackend:
         if not is_key(key):
             return None
         using = self._store.using
-        with _attended(alone=True), patient(using, self._timeout):
+        with _attended(alone=True), lock_timeout(using, self._timeout):
             if not self._store.revocation_sticks:
                 self._tables.ensure(using)
-            with hurried(using, self._timeout):
-                if not self._store.revocation_sticks and self._dead([credential.digest]):
+            with read_timeout(using, self._timeout):
+                if not self._store.revocation_sticks and self._revoked_among([credential.digest]):
                     return None
                 data = self._store.read([key]).get(key)
                 user = None if data is None else Users().authenticated_user(data)
@@ -117,14 +117,17 @@ class DjangoBackend:
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
-        return self._end(session.user_id, keep=session.credential.reveal())
+        return self._revoke(session.user_id, keep=session.credential.reveal())
 
     def revoke_all(self, user_id: str | int, /) -> int:
-        """End all sessions of a user, from a job or a shell, or after a changed password; how many were live."""
-        return self._end(user_key(user_id), keep=None)
+        """Revokes all sessions of a user, from a job or a shell, or after a changed password; returns how many were live."""
+        return self._revoke(user_key(user_id), keep=None)
 
     def purge(self, older_than: Duration) -> int:
-        """Forget what was ended so long ago; how many. Never sooner than a session can live: its cookie would be good again."""
+        """Forgets what was revoked longer ago than this; returns how many.
+
+        Never pass less than a session can live: its cookie would be valid again.
+        """
         limit = timezone.now() - timedelta(seconds=seconds(older_than))
         with _attended():
             self._tables.ensure(self._store.using)
@@ -134,15 +137,15 @@ class DjangoBackend:
 
     def _which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         with _attended():
-            dead = self._dead([credential.digest for credential in credentials])
-            live = [credential for credential in credentials if credential.digest not in dead]
+            revoked = self._revoked_among([credential.digest for credential in credentials])
+            live = [credential for credential in credentials if credential.digest not in revoked]
             if self._listable or not live:
-                return [credential for credential in credentials if credential.digest in dead]
+                return [credential for credential in credentials if credential.digest in revoked]
             unseen = self._index.unseen([credential.reveal() for credential in live])
-            return [credential for credential in credentials if credential.digest in dead or self._is_refused(credential, unseen)]
+            return [credential for credential in credentials if credential.digest in revoked or self._is_refused(credential, unseen)]
 
     def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
-        """A session that we have not seen before, in a store that cannot be listed, of a user whose sessions were ended."""
+        """A session that we have not seen before, in a store that cannot be listed, of a user whose sessions were revoked."""
         key = credential.reveal()
         user = claimed_user(self._store.read([key]).get(key, {})) if key in unseen else None
         return user is not None and not self._index.admit(key, user)
@@ -154,16 +157,16 @@ class DjangoBackend:
             if user is not None:
                 self._index.note(key, user)
 
-    def _dead(self, digests: Collection[bytes]) -> set[bytes]:
+    def _revoked_among(self, digests: Collection[bytes]) -> set[bytes]:
         using = self._store.using
         self._tables.ensure(using)
         rows = self._tables.Ended.objects.using(using).filter(digest__in=[digest.hex() for digest in digests])
         return {bytes.fromhex(digest) for digest in rows.values_list("digest", flat=True)}
 
-    def _end(self, user_id: str, *, keep: str | None) -> int:
+    def _revoke(self, user_id: str, *, keep: str | None) -> int:
         using = self._store.using
         _refuse_inside(using)
-        with _attended(alone=True) as phase, patient(using, self._timeout):
+        with _attended(alone=True) as phase, lock_timeout(using, self._timeout):
             self._tables.ensure(using)
             keys = self._looked_through(user_id)
             try:
@@ -177,32 +180,32 @@ class DjangoBackend:
     def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
         using = self._store.using
         with atomic(using=using, durable=True):
-            impatient(using, self._timeout)
+            transaction_timeout(using, self._timeout)
             if not self._tables.lock(using, user_id):
                 raise _NoLockYet
-            others = self._ended_now(user_id, keys, keep)
+            others = self._revoke_locked(user_id, keys, keep)
             phase.append("the commit has been sent")
         return others
 
     def _looked_through(self, user_id: str) -> set[str]:
-        """The keys of the user that the index may not have: it takes a while, so it is done before anything is locked."""
+        """The keys of the user that the index may not have. It takes a while, so it is done before anything is locked."""
         if not self._listable or self._index.is_complete():
             return set()
-        with hurried(self._store.using, self._timeout):
+        with read_timeout(self._store.using, self._timeout):
             return self._store.scan(user_id, self._scan_limit)
 
-    def _ended_now(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
-        """Lock, look again, and end: inside a transaction, in the same order for everybody."""
+    def _revoke_locked(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
+        """Locks, looks again, and revokes: inside a transaction, in the same order for everybody."""
         using, users = self._store.using, Users()
         indexed = self._index.keys_of(user_id)
         sought = keys | indexed | self._store.hints(user_id)  # hints: whose they are is read again
         if keep is not None:
             sought.add(keep)
         found = self._store.read(sought, lock=True)
-        dead = set() if self._store.revocation_sticks else self._dead([_digest(key) for key in found])
-        live = [key for key, data in found.items() if _digest(key) not in dead and users.authenticated_user(data) == user_id]
+        revoked = set() if self._store.revocation_sticks else self._revoked_among([_digest(key) for key in found])
+        live = [key for key, data in found.items() if _digest(key) not in revoked and users.authenticated_user(data) == user_id]
         if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
-            raise SessionRevoked("the session that asked is no longer live")
+            raise SessionRevoked("the session that asked is not live any more")
         others = [key for key in live if key != keep]
         missed = {key for key in sought.difference(found) if key != keep}
         if not self._listable:
@@ -210,16 +213,17 @@ class DjangoBackend:
         if not self._store.revocation_sticks:
             # What is not there now may be again: a cache missed it, or a request in flight is giving it a new key at this moment.
             self._tables.record(using, [_digest(key) for key in (*others, *missed)])
-        self._store.end(others)
+        self._store.revoke(others)
         if len(indexed) - len(live) > STALE:
-            gone = indexed.intersection(missed)  # what was recorded as ended never comes back; of firm rows, only what is not there
-            self._index.forget(
-                self._store.absent(missed) if isinstance(self._store, TableStore) and self._store.revocation_sticks else gone
-            )
+            # What is on record never comes back; where nothing is recorded, only a key without a row is gone for good.
+            if isinstance(self._store, TableStore) and self._store.revocation_sticks:
+                self._index.forget(self._store.absent(missed))
+            else:
+                self._index.forget(indexed.intersection(missed))
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:
-        """Whether a session was never seen before its user's were ended, in a store that cannot be listed."""
+        """Whether a session was never seen before its user's were revoked, in a store that cannot be listed."""
         return not self._listable and key in self._index.unseen([key]) and self._tables.is_closed(self._store.using, user_id)
 
     def _close(self, user_id: str, keep: str | None) -> None:
@@ -235,15 +239,15 @@ def _checked(timeout: Duration) -> float:
     except TypeError as error:
         raise ConfigurationError(f"timeout: {error}") from None
     if not 0 < wait < math.inf:
-        raise ConfigurationError("timeout: more than 0 seconds are needed")
+        raise ConfigurationError("timeout: must be more than 0 seconds")
     return wait
 
 
 def _refuse_inside(using: str) -> None:
-    """Rolled back by somebody else's transaction, what was ended would live again. (Not so in a TestCase, which is all rolled back.)"""
+    """Rolled back by a transaction of the application's, revoked sessions would live again. (A TestCase rolls back everything.)"""
     connection = connections[using]
     if connection.in_atomic_block and not connection.atomic_blocks[-1]._from_testcase:
-        raise UsageError("sessions cannot be ended inside transaction.atomic(); call it by transaction.on_commit(...)")
+        raise UsageError("sessions cannot be revoked inside transaction.atomic(); call it by transaction.on_commit(...)")
 
 
 def _digest(key: str) -> bytes:
@@ -251,15 +255,15 @@ def _digest(key: str) -> bytes:
 
 
 class _NoLockYet(Exception):
-    """A user whose sessions were never ended before."""
+    """A user whose sessions were never revoked before."""
 
 
 @contextmanager
 def _attended(*, alone: bool = False) -> Generator[list[str]]:
-    """Work outside Django's request signals: connections are closed as Django does it, failures have our names.
+    """Work outside Django's request signals: connections are closed as Django does it, failures become errors of ours.
 
-    ``alone``: no request of the application's is going on in this thread. Otherwise a connection that is open now may have
-    somebody's cursor open as well, and is left to Django.
+    ``alone``: the application answers no request in this thread. Otherwise a connection that is open now may have an open
+    cursor of the application's, and is left to Django.
     """
     phase: list[str] = []
     kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
@@ -275,7 +279,7 @@ def _attended(*, alone: bool = False) -> Generator[list[str]]:
 
 
 def _close_old(kept: Collection[Any]) -> None:
-    """As Django's ``close_old_connections()``, but for those inside somebody's transaction."""
+    """As Django's ``close_old_connections()``, except for those inside a transaction of the application's."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block and connection not in kept:
             connection.close_if_unusable_or_obsolete()

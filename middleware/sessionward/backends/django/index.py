@@ -20,7 +20,7 @@ from django.utils import timezone
 from sessionward.backends.django.raw_sql import ask, change_each
 from sessionward.backends.django.store import KeyValueStore, TableStore
 from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
-from sessionward.backends.django.timeouts import settled
+from sessionward.backends.django.timeouts import read_committed
 from sessionward.backends.django.users import claimed_user
 
 log = logging.getLogger("sessionward")
@@ -34,7 +34,7 @@ atomic: Any = transaction.atomic
 
 
 class Index:
-    """Notes sessions as they are seen, and tells the keys of a user."""
+    """Notes sessions as they are seen, and knows the keys of a user."""
 
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
@@ -42,15 +42,15 @@ class Index:
         self._seen: set[str] = set()
 
     def watch(self) -> None:
-        """Note each session that this process saves, where sessions are rows: ordinary requests cost nothing for it."""
+        """Notes each session that this process saves, where sessions are rows: ordinary requests pay nothing for it."""
         if self._store.model is not None:
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
 
     def note(self, key: str, user_id: str) -> None:
-        """Write down whose a session is, unless that is known.
+        """Records whose a session is, unless that is known.
 
-        Under the lock of its user, where the door looks back: whoever ends their sessions at this moment either finds it, or
-        has ended the one that it comes from.
+        Under the lock of its user, where the door looks again: whoever revokes their sessions at this moment either finds it, or
+        has revoked the one that it comes from.
         """
         if (key, user_id) in self._noted:
             return
@@ -60,7 +60,7 @@ class Index:
             write(using, [(key, user_id)])
         else:
             add_lock(using, user_id)
-            with settled(using):
+            with read_committed(using):
                 lock(using, user_id)
                 write(using, [(key, user_id)])
         if len(self._noted) >= REMEMBERED:
@@ -69,13 +69,13 @@ class Index:
         self._remember([key])
 
     def admit(self, key: str, user_id: str) -> bool:
-        """Write down a session that was there before anybody looked, unless its user's were ended; whether it may pass.
+        """Records a session that was there before anybody looked, unless its user's sessions were revoked; returns whether it may pass.
 
-        Under the lock of its user, so that whoever ends their sessions at this moment either finds it or has closed them.
+        Under the lock of its user, so that whoever revokes their sessions at this moment either finds it or has closed them.
         """
         using = self._store.using
         add_lock(using, user_id)
-        with settled(using):
+        with read_committed(using):
             lock(using, user_id)
             if is_closed(using, user_id):
                 return False
@@ -84,7 +84,7 @@ class Index:
         return True
 
     def write(self, key: str, user_id: str) -> None:
-        """Write down whose a session is: inside a transaction, so it is not remembered."""
+        """Records whose a session is: inside a transaction, so this process does not remember it."""
         write(self._store.using, [(key, user_id)])
 
     def _remember(self, keys: Collection[str]) -> None:
@@ -97,7 +97,7 @@ class Index:
         return {key for (key,) in rows}
 
     def forget(self, keys: Collection[str]) -> None:
-        """Take out what will never be a session again."""
+        """Removes keys that will never be a session again."""
         Entry.objects.using(self._store.using).filter(session_key__in=keys).delete()
 
     def unseen(self, keys: Collection[str]) -> set[str]:
@@ -110,7 +110,7 @@ class Index:
         return asked - found
 
     def is_complete(self) -> bool:
-        """Whether it has seen every session once: ``sessionward index`` has come to its end, and no note has failed since."""
+        """Whether it has seen every session once: ``sessionward index`` has finished, and no note has failed since."""
         return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
@@ -128,7 +128,7 @@ class Index:
 
 
 def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
-    """Put entries into the index; a key that is there gets its new user."""
+    """Puts entries into the index; a key that is there gets its new user."""
     again = "ON DUPLICATE KEY UPDATE {user} = VALUES({user})"
     if connections[using].vendor != "mysql":
         again = "ON CONFLICT ({key}) DO UPDATE SET {user} = excluded.{user}"
@@ -141,9 +141,9 @@ _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "u
 
 
 def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[int], object]) -> int:
-    """Walk through all live sessions once, in the order of their keys, from where the last walk has stopped; how many.
+    """Reads all live sessions once, in the order of their keys, from where the last run has stopped; returns how many.
 
-    Marks the index as complete at the end. ``progress`` is told how many more have been looked at.
+    Marks the index as complete at the end. ``progress`` is called with how many more have been read.
     """
     ensure(store.using)
     states = State.objects.using(store.using)
@@ -162,7 +162,7 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
 
 
 def mark_complete(store: TableStore | KeyValueStore) -> None:
-    """Say that the index holds every session there is."""
+    """Marks the index as holding every session there is."""
     ensure(store.using)
     states = State.objects.using(store.using)
     states.update_or_create(name=COMPLETE, defaults={"value": timezone.now().isoformat()})

@@ -14,27 +14,27 @@ from django.db import connections
 
 
 def ask(using: str, template: str, values: Sequence[Any], **names: str) -> list[tuple[Any, ...]]:
-    """All rows of a query. ``{name}`` in the template: a table or column, quoted as the database has it; ``%s``: a value."""
+    """Returns all rows of a query. ``{name}`` in the template: a table or column, quoted as the database does it; ``%s``: a value."""
     with connections[using].cursor() as cursor:
         cursor.execute(_written(using, template, names), values)
         return list(cursor.fetchall())
 
 
 def change(using: str, template: str, values: Sequence[Any], **names: str) -> int:
-    """How many rows a statement has found."""
+    """Executes a statement; returns how many rows it has found."""
     with connections[using].cursor() as cursor:
         cursor.execute(_written(using, template, names), values)
         return int(cursor.rowcount)
 
 
 def change_each(using: str, template: str, values: Iterable[Sequence[Any]], **names: str) -> None:
-    """The same statement for each of many rows."""
+    """Executes the same statement for each of many rows."""
     with connections[using].cursor() as cursor:
         cursor.executemany(_written(using, template, names), list(values))
 
 
 def marks(number: int) -> str:
-    """So many places for values, in brackets."""
+    """So many placeholders, in brackets."""
     return f"({', '.join(['%s'] * number)})"
 
 

@@ -1,4 +1,4 @@
-"""Where a Django project keeps its sessions, whichever engine it is: read without side effects, ended for good."""
+"""Where a Django project keeps its sessions, whichever engine it is: read without side effects, revoked for good."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -29,7 +29,7 @@ from sessionward.backends.django.users import claimed_user
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"
-"""In front of the key of a session that was ended, and of its data, which then sign nobody in under any key."""
+"""In front of the key of a session that was revoked, and of its data, which then sign nobody in under any key."""
 
 Data = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ _TOO_MANY: Final = "more than {limit} sessions would have to be looked through; 
 
 
 class Page(NamedTuple):
-    """A stretch of the walk through all sessions: the last key of it, how many were looked at, and whose they are."""
+    """A part of all sessions, in the order of their keys: its last key, how many were read, and whose they are."""
 
     last: str | None
     looked_at: int
@@ -71,7 +71,7 @@ def store_of() -> TableStore | KeyValueStore:
 class TableStore:
     """Sessions in a table: ``db``, ``cached_db``, django-qsessions, django-user-sessions. The row is the truth.
 
-    ``revocation_sticks``: what is ended stays so, whatever a request that is late may write.
+    ``revocation_sticks``: what is revoked stays so, whatever a request that is late may write.
     """
 
     listable = True
@@ -103,10 +103,10 @@ class TableStore:
         rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
         return {key: self._decode(data) for key, data in rows}
 
-    def end(self, keys: Sequence[str]) -> None:
-        """Rename: row and data stay, the cookie names nothing, and a forced update that comes late finds no row.
+    def revoke(self, keys: Sequence[str]) -> None:
+        """Renames the rows: they and their data stay, the cookie names nothing, and a forced update that comes late finds no row.
 
-        Django would take the new key as well, from whoever has read it in the database; the data behind it decode to nothing.
+        Django would accept the new key too, from somebody who has read it in the database; the data behind it decode to nothing.
         """
         if not keys:
             return
@@ -124,14 +124,14 @@ class TableStore:
         return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
 
     def evict(self, keys: Sequence[str]) -> None:
-        """Take the copies out of the cache, where there is one. What was ended is on record already."""
+        """Removes the copies from the cache, where there is one. What was revoked is on record already."""
         prefix: str | None = getattr(self._engine, "cache_key_prefix", None)
         if prefix is not None:
             with suppress(Exception):
                 self._engine()._cache.delete_many([prefix + key for key in keys])
 
     def hints(self, user_id: str) -> set[str]:
-        """Keys that the table itself, or allauth, says are this user's."""
+        """Keys that are this user's as the table itself, or allauth, says."""
         if self._user is None:
             return _of_allauth(user_id)
         return set(self._live().filter(**{self._user: user_id}).values_list("session_key", flat=True))
@@ -163,7 +163,7 @@ class TableStore:
 
 
 class KeyValueStore:
-    """Sessions in a cache, in files, or in an engine of somebody's own: whatever is written late is there again."""
+    """Sessions in a cache, in files, or in an engine of the project's own: whatever is written late is there again."""
 
     revocation_sticks = False
     model: Any = None
@@ -176,8 +176,8 @@ class KeyValueStore:
         with _answering():
             return {key: data for key in keys if (data := self._load(key))}
 
-    def end(self, keys: Sequence[str]) -> None:
-        """Nothing: it would be written back. The record of what was ended is the truth."""
+    def revoke(self, keys: Sequence[str]) -> None:
+        """Does nothing: the session would be written back. The record of what was revoked is the truth."""
 
     def evict(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -247,7 +247,7 @@ def _is_there(path: str) -> bool:
 
 @contextmanager
 def _answering() -> Generator[None]:
-    """What a cache or a file system fails with is ours to say: it is never an empty store."""
+    """A cache or a file system that fails is a backend that is unavailable, never an empty store."""
     try:
         yield
     except (BackendUnavailable, Error):
@@ -257,7 +257,7 @@ def _answering() -> Generator[None]:
 
 
 def _nothing(*_: object) -> None:
-    """What a session that is only looked at does in place of changing anything."""
+    """Takes the place of the methods that would change a session that is only read."""
 
 
 def _of_allauth(user_id: str) -> set[str]:

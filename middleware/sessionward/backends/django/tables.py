@@ -1,4 +1,4 @@
-"""Our four tables beside Django's own, reached through Django's connections; import it once Django is set up."""
+"""Our four tables in Django's database, reached through its connections. Import this module once Django is set up."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -15,12 +15,12 @@ from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
 from sessionward.backends.django.raw_sql import change
-from sessionward.backends.django.timeouts import settled
+from sessionward.backends.django.timeouts import read_committed
 from sessionward.errors import BackendUnavailable, UsageError
 
 
 class Ended(models.Model):
-    """A session that was ended: the SHA-256 of its key, as 64 hexadecimal digits. Never deleted by us while it may matter."""
+    """A session that was revoked: the SHA-256 of its key, as 64 hexadecimal digits. It is deleted by ``purge`` only."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     ended_at = models.DateTimeField(db_index=True)
@@ -42,7 +42,7 @@ class Entry(models.Model):
 
 
 class User(models.Model):
-    """A row to lock for each user whose sessions were ended. ``closed``: what we have not seen of theirs is refused."""
+    """A row to lock for each user whose sessions were revoked. ``closed``: what we have not seen of theirs is refused."""
 
     user = models.CharField(max_length=64, primary_key=True)
     closed = models.BooleanField(default=False)  # pyright: ignore[reportArgumentType]
@@ -75,7 +75,7 @@ def user_digest(user_id: str) -> str:
 
 
 def ensure(using: str) -> None:
-    """Create what is missing. Safe to repeat, and in several workers at once. Not inside a transaction of somebody's.
+    """Creates what is missing. Safe to repeat, and in several workers at once. Not inside a transaction of the application's.
 
     Raises :class:`BackendUnavailable` with the SQL if the tables are missing and may not be created, :class:`UsageError` if
     they are missing inside a transaction.
@@ -102,13 +102,13 @@ def _create(using: str, model: type[models.Model]) -> None:
             if model not in missing:  # another worker was faster
                 return
             if last:
-                wish = " ".join(statement for wanted in missing for statement in _sql(using, wanted))
+                needed = " ".join(statement for wanted in missing for statement in _sql(using, wanted))
                 why = type(error).__name__
-                raise BackendUnavailable(f"the tables of sessionward could not be created ({why}); create them: {wish}") from None
+                raise BackendUnavailable(f"the tables of sessionward could not be created ({why}); create them: {needed}") from None
 
 
 def lock(using: str, user_id: str) -> bool:
-    """Inside a transaction: hold back whoever else ends sessions of this user, until it is over. False if there is no row yet.
+    """Inside a transaction: makes everybody else who revokes sessions of this user wait for its end. False if there is no row yet.
 
     On SQLite, which has one lock for all, a write takes it before anything is read.
     """
@@ -124,8 +124,8 @@ _USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed"
 
 
 def add_lock(using: str, user_id: str) -> None:
-    """The row to lock; in a transaction of its own, or MariaDB's shared lock on it would make two that meet wait for each other."""
-    with settled(using):
+    """Adds the row to lock, in a transaction of its own: MariaDB's shared lock on it would make two transactions wait for each other."""
+    with read_committed(using):
         User.objects.using(using).bulk_create([User(user=user_digest(user_id))], ignore_conflicts=True)
 
 
@@ -135,7 +135,7 @@ def is_closed(using: str, user_id: str) -> bool:
 
 
 def record(using: str, digests: Sequence[bytes]) -> None:
-    """Remember sessions as ended."""
+    """Records sessions as revoked."""
     now = timezone.now()
     rows = [Ended(digest=digest.hex(), ended_at=now) for digest in digests]
     Ended.objects.using(using).bulk_create(rows, ignore_conflicts=True)

@@ -1,7 +1,7 @@
 """Whom a session of Django's signs in: as ``django.contrib.auth.get_user`` decides it, but without its side effects.
 
 ``get_user()`` gives the session a new key where a fallback secret signed it, and empties it where the password has
-changed: asked by a gate that sends no cookie, it would sign the caller out.
+changed: called by a middleware that sends no cookie of Django's, it would sign the caller out.
 """
 
 # Django ships no types.

@@ -1,7 +1,7 @@
 """Sessions in SQLite, PostgreSQL, MariaDB or MySQL, sync and async.
 
-``SQLBackend`` and ``AsyncSQLBackend`` ask the same queries of the same two tables. ``metadata`` is what Alembic needs to see
-of them.
+``SQLBackend`` and ``AsyncSQLBackend`` run the same queries on the same two tables. ``metadata`` describes these tables to
+Alembic.
 """
 
 from sessionward.backends.sql.backend import AsyncSQLBackend, SQLBackend

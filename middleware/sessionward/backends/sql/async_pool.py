@@ -1,4 +1,4 @@
-"""Connections of an async driver, and the deadline of what is asked on them."""
+"""Connections of an async driver, and the deadline of a query on them."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ R = TypeVar("R")
 
 
 class LoopPool:
-    """Connections of one event loop each: a driver's futures belong to the loop that made them."""
+    """Keeps one pool of connections for each event loop, since a driver's futures belong to the loop that made them."""
 
     def __init__(self, database: Database, *, size: int, timeout: float) -> None:
         self._database = database
         self._size = size
         self._timeout = timeout
-        self._made: dict[asyncio.AbstractEventLoop, _Made] = {}
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
     async def ask(self, query: Query[R], timeout: float) -> R:
-        made = self._made.get(asyncio.get_running_loop()) or await self._make()
-        asked = _ask(made, query.run, timeout)
-        # A lent connection goes back by an await, which a cancelled task would not get through.
-        return await (self._to_the_end(asked) if query.writes or made.permits is None else asked)
+        opened = self._opened.get(asyncio.get_running_loop()) or await self._open()
+        answer = _ask(opened, query.run, timeout)
+        # An await gives a connection back to the user's Engine, and a cancelled task would not get past that await.
+        return await (self._run_to_the_end(answer) if query.writes or opened.permits is None else answer)
 
     async def create_tables(self) -> None:
-        await self._to_the_end(greenlet_spawn(partial(create_tables, self._database, timeout=self._timeout)))
+        await self._run_to_the_end(greenlet_spawn(partial(create_tables, self._database, timeout=self._timeout)))
 
     async def close(self) -> None:
-        made = self._made.get(asyncio.get_running_loop())
-        if made is not None:
-            await made.closing.aclose()
+        opened = self._opened.get(asyncio.get_running_loop())
+        if opened is not None:
+            await opened.closing.aclose()
 
-    async def _to_the_end(self, work: Coroutine[Any, Any, R]) -> R:
-        """Begun means finished: whoever is cancelled stops waiting, and the work goes on until its deadline."""
+    async def _run_to_the_end(self, work: Coroutine[Any, Any, R]) -> R:
+        """Returns what ``work`` returns. If the caller is cancelled, it stops waiting, and the work goes on until its deadline."""
         task = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._finished)
@@ -52,33 +52,33 @@ class LoopPool:
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at, so that an answer nobody waits for is not reported as lost
+            task.exception()  # retrieved, so that asyncio does not log an exception for which no caller waits any more
 
-    async def _make(self) -> _Made:
-        for other in [other for other in self._made if other.is_closed()]:
-            del self._made[other]
+    async def _open(self) -> _Opened:
+        for other in [other for other in self._opened if other.is_closed()]:
+            del self._opened[other]
         database = self._database
         if database.engine is not None:
             pool, permits = Pool(database.engine, database.sql, own=False), None
         else:
             engine = own_engine(database, pool_size=self._size, timeout=self._timeout)
             pool, permits = Pool(engine, database.sql, own=True), asyncio.Semaphore(self._size)
-        made = _Made(pool, permits, self._until_the_loop_ends(pool))
-        self._made[asyncio.get_running_loop()] = made
-        await made.closing.__anext__()
-        return made
+        opened = _Opened(pool, permits, self._close_with_loop(pool))
+        self._opened[asyncio.get_running_loop()] = opened
+        await opened.closing.__anext__()
+        return opened
 
-    async def _until_the_loop_ends(self, pool: Pool) -> AsyncGenerator[None]:
-        """Waits at its ``yield`` until it is closed: by ``close()``, or by the loop, which ends its generators first."""
+    async def _close_with_loop(self, pool: Pool) -> AsyncGenerator[None]:
+        """Waits at its ``yield`` until ``close()`` closes it, or the event loop does, which closes its generators before it ends."""
         try:
             yield
         finally:
-            self._made.pop(asyncio.get_running_loop(), None)
+            self._opened.pop(asyncio.get_running_loop(), None)
             await greenlet_spawn(pool.close)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Made:
+class _Opened:
     """The pool of one loop. ``permits``: as many as it has connections; None for the user's Engine."""
 
     pool: Pool
@@ -86,13 +86,13 @@ class _Made:
     closing: AsyncGenerator[None]
 
 
-async def _ask(made: _Made, question: Callable[[Executor], R], timeout: float) -> R:
+async def _ask(opened: _Opened, run: Callable[[Executor], R], timeout: float) -> R:
     deadline = _LoopDeadline(timeout)
     try:
-        if made.permits is None:
-            return await greenlet_spawn(made.pool.ask, question, deadline)
-        async with made.permits:
-            return await greenlet_spawn(made.pool.ask, question, deadline)
+        if opened.permits is None:
+            return await greenlet_spawn(opened.pool.ask, run, deadline)
+        async with opened.permits:
+            return await greenlet_spawn(opened.pool.ask, run, deadline)
     except asyncio.CancelledError:
         if deadline.finish():
             raise BackendUnavailable(f"no connection within {timeout:g} s") from None
@@ -102,56 +102,56 @@ async def _ask(made: _Made, question: Callable[[Executor], R], timeout: float) -
 
 
 class _LoopDeadline:
-    """A deadline kept by the event loop: the wait for a connection is cancelled, a connection in use is killed.
+    """A deadline that the event loop keeps. It cancels the wait for a connection, and aborts a connection that is in use.
 
-    Cancelling a query would make some drivers wait for the server, which is just what may have fallen silent; and
-    cancelling what only puts a connection away would lose the answer.
+    If we cancelled a query, some drivers would wait for the server, which may be just what does not answer. If we cancelled the
+    code that only gives a connection back, we would lose the answer.
     """
 
-    __slots__ = ("_ends", "_expired", "_handle", "_kill", "_loop", "_task", "_uncancel_to", "timeout")
+    __slots__ = ("_abort", "_ends_at", "_expired", "_handle", "_loop", "_task", "_uncancel_to", "timeout")
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._loop = loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._ends = loop.time() + timeout
-        self._handle = loop.call_at(self._ends, self._expire)
-        self._kill: Callable[[], None] | None = None
+        self._ends_at = loop.time() + timeout
+        self._handle = loop.call_at(self._ends_at, self._expire)
+        self._abort: Callable[[], None] | None = None
         self._expired = False
         self._uncancel_to: int | None = None
 
     def left(self) -> float:
-        return max(0.0, self._ends - self._loop.time())
+        return max(0.0, self._ends_at - self._loop.time())
 
-    def bounded(self, connect: Callable[[], C]) -> C:
+    def connect(self, connect: Callable[[], C]) -> C:
         if self._expired:
             raise BackendUnavailable(f"no connection within {self.timeout:g} s")
-        self._kill = None
+        self._abort = None
         return connect()
 
-    def connected(self, abort: Callable[[], None]) -> None:
-        self._kill = abort
+    def arm(self, abort: Callable[[], None]) -> None:
+        self._abort = abort
 
     def give_back(self, close: Callable[[], None]) -> None:
-        close()  # under the same abort as the question
+        close()  # armed with the same abort as the query
 
-    def call_off(self) -> bool:
+    def disarm(self) -> bool:
         return not self._expired
 
     def pause(self, seconds: float) -> None:
-        self._kill = None
+        self._abort = None
         await_only(asyncio.sleep(seconds))
 
     def finish(self) -> bool:
-        """The question is over. Whether it was this timeout, and nobody else, that cancelled it."""
+        """Ends the deadline. Returns whether it, and nobody else, has cancelled the task."""
         self._handle.cancel()
         before, self._uncancel_to = self._uncancel_to, None
         return before is not None and self._task is not None and self._task.uncancel() <= before
 
     def _expire(self) -> None:
         self._expired = True
-        if self._kill is not None:
-            self._kill()
+        if self._abort is not None:
+            self._abort()
         elif self._task is not None:
             self._uncancel_to = self._task.cancelling()
             self._task.cancel()

@@ -1,4 +1,4 @@
-"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL: the sync and the async backend, which ask the same queries."""
+"""Sessions in SQLite, PostgreSQL, MariaDB or MySQL: the sync and the async backend, which run the same queries."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ R = TypeVar("R")
 class SQLBackend:
     """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; sync: for WSGI applications and jobs, under ASGI in threads.
 
-    ``database``: a URL (``sqlite:///sessions.db``, ``postgresql://user@host/db``, ``mysql://...``) or an Engine of
-    yours, which is never disposed. A URL has connections of its own and is faster; with an Engine, hold no connection
-    of it while you call a verb, or the two wait for each other once its pool is empty.
+    ``database``: a URL (``sqlite:///sessions.db``, ``postgresql://user@host/db``, ``mysql://...``) or an Engine of the
+    application, which the backend never disposes. With a URL the backend has its own connections and is faster. With an Engine,
+    the application must hold no connection of it while it calls a method here: once the pool of the Engine is empty, the two
+    would wait for each other.
 
-    ``pool_size``: connections of one process at most. ``timeout``: seconds or a ``timedelta`` within which a query is
-    answered or given up; a door passes its own.
+    ``pool_size``: how many connections one process opens at most. ``timeout``: how long a query may take, in seconds or as a
+    ``timedelta``; then the backend gives it up. The middleware passes its own timeout.
 
-    Opens nothing before the first query. Raises ``ConfigurationError`` for a URL that it does not support or whose driver
-    is not installed. All methods raise ``BackendUnavailable`` when the database cannot answer in time, and
-    ``ConfigurationError`` when its tables are missing.
+    The backend connects at the first query, not before. The constructor raises ``ConfigurationError`` for a URL that is not
+    supported or whose driver is not installed. All methods raise ``BackendUnavailable`` when the database does not answer in
+    time, and ``ConfigurationError`` when its tables are missing.
     """
 
     blocking: ClassVar[bool] = True
@@ -54,7 +55,7 @@ class SQLBackend:
         return view
 
     def create_tables(self) -> None:
-        """Creates what is missing of the two tables and their indexes. Safe to repeat, and in several workers at once."""
+        """Creates the tables and indexes that are missing. It is safe to repeat, also in several workers at once."""
         self._pool.create_tables()
 
     def find(self, credential: Credential, /) -> Session | None:
@@ -70,11 +71,11 @@ class SQLBackend:
         return self._ask(queries.generation(user_key(user_id)))
 
     def revoke(self, user_id: str, id: UUID, /) -> bool:
-        """Revokes one session of a user; returns whether it was live."""
+        """Revokes one session of a user. Returns whether it was live."""
         return self._ask(queries.revoke(user_key(user_id), id))
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
-        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return self._ask(queries.revoke_all(user_key(user_id)))
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
@@ -94,10 +95,10 @@ class SQLBackend:
         return self._ask(queries.listed(user_key(user_id)))
 
     def purge(self, older_than: float | timedelta) -> int:
-        """Deletes sessions that ended or expired more than ``older_than`` (seconds or a ``timedelta``) ago; returns how many.
+        """Deletes sessions that stopped being live more than ``older_than`` (seconds or a ``timedelta``) ago. Returns how many.
 
-        Works in batches of 1000, so running sessions are not held up, and stopping it in the middle loses nothing. Never
-        deletes users.
+        It works in batches of 1000, so it does not delay the requests of live sessions, and nothing is lost if it is interrupted.
+        It never deletes users.
         """
         age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
@@ -108,7 +109,7 @@ class SQLBackend:
             after = last
 
     def close(self) -> None:
-        """Closes the idle connections of this process. Not final: the next query opens again."""
+        """Closes the idle connections of this process. This is not final: the next query opens new ones."""
         self._pool.close()
 
     def _ask(self, query: Query[R]) -> R:
@@ -118,13 +119,13 @@ class SQLBackend:
 class AsyncSQLBackend:
     """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; async: for ASGI applications.
 
-    As :class:`SQLBackend`, whose docstring says what is raised. ``database``: a URL (``sqlite:///sessions.db``,
-    ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``) or an AsyncEngine of yours, which is never
-    disposed.
+    It works as :class:`SQLBackend`, whose docstring says what the methods raise. ``database``: a URL (``sqlite:///sessions.db``,
+    ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``) or an AsyncEngine of the application, which the
+    backend never disposes.
 
-    Each event loop has connections of its own; ``pool_size`` counts for one loop. A query that changes something runs to
-    its end even if the caller is cancelled. On SQLite from a URL a whole query is one hop to a thread with the standard
-    library's ``sqlite3``, where aiosqlite would hop for every cursor call.
+    Each event loop has its own connections, and ``pool_size`` limits those of one loop. A query that changes something runs to
+    its end even if the caller is cancelled. With a URL of SQLite a whole query is one hop to a thread with the standard library's
+    ``sqlite3``; aiosqlite would hop for each call of a cursor.
     """
 
     blocking: ClassVar[bool] = True
@@ -141,7 +142,7 @@ class AsyncSQLBackend:
         return view
 
     async def create_tables(self) -> None:
-        """Creates what is missing of the two tables and their indexes. Safe to repeat, and in several workers at once."""
+        """Creates the tables and indexes that are missing. It is safe to repeat, also in several workers at once."""
         await self._pool.create_tables()
 
     async def find(self, credential: Credential, /) -> Session | None:
@@ -157,11 +158,11 @@ class AsyncSQLBackend:
         return await self._ask(queries.generation(user_key(user_id)))
 
     async def revoke(self, user_id: str, id: UUID, /) -> bool:
-        """Revokes one session of a user; returns whether it was live."""
+        """Revokes one session of a user. Returns whether it was live."""
         return await self._ask(queries.revoke(user_key(user_id), id))
 
     async def revoke_all(self, user_id: str, /) -> RevokedCount:
-        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return await self._ask(queries.revoke_all(user_key(user_id)))
 
     async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
@@ -181,7 +182,7 @@ class AsyncSQLBackend:
         return await self._ask(queries.listed(user_key(user_id)))
 
     async def purge(self, older_than: float | timedelta) -> int:
-        """Deletes sessions that ended or expired more than ``older_than`` ago: :meth:`SQLBackend.purge`."""
+        """Deletes sessions that stopped being live more than ``older_than`` ago. See :meth:`SQLBackend.purge`."""
         age, total, after = seconds(older_than), 0, queries.NOBODY
         while True:
             count, last = await self._ask(queries.purge(age, after, queries.BATCH))
@@ -191,7 +192,7 @@ class AsyncSQLBackend:
             after = last
 
     async def close(self) -> None:
-        """Closes the idle connections of this event loop. Not final: the next query opens again."""
+        """Closes the idle connections of this event loop. This is not final: the next query opens new ones."""
         await self._pool.close()
 
     async def _ask(self, query: Query[R]) -> R:

@@ -1,4 +1,4 @@
-"""What is asked of the tables for companions of an application's own sessions."""
+"""The queries for companions of an application's own sessions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sessionward.session.session import ADOPTION_PAUSE, MAX_ADOPTIONS, Companion
 
 @reads
 def companion_status(executor: Executor, user_id: str, app_session: bytes) -> CompanionStatus:
-    """What decides about this session of the application: one statement, nothing locked."""
+    """Returns what decides about this session of the application. Runs one statement and locks nothing."""
     return _status(executor, user_id, app_session)
 
 
 @reads
 def is_revoked_app_session(executor: Executor, app_session: bytes) -> bool:
-    """Whether a companion of this session of the application has been revoked."""
+    """Returns whether a companion of this session of the application has been revoked."""
     return executor.row("is_revoked_app_session", app_session=app_session) is not None
 
 
 @writes
 def adopt(executor: Executor, new: NewSession) -> Session | None:
-    """Starts a companion for a login that was there before, under the user's lock."""
+    """Starts a companion for a login that the application had before, under the user's lock. Returns None if it may not have one."""
     app_session = new.app_session
     assert app_session is not None
 
@@ -43,7 +43,10 @@ def adopt(executor: Executor, new: NewSession) -> Session | None:
 
 @writes
 def extend(executor: Executor, session: Session, *, lifetime: float, app_session: bytes | None) -> bool:
-    """Lets a live session expire so many seconds from now, under the user's lock; never sooner than before."""
+    """Lets a live session expire ``lifetime`` seconds from now, never sooner than before, under the user's lock.
+
+    Returns whether the session was live.
+    """
 
     def body(executor: Executor) -> bool:
         user = lock_user(executor, session.user_id)

@@ -1,4 +1,4 @@
-"""From a URL or an Engine to connections: what is accepted, and what is said about the rest."""
+"""Finds out from a URL or an Engine where connections come from, and rejects what is not supported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sessionward.backends.sql.tables import create
 from sessionward.errors import ConfigurationError, Mistakes
 from sessionward.settings import MAX_TIMEOUT, seconds
 
-_PLAIN: Final = {
+_SYNC: Final = {
     "sqlite": "sqlite+pysqlite",
     "sqlite+pysqlite": "sqlite+pysqlite",
     "postgres": "postgresql+psycopg",
@@ -31,7 +31,7 @@ _PLAIN: Final = {
     "mariadb+pymysql": "mariadb+pymysql",
 }
 _ASYNC: Final = {
-    "sqlite": "sqlite+pysqlite",  # whole questions in a thread, on the standard library's sqlite3
+    "sqlite": "sqlite+pysqlite",  # a whole query runs in a thread, on the standard library's sqlite3
     "sqlite+aiosqlite": "sqlite+pysqlite",
     "postgres": "postgresql+psycopg_async",
     "postgresql": "postgresql+psycopg_async",
@@ -49,22 +49,23 @@ _EXTRAS: Final = {
     "pymysql": ("pymysql", "mysql"),
     "asyncmy": ("asyncmy", "mysql-async"),
 }
-"""Driver to its module and the extra that brings it."""
+"""Maps a driver to its module and to the extra that installs it."""
 
 Statements: TypeAlias = Callable[[Dialect], Mapping[str, str]]
-"""What is asked, by name, in the words of a dialect."""
+"""Returns the statements for a dialect, by name."""
 
 
-def of_own_tables(_dialect: Dialect) -> Mapping[str, str]:
-    """What is asked of the tables of ours."""
+def own_statements(_dialect: Dialect) -> Mapping[str, str]:
+    """Returns the statements for our own two tables."""
     return STATEMENTS
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where connections come from. ``engine``: the user's own, or None where we make our own from ``url``.
+    """Where connections come from.
 
-    ``is_ours``: whether the tables are; a file of the application's keeps the journal that it has.
+    ``engine``: the user's own Engine, or None where we make one from ``url``. ``is_ours``: whether the tables are ours. We never
+    change the journal mode of a file that belongs to the application.
     """
 
     url: URL
@@ -74,49 +75,56 @@ class Database:
 
 
 def database_of(
-    database: object, *, is_async: bool, statements: Statements = of_own_tables, twins: tuple[str, str] = ("SQLBackend", "AsyncSQLBackend")
+    database: object,
+    *,
+    is_async: bool,
+    statements: Statements = own_statements,
+    class_names: tuple[str, str] = ("SQLBackend", "AsyncSQLBackend"),
 ) -> Database:
-    """What a backend was given. Raises :class:`ConfigurationError` for anything but a URL or an Engine of its colour.
+    """Returns where the connections come from.
 
-    ``twins``: the plain backend and the async one, so that an error can name the other.
+    Raises :class:`ConfigurationError` for anything but a URL, an Engine (sync) or an AsyncEngine (async). ``class_names``: the
+    sync backend and the async one, so that an error can name the other.
     """
     if isinstance(database, (str, URL)):
-        return _from_url(database, is_async=is_async, statements=statements, twins=twins)
+        return _from_url(database, is_async=is_async, statements=statements, class_names=class_names)
     engine: object = getattr(database, "sync_engine", None) if is_async else database
     if isinstance(engine, Engine):
         return _from_engine(engine, statements)
-    kind = "an AsyncEngine" if is_async else "a plain Engine"
-    raise ConfigurationError(f"database: a URL or {kind} is needed, not {type(database).__name__}")
+    kind = "an AsyncEngine" if is_async else "a sync Engine"
+    raise ConfigurationError(f"database: must be a URL or {kind}, not {type(database).__name__}")
 
 
-def _from_url(text: str | URL, *, is_async: bool, statements: Statements, twins: tuple[str, str]) -> Database:
-    """Raises :class:`ConfigurationError` for what we do not speak, or whose driver is not installed."""
-    accepted = _ASYNC if is_async else _PLAIN
+def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_names: tuple[str, str]) -> Database:
+    """Raises :class:`ConfigurationError` for a URL that is not supported, or whose driver is not installed."""
+    accepted = _ASYNC if is_async else _SYNC
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ConfigurationError("database: this is not a database URL; write for example sqlite:///sessions.db") from None
+        raise ConfigurationError("database: must be a database URL, for example sqlite:///sessions.db") from None
     drivername = accepted.get(url.drivername)
     if drivername is None:
-        other, twin = (_PLAIN, twins[0]) if is_async else (_ASYNC, twins[1])
-        way_out = f"use {twin} for it, or " if url.drivername in other else ""
+        other, other_class = (_SYNC, class_names[0]) if is_async else (_ASYNC, class_names[1])
+        way_out = f"use {other_class} for it, or " if url.drivername in other else ""
         if not way_out and url.get_backend_name() in accepted:
             way_out = f"write {url.get_backend_name()}://, or "
-        raise ConfigurationError(f"database: {url.drivername}:// is not spoken here; {way_out}take one of {', '.join(sorted(accepted))}")
+        raise ConfigurationError(f"database: {url.drivername}:// is not supported; {way_out}use one of {', '.join(sorted(accepted))}")
     url = url.set(drivername=drivername)
     if url.get_backend_name() == "sqlite" and _in_memory(url):
         if url.host:
-            raise ConfigurationError(f"database: a file is named behind three slashes: sqlite:///{url.host}")
-        raise ConfigurationError("database: an SQLite database in memory belongs to one connection; name a file, or use MemoryBackend()")
-    dialect = url.get_dialect()
-    driver: str = dialect.driver
+            raise ConfigurationError(f"database: the name of an SQLite file must follow three slashes: sqlite:///{url.host}")
+        raise ConfigurationError(
+            "database: an SQLite database in memory belongs to one connection, so it is not supported; name a file, or use MemoryBackend()"
+        )
+    dialect_class = url.get_dialect()
+    driver: str = dialect_class.driver
     module, extra = _EXTRAS.get(driver, ("sqlite3", ""))
-    needed = [module] + (["greenlet"] if dialect.is_async else [])
-    if any(find_spec(name) is None for name in needed):
-        raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(needed)}: pip install 'sessionward[{extra}]'")
-    paramstyle = dialect().paramstyle
-    spoken = DIALECTS[url.get_backend_name()]
-    return Database(url, None, CompiledSQL.of(spoken, driver, paramstyle, statements(spoken), own=True), statements is of_own_tables)
+    modules = [module] + (["greenlet"] if dialect_class.is_async else [])
+    if any(find_spec(name) is None for name in modules):
+        raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(modules)}: pip install 'sessionward[{extra}]'")
+    paramstyle = dialect_class().paramstyle
+    dialect = DIALECTS[url.get_backend_name()]
+    return Database(url, None, CompiledSQL.of(dialect, driver, paramstyle, statements(dialect), own=True), statements is own_statements)
 
 
 def _in_memory(url: URL) -> bool:
@@ -125,7 +133,7 @@ def _in_memory(url: URL) -> bool:
 
 
 def checked(timeout: object, pool_size: object) -> tuple[float, int]:
-    """The timeout in seconds and the size of the pool. Raises :class:`ConfigurationError` that names what is wrong."""
+    """Returns the timeout in seconds and the size of the pool. Raises :class:`ConfigurationError` that names all mistakes."""
     mistakes = Mistakes()
     bound = 0.0
     try:
@@ -143,26 +151,28 @@ def checked(timeout: object, pool_size: object) -> tuple[float, int]:
 
 
 def _from_engine(engine: Engine, statements: Statements) -> Database:
-    """The user's own Engine, which is never changed and never disposed."""
-    dialect = engine.dialect
-    spoken = DIALECTS.get(dialect.name)
-    if spoken is None:
-        raise ConfigurationError(f"database: an Engine for {dialect.name} is not spoken here; take one of {', '.join(sorted(DIALECTS))}")
+    """Returns a database over the user's own Engine, which we never change and never dispose."""
+    sqlalchemy_dialect = engine.dialect
+    dialect = DIALECTS.get(sqlalchemy_dialect.name)
+    if dialect is None:
+        raise ConfigurationError(
+            f"database: an Engine for {sqlalchemy_dialect.name} is not supported; use one for {', '.join(sorted(DIALECTS))}"
+        )
     if isinstance(engine.pool, (StaticPool, SingletonThreadPool)):
         raise ConfigurationError(
-            f"database: this Engine's {type(engine.pool).__name__} gives one connection to several users at once; sessionward"
-            " needs one that nothing else uses (a file instead of an SQLite database in memory, or MemoryBackend())"
+            f"database: the Engine's {type(engine.pool).__name__} gives one connection to several callers at once, and sessionward"
+            " must not share one; use another pool (instead of an SQLite database in memory: a file, or MemoryBackend())"
         )
     return Database(
         engine.url,
         engine,
-        CompiledSQL.of(spoken, dialect.driver, dialect.paramstyle, statements(spoken), own=False),
-        statements is of_own_tables,
+        CompiledSQL.of(dialect, sqlalchemy_dialect.driver, sqlalchemy_dialect.paramstyle, statements(dialect), own=False),
+        statements is own_statements,
     )
 
 
 def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
-    """An Engine of ours: autocommit, no overflow, nothing in its logs."""
+    """Returns an Engine of ours: in autocommit mode, without overflow, and with no values in its logs."""
     arguments: dict[str, Any] = {}
     name = database.url.get_backend_name()
     if database.sql.dialect is SQLITE:
@@ -174,19 +184,19 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=60,  # never waited for: whoever asks has a permit, or a deadline of its own
+        pool_timeout=60,  # never reached: each caller has a permit, or a deadline of its own
         pool_use_lifo=True,
         pool_reset_on_return=None,
         hide_parameters=True,
         connect_args=arguments,
     )
-    for command in _on_connect(database, timeout):
-        _say_on_connect(engine, command)
+    for command in _first_commands(database, timeout):
+        _run_on_connect(engine, command)
     return engine
 
 
 def create_tables(database: Database, *, timeout: float) -> None:
-    """Create what is missing, over the user's Engine, or over one of ours that is made for it and gone afterwards."""
+    """Creates what is missing, over the user's Engine, or over one of ours that is made for it and disposed afterwards."""
     if database.engine is not None:
         create(database.engine)
         return
@@ -197,8 +207,8 @@ def create_tables(database: Database, *, timeout: float) -> None:
         engine.dispose()
 
 
-def _on_connect(database: Database, timeout: float) -> list[str]:
-    """What each new connection of ours is told first."""
+def _first_commands(database: Database, timeout: float) -> list[str]:
+    """Returns the commands that each new connection of ours runs first."""
     name = database.url.get_backend_name()
     if name == "sqlite" and database.is_ours:
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
@@ -208,10 +218,10 @@ def _on_connect(database: Database, timeout: float) -> list[str]:
     return []
 
 
-def _say_on_connect(engine: Engine, command: str) -> None:
-    def greet(connection: Any, _record: Any) -> None:
+def _run_on_connect(engine: Engine, command: str) -> None:
+    def run(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(command)
         cursor.close()
 
-    event.listen(engine, "connect", greet)
+    event.listen(engine, "connect", run)

@@ -14,31 +14,35 @@ Time = datetime | str
 
 
 class LockTimeout(NamedTuple):
-    """A setting of a connection: how it is read, how it is set, and how many of its units are a second."""
+    """The setting of a connection that limits how long it waits for a lock.
+
+    ``read``: the query that reads it. ``set``: the command that sets it. ``second``: how many of its units are a second.
+    """
 
     read: str
     set: str
     second: int
 
     def setting(self, seconds: float) -> str:
+        """Returns the command that limits the wait to so many seconds."""
         return self.set.format(max(1, math.ceil(seconds * self.second)))
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The words of one database. ``now`` is its clock of the moment; ``:now`` stands for the host's (SQLite)."""
+    """The SQL of one database. ``now``: what reads its clock; on SQLite the parameter ``:now``, the clock of the host."""
 
     name: str
-    spoken: str
+    display_name: str
     now: str
     for_update: str
     add_user: str
     begin: str
-    """Begins a transaction that reads what is committed; waits for a lock at most ``{ms}`` ms where it can say so."""
+    """Begins a transaction that reads what is committed. Where BEGIN can limit the wait for a lock, the limit is ``{ms}`` ms."""
     own_begin: str
-    """The same on a connection that is ours alone, whose settings nobody else sees."""
+    """The same on a connection of ours, whose settings nobody else sees."""
     lock_timeout: LockTimeout | None
-    """How a connection that was lent to us is told for how long it waits for a lock, where BEGIN cannot say it."""
+    """How we limit the wait for a lock on a connection of the user's Engine, where BEGIN cannot limit it."""
     id_in: Callable[[UUID], Any]
     id_out: Callable[[Any], UUID]
     user_in: Callable[[str], Any]
@@ -64,12 +68,12 @@ def _aware(value: datetime) -> datetime:
 
 
 def _in_utc(value: datetime) -> datetime:
-    """PostgreSQL's drivers give the time zone of the connection."""
+    """Converts to UTC: PostgreSQL's drivers return times in the time zone of the connection."""
     return value.astimezone(UTC)
 
 
-def _written(value: datetime) -> str:
-    """As SQLAlchemy writes a DateTime on SQLite, so that texts sort as times do."""
+def _formatted(value: datetime) -> str:
+    """Formats a time as SQLAlchemy writes a DateTime on SQLite, so that the strings sort as the times do."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
@@ -86,7 +90,7 @@ _BEGIN_MYSQL: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRA
 
 SQLITE: Final = Dialect(
     name="sqlite",
-    spoken="SQLite",
+    display_name="SQLite",
     now=":now",
     for_update="",
     add_user=f"INSERT OR IGNORE {_INSERT.format(false=0)}",
@@ -97,12 +101,12 @@ SQLITE: Final = Dialect(
     id_out=UUID,
     user_in=_same,
     user_out=_same,
-    time_in=_written,
+    time_in=_formatted,
     time_out=_parsed,
 )
 POSTGRESQL: Final = Dialect(
     name="postgresql",
-    spoken="PostgreSQL",
+    display_name="PostgreSQL",
     now="clock_timestamp()",
     for_update=" FOR UPDATE",
     add_user=f"INSERT {_INSERT.format(false='false')} ON CONFLICT DO NOTHING",
@@ -118,10 +122,10 @@ POSTGRESQL: Final = Dialect(
 )
 MYSQL: Final = Dialect(
     name="mysql",
-    spoken="MariaDB/MySQL",
+    display_name="MariaDB/MySQL",
     now="UTC_TIMESTAMP(6)",
     for_update=" FOR UPDATE",
-    add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes a warning of it
+    add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes the driver warn
     begin=_BEGIN_MYSQL,
     own_begin=_BEGIN_MYSQL,
     lock_timeout=LockTimeout("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
@@ -136,14 +140,17 @@ DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "
 
 
 class Statement(NamedTuple):
-    """A statement as a driver takes it, and the names of its parameters in order."""
+    """A statement in the form of a driver, and the names of its parameters in order."""
 
     text: str
     order: tuple[str, ...]
 
 
 def compiled(template: str, dialect: Dialect, paramstyle: str) -> Statement:
-    """A statement with ``:name`` parameters and ``{now}``, ``{lock}``, in a dialect and a driver's parameter style."""
+    """Returns a statement in a dialect and in a driver's parameter style.
+
+    ``template`` has ``:name`` parameters, and ``{now}``, ``{lock}`` and ``{add_user}`` where dialects differ.
+    """
     order: list[str] = []
 
     def placeholder(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What differs between drivers: how to speak to one, how to break off, and what its errors mean."""
+"""What differs between drivers: how to run a script, how to abort a connection, and what an error means."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE, Dialect
 
 
 class ErrorKind(Enum):
-    """What an error of a driver means for us."""
+    """What an error of a driver means to us."""
 
-    CONFLICT = auto()  # a deadlock, a serialization failure, a busy file: the same again may succeed
-    GONE = auto()  # the connection is dead
+    CONFLICT = auto()  # a deadlock, a serialization failure or a busy file: another try may succeed
+    BROKEN = auto()  # the connection is broken
     NO_TABLE = auto()
     OTHER = auto()
 
 
 def _shut_down(descriptor: int) -> None:
-    """End both directions of a socket that another thread is waiting on; the wait ends at once."""
-    with socket.socket(fileno=os.dup(descriptor)) as twin:
-        twin.shutdown(socket.SHUT_RDWR)
+    """Shuts down both directions of a socket on which another thread waits. The wait ends at once."""
+    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _abort_psycopg(connection: Any) -> None:
@@ -66,17 +66,20 @@ _ABORTERS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def aborter(driver: str) -> Callable[[Any], None]:
-    """How to make a driver's connection fail at once while somebody waits on it, from another thread or callback."""
+    """Returns a function that aborts a connection of this driver, so that whoever waits on it fails at once.
+
+    Another thread or a callback may call it. It raises nothing.
+    """
     abort = _ABORTERS.get(driver, _abort_by_descriptor)
 
     def quietly(connection: Any) -> None:
-        with suppress(Exception):  # it is dead already, which is all that was wanted
+        with suppress(Exception):  # the connection is broken already, which is all that we want
             abort(connection)
 
     return quietly
 
 
-def _say_each(connection: Any, script: str) -> None:
+def _run_each(connection: Any, script: str) -> None:
     cursor = connection.cursor()
     try:
         for command in script.split("; "):
@@ -85,39 +88,39 @@ def _say_each(connection: Any, script: str) -> None:
         cursor.close()
 
 
-def _say_at_once(connection: Any, script: str) -> None:
+def _run_at_once(connection: Any, script: str) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute(script)  # without parameters: psycopg sends it whole
+        cursor.execute(script)  # without parameters psycopg sends the whole script at once
     finally:
         cursor.close()
 
 
-def _say_to_asyncpg(connection: Any, script: str) -> None:
+def _run_on_asyncpg(connection: Any, script: str) -> None:
     def execute(driver: Any) -> Any:
         return driver.execute(script)
 
     connection.run_async(execute)
 
 
-def speaker(driver: str) -> Callable[[Any, str], None]:
-    """How to send several commands, separated by ``; ``, in as few round trips as a driver can."""
-    return {"psycopg": _say_at_once, "asyncpg": _say_to_asyncpg}.get(driver, _say_each)
+def script_runner(driver: str) -> Callable[[Any, str], None]:
+    """Returns a function that runs several commands, separated by ``; ``, in as few round trips as the driver can."""
+    return {"psycopg": _run_at_once, "asyncpg": _run_on_asyncpg}.get(driver, _run_each)
 
 
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01"})
 _CONFLICT_CODES: Final = frozenset({1213, 1205})
-_GONE_CODES: Final = frozenset({1053, 1927})  # server shutdown, connection killed
-_GONE_STATES: Final = ("08", "57P", "25P03")  # connection exceptions, operator intervention, idle in transaction
+_BROKEN_CODES: Final = frozenset({1053, 1927})  # server shutdown, connection killed
+_BROKEN_STATES: Final = ("08", "57P", "25P03")  # connection exceptions, operator intervention, idle in transaction
 
 
 def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
-    """What an error of a driver means for us, by its code; texts change with versions and languages."""
+    """Returns what an error of a driver means to us. Its code decides, since messages change with versions and languages."""
     if dialect is SQLITE:
         primary = _sqlite_code(error)
         if primary in (5, 6):  # SQLITE_BUSY, SQLITE_LOCKED
             return ErrorKind.CONFLICT
-        if primary == 1 and "no such table" in str(error):  # SQLite has no code of its own for it
+        if primary == 1 and "no such table" in str(error):  # SQLite has no separate code for it
             return ErrorKind.NO_TABLE
         return ErrorKind.OTHER
     if dialect is POSTGRESQL:
@@ -126,26 +129,26 @@ def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
             return ErrorKind.CONFLICT
         if state == "42P01":
             return ErrorKind.NO_TABLE
-        return ErrorKind.GONE if state.startswith(_GONE_STATES) else ErrorKind.OTHER
+        return ErrorKind.BROKEN if state.startswith(_BROKEN_STATES) else ErrorKind.OTHER
     number = _mysql_code(error)
     if number in _CONFLICT_CODES:
         return ErrorKind.CONFLICT
     if number == 1146:
         return ErrorKind.NO_TABLE
-    return ErrorKind.GONE if 2000 <= number < 3000 or number in _GONE_CODES else ErrorKind.OTHER
+    return ErrorKind.BROKEN if 2000 <= number < 3000 or number in _BROKEN_CODES else ErrorKind.OTHER
 
 
 def is_definite(error: BaseException, dialect: Dialect) -> bool:
-    """Whether an error at COMMIT says for certain that nothing was committed: the server itself said no."""
+    """Returns whether an error at COMMIT proves that nothing was committed, since the database itself refused."""
     if dialect is SQLITE:
-        return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; an I/O error leaves it open
+        return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; after an I/O error the outcome is unknown
     if not (_sqlstate(error) if dialect is POSTGRESQL else _mysql_code(error)):
-        return False  # the driver speaks for itself
+        return False  # the error comes from the driver, not from the server
     return error_kind(error, dialect) in (ErrorKind.CONFLICT, ErrorKind.OTHER)
 
 
 def code_of(error: BaseException, dialect: Dialect) -> str:
-    """An error by its code, for the log; its text may quote values."""
+    """Returns the class and the code of an error, for the log. Its message may quote values, so we leave it out."""
     if dialect is SQLITE:
         return f"{type(error).__name__} {getattr(error, 'sqlite_errorname', '')}".strip()
     number = _sqlstate(error) if dialect is POSTGRESQL else str(_mysql_code(error) or "")

@@ -1,7 +1,7 @@
-"""A driver's connection, for the length of one question.
+"""Runs statements and transactions on a driver's connection, for the duration of one query.
 
-It is in autocommit: checks are single statements without a transaction around them, and transactions begin and end
-by statements of our own, READ COMMITTED said explicitly.
+The connection is in autocommit mode. A check is a single statement without a transaction around it. A transaction begins and
+ends by statements of our own, which ask for READ COMMITTED explicitly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from sessionward.backends.sql.dialect import SQLITE, Dialect, LockTimeout, Statement, compiled
-from sessionward.backends.sql.driver import aborter, speaker
+from sessionward.backends.sql.driver import aborter, script_runner
 from sessionward.errors import SessionwardError
 
 P = ParamSpec("P")
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Phase(Enum):
-    """How far a query has come; it tells what a failure leaves behind."""
+    """How far a query has come. It tells what a failure leaves behind."""
 
     READING = "nothing has been changed"
     WRITING = "nothing is committed yet"
@@ -31,24 +31,25 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSQL:
-    """What is said to one database through one driver."""
+    """What we run on one database through one driver. ``begin``: the script that begins a transaction."""
 
     dialect: Dialect
     begin: str
     lock_timeout: LockTimeout | None
     statements: Mapping[str, Statement]
-    say: Callable[[Any, str], None]
+    run_script: Callable[[Any, str], None]
     abort: Callable[[Any], None]
 
     @classmethod
     def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> CompiledSQL:
+        """``own``: whether the connections are of an Engine of ours."""
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
         begin, lock_timeout = (dialect.own_begin, None) if own else (dialect.begin, dialect.lock_timeout)
-        return cls(dialect, begin, lock_timeout, statements, speaker(driver), aborter(driver))
+        return cls(dialect, begin, lock_timeout, statements, script_runner(driver), aborter(driver))
 
 
 class Executor:
-    """One connection, one question. ``left``: seconds that it may still take."""
+    """One query on one connection. ``left`` returns the seconds that the query may still take."""
 
     __slots__ = ("_connection", "_left", "_sql", "dialect", "phase")
 
@@ -60,38 +61,38 @@ class Executor:
         self.phase = Phase.READING
 
     def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
-        """All rows of a statement."""
-        return self._execute(name, values, _fetched)
+        """Returns all rows of a statement."""
+        return self._execute(name, values, _fetch_all)
 
     def row(self, name: str, **values: Any) -> Sequence[Any] | None:
-        """The first row of a statement, or None."""
-        rows = self._execute(name, values, _fetched)
+        """Returns the first row of a statement, or None."""
+        rows = self._execute(name, values, _fetch_all)
         return rows[0] if rows else None
 
     def change(self, name: str, **values: Any) -> int:
-        """How many rows a statement has changed."""
-        return self._execute(name, values, _counted)
+        """Runs a statement and returns how many rows it has changed."""
+        return self._execute(name, values, _row_count)
 
     def transact(self, body: Callable[[Executor], R]) -> R:
-        """Runs ``body`` in a transaction: all of it or nothing (P4)."""
+        """Runs ``body`` in a transaction, which takes effect as a whole or not at all (P4). Returns what ``body`` returns."""
         self.phase = Phase.WRITING
-        before = self._lend_lock_timeout()
-        self._say(self._sql.begin.format(ms=max(1, int(self._left() * 1000))))
+        restore = self._limit_lock_wait()
+        self._run_script(self._sql.begin.format(ms=max(1, int(self._left() * 1000))))
         try:
             result = body(self)
-        except SessionwardError:  # a decision, not a failure: the connection stays good
-            self._say("ROLLBACK")
+        except SessionwardError:  # a decision of ours, not a failure: the connection stays usable
+            self._run_script("ROLLBACK")
             self.phase = Phase.READING
-            self._say_quietly(before)
+            self._restore(restore)
             raise
         self.phase = Phase.COMMITTING
-        self._say("COMMIT")  # P1: nothing is answered before this has come back
+        self._run_script("COMMIT")  # P1: we answer nothing before the database has confirmed this
         self.phase = Phase.READING
-        self._say_quietly(before)
+        self._restore(restore)
         return result
 
-    def _lend_lock_timeout(self) -> str | None:
-        """Let a connection that was lent to us wait no longer than we may; answers what makes it as it was."""
+    def _limit_lock_wait(self) -> str | None:
+        """Limits how long a connection of the user's Engine waits for a lock. Returns the command that restores its setting."""
         lock_timeout = self._sql.lock_timeout
         if lock_timeout is None:
             return None
@@ -99,70 +100,73 @@ class Executor:
         cursor.execute(lock_timeout.read)
         before = cursor.fetchall()[0][0]
         cursor.close()
-        self._say(lock_timeout.setting(self._left()))
+        self._run_script(lock_timeout.setting(self._left()))
         return lock_timeout.set.format(before)
 
-    def _say_quietly(self, command: str | None) -> None:
+    def _restore(self, command: str | None) -> None:
         if command is not None:
-            with suppress(Exception):  # what was decided stands; a connection that cannot hear this is dead
-                self._say(command)
+            with suppress(Exception):  # the outcome is final; a connection that cannot run this is broken
+                self._run_script(command)
 
     def abandon(self) -> None:
-        """Undo what was begun, if that waits for nobody; what a server holds ends with the connection."""
+        """Rolls back where that waits for nothing, on SQLite. A server rolls back by itself when the connection closes."""
         if self.dialect is SQLITE and self.phase is not Phase.READING:
             with suppress(Exception):
                 self._connection.rollback()
 
-    def _say(self, script: str) -> None:
-        self._sql.say(self._connection, script)
+    def _run_script(self, script: str) -> None:
+        self._sql.run_script(self._connection, script)
 
-    def _execute(self, name: str, values: dict[str, Any], answer: Callable[[Any], R]) -> R:
+    def _execute(self, name: str, values: dict[str, Any], fetch: Callable[[Any], R]) -> R:
         text, order = self._sql.statements[name]
         if self.dialect is SQLITE:
             values["now"] = SQLITE.time_in(datetime.now(UTC))
         cursor = self._connection.cursor()
         try:
             cursor.execute(text, tuple([values[parameter] for parameter in order]))
-            found = answer(cursor)
+            result = fetch(cursor)
         except BaseException:
-            # A traceback would keep the cursor, and a cursor an SQLite connection, with its lock, from closing.
+            # A traceback keeps the cursor alive, and an open cursor keeps an SQLite connection, with its lock, from closing.
             with suppress(Exception):
                 cursor.close()
             raise
         cursor.close()
-        return found
+        return result
 
 
-def _fetched(cursor: Any) -> Sequence[Sequence[Any]]:
+def _fetch_all(cursor: Any) -> Sequence[Sequence[Any]]:
     rows: Sequence[Sequence[Any]] = cursor.fetchall()
     return rows
 
 
-def _counted(cursor: Any) -> int:
+def _row_count(cursor: Any) -> int:
     count: int = cursor.rowcount
     return count
 
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[R]):
-    """What is asked of a database on one connection. ``writes``: it may change something, so silence leaves its outcome unknown."""
+    """What we ask of a database, on one connection.
+
+    ``writes``: whether it may change something. If so, and if no answer comes, its outcome is unknown.
+    """
 
     run: Callable[[Executor], R]
     writes: bool
 
 
 def reads(query: Callable[Concatenate[Executor, P], R]) -> Callable[P, Query[R]]:
-    """Of a function that changes nothing: the query that calls it."""
-    return _queries(query, writes=False)
+    """Decorates a function that changes nothing. A call then returns the query that runs the function."""
+    return _decorated(query, writes=False)
 
 
 def writes(query: Callable[Concatenate[Executor, P], R]) -> Callable[P, Query[R]]:
-    """Of a function that may change something: the query that calls it."""
-    return _queries(query, writes=True)
+    """Decorates a function that may change something. A call then returns the query that runs the function."""
+    return _decorated(query, writes=True)
 
 
-def _queries(query: Callable[Concatenate[Executor, P], R], *, writes: bool) -> Callable[P, Query[R]]:
-    def made(*args: P.args, **kwargs: P.kwargs) -> Query[R]:
+def _decorated(query: Callable[Concatenate[Executor, P], R], *, writes: bool) -> Callable[P, Query[R]]:
+    def make_query(*args: P.args, **kwargs: P.kwargs) -> Query[R]:
         return Query(lambda executor: query(executor, *args, **kwargs), writes)
 
-    return made
+    return make_query

@@ -1,6 +1,7 @@
-"""One question on one connection: taken from a pool, bounded in time, given back clean or not at all.
+"""Runs one query on one connection: takes it from a pool, limits the time, and gives it back clean or not at all.
 
-Written once, plain. In async colour SQLAlchemy runs it in a greenlet, so that the same lines wait on an async driver.
+The code is sync and exists once. For an async backend SQLAlchemy runs it in a greenlet, so that the same lines wait on an async
+driver.
 """
 
 from __future__ import annotations
@@ -27,52 +28,53 @@ C = TypeVar("C", PoolProxiedConnection, Connection)
 
 TRIES: Final = 5
 PAUSE: Final = (0.001, 0.02)
-"""Seconds between tries after a conflict, drawn anew each time."""
+"""Seconds between two tries after a conflict: each time a random number in this range."""
 
 
 class Deadline(Protocol):
-    """The deadline of one question, in the colour of its backend."""
+    """The deadline of one query. Sync and async backends each have a class for it."""
 
     timeout: float
 
     def left(self) -> float:
-        """Seconds that are left, not below zero."""
+        """Returns the seconds that are left, never less than 0."""
         ...
 
-    def bounded(self, connect: Callable[[], C]) -> C:
-        """Wait for a connection no longer than there is time, and close one that comes late."""
+    def connect(self, connect: Callable[[], C]) -> C:
+        """Returns the connection that ``connect`` returns. Waits no longer than there is time, and closes one that comes late."""
         ...
 
-    def connected(self, abort: Callable[[], None]) -> None:
-        """From now on, break off by killing the connection."""
+    def arm(self, abort: Callable[[], None]) -> None:
+        """Has ``abort`` called at the deadline. It aborts the connection."""
         ...
 
     def give_back(self, close: Callable[[], None]) -> None:
-        """Give a lent connection back, which may take a word with its server, in the time that is left."""
+        """Gives a connection back to the user's Engine within the time that is left: that may cost a round trip to the server."""
         ...
 
-    def call_off(self) -> bool:
-        """The question is answered. False if it was broken off: then the connection is dead."""
+    def disarm(self) -> bool:
+        """Stops the deadline, since the query is over. Returns False if it came before: then the connection is broken."""
         ...
 
     def pause(self, seconds: float) -> None:
-        """Wait, in the colour of the backend."""
+        """Waits, sync or async as the backend is."""
         ...
 
 
-class _TryAgain(Exception):
-    """The same question may succeed on another try; the cause says what became of this one.
+class _Retry(Exception):
+    """The same query may succeed on another try. ``error`` says how this one failed.
 
-    A dead connection does not count: after a restart of the server all of a pool are dead, and the next one may live.
+    ``counts``: whether this was one of the tries that we limit. A broken connection does not count: after a restart of the server
+    all connections of a pool are broken, and the next one may work.
     """
 
-    def __init__(self, why: BackendUnavailable, *, counts: bool) -> None:
-        self.why = why
+    def __init__(self, error: BackendUnavailable, *, counts: bool) -> None:
+        self.error = error
         self.counts = counts
 
 
-def put_away(held: PoolProxiedConnection | Connection) -> None:
-    """Close a connection of ours for good, or give one of the user's back."""
+def close_or_return(held: PoolProxiedConnection | Connection) -> None:
+    """Closes a connection of ours for good, or gives a connection back to the user's Engine."""
     if not isinstance(held, Connection):
         held.invalidate()
     held.close()
@@ -81,152 +83,155 @@ def put_away(held: PoolProxiedConnection | Connection) -> None:
 class Pool:
     """Connections of one Engine, ours or the user's.
 
-    Connections of ours are kept at hand between questions, last in first out, since a check-out of SQLAlchemy's pool
-    costs more than a lookup in SQLite. Whoever asks has a permit, so there are never more than the pool allows; none
-    ever rests in SQLAlchemy's pool, so our Engine needs no dispose(), for which somebody may be waiting in vain.
+    We keep idle connections of ours here between queries, last in first out, since a check-out of SQLAlchemy's pool costs more
+    than a lookup in SQLite. Each caller has a permit, so there are never more connections than the pool allows. None of them ever
+    rests in SQLAlchemy's pool. So our Engine needs no dispose(), after which a caller might wait in vain.
     """
 
     def __init__(self, engine: Engine, sql: CompiledSQL, *, own: bool) -> None:
         self.engine = engine
         self._sql = sql
         self._own = own
-        self._at_hand: deque[PoolProxiedConnection] = deque()
+        self._idle: deque[PoolProxiedConnection] = deque()
         self._closed = False
-        # Whether lending and giving back a connection of the user's Engine may take a word with its server.
-        self._talks = sql.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
+        # Whether the user's Engine may ask the server when it lends a connection and when it takes one back.
+        self._asks_server = sql.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
 
-    def ask(self, question: Callable[[Executor], R], deadline: Deadline) -> R:
-        """Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if there is no answer within the deadline."""
+    def ask(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
+        """Returns what ``run`` returns. Raises ``BackendUnavailable`` or ``OutcomeUnknown`` if it does not succeed by the deadline."""
         tries = 1
         while True:
             try:
-                return self._once(question, deadline)
-            except _TryAgain as again:
+                return self._once(run, deadline)
+            except _Retry as retry:
                 pause = random.uniform(*PAUSE)  # noqa: S311 - jitter is no secret
                 if deadline.left() <= pause:
-                    raise BackendUnavailable(f"{again.why}; no other try within {deadline.timeout:g} s") from again.__cause__
-                tries += again.counts
+                    raise BackendUnavailable(
+                        f"{retry.error}; there was no time for another try within {deadline.timeout:g} s"
+                    ) from retry.__cause__
+                tries += retry.counts
                 if tries > TRIES:
-                    raise again.why from again.__cause__
+                    raise retry.error from retry.__cause__
                 deadline.pause(pause)
 
     def close(self) -> None:
-        """Close what is idle, and from now on whatever is given back. The user's Engine is left alone."""
+        """Closes the idle connections, and from now on each one that is given back. Leaves the user's Engine alone."""
         if self._own:
             self._closed = True
             while (held := self._pop()) is not None:
-                put_away(held)
+                close_or_return(held)
 
-    def _once(self, question: Callable[[Executor], R], deadline: Deadline) -> R:
+    def _once(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
         held = self._take(deadline)
         connection = held.connection if isinstance(held, Connection) else held
         executor = Executor(connection.dbapi_connection, self._sql, deadline.left)
         try:
-            deadline.connected(partial(self._sql.abort, connection.driver_connection))
-            answer = question(executor)
+            deadline.arm(partial(self._sql.abort, connection.driver_connection))
+            answer = run(executor)
         except BaseException as failure:
-            in_time = deadline.call_off()
+            in_time = deadline.disarm()
             if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:
-                self._give_back(held, deadline)  # a decision of ours; its transaction has been rolled back
+                self._give_back(held, deadline)  # a decision of ours, whose transaction has been rolled back
                 raise
-            kind = self._kind(failure, connection.dbapi_connection)
+            kind = self._kind_of(failure, connection.dbapi_connection)
             executor.abandon()
             self._discard(held, connection)
-            if not isinstance(failure, Exception) and in_time:  # cancelled from outside, or an exit
+            if not isinstance(failure, Exception) and in_time:  # somebody else has cancelled it, or the process exits
                 raise
-            raise self._meaning(failure, kind, executor.phase, in_time, deadline) from failure
-        if deadline.call_off():
+            raise self._error_of(failure, kind, executor.phase, in_time, deadline) from failure
+        if deadline.disarm():
             self._give_back(held, deadline)
-        else:  # the deadline came when the answer was here already: it is true, but the connection is gone
+        else:  # the deadline came after the answer: the answer is true, but the connection is broken
             self._discard(held, connection)
         return answer
 
     # --- connections
 
     def _take(self, deadline: Deadline) -> PoolProxiedConnection | Connection:
-        at_hand = self._pop()
-        if at_hand is not None:
-            return at_hand
+        idle = self._pop()
+        if idle is not None:
+            return idle
         try:
             if self._own:
-                return deadline.bounded(self.engine.raw_connection)
-            return deadline.bounded(self._borrow) if self._may_wait() else self._borrow()
-        except (SessionwardError, _TryAgain):
+                return deadline.connect(self.engine.raw_connection)
+            return deadline.connect(self._borrow) if self._may_wait() else self._borrow()
+        except (SessionwardError, _Retry):
             raise
         except PoolTimeout as error:
-            raise BackendUnavailable("all connections of the pool are in use") from error
+            raise BackendUnavailable("all connections of the Engine's pool are in use") from error
         except Exception as error:
             cause = getattr(error, "orig", None) or error
-            text = (str(cause).splitlines() or [""])[0][:200]
-            raise BackendUnavailable(f"no connection to {self._sql.dialect.spoken}: {text}") from error
+            message = (str(cause).splitlines() or [""])[0][:200]
+            raise BackendUnavailable(f"no connection to {self._sql.dialect.display_name}: {message}") from error
 
     def _borrow(self) -> Connection:
         connection = self.engine.connect()
         try:
             return connection.execution_options(isolation_level="AUTOCOMMIT")
         except BaseException as failure:
-            kind = self._kind(failure, connection.connection.dbapi_connection)
+            kind = self._kind_of(failure, connection.connection.dbapi_connection)
             connection.invalidate()
             connection.close()
-            if kind is ErrorKind.GONE:
-                raise _TryAgain(BackendUnavailable("the connection was dead"), counts=False) from failure
+            if kind is ErrorKind.BROKEN:
+                raise _Retry(BackendUnavailable("the connection was broken"), counts=False) from failure
             raise
 
     def _may_wait(self) -> bool:
-        """Whether the user's Engine may wait, for a connection that is in use or for a server."""
+        """Returns whether the user's Engine may wait, for a connection that is in use or for the server."""
         pool = self.engine.pool
-        if isinstance(pool, QueuePool) and (pool.checkedin() == 0 or self._talks):
+        if isinstance(pool, QueuePool) and (pool.checkedin() == 0 or self._asks_server):
             return True
         return not isinstance(pool, QueuePool) and self._sql.dialect is not SQLITE
 
     def _give_back(self, held: PoolProxiedConnection | Connection, deadline: Deadline) -> None:
         if isinstance(held, Connection):
-            with suppress(Exception):  # whatever becomes of the connection, the answer stands
-                deadline.give_back(held.close) if self._talks else held.close()
+            with suppress(Exception):  # the answer is true, whatever becomes of the connection
+                deadline.give_back(held.close) if self._asks_server else held.close()
         else:
-            self._at_hand.append(held)
+            self._idle.append(held)
             if self._closed and (late := self._pop()) is not None:
-                put_away(late)
+                close_or_return(late)
 
     def _pop(self) -> PoolProxiedConnection | None:
         try:
-            return self._at_hand.pop()  # looking first would be too early where there are threads
+            return self._idle.pop()  # if we looked first, another thread could take it meanwhile
         except IndexError:
             return None
 
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
-        """Close at driver level: whatever transaction was open there, the server ends it."""
+        """Closes the driver's connection. The server then rolls back whatever transaction was open there."""
         self._sql.abort(connection.driver_connection)
-        with suppress(Exception):  # closing what is dead may fail in as many ways as there are drivers
+        with suppress(Exception):  # each driver has its own errors for closing a broken connection
             held.invalidate()
             held.close()
 
     def _discard_all(self) -> None:
-        """The others are as old as one that was found dead: the next question connects anew."""
+        """Discards all idle connections, which are as old as the broken one. The next query connects anew."""
         while (held := self._pop()) is not None:
             self._discard(held, held)
 
     # --- failures
 
-    def _meaning(self, failure: BaseException, kind: ErrorKind, phase: Phase, in_time: bool, deadline: Deadline) -> Exception:
+    def _error_of(self, failure: BaseException, kind: ErrorKind, phase: Phase, in_time: bool, deadline: Deadline) -> Exception:
         dialect = self._sql.dialect
         if phase is Phase.COMMITTING and not (in_time and is_definite(failure, dialect)):
-            return OutcomeUnknown(f"{dialect.spoken} fell silent while it committed: {code_of(failure, dialect)}")
+            return OutcomeUnknown(f"{dialect.display_name} did not confirm the commit: {code_of(failure, dialect)}")
         if not in_time:
-            return BackendUnavailable(f"{dialect.spoken} did not answer within {deadline.timeout:g} s")
+            return BackendUnavailable(f"{dialect.display_name} did not answer within {deadline.timeout:g} s")
         if kind is ErrorKind.NO_TABLE:
             return ConfigurationError(
-                "the tables of sessionward are missing: call backend.create_tables() once, or add its metadata to your migrations"
+                "the tables of sessionward are missing: call backend.create_tables() once, or add sessionward.backends.sql.metadata"
+                " to your migrations"
             )
-        why = BackendUnavailable(f"{dialect.spoken} could not answer ({phase.value}): {code_of(failure, dialect)}")
-        if kind is ErrorKind.GONE:
+        error = BackendUnavailable(f"{dialect.display_name} could not answer ({phase.value}): {code_of(failure, dialect)}")
+        if kind is ErrorKind.BROKEN:
             self._discard_all()
-        return _TryAgain(why, counts=kind is ErrorKind.CONFLICT) if kind in (ErrorKind.CONFLICT, ErrorKind.GONE) else why
+        return _Retry(error, counts=kind is ErrorKind.CONFLICT) if kind in (ErrorKind.CONFLICT, ErrorKind.BROKEN) else error
 
-    def _kind(self, failure: BaseException, connection: DBAPIConnection | None) -> ErrorKind:
+    def _kind_of(self, failure: BaseException, connection: DBAPIConnection | None) -> ErrorKind:
         kind = error_kind(failure, self._sql.dialect)
         if kind is ErrorKind.OTHER and isinstance(failure, Exception):
-            with suppress(Exception):  # asked of an error that may be nothing that it knows
+            with suppress(Exception):  # is_disconnect may fail for an error that it does not know
                 if self.engine.dialect.is_disconnect(cast("Any", failure), cast("Any", connection), None):
-                    return ErrorKind.GONE
+                    return ErrorKind.BROKEN
         return kind

@@ -1,7 +1,7 @@
-"""What is asked of the tables, query by query, and the order of the locks.
+"""The queries on the two tables, and the order of their locks.
 
-Every change of a user's sessions locks the user's row first. Then it reads what it decides on, so that it sees all
-that was committed before the lock was got: a single clever UPDATE decides on what it saw before it waited.
+Each change of a user's sessions locks the user's row first. Then it reads what it decides on, so it sees everything that was
+committed before it got the lock. A single clever UPDATE would decide on what it saw before it waited.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sessionward.session.session import CLOCK_RATE, NewSession, RevokedCount, Se
 R = TypeVar("R")
 
 BATCH: Final = 1000
-"""Rows that ``purge`` deletes at a time."""
+"""How many rows ``purge`` deletes at a time."""
 
 NOBODY: Final = UUID(int=0)
 """No session has this id."""
 
 
 class User(NamedTuple):
-    """A user's row, as it was when the lock on it was got; ``now`` is the database's clock."""
+    """A user's row, as it was when we got the lock on it. ``now``: the clock of the database."""
 
     generation: int
     revoked_at: datetime | None
@@ -83,7 +83,7 @@ def revoke(executor: Executor, user_id: str, id: UUID) -> bool:
 
 @writes
 def login(executor: Executor, new: NewSession) -> Session:
-    users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # the same order for everybody
+    users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # all callers lock in the same order
 
     def body(executor: Executor) -> Session:
         locked = {user_id: lock_user(executor, user_id) for user_id in users}
@@ -100,9 +100,9 @@ def login(executor: Executor, new: NewSession) -> Session:
 
 @writes
 def purge(executor: Executor, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
-    """Deletes the next ``batch`` sessions that ended or expired more than ``older_than`` seconds ago, in order of ids.
+    """Deletes the next ``batch`` sessions that stopped being live more than ``older_than`` seconds ago, in the order of their ids.
 
-    Returns how many, and the last id, after which the next batch begins; None when there are no more.
+    Returns how many, and the last id, after which the next batch begins. The id is None when there are no more.
     """
     dialect = executor.dialect
     limit = dialect.time_in(clock(executor) - timedelta(seconds=older_than))
@@ -117,48 +117,51 @@ def purge(executor: Executor, older_than: float, after: UUID, batch: int) -> tup
 
 
 def with_users(executor: Executor, user_ids: Sequence[str], body: Callable[[Executor], R]) -> R:
-    """A transaction that locks rows of users. A missing row is added before, in a transaction of its own.
+    """Runs ``body``, which locks rows of users, in a transaction. Adds a missing row before, in a separate transaction.
 
-    MariaDB's insert-ignore leaves a shared lock on a row that is there, and two that hold it wait for each other.
+    MariaDB's insert-ignore leaves a shared lock on a row that exists, and two transactions that hold it wait for each other.
     """
     try:
         return executor.transact(body)
-    except _NoRowYet:
+    except _NoUserRow:
         for user_id in user_ids:
             executor.change("add_user", user=executor.dialect.user_in(user_id))
         return executor.transact(body)
 
 
-class _NoRowYet(SessionwardError):
+class _NoUserRow(SessionwardError):
     """A user has no row yet."""
 
 
 def lock_user(executor: Executor, user_id: str) -> User:
-    """P10: every change of a user's sessions waits here for the one before it."""
+    """P10: each change of a user's sessions waits here for the one before it. Returns the user's row."""
     row = executor.row("lock_user", user=executor.dialect.user_in(user_id))
     if row is None:
-        raise _NoRowYet(user_id)
+        raise _NoUserRow(user_id)
     generation, revoked_at, now, companion_required = row
     out = executor.dialect.time_out
     return User(int(generation), None if revoked_at is None else out(revoked_at), out(now), bool(companion_required))
 
 
 def _check_fresh(executor: Executor, new: NewSession, user: User) -> None:
-    """P3: the first of its three forms that applies."""
+    """P3: raises ``StaleLogin`` by the first of the three rules that applies."""
     revoked_at = user.revoked_at
     if new.generation is not None:
         stale = new.generation != user.generation
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
         stale = not is_live(executor, new.replaces.user_id, new.replaces.id)
     else:
-        # The lock's own statement may have read the clock before it waited; only then is it worth another query.
+        # The statement that locks may have read the clock before it waited. Only then another query is worth its cost.
         stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(executor))
     if stale:
         raise StaleLogin("the user's sessions were revoked after this sign-in began")
 
 
 def _is_older(new: NewSession, revoked_at: datetime, now: datetime) -> bool:
-    """Whether the request is older than the last raise: two durations, each by its own clock, never two clocks."""
+    """Returns whether the request is older than the last revocation.
+
+    It compares two durations, each measured by one clock, and never the times of two clocks.
+    """
     return (now - revoked_at).total_seconds() <= new.age() * CLOCK_RATE
 
 
@@ -172,24 +175,24 @@ def _revoke(executor: Executor, user_id: str, before: int, *, keep: UUID, reason
     dialect = executor.dialect
     user, kept = dialect.user_in(user_id), dialect.id_in(keep)
     by = None if keep == NOBODY else kept
-    count = executor.change("end_live", user=user, keep=kept, by=by, reason=reason)  # P5: live ones only are counted
-    executor.change("end_expired", user=user, keep=kept)  # P6: so that a clock that is set back does not bring them back
-    executor.change("raise", user=user)  # P3: last, so that it notes the time as late as it can
+    count = executor.change("revoke_live", user=user, keep=kept, by=by, reason=reason)  # P5: only live sessions are counted
+    executor.change("mark_expired", user=user, keep=kept)  # P6: so that they do not become live again when the clock is set back
+    executor.change("raise", user=user)  # P3: last, so that it records a time that is as late as possible
     return RevokedCount(count, before + 1)
 
 
 def is_live(executor: Executor, user_id: str, id: UUID) -> bool:
-    """The second look at a session, by a locking read: it sees what was committed before the user's lock was got."""
+    """Returns whether a session is live. A locking read sees what was committed before we got the user's lock."""
     dialect = executor.dialect
     return executor.row("lock_live", id=dialect.id_in(id), user=dialect.user_in(user_id)) is not None
 
 
 def _revoke_one(executor: Executor, user_id: str, id: UUID, *, by: UUID, reason: str) -> None:
-    """Revokes a session, also one that has expired: a clock that is set back must not bring it back (P6)."""
+    """Revokes a session, even if it has expired: it must not become live again when the clock is set back (P6)."""
     dialect = executor.dialect
     own, user = dialect.id_in(id), dialect.user_in(user_id)
-    executor.change("end_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
-    executor.change("require_companions", id=own, user=user)  # a companion: what was copied from before stays outside from now on
+    executor.change("revoke_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
+    executor.change("require_companions", id=own, user=user)  # for a companion: copies of an earlier login sign nobody in from now on
 
 
 def new_session(new: NewSession, user: User) -> Session:

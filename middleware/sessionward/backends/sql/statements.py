@@ -1,4 +1,4 @@
-"""The statements of the two tables, by name; ``dialect.py`` puts them into the words of a database."""
+"""The statements on the two tables, by name. ``dialect.py`` fills in what differs between databases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Final
 
 _COLUMNS: Final = "s.id, s.user_id, s.issued_at, s.authenticated_at, s.expires_at, u.generation, s.app_session"
 _LIVE: Final = "ended_at IS NULL AND expires_at > {now}"
-# For a row that is found by its unique key. On tables that have not been analyzed yet, PostgreSQL would otherwise take the
-# index of live sessions, which `ended_at IS NULL` makes applicable, and walk through all of them.
+# For a row that a unique key finds. Before the tables have been analyzed, PostgreSQL would otherwise take the index of live
+# sessions, which `ended_at IS NULL` makes applicable, and read all of them.
 _STILL_LIVE: Final = "CASE WHEN {s}ended_at IS NULL THEN {s}expires_at END > {now}"
 _JOINED: Final = "sessionward_sessions s JOIN sessionward_users u ON u.user_id = s.user_id"
 
@@ -20,11 +20,11 @@ STATEMENTS: Final = {
     "add_user": "{add_user}",
     "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
-    "end_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
+    "revoke_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
-    "end_expired": "UPDATE sessionward_sessions SET ended_at = {now}, reason = 'expired'"
+    "mark_expired": "UPDATE sessionward_sessions SET ended_at = {now}, reason = 'expired'"
     " WHERE user_id = :user AND ended_at IS NULL AND expires_at <= {now} AND id <> :keep",
-    "end_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
+    "revoke_one": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
     "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE"
     " WHERE user_id = :user",

@@ -1,6 +1,6 @@
-"""The two tables, as SQLAlchemy knows them: hand ``metadata`` to Alembic and it sees them.
+"""The two tables in SQLAlchemy's form. ``metadata`` describes them to Alembic.
 
-Times are UTC. A session's token is nowhere: ``digest`` is its SHA-256.
+Times are UTC. The tables do not contain the token of a session: ``digest`` is its SHA-256.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sessionward.errors import BackendUnavailable
 
 metadata: Final = MetaData()
 
-# P8, byte for byte: `Bob`, `bob` and `bob ` are three users. SQLite compares so by itself.
+# P8: compared byte for byte, so `Bob`, `bob` and `bob ` are three users. SQLite does so by default.
 _USER_ID: Final = (
     String(255).with_variant(postgresql.VARCHAR(255, collation="C"), "postgresql").with_variant(mysql.VARBINARY(255), "mysql", "mariadb")
 )
@@ -56,7 +56,7 @@ sessions: Final = Table(
     **_MYSQL,
 )
 
-# Rows that have ended cost nothing: they are not in the index, or (MariaDB, MySQL) in another part of it.
+# Rows with a time in ended_at cost nothing: they are not in the index, or (MariaDB, MySQL) in another part of it.
 live: Final = Index(
     "sessionward_sessions_live",
     sessions.c.user_id,
@@ -74,12 +74,14 @@ app_session_index: Final = Index(
 
 
 def create(engine: Engine) -> None:
-    """Create what is missing. Another process may be doing the same: what it was faster with is there then."""
+    """Creates what is missing. If another process creates the same meanwhile, it tries again and finds that in place."""
     for attempt in range(5):
         try:
             metadata.create_all(engine)
         except DBAPIError as error:
             if attempt == 4:
-                raise BackendUnavailable(f"the tables could not be created: {str(error.orig).partition(chr(10))[0]}") from error
+                raise BackendUnavailable(
+                    f"the tables of sessionward could not be created: {str(error.orig).partition(chr(10))[0]}"
+                ) from error
         else:
             return

@@ -1,4 +1,4 @@
-"""The pool of an async backend: of an async driver, or for SQLite threads around a sync one."""
+"""The pool of an async backend: over an async driver, or for SQLite threads around a sync driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class AsyncPool(Protocol):
-    """Connections that are asked with ``await``."""
+    """Connections on which an async backend runs its queries."""
 
     async def ask(self, query: Query[R], timeout: float) -> R: ...
 
@@ -25,26 +25,26 @@ class AsyncPool(Protocol):
 
 
 def open_async_pool(database: Database, *, size: int, timeout: float) -> AsyncPool:
-    """The pool that suits a database. Opens no connection."""
+    """Returns the pool that suits a database. Opens no connection."""
     if database.engine is None and database.sql.dialect is SQLITE:
         return ThreadPool(database, size=size, timeout=timeout)
-    from sessionward.backends.sql.async_pool import LoopPool  # needs greenlet, which comes with the driver's extra
+    from sessionward.backends.sql.async_pool import LoopPool  # imports greenlet, which the extra of the driver installs
 
     return LoopPool(database, size=size, timeout=timeout)
 
 
 class ThreadPool:
-    """A sync pool behind threads: one hop for a whole query."""
+    """A sync pool behind threads. A whole query is one hop to a thread."""
 
     def __init__(self, database: Database, *, size: int, timeout: float) -> None:
         self._sync = SyncPool(database, size=size, timeout=timeout)
         self._threads = Threads(size)
 
     async def ask(self, query: Query[R], timeout: float) -> R:
-        ends = monotonic() + timeout
+        deadline = monotonic() + timeout
 
         def ask() -> R:
-            return self._sync.ask(query, max(0.001, ends - monotonic()))
+            return self._sync.ask(query, max(0.001, deadline - monotonic()))
 
         return await self._threads.run(timeout, ask)
 

@@ -1,7 +1,7 @@
-"""Breaks off questions that take too long: one thread a process, for drivers that have no deadline of their own.
+"""Aborts queries that take too long: one thread for each process, for drivers that have no timeout of their own.
 
-Started with the first question, and again in a forked child. A thread for each question would cost more than the
-question does; an entry here costs less than a microsecond, and the thread is woken once in a deadline at most.
+The thread starts with the first query, and again in a forked child. A thread for each query would cost more than the query
+itself. An entry here costs less than a microsecond, and the thread wakes up at most once in a timeout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Entry: TypeAlias = tuple[float, Callable[[], None]]
 
 
 class Watchdog:
-    """Calls whatever has not been called off by its time. Times are those of ``time.monotonic``."""
+    """Calls each function that nobody has cancelled by its time. Times are those of ``time.monotonic``."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -27,7 +27,7 @@ class Watchdog:
         self._thread: Thread | None = None
 
     def watch(self, at: float, call: Callable[[], None]) -> int:
-        """Have ``call`` called at a time, by another thread; answers the key to call it off."""
+        """Has another thread call ``call`` at a time. Returns the key that cancels it."""
         with self._changed:
             self._next += 1
             self._entries[self._next] = (at, call)
@@ -39,8 +39,8 @@ class Watchdog:
                 self._changed.notify()
             return self._next
 
-    def call_off(self, key: int) -> bool:
-        """Whether it had not been called. Waits for a call that is being made."""
+    def cancel(self, key: int) -> bool:
+        """Cancels a call. Returns whether it had not begun. Waits for a call that is under way."""
         with self._changed:
             return self._entries.pop(key, None) is not None
 
@@ -51,8 +51,8 @@ class Watchdog:
                 for key, (at, call) in list(self._entries.items()):
                     if at <= now:
                         del self._entries[key]
-                        with suppress(Exception):  # one that fails must not end the watch over all others
-                            call()  # under the lock: nobody can have called it off and gone on meanwhile
+                        with suppress(Exception):  # a call that fails must not stop the thread, which watches all others
+                            call()  # under the lock: nobody can cancel it and go on meanwhile
                 self._wakes_at = min((at for at, _ in self._entries.values()), default=float("inf"))
                 wait = None if self._wakes_at == float("inf") else self._wakes_at - monotonic()
                 if wait is None or wait > 0:
@@ -63,12 +63,12 @@ _watchdogs: Final[list[Watchdog]] = [Watchdog()]
 
 
 def watchdog() -> Watchdog:
-    """The watchdog of this process."""
+    """Returns the watchdog of this process."""
     return _watchdogs[0]
 
 
 def _renew() -> None:
-    _watchdogs[0] = Watchdog()  # threads do not survive a fork, and a lock may have been held
+    _watchdogs[0] = Watchdog()  # no thread survives a fork, and another thread may have held the lock
 
 
 os.register_at_fork(after_in_child=_renew)

@@ -1,6 +1,6 @@
-"""Sessions in a table of the application's own, mapped column by column, sync and async.
+"""Sessions in a table of the application, mapped column by column, sync and async.
 
-``laravel_encrypted`` is in ``sessionward.backends.table.laravel``, since it needs ``cryptography``.
+``laravel_encrypted`` is in ``sessionward.backends.table.laravel``, since it imports ``cryptography``.
 """
 
 from sessionward.backends.table.backend import AsyncTableBackend, TableBackend

@@ -1,4 +1,4 @@
-"""Sessions in a table of the application's own: the sync and the async backend, which ask the same queries."""
+"""Sessions in a table of the application: the sync and the async backend, which run the same queries."""
 
 from __future__ import annotations
 
@@ -25,52 +25,54 @@ R = TypeVar("R")
 
 
 class TableBackend:
-    """Sessions in a table of the application's own; sync: for WSGI applications and jobs, under ASGI in threads.
+    """Sessions in a table of the application; sync: for WSGI applications and jobs, under ASGI in threads.
 
-    The application signs its users in and out by itself; this revokes the others, and touches no ordinary request. For
-    tables with one row for each session and the user's id in a column, where nothing inserts a revoked row again when a
-    request in flight ends.
+    The application signs its users in and out by itself. This backend revokes the other sessions, and does nothing in an
+    ordinary request. It is for tables with one row for each session and with the user's id in a column. When a request in flight
+    ends, the application must not insert a revoked row again.
 
-    What else signs people in stays as it was: remember-me tokens, copies in a cache (better-auth's ``session_data``
+    The backend does not revoke what else signs people in: remember-me tokens, copies in a cache (better-auth's ``session_data``
     cookie), API tokens in another table.
 
-    ``database``: a URL (``postgresql://user@host/db``, ``mysql://...``, ``sqlite:///app.db``) or an Engine of yours,
-    which is never disposed; an SQLite file keeps the journal mode that it has. The user of the database needs SELECT,
-    and UPDATE or DELETE; on PostgreSQL both, since rows are locked.
+    ``database``: a URL (``postgresql://user@host/db``, ``mysql://...``, ``sqlite:///app.db``) or an Engine of the application,
+    which the backend never disposes. An SQLite file keeps its journal mode. The database user must have the privilege SELECT, and
+    UPDATE or DELETE; on PostgreSQL both, since the backend locks rows.
 
-    ``table``: its name, or ``schema.name``, spelt as the database spells it.
+    ``table``: the name, or ``schema.name``, spelt as the database spells it.
 
-    ``key``: the column that the credential names. It must be unique, or a row of another user could be meant: then
-    ``ConfigurationError`` is raised and nothing is revoked. A number must never be given again to another row (on SQLite:
-    AUTOINCREMENT), or a copied cookie comes back to life.
+    ``key``: the column that the credential names. It must be unique, or the key could name a row of another user: then the
+    backend raises ``ConfigurationError`` and revokes nothing. If it is a number, the database must never give it to another row
+    again (on SQLite: AUTOINCREMENT), or a copied cookie signs somebody in again.
 
-    ``user``: the column with the user's id: text, a number or a UUID. Compared byte for byte, whatever the collation.
-    NULL is an anonymous session. Index it: each call looks for all rows of the user.
+    ``user``: the column with the user's id: a string, a number or a UUID. The backend compares it byte for byte, whatever the
+    collation. NULL means an anonymous session. Create an index on it: each call finds all rows of the user.
 
-    ``cookie``, ``header``, ``scheme``: where the application's credential travels: the name of a cookie (or several:
-    ``["__Host-sid", "sid"]``), a header, and what stands before the value in it. The header is looked at first.
+    ``cookie``, ``header``, ``scheme``: where the client sends the application's credential: the name of a cookie (or several:
+    ``["__Host-sid", "sid"]``), the name of a header, and what precedes the value in the header. The header takes precedence.
 
-    ``transform``: from the credential to the value in ``key``: ``verbatim``, ``sha256``, ``sha512``, ``hmac_suffixed(...)``,
-    ``rails_signed(...)``, ``laravel_encrypted(...)``, or a function of yours. It has to verify what is signed: where the
-    cookie only names a row, a transform that does not lets anybody be anybody.
+    ``transform``: a function from the credential to the value in ``key``: ``verbatim``, ``sha256``, ``sha512``,
+    ``hmac_suffixed(...)``, ``rails_signed(...)``, ``laravel_encrypted(...)``, or one of the application. It must verify a
+    signature: where the cookie only names a row, a transform that does not verify lets anybody sign in as anybody.
 
-    ``expires``: when a row is too old: ``Expires.at("expires")``, ``Expires.created("created_at", lifetime=3600)``,
-    ``Expires.unix("last_activity", lifetime=7200)``. By the clock of the database. Say what the application says: with
-    a shorter lifetime, sessions that it still takes are spared; without it, dead ones are counted.
+    ``expires``: when a row expires, by the clock of the database: ``Expires.at("expires")``,
+    ``Expires.created("created_at", lifetime=3600)``, ``Expires.unix("last_activity", lifetime=7200)``. It must be what the
+    application uses: with a shorter lifetime the backend spares sessions that the application still accepts; without ``expires``
+    it counts sessions that are not live.
 
-    A row is deleted, unless one of these says otherwise. ``revoked``: a column that marks it, ``RevokedBy.value("active", False)``
-    or ``RevokedBy.time("revoked_at")``; the application must look at it. ``rename``: the key becomes ``revoked:`` and something
-    that nobody can guess, so that row and data stay; not for a ``key`` that other tables refer to.
+    By default the backend deletes a row. ``revoked``: it marks the row in a column instead, ``RevokedBy.value("active", False)``
+    or ``RevokedBy.time("revoked_at")``; the application must check this column. ``rename``: it replaces the key by ``revoked:``
+    and random characters that nobody can guess, so that the row and its data stay; not for a ``key`` to which other tables refer.
 
-    ``where``: columns and the values that a row must have to be a session at all: ``where={"context": "session"}``.
+    ``where``: the columns, and their values, that make a row a session: ``where={"context": "session"}``.
 
     ``pool_size``, ``timeout``: as in :class:`~sessionward.backends.sql.SQLBackend`.
 
-    Opens nothing before the first query, which looks at the table; :meth:`check` does so at the start. Raises
-    ``ConfigurationError`` for what is wrong in itself at once, and with the table's real columns when it is looked at.
-    All methods raise ``BackendUnavailable`` when the database cannot answer in time.
+    The backend connects at the first query, which also examines the table; :meth:`check` does so when the application starts. The
+    constructor raises ``ConfigurationError`` for options that are wrong in themselves. The first query raises it for what does
+    not fit the table, and names the real columns. All methods raise ``BackendUnavailable`` when the database does not answer in
+    time.
 
-    On MariaDB and MySQL each session that is revoked costs two round trips. Tokens are never in an error or a log.
+    On MariaDB and MySQL each revoked session costs two round trips. No error and no log contains a token.
     """
 
     blocking: ClassVar[bool] = True
@@ -124,7 +126,7 @@ class TableBackend:
         return view
 
     def check(self) -> None:
-        """Looks at the table, for a start that fails where it must. The first query does the same."""
+        """Examines the table, so that an application with a wrong configuration fails at its start. The first query does the same."""
         self._ask(self._queries.check())
 
     def find(self, credential: Credential, /) -> Session | None:
@@ -135,11 +137,11 @@ class TableBackend:
         return self._ask(self._queries.revoke_others(session))
 
     def revoke_all(self, user_id: str, /) -> int:
-        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return self._ask(self._queries.revoke_all(user_key(user_id)))
 
     def close(self) -> None:
-        """Closes the idle connections of this process. Not final: the next query opens again."""
+        """Closes the idle connections of this process. This is not final: the next query opens new ones."""
         self._pool.close()
 
     def _ask(self, query: Query[R]) -> R:
@@ -147,11 +149,11 @@ class TableBackend:
 
 
 class AsyncTableBackend:
-    """Sessions in a table of the application's own; async: for ASGI applications.
+    """Sessions in a table of the application; async: for ASGI applications.
 
-    As :class:`TableBackend`, whose docstring says what each option means and what is raised. ``database``: a URL
-    (``postgresql+asyncpg://...``, ``mysql://...``, ``sqlite:///app.db``) or an AsyncEngine of yours, which is never disposed.
-    Each event loop has connections of its own.
+    It works as :class:`TableBackend`, whose docstring says what each option means and what the methods raise. ``database``: a URL
+    (``postgresql+asyncpg://...``, ``mysql://...``, ``sqlite:///app.db``) or an AsyncEngine of the application, which the backend
+    never disposes. Each event loop has its own connections.
     """
 
     blocking: ClassVar[bool] = True
@@ -205,7 +207,7 @@ class AsyncTableBackend:
         return view
 
     async def check(self) -> None:
-        """Looks at the table, for a start that fails where it must. The first query does the same."""
+        """Examines the table, so that an application with a wrong configuration fails at its start. The first query does the same."""
         await self._ask(self._queries.check())
 
     async def find(self, credential: Credential, /) -> Session | None:
@@ -216,11 +218,11 @@ class AsyncTableBackend:
         return await self._ask(self._queries.revoke_others(session))
 
     async def revoke_all(self, user_id: str, /) -> int:
-        """Revokes all sessions of a user, from a job or a shell; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return await self._ask(self._queries.revoke_all(user_key(user_id)))
 
     async def close(self) -> None:
-        """Closes the idle connections of this event loop. Not final: the next query opens again."""
+        """Closes the idle connections of this event loop. This is not final: the next query opens new ones."""
         await self._pool.close()
 
     async def _ask(self, query: Query[R]) -> R:

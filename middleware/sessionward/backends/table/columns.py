@@ -1,8 +1,8 @@
-"""What the columns of somebody else's table can hold, and how a value is put to them.
+"""What the columns of the application's table can hold, and how we convert a value for them.
 
-Databases convert what they compare, each by its own rules: MariaDB finds the row 0 for the text ``abc`` and the row
-``KEY`` for ``key``, PostgreSQL refuses the first with an error. So a value is converted here, and what comes back is
-compared once more.
+Each database converts what it compares by its own rules: MariaDB finds the row 0 for the string ``abc``, and the row ``KEY`` for
+``key``; PostgreSQL raises an error for the first. So we convert each value ourselves, and compare again what the database
+returns.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from sessionward.backends.table.transform import Key
 
 
 class Kind(Enum):
-    """What a column holds, as far as it matters here."""
+    """What a column holds, as far as it matters to us."""
 
     TEXT = auto()
-    PADDED = auto()  # text, filled up with blanks
+    PADDED = auto()  # text, padded with blanks
     INTEGER = auto()
     UUID = auto()
     BYTES = auto()
-    AWARE = auto()  # times with their zone
+    AWARE = auto()  # times with a time zone
     NAIVE = auto()  # times in UTC
-    LOCAL = auto()  # times that the server shows in the zone of the connection: TIMESTAMP of MariaDB and MySQL
+    LOCAL = auto()  # times that the database returns in the time zone of the connection: TIMESTAMP of MariaDB and MySQL
     OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is there. ``size``: characters of a text, bits of an integer; 0 if unlimited."""
+    """A column of the table. ``size``: how many characters of text, or bits of an integer; 0 if unlimited."""
 
     name: str
     kind: Kind
     size: int = 0
 
-    def put(self, value: Key, dialect: Dialect) -> Any:
-        """The value as the driver takes it for this column, or None where the column cannot hold it."""
+    def to_driver(self, value: Key, dialect: Dialect) -> Any:
+        """Returns the value in the form that the driver takes for this column, or None if the column cannot hold it."""
         if self.kind is Kind.BYTES and isinstance(value, bytes):
             return value
         text = _text(value)
@@ -56,31 +56,31 @@ class Column:
             return text.encode() if text.isascii() else None
         return None if self.kind is Kind.PADDED and text.endswith(" ") else text
 
-    def got(self, value: Any) -> Any:
-        """A value from this column, so that equal ones are equal."""
+    def normalized(self, value: Any) -> Any:
+        """Returns a value of this column in a form in which equal values compare equal."""
         if self.kind is Kind.PADDED:
             return value.rstrip(" ") if isinstance(value, str) else value
         if self.kind is Kind.UUID:
             return str(value).lower()
         return bytes(value) if isinstance(value, bytearray) else value
 
-    def told(self, value: Any) -> str:
-        """A user's id as text; bytes in hexadecimal digits."""
-        got = self.got(value)
-        return got.hex() if isinstance(got, bytes) else str(got)
+    def to_user_id(self, value: Any) -> str:
+        """Returns a value of this column as a user's id. Bytes become hexadecimal digits."""
+        normalized = self.normalized(value)
+        return normalized.hex() if isinstance(normalized, bytes) else str(normalized)
 
-    def untold(self, text: str, dialect: Dialect) -> Any:
-        """A user's id as the column has it, or None for a text that is none."""
+    def from_user_id(self, user_id: str, dialect: Dialect) -> Any:
+        """Returns a user's id in the form of this column, or None if the column cannot hold it."""
         if self.kind is not Kind.BYTES:
-            return self.put(text, dialect)
+            return self.to_driver(user_id, dialect)
         try:
-            return bytes.fromhex(text)
+            return bytes.fromhex(user_id)
         except ValueError:
             return None
 
 
 def column_of(name: str, declared: str, dialect: Dialect) -> Column:
-    """A column by the type that the database says it has."""
+    """Returns a column of the type that the database declares."""
     declared = declared.lower()
     kind = next((kind for pattern, kind in _DECLARED[dialect.name] if re.match(pattern, declared)), Kind.OTHER)
     length = re.search(r"\((\d+)", declared)
@@ -108,12 +108,12 @@ _DECLARED: Final[dict[str, Sequence[tuple[str, Kind]]]] = {
         (r"timestamp", Kind.LOCAL),
         (r"datetime", Kind.NAIVE),
     ),
-    # By the rules of https://www.sqlite.org/datatype3.html 3.1; a time is whatever the application wrote.
+    # By the rules of https://www.sqlite.org/datatype3.html 3.1. A time is in whatever form the application wrote it.
     "sqlite": ((r".*int", Kind.INTEGER), (r".*(char|clob|text|uuid)", Kind.TEXT), (r".*blob", Kind.BYTES)),
 }
 
 
-# --- putting ----------------------------------------------------------------------------------------------------------
+# --- conversions ------------------------------------------------------------------------------------------------------
 
 
 def _text(value: Key) -> str | None:
@@ -124,11 +124,11 @@ def _text(value: Key) -> str | None:
         text.encode()
     except UnicodeEncodeError:
         return None
-    return None if "\0" in text else text  # PostgreSQL refuses it with an error
+    return None if "\0" in text else text  # PostgreSQL raises an error for it
 
 
 def _integer(text: str, bits: int) -> int | None:
-    """Only as the number would be written: no blanks, no leading zeros, no other digits."""
+    """Returns the number, or None for any other spelling of it: with blanks, leading zeros or non-ASCII digits."""
     if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
         return None
     number = int(text)
@@ -146,35 +146,35 @@ def _uuid(text: str, dialect: Dialect) -> UUID | str | None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The database's clock at the moment of a statement; ``ahead``: of UTC, in the zone of the connection."""
+    """The clock of the database at the moment of a statement. ``offset``: from UTC, of the time zone of the connection."""
 
     now: datetime
-    ahead: timedelta = timedelta(0)
+    offset: timedelta = timedelta(0)
 
     @classmethod
     def of(cls, now: Any, local: Any, dialect: Dialect) -> Clock:
         aware = dialect.time_out(now)
         if dialect is not MYSQL:
             return cls(aware)
-        # The two are read one after the other, and zones are whole minutes.
+        # The database reads the two one after the other, and time zones differ by whole minutes.
         return cls(aware, timedelta(minutes=round((local - now).total_seconds() / 60)))
 
     def read(self, value: Any, kind: Kind) -> datetime:
-        """A time of the table as an aware one. Raises ``ValueError`` for what is no time."""
+        """Returns a time of the table with its time zone. Raises ``ValueError`` for a value that is not a time."""
         at = datetime.fromisoformat(value) if isinstance(value, str) else value
         if not isinstance(at, datetime):
-            raise ValueError("no time")
+            raise ValueError("not a time")
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-            return at - self.ahead if kind is Kind.LOCAL else at
+            return at - self.offset if kind is Kind.LOCAL else at
         return at.astimezone(UTC)
 
     def write(self, kind: Kind, dialect: Dialect) -> Any:
-        """Now, as a column of this kind takes it."""
+        """Returns the present time in the form that a column of this kind takes."""
         if kind is Kind.INTEGER:
             return int(self.now.timestamp())
         if kind is Kind.LOCAL:
-            return (self.now + self.ahead).replace(tzinfo=None)
+            return (self.now + self.offset).replace(tzinfo=None)
         if kind is Kind.NAIVE:
             return self.now.replace(tzinfo=None)
         return dialect.time_in(self.now)

@@ -1,7 +1,7 @@
-"""The encrypted session cookie of Laravel; needs ``cryptography``.
+"""The encrypted session cookie of Laravel. This module imports ``cryptography``.
 
-``base64({"iv", "value", "mac"})``, AES in CBC mode, the MAC over the two before it; inside, a keyed hash of the cookie's name
-stands before the session's id, so that another cookie of the application cannot be passed off as its session.
+The cookie is ``base64({"iv", "value", "mac"})``: AES in CBC mode, and a MAC over the first two. In the decrypted value a keyed
+hash of the cookie's name precedes the session's id, so nobody can pass another cookie of the application off as its session.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sessionward.errors import ConfigurationError
 
 
 def laravel_encrypted(*app_keys: str, cookie: str) -> Transform:
-    """A transform for the session cookie of Laravel's ``database`` driver.
+    """Returns a transform for the session cookie of Laravel's ``database`` driver.
 
-    ``app_keys``: ``APP_KEY`` and ``APP_PREVIOUS_KEYS`` as they stand there, ``base64:`` included. ``cookie``: its name,
-    which the value is bound to. The ciphers are Laravel's defaults, AES-128-CBC and AES-256-CBC; with a GCM cipher every
-    cookie is refused.
+    ``app_keys``: ``APP_KEY`` and ``APP_PREVIOUS_KEYS`` exactly as in ``.env``, with ``base64:``. ``cookie``: the name of the cookie,
+    to which its value is bound. The ciphers are Laravel's defaults, AES-128-CBC and AES-256-CBC. With a GCM cipher the transform
+    rejects every cookie.
 
     Raises :class:`ConfigurationError` for a key of another length.
     """
@@ -34,7 +34,7 @@ def laravel_encrypted(*app_keys: str, cookie: str) -> Transform:
 
     def transform(value: str) -> str | None:
         text = decoded(value)
-        return next((found for key in keys if text is not None and (found := _opened(text, key, cookie)) is not None), None)
+        return next((found for key in keys if text is not None and (found := _session_id(text, key, cookie)) is not None), None)
 
     return transform
 
@@ -45,12 +45,12 @@ def _key(secret: bytes) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) not in (16, 32):
-        raise ConfigurationError("laravel_encrypted: APP_KEY is 16 or 32 bytes; write it as it stands in .env, base64: included")
+        raise ConfigurationError("laravel_encrypted: APP_KEY must be 16 or 32 bytes; write it exactly as in .env, with base64:")
     return key
 
 
-def _opened(text: str, key: bytes, cookie: str) -> str | None:
-    """The id in the cookie, or None. Nothing is decrypted whose MAC is not right."""
+def _session_id(text: str, key: bytes, cookie: str) -> str | None:
+    """Returns the session's id in the cookie, or None. Decrypts nothing before it has verified the MAC."""
     try:
         payload: object = json.loads(base64.b64decode(text, validate=True))
         iv, value, mac = _parts(payload)
@@ -58,11 +58,11 @@ def _opened(text: str, key: bytes, cookie: str) -> str | None:
             return None
         padded = _decrypted(key, base64.b64decode(iv, validate=True), base64.b64decode(value, validate=True))
         unpadder = PKCS7(128).unpadder()
-        opened = (unpadder.update(padded) + unpadder.finalize()).decode("ascii")
+        content = (unpadder.update(padded) + unpadder.finalize()).decode("ascii")
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         return None
     prefix = hmac.digest(key, f"{cookie}v2".encode(), "sha1").hex() + "|"
-    return opened[len(prefix) :] if hmac.compare_digest(opened[: len(prefix)], prefix) else None
+    return content[len(prefix) :] if hmac.compare_digest(content[: len(prefix)], prefix) else None
 
 
 def _parts(payload: object) -> tuple[bytes, bytes, bytes]:

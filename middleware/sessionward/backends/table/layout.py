@@ -1,4 +1,4 @@
-"""What the user says about the application's table, checked once."""
+"""The layout of the application's table, as the application declares it. It is checked once."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from sessionward.settings import Duration, seconds
 
 Value: TypeAlias = str | int | bool
 REVOKED: Final = "revoked:"
-"""How a renamed key begins. No application makes such a key, and we never take a row with one for a live session."""
+"""The beginning of a renamed key. No application makes such a key, and a row with such a key is never live."""
 RENAMED_LENGTH: Final = 34
-"""Characters of a renamed key: 26 of them are random, 154 bits."""
+"""How many characters a renamed key has. 26 of them are random, 154 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expires:
-    """When a row is too old, by a column of its own. Made by :meth:`at`, :meth:`unix` or :meth:`created`.
+    """When a row expires, by one of its columns. :meth:`at`, :meth:`unix` and :meth:`created` make one.
 
-    A row whose column is NULL never expires. A row that has expired is not counted and stays as it is, so a lifetime
-    that is shorter than the application's own spares sessions that the application still takes.
+    A row whose column is NULL never expires. We do not count an expired row and do not change it. So a lifetime that is shorter
+    than the application's own spares sessions that the application still accepts.
     """
 
     column: str
     lifetime: float = 0.0
     per_second: int = 0
-    """0: the column holds times. Else numbers, so many to a second."""
+    """0 if the column holds times. Otherwise it holds numbers, and this is how many of its units are a second."""
 
     @classmethod
     def at(cls, column: str) -> Self:
-        """The column holds the time at which the session expires; one without a zone is UTC."""
+        """The column holds the time at which the session expires. A time without a time zone is UTC."""
         return cls(column=column)
 
     @classmethod
     def created(cls, column: str, *, lifetime: Duration) -> Self:
-        """The column holds the time at which the session began, or was used last; it lasts so long from then."""
+        """The column holds the time at which the session began or was last used. It expires ``lifetime`` after that."""
         return cls(column=column, lifetime=_lifetime(lifetime))
 
     @classmethod
     def unix(cls, column: str, *, lifetime: Duration = 0.0, per_second: int = 1) -> Self:
-        """The column holds seconds since 1970 (``per_second=1000``: milliseconds), to which ``lifetime`` is added."""
+        """The column holds seconds since 1970 (``per_second=1000``: milliseconds). The session expires ``lifetime`` after that."""
         if type(per_second) is not int or per_second < 1:
-            raise ConfigurationError("per_second: how many of the column's units are a second: 1, or 1000 for milliseconds")
+            raise ConfigurationError("per_second: must be how many of the column's units are a second: 1, or 1000 for milliseconds")
         return cls(column=column, lifetime=_lifetime(lifetime), per_second=per_second)
 
     def of(self, value: Any, kind: Kind, clock: Clock) -> datetime | None:
-        """When a row with this value expires. Raises :class:`ConfigurationError` where the column holds something else."""
+        """Returns when a row with this value expires. Raises :class:`ConfigurationError` if the column holds something else."""
         if value is None:
             return None
         try:
             if self.per_second:
                 return _EPOCH + timedelta(seconds=float(value) / self.per_second + self.lifetime)
             return clock.read(value, kind) + timedelta(seconds=self.lifetime)
-        except OverflowError:  # no calendar has it
+        except OverflowError:  # no calendar has such a time
             return _EPOCH if self.per_second and float(value) < 0 else None
         except (ValueError, TypeError):
-            wants, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.unix")
-            raise ConfigurationError(f"expires: {self.column} does not hold {wants}; look at {way_out}") from None
+            expected, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.unix")
+            raise ConfigurationError(f"expires: {self.column} does not hold {expected}; use {way_out}") from None
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,37 +69,37 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _lifetime(lifetime: Duration) -> float:
     try:
-        long = seconds(lifetime)
+        number = seconds(lifetime)
     except TypeError as error:
         raise ConfigurationError(f"lifetime: {error}") from None
-    if not 0 <= long < float("inf"):
-        raise ConfigurationError("lifetime: not less than 0 seconds, and an end to it, are needed")
-    return long
+    if not 0 <= number < float("inf"):
+        raise ConfigurationError("lifetime: must be at least 0 seconds, and finite")
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokedBy:
-    """A column that says that a session has ended, so that its row stays. Made by :meth:`value` or :meth:`time`.
+    """A column that marks a session as revoked, so that its row stays. :meth:`value` and :meth:`time` make one.
 
-    The application must look at the column at each request, and must never write it back from what it has read before.
+    The application must check the column in each request. It must never write back a value that it has read before.
     """
 
     column: str
     revoked: Value | None = None
-    """None: a time, and NULL means that the session has not ended."""
+    """None if the column holds a time. NULL then means that the session is not revoked."""
 
     @classmethod
     def value(cls, column: str, revoked: Value) -> Self:
-        """The column has this value once the session has ended: ``RevokedBy.value("active", False)``."""
+        """The column has this value once the session is revoked: ``RevokedBy.value("active", False)``."""
         return cls(column=column, revoked=revoked)
 
     @classmethod
     def time(cls, column: str) -> Self:
-        """The column has the time at which the session ended, and NULL before: ``RevokedBy.time("revoked_at")``."""
+        """The column has the time at which the session was revoked, and NULL before: ``RevokedBy.time("revoked_at")``."""
         return cls(column=column)
 
     def says(self, value: Any) -> bool:
-        """Whether a row with this value has ended."""
+        """Returns whether a row with this value is revoked."""
         if self.revoked is None or value is None:
             return self.revoked is None and value is not None
         if isinstance(value, bytes) and len(value) == 1:  # BIT(1) of MariaDB and MySQL
@@ -112,7 +112,7 @@ _NAME: Final = re.compile(r"[\w$-][\w$ -]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The application's table. Raises :class:`ConfigurationError` that names all mistakes."""
+    """The application's table. The constructor raises a :class:`ConfigurationError` that names all mistakes."""
 
     table: str
     key: str
@@ -123,22 +123,22 @@ class Layout:
     where: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
     def __post_init__(self) -> None:
-        mistakes = [] if _is_table(self.table) else [_wrong("table", self.table)]
-        mistakes += [_wrong(option, name) for option, name in self.columns if not _is_name(name)]
+        mistakes = [] if _is_table(self.table) else [_wrong_name("table", self.table)]
+        mistakes += [_wrong_name(option, name) for option, name in self.columns if not _is_name(name)]
         if self.expires is not None and not isinstance(self.expires, Expires):  # pyright: ignore[reportUnnecessaryIsInstance]
-            mistakes.append("expires: Expires.at(column), Expires.created(column, lifetime=...) or Expires.unix(column) is needed")
+            mistakes.append("expires: must be Expires.at(column), Expires.created(column, lifetime=...) or Expires.unix(column)")
         if self.revoked is not None and not isinstance(self.revoked, RevokedBy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            mistakes.append("revoked: RevokedBy.value(column, value) or RevokedBy.time(column) is needed")
+            mistakes.append("revoked: must be RevokedBy.value(column, value) or RevokedBy.time(column)")
         elif self.revoked is not None and self.rename:
-            mistakes.append("revoked, rename: a row is ended in one way; leave one of them out")
+            mistakes.append("revoked, rename: must not be given together; leave one of them out")
         if self.key == self.user:
-            mistakes.append("key, user: these are two columns, the one that the credential names and the one with the user's id")
+            mistakes.append("key, user: must be two columns: the one that the credential names, and the one with the user's id")
         if mistakes:
             raise ConfigurationError(*mistakes)
 
     @property
     def columns(self) -> list[tuple[str, str]]:
-        """All columns that are named, each with the option that names it."""
+        """All columns that the options name, each with its option."""
         named = [("key", self.key), ("user", self.user), *(("where", name) for name in self.where)]
         if isinstance(self.expires, Expires):
             named.append(("expires", self.expires.column))
@@ -148,7 +148,7 @@ class Layout:
 
     @property
     def filters(self) -> dict[str, Value]:
-        """The parameters of ``where``, as the statements name them."""
+        """The values of ``where``, by the names of their parameters in the statements."""
         return {parameter(number): value for number, value in enumerate(self.where.values())}
 
 
@@ -161,10 +161,10 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def _wrong(option: str, name: object) -> str:
-    return f"{option}: {name!r} is no name that can be asked for; letters, digits, _, $, - and blanks are (a table: name or schema.name)"
+def _wrong_name(option: str, name: object) -> str:
+    return f"{option}: {name!r} is not a supported name; use letters, digits, _, $, - and blanks (a table: name or schema.name)"
 
 
 def parameter(number: int) -> str:
-    """The name of a parameter: statements know letters and _ in one."""
+    """Returns the name of a parameter of ``where``. Statements allow only letters and _ in such a name."""
     return f"only_{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}"

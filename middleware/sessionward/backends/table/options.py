@@ -1,4 +1,4 @@
-"""The options of both backends, looked at together, so that one start tells all mistakes."""
+"""Checks the options of both backends together, so that one start of the application reports all mistakes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sessionward.backends.table.transform import Transform
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Mistakes
 
-TWINS = ("TableBackend", "AsyncTableBackend")
+CLASS_NAMES = ("TableBackend", "AsyncTableBackend")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a backend is made of."""
+    """The checked options of a backend."""
 
     database: Database
     queries: Queries
@@ -41,19 +41,19 @@ def options(
     pool_size: object,
     layout: Mapping[str, Any],
 ) -> Options:
-    """Raises :class:`ConfigurationError` that names all mistakes."""
+    """Returns the checked options. Raises a :class:`ConfigurationError` that names all mistakes."""
     mistakes = Mistakes()
     mapped = found = carriers = bounds = None
     with mistakes.collected():
         mapped = Layout(**layout)
     with mistakes.collected():
-        found = database_of(database, is_async=is_async, statements=_of(mapped), twins=TWINS)
+        found = database_of(database, is_async=is_async, statements=_statements_of(mapped), class_names=CLASS_NAMES)
     with mistakes.collected():
         carriers = _carriers(cookie, header, scheme)
     with mistakes.collected():
         bounds = checked(timeout, pool_size)
     if not callable(transform):
-        mistakes.add(["transform: must be a function, from the credential's text to the value in the key column"])
+        mistakes.add(["transform: must be a function that takes the credential as a str and returns the value in the key column"])
     mistakes.raise_any()
     assert mapped is not None
     assert found is not None
@@ -62,28 +62,30 @@ def options(
     return Options(found, Queries(mapped, transform), carriers, *bounds)
 
 
-def _of(layout: Layout | None) -> Statements:
-    """Nothing is asked of a table that is not known yet."""
+def _statements_of(layout: Layout | None) -> Statements:
+    """Returns what makes the statements for a layout. Without a layout, which was wrong, there are none."""
 
-    def said(dialect: Dialect) -> Mapping[str, str]:
+    def make(dialect: Dialect) -> Mapping[str, str]:
         return {} if layout is None else statements(layout, dialect)
 
-    return said
+    return make
 
 
 def _carriers(cookie: object, header: object, scheme: object) -> Sequence[Carrier]:
-    """The header first, as everywhere: no page of another site can send one."""
+    """Returns the carriers. The header is the first, as everywhere: a page of another site cannot send one."""
     if not isinstance(scheme, str) or (scheme and not header):
-        raise ConfigurationError("scheme: what stands before the value in the header, such as Bearer or Token; it needs header")
+        raise ConfigurationError(
+            "scheme: must be the str that precedes the value in the header, such as Bearer or Token, and must be given together with header"
+        )
     cookies = [cookie] if isinstance(cookie, str) else list(cast("Sequence[object]", cookie or ()))
     try:
         carriers = [Carrier.header(cast("str", header), scheme=scheme)] if header is not None else []
         carriers += [Carrier.cookie(cast("str", name)) for name in cookies]
     except (AttributeError, UnicodeEncodeError):
-        raise ConfigurationError("cookie, header, scheme: the names of a cookie and of a header are ASCII text") from None
+        raise ConfigurationError("cookie, header, scheme: must be ASCII strings") from None
     if not carriers or not all(carrier.name for carrier in carriers):
         raise ConfigurationError(
-            "cookie, header: where does the application's credential travel?"
-            " Say cookie='session_token', or header='Authorization', scheme='Bearer'"
+            "cookie, header: must say where the client sends the application's credential:"
+            " cookie='session_token', or header='Authorization', scheme='Bearer'"
         )
     return tuple(carriers)

@@ -1,8 +1,8 @@
-"""What is asked of the application's table, and the order of the locks.
+"""The queries on the application's table, and the order of their locks.
 
-There is no row of the user's to lock, as in our own tables, so all of the user's rows are locked, always in the order of
-their keys: whoever comes second waits at a row, and sees after that what became of the own one. Then each row is ended
-by its key. Rows that the application adds meanwhile are logins that came after.
+Our own tables have a row for each user to lock; the application's table has none. So we lock all of the user's session rows,
+always in the order of their keys: the second caller waits at a row, and then sees what became of its own row. Then we revoke each
+row by its key. Rows that the application adds meanwhile are later logins.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class _Table:
     key: Column
     user: Column
     expires: Kind
-    ended: Kind
+    revoked: Kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One session. ``key`` and ``user``: as the driver gives them, and takes them back."""
+    """One session. ``key`` and ``user``: as the driver returns them, and accepts them again."""
 
     key: Any
     user: Any
-    has_ended: bool
+    is_revoked: bool
     expires_at: datetime | None
     clock: Clock
 
     @property
     def is_live(self) -> bool:
-        return not self.has_ended and (self.expires_at is None or self.expires_at > self.clock.now)
+        return not self.is_revoked and (self.expires_at is None or self.expires_at > self.clock.now)
 
 
 class Queries:
@@ -54,46 +54,46 @@ class Queries:
         self._layout = layout
         self._transform = transform
         self._filters = layout.filters
-        self._seen: _Table | None = None
+        self._known: _Table | None = None
 
     def check(self) -> Query[None]:
-        """Looks at the table. Raises :class:`ConfigurationError` for what does not fit, with the columns that there are."""
+        """Examines the table. Raises :class:`ConfigurationError` for what does not fit, and names the real columns."""
         return Query(self._check, writes=False)
 
     def find(self, credential: Credential) -> Query[Session | None] | None:
-        """The live session of a credential; None where the transform says that it is nobody's."""
+        """Returns the query for the live session of a credential, or None if the transform rejects the credential."""
         key = self._key(credential)
         return None if key is None else Query(lambda executor: self._find(executor, credential, key), writes=False)
 
     def revoke_others(self, session: Session) -> Query[int]:
-        """Revokes the live sessions of the same user but this one; how many they were."""
+        """Revokes the other live sessions of the same user. Returns how many they were."""
         key = self._own_key(session)
         return Query(lambda executor: self._revoke_others(executor, session, key), writes=True)
 
     def revoke_all(self, user_id: str) -> Query[int]:
-        """Revokes all sessions of a user; how many were live."""
+        """Revokes all sessions of a user. Returns how many were live."""
         return Query(lambda executor: self._revoke_all(executor, user_id), writes=True)
 
     # --- keys
 
     def _key(self, credential: Credential) -> Key | None:
-        """What the key column holds for this credential, or None for what costs no query."""
+        """Returns what the key column holds for this credential, or None if no query is necessary."""
         key = self._transform(credential.reveal())
         return None if key == "" or key == b"" else key
 
     def _own_key(self, session: Session) -> Key:
-        """The same for the session that asks."""
+        """Returns the same for the caller's own session."""
         if session.credential is None:
-            raise UsageError("this session was not made by this backend: it carries no credential")
+            raise UsageError("the session carries no credential, so this backend has not found it; pass a session that find() returned")
         key = self._key(session.credential)
         if key is None:
-            raise SessionRevoked("the credential of the session that asked is not accepted any more")
+            raise SessionRevoked("the transform does not accept the credential of the session that asked any more")
         return key
 
     # --- on a connection
 
     def _check(self, executor: Executor) -> None:
-        self._seen = None
+        self._known = None
         self._table(executor)
 
     def _find(self, executor: Executor, credential: Credential, key: Key) -> Session | None:
@@ -102,7 +102,7 @@ class Queries:
             return None
         return Session(
             id=public_id(credential),
-            user_id=self._table(executor).user.told(row.user),
+            user_id=self._table(executor).user.to_user_id(row.user),
             expires_at=row.expires_at,
             credential=credential,
         )
@@ -113,19 +113,19 @@ class Queries:
         def body(executor: Executor) -> int:
             rows = self._locked(executor, before.user)
             own = self._live(executor, "lock_one", session, key)  # P2: the second look, under the lock
-            return self._end(executor, [row for row in rows if row.is_live and row.key != own.key])
+            return self._revoke_rows(executor, [row for row in rows if row.is_live and row.key != own.key])
 
         return executor.transact(body)
 
     def _revoke_all(self, executor: Executor, user_id: str) -> int:
-        """Rows that have expired by our calculation are revoked as well, but not counted (P5)."""
-        user = self._table(executor).user.untold(user_id, executor.dialect)
+        """Revokes also the rows that have expired by our calculation, but does not count them (P5)."""
+        user = self._table(executor).user.from_user_id(user_id, executor.dialect)
         if user is None:
             return 0
 
         def body(executor: Executor) -> int:
-            rows = [row for row in self._locked(executor, user) if not row.has_ended]
-            self._end(executor, rows)
+            rows = [row for row in self._locked(executor, user) if not row.is_revoked]
+            self._revoke_rows(executor, rows)
             return sum(row.is_live for row in rows)
 
         return executor.transact(body)
@@ -134,46 +134,47 @@ class Queries:
 
     def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> _Row:
         row = self._own(executor, statement, key)
-        if row is None or not row.is_live or self._table(executor).user.told(row.user) != session.user_id:
+        if row is None or not row.is_live or self._table(executor).user.to_user_id(row.user) != session.user_id:
             raise SessionRevoked("the session that asked is not live any more")
         return row
 
     def _own(self, executor: Executor, statement: str, key: Key) -> _Row | None:
-        """The row of exactly this key, whatever the database takes for equal."""
+        """Returns the row of exactly this key, whatever the database considers equal."""
         column = self._table(executor).key
-        put = column.put(key, executor.dialect)
-        if put is None:
+        value = column.to_driver(key, executor.dialect)
+        if value is None:
             return None
-        wanted = column.got(put)
-        rows = [row for row in self._rows(executor, statement, key=put) if column.got(row.key) == wanted]
+        wanted = column.normalized(value)
+        rows = [row for row in self._rows(executor, statement, key=value) if column.normalized(row.key) == wanted]
         if len(rows) > 1:
             raise self._not_unique()
         return rows[0] if rows and rows[0].user not in (None, "") else None
 
     def _locked(self, executor: Executor, user: Any) -> Sequence[_Row]:
-        """All rows of exactly this user, locked in the order of their keys."""
+        """Returns all rows of exactly this user, locked in the order of their keys."""
         column = self._table(executor).user
-        wanted = column.got(user)
+        wanted = column.normalized(user)
         if executor.dialect is not MYSQL:
-            return [row for row in self._rows(executor, "lock_all", user=user) if column.got(row.user) == wanted]
-        # InnoDB locks what it passes, in the order in which it passes it: one by one, by the unique key, it meets nobody else's.
-        keys = sorted(row.key for row in self._rows(executor, "of_user", user=user) if column.got(row.user) == wanted)
+            return [row for row in self._rows(executor, "lock_all", user=user) if column.normalized(row.user) == wanted]
+        # InnoDB locks each row that it passes, in that order. One by one, by the unique key, it passes no row of another user.
+        keys = sorted(row.key for row in self._rows(executor, "of_user", user=user) if column.normalized(row.user) == wanted)
         rows = [row for key in keys for row in self._rows(executor, "lock_one", key=key) if row.key == key]
-        return [row for row in rows if column.got(row.user) == wanted]
+        return [row for row in rows if column.normalized(row.user) == wanted]
 
-    def _end(self, executor: Executor, rows: Sequence[_Row]) -> int:
+    def _revoke_rows(self, executor: Executor, rows: Sequence[_Row]) -> int:
         table = self._table(executor)
         revoked_by = self._layout.revoked
         for row in rows:
-            ended = None if revoked_by is None else revoked_by.revoked
-            if revoked_by is not None and ended is None:
-                ended = row.clock.write(table.ended, executor.dialect)
-            changed = executor.change("end", key=row.key, user=row.user, revoked=ended, renamed=REVOKED + new_token()[:26])
+            revoked = None if revoked_by is None else revoked_by.revoked
+            if revoked_by is not None and revoked is None:
+                revoked = row.clock.write(table.revoked, executor.dialect)
+            changed = executor.change("revoke", key=row.key, user=row.user, revoked=revoked, renamed=REVOKED + new_token()[:26])
             if changed > 1:
                 raise self._not_unique()
             if changed < 1:
                 raise BackendUnavailable(
-                    f"{executor.dialect.spoken} did not end a row of {self._layout.table} that was locked; is it a view?"
+                    f"{executor.dialect.display_name} did not revoke a locked row of {self._layout.table};"
+                    " if that is a view, name the table behind it"
                 )
         return len(rows)
 
@@ -182,53 +183,59 @@ class Queries:
         return [self._row(row, table, executor.dialect) for row in executor.rows(statement, **values, **self._filters)]
 
     def _row(self, row: Sequence[Any], table: _Table, dialect: Dialect) -> _Row:
-        key, user, expires, ended, now, local = row
+        key, user, expires, revoked, now, local = row
         clock = Clock.of(now, local, dialect)
         layout = self._layout
-        has_ended = layout.revoked is not None and layout.revoked.says(ended)
+        is_revoked = layout.revoked is not None and layout.revoked.says(revoked)
         renamed = layout.rename and str(key).startswith(REVOKED)
         expires_at = None if layout.expires is None else layout.expires.of(expires, table.expires, clock)
-        return _Row(key, user, has_ended or renamed, expires_at, clock)
+        return _Row(key, user, is_revoked or renamed, expires_at, clock)
 
     def _not_unique(self) -> ConfigurationError:
         return ConfigurationError(
-            f"key: {self._layout.key} of {self._layout.table} is not unique; name a column that is, or add a unique index"
+            f"key: {self._layout.key} of {self._layout.table} is not unique; name a unique column, or add a unique index"
         )
 
     # --- the table
 
     def _table(self, executor: Executor) -> _Table:
-        """What the database says of the table, asked once; it must not change its types while we run."""
-        if self._seen is None:
-            found = [(_told(name), _told(declared)) for name, declared in executor.rows("columns")]
-            self._seen = _fitted(self._layout, found, executor.dialect)
-        return self._seen
+        """Returns what the database says about the table. Asks once, so the types must not change while the process runs."""
+        if self._known is None:
+            found = [(_as_str(name), _as_str(declared)) for name, declared in executor.rows("columns")]
+            self._known = _checked_table(self._layout, found, executor.dialect)
+        return self._known
 
 
-def _told(text: str | bytes) -> str:
-    return text.decode() if isinstance(text, bytes) else text  # MySQL 8 gives types as bytes
+def _as_str(text: str | bytes) -> str:
+    return text.decode() if isinstance(text, bytes) else text  # MySQL 8 returns types as bytes
 
 
-def _fitted(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) -> _Table:
-    """Raises :class:`ConfigurationError` for a table that is not as the layout says, all mistakes at once."""
+def _checked_table(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) -> _Table:
+    """Returns the table. Raises a :class:`ConfigurationError` that names all differences from the layout."""
     if not found:
-        raise ConfigurationError(f"table: there is no {layout.table} that this user of {dialect.spoken} can see")
-    there = {_folded(name, dialect): column_of(name, declared, dialect) for name, declared in found}
+        raise ConfigurationError(
+            f"table: there is no {layout.table} that the {dialect.display_name} user can see; correct the name, or grant access"
+        )
+    columns = {_folded(name, dialect): column_of(name, declared, dialect) for name, declared in found}
     real = ", ".join(name for name, _ in found)
     mistakes = [
         f"{option}: {layout.table} has no column {name}; it has {real}"
         for option, name in layout.columns
-        if _folded(name, dialect) not in there
+        if _folded(name, dialect) not in columns
     ]
     if mistakes:
         raise ConfigurationError(*mistakes)
 
     def kind(part: Any) -> Kind:
-        return Kind.OTHER if part is None else there[_folded(part.column, dialect)].kind
+        return Kind.OTHER if part is None else columns[_folded(part.column, dialect)].kind
 
-    table = _Table(there[_folded(layout.key, dialect)], there[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.revoked))
+    table = _Table(
+        columns[_folded(layout.key, dialect)], columns[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.revoked)
+    )
     if layout.rename and (table.key.kind is not Kind.TEXT or 0 < table.key.size < RENAMED_LENGTH):
-        mistakes.append(f"rename: {layout.key} cannot hold a text of {RENAMED_LENGTH} characters; use revoked, or let the rows be deleted")
+        mistakes.append(
+            f"rename: {layout.key} cannot hold {RENAMED_LENGTH} characters of text; use revoked, or leave rename out to delete the rows"
+        )
     if layout.expires is not None and layout.expires.per_second == 0 and table.expires is Kind.INTEGER and dialect.name != "sqlite":
         mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.unix")
     if layout.expires is not None and layout.expires.per_second and table.expires in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):

@@ -1,7 +1,7 @@
 """The signed cookies of Rails: which row of ``sessions`` a cookie names.
 
-From Rails 6 on: ``base64({"_rails": {"message": base64(json), "exp": ..., "pur": "cookie.<name>"}})--hexdigest``, the key
-being derived from ``secret_key_base``. Nothing is unmarshalled; a cookie of another purpose is refused, although signed.
+From Rails 6 on a cookie is ``base64({"_rails": {"message": base64(json), "exp": ..., "pur": "cookie.<name>"}})--hexdigest``, and its
+key is derived from ``secret_key_base``. We unmarshal nothing. We reject a cookie of another purpose, although it is signed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def rails_signed(
     salt: str = "signed cookie",
     iterations: int = 1000,
 ) -> Transform:
-    """A transform for ``cookies.signed[cookie]``, as the authentication generator of Rails 8 makes them.
+    """Returns a transform for ``cookies.signed[cookie]``, as the authentication generator of Rails 8 makes them.
 
-    The row is named by its number, so the signature is all that keeps people apart: ``secret_key_bases`` are secrets of
-    the application's, all that it still accepts. ``digest`` is ``signed_cookie_digest`` (SHA-1 unless configured),
-    ``key_digest`` that of ``ActiveSupport::KeyGenerator`` (``"sha1"`` before ``load_defaults 7.0``).
+    The cookie names the row by its number, so only the signature keeps users apart. ``secret_key_bases``: all secrets that the
+    application still accepts. ``digest``: its ``signed_cookie_digest`` (SHA-1 unless configured). ``key_digest``: that of
+    ``ActiveSupport::KeyGenerator`` (``"sha1"`` before ``load_defaults 7.0``).
 
     Raises ``ConfigurationError`` if there is no secret, and ``ValueError`` for a digest that Python does not have.
     """

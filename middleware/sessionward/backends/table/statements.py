@@ -1,5 +1,5 @@
-"""The statements that follow from a layout, in the words of a dialect."""
-# ruff: noqa: S608 - only names that the layout has checked stand in the texts; all values are parameters
+"""The statements that follow from a layout, in the SQL of a dialect."""
+# ruff: noqa: S608 - the statements contain only names that the layout has checked; all values are parameters
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from sessionward.backends.table.layout import Layout, parameter
 
 
 def statements(layout: Layout, dialect: Dialect) -> Mapping[str, str]:
-    """What is asked of the table, by name. Only names that were checked stand in the texts; values are parameters."""
+    """Returns the statements on the table, by name. They contain only names that the layout has checked; values are parameters."""
     key, user = _quoted(layout.key, dialect), _quoted(layout.user, dialect)
     table = ".".join(_quoted(part, dialect) for part in layout.table.split("."))
     expires = _quoted(layout.expires.column, dialect) if layout.expires else "NULL"
-    ended = _quoted(layout.revoked.column, dialect) if layout.revoked else "NULL"
+    revoked = _quoted(layout.revoked.column, dialect) if layout.revoked else "NULL"
     local = "NOW(6)" if dialect is MYSQL else "NULL"
-    rows = f"SELECT {key}, {user}, {expires}, {ended}, {{now}}, {local} FROM {table}"
+    rows = f"SELECT {key}, {user}, {expires}, {revoked}, {{now}}, {local} FROM {table}"
     only = "".join(f" AND {_quoted(name, dialect)} = :{parameter(number)}" for number, name in enumerate(layout.where))
     this = f"WHERE {key} = :key AND {user} = :user"
     if layout.revoked is not None:
-        end = f"UPDATE {table} SET {ended} = :revoked {this}"
+        revoke = f"UPDATE {table} SET {revoked} = :revoked {this}"
     elif layout.rename:
-        end = f"UPDATE {table} SET {key} = :renamed {this}"
+        revoke = f"UPDATE {table} SET {key} = :renamed {this}"
     else:
-        end = f"DELETE FROM {table} {this}"
+        revoke = f"DELETE FROM {table} {this}"
     return {
         "find": f"{rows} WHERE {key} = :key{only}",
         "lock_one": f"{rows} WHERE {key} = :key{only}{{lock}}",
         "of_user": f"{rows} WHERE {user} = :user{only}",
         "lock_all": f"{rows} WHERE {user} = :user{only} ORDER BY {key}{{lock}}",
-        "end": end,
+        "revoke": revoke,
         "columns": _catalogue(layout.table, table, dialect),
     }
 
 
 def _quoted(name: str, dialect: Dialect) -> str:
-    """Back-ticks for SQLite too: it takes a name in double quotes that is no column for a text, and finds everything."""
+    """Returns a name in quotes. SQLite too gets back-ticks: it takes an unknown name in double quotes as a string, and finds all rows."""
     return f'"{name}"' if dialect is POSTGRESQL else f"`{name}`"
 
 
 def _catalogue(name: str, table: str, dialect: Dialect) -> str:
-    """Name and type of each column of the table; no row if there is no such table."""
+    """Returns the query for the name and the type of each column. It finds no row if there is no such table."""
     schema, _, own = name.rpartition(".")
     if dialect is POSTGRESQL:
         return (

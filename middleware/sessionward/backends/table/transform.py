@@ -1,8 +1,8 @@
-"""From a credential as it stands in the request to the value in the key column.
+"""Transforms a credential, as the client sends it, into the value in the key column.
 
-A transform is any function that takes the text of the credential and answers what the key column holds, or None for
-what the application would not take: forged, malformed, expired. None costs no query. It must not raise for anything
-that a client can send, and must not have effects: it is asked again when the others are ended.
+A transform is any function that takes the credential as a ``str``. It returns what the key column holds, or None for a credential
+that the application would not accept: forged, malformed, expired. None costs no query. A transform must not raise for anything
+that a client can send. It must not have effects: we call it again when we revoke the other sessions.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def sha512(value: str) -> str:
 
 
 def hmac_suffixed(*secrets: str | bytes, prefix: str = "", padded: bool = True) -> Transform:
-    """``key.base64(HMAC-SHA256(key))``, percent-encoded or not, as JavaScript applications sign their cookies.
+    """Returns a transform for ``key.base64(HMAC-SHA256(key))``, percent-encoded or not: so JavaScript applications sign cookies.
 
-    better-auth: ``hmac_suffixed(BETTER_AUTH_SECRET)``. express-session: ``hmac_suffixed(secret, prefix="s:",
-    padded=False)``. ``secrets``: all that the application itself still accepts. Compared in constant time.
+    better-auth: ``hmac_suffixed(BETTER_AUTH_SECRET)``. express-session: ``hmac_suffixed(secret, prefix="s:", padded=False)``.
+    ``secrets``: all that the application still accepts. The transform compares in constant time.
 
     Raises :class:`ConfigurationError` if there is no secret.
     """
@@ -59,15 +59,17 @@ def hmac_suffixed(*secrets: str | bytes, prefix: str = "", padded: bool = True) 
     return transform
 
 
-def byte_secrets(secrets: Sequence[str | bytes], who: str) -> Sequence[bytes]:
-    """Secrets as bytes. Raises :class:`ConfigurationError` where there is none, or an empty one: it would sign anything."""
+def byte_secrets(secrets: Sequence[str | bytes], function: str) -> Sequence[bytes]:
+    """Returns the secrets as bytes. Raises :class:`ConfigurationError` if one is empty, since anybody could sign with it, or if there
+    is none.
+    """
     if not secrets or not all(secrets):
-        raise ConfigurationError(f"{who}: the secret with which the application signs is needed, not an empty one")
+        raise ConfigurationError(f"{function}: must be given the secret with which the application signs, and no empty one")
     return [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
 
 
 def decoded(value: str) -> str | None:
-    """Percent-decoded, or None where that is not UTF-8."""
+    """Returns the value percent-decoded, or None if that is not UTF-8."""
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError:
