@@ -18,6 +18,8 @@ from tests.support.services import MARIADB, POSTGRESQL, fresh_database, missing
 
 HERE = Path(__file__).parent
 SERVERS = {"postgresql": POSTGRESQL, "mariadb": MARIADB}
+PATIENCE = 400
+"""Seconds after which a program that hangs is given up. On a machine that does much else, MariaDB alone takes two minutes."""
 Outcomes = Mapping[str, str]
 
 
@@ -52,7 +54,7 @@ def outcomes(name: str, url: str, place: Path) -> Outcomes:
     (place / "files").mkdir()
     site = {"SESSIONWARD_SITE": f"{name}|{url}|{place}/files"}
     command = [sys.executable, "-W", "error", "-m", "tests.backends.django.program"]
-    ran = subprocess.run(command, cwd=HERE.parents[2], env=os.environ | site, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(command, cwd=HERE.parents[2], env=os.environ | site, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
     told: Outcomes = json.loads(ran.stdout.splitlines()[-1])
     return told
