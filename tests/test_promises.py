@@ -29,6 +29,14 @@ KEPT_IN = {
 """One place of each, that a reader who looks for it must find."""
 
 
+P2_IN_BACKENDS = ("backends/memory.py", "backends/sql/queries.py", "backends/table/queries.py", "backends/django/backend.py")
+
+
+@pytest.mark.parametrize("file", P2_IN_BACKENDS)
+def test_every_backend_names_the_second_look(file: str) -> None:
+    assert [line for line in lines_with("P2", HOUSE / file) if "# P2" in line]
+
+
 def lines_with(promise: str, file: Path) -> list[str]:
     return [line for line in file.read_text(encoding="utf-8").splitlines() if re.search(rf"\b{promise}\b", line)]
 

@@ -62,12 +62,16 @@ class Stored:
         if value not in self.store:
             raise InvalidCredential("the store does not know it")
         user = self.store[value]
-        return None if user is None else Identity(user_id=user, session_id=value)
+        return None if user is None else Identity(user_id=user, session_id=self.id_of(value))
 
     @staticmethod
-    def digest(sid: str) -> bytes:
-        """Of the id, which need not be the whole of the cookie's value."""
-        return app_session_digest(sid.removeprefix("id"))
+    def id_of(sid: str) -> str:
+        """The id, which need not be the whole of the cookie's value."""
+        return sid.removeprefix("id")
+
+    @classmethod
+    def digest(cls, sid: str) -> bytes:
+        return app_session_digest(cls.id_of(sid))
 
 
 class Tokens:

@@ -42,7 +42,7 @@ class Place(ABC):
         sessions: Sequence[Session] = self.aside.list(user)
         return sessions
 
-    def is_closed(self, user: str = "ann") -> bool:
+    def companion_required(self, user: str = "ann") -> bool:
         return bool(self.aside.companion_status(user, app_session_digest("any")).companion_required)
 
 

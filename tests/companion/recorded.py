@@ -21,35 +21,35 @@ class Store:
 
     def __init__(self) -> None:
         self.keys: dict[str, str] = {}
-        self.dead: set[bytes] = set()
+        self.revoked: set[bytes] = set()
         self.asked: list[Any] = []
         self.on: dict[str, Callable[[], object]] = {}
 
     def find(self, credential: Credential, /) -> Session | None:
         user = self.keys.get(credential.reveal())
-        dead = user is None or credential.digest in self.dead
-        return None if dead or user is None else Session(id=public_id(credential), user_id=user, credential=credential)
+        is_revoked = user is None or credential.digest in self.revoked
+        return None if is_revoked or user is None else Session(id=public_id(credential), user_id=user, credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         own = session.credential
-        if own.digest in self.dead:
+        if own.digest in self.revoked:
             raise SessionRevoked
         others = [key for key, user in self.keys.items() if user == session.user_id and key != own.reveal()]
-        fresh = {Credential(key.encode()).digest for key in others} - self.dead
-        self.dead |= fresh
+        fresh = {Credential(key.encode()).digest for key in others} - self.revoked
+        self.revoked |= fresh
         return len(fresh)
 
-    def put_out(self, *keys: str) -> None:
-        """A job ends these; the application's store still has them."""
-        self.dead |= {Credential(key.encode()).digest for key in keys}
+    def revoke_keys(self, *keys: str) -> None:
+        """A job revokes these; the application's store still has them."""
+        self.revoked |= {Credential(key.encode()).digest for key in keys}
 
 
-class Ending(Store):
+class FindingRevoked(Store):
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         self.asked.append(frozenset(credential.digest for credential in credentials))
         self.on.get("which_revoked", int)()
-        return [credential for credential in credentials if credential.digest in self.dead]
+        return [credential for credential in credentials if credential.digest in self.revoked]
 
 
 class Seeing(Store):
@@ -58,7 +58,7 @@ class Seeing(Store):
         self.asked.append(credential.reveal())
 
 
-class Watching(Ending, Seeing):
+class Watching(FindingRevoked, Seeing):
     """Both: what an index over a cached store needs."""
 
 

@@ -32,7 +32,7 @@ def test_a_login_from_before_passes_and_is_given_a_companion(site: Site) -> None
     assert browser.companion is not None
     (session,) = site.place.live()
     assert session.user_id == "ann"
-    assert not site.place.is_closed()
+    assert not site.place.companion_required()
 
 
 def test_with_its_companion_a_login_passes_and_nothing_is_written(site: Site) -> None:
@@ -55,7 +55,7 @@ def test_an_anonymous_visitor_costs_no_question_and_is_given_nothing(memory: Sit
 # --- the lock ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_who_was_closed_while_the_application_worked_is_not_adopted(site: Site) -> None:
+def test_a_user_whose_sessions_were_revoked_while_the_application_worked_is_not_adopted(site: Site) -> None:
     shop, browser = from_before(site)
     shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
     answer = browser.ask("GET", "/me")
@@ -203,7 +203,7 @@ def test_without_requests_it_expires_and_the_login_is_one_from_before_again(site
     assert browser.companion not in (None, before)
 
 
-def test_an_expired_companion_does_not_open_a_closed_user(site: Site) -> None:
+def test_an_expired_companion_leaves_companions_compulsory(site: Site) -> None:
     _, browser = from_before(site)
     browser.me()
     site.place.aside.revoke_all("ann")
@@ -247,7 +247,7 @@ def test_delete_with_a_companion_that_the_login_does_not_go_with_is_401(site: Si
     assert [own.me(), other.me(), len(site.place.live())] == ["ann", "ann", 2]
 
 
-def test_delete_with_a_live_companion_and_its_login_ends_the_others(site: Site) -> None:
+def test_delete_with_a_live_companion_and_its_login_revokes_the_others(site: Site) -> None:
     _, browser = from_before(site)
     other = browser.cloned()
     other.me()

@@ -55,7 +55,7 @@ class Shop:
         return TestApp(self.door, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "localhost"})
 
 
-def test_p6_an_id_that_was_ended_signs_nobody_in_though_it_is_anonymous_by_now_and_written_back_later() -> None:
+def test_p6_an_id_that_was_revoked_signs_nobody_in_though_it_is_anonymous_by_now_and_written_back_later() -> None:
     shop = Shop()
     ann, victim = shop.browser(), shop.browser()
     ann.get("/login")
@@ -84,7 +84,7 @@ def test_p6_nor_does_one_that_its_thief_has_signed_in_to_meanwhile() -> None:
     assert thief.get("/me", headers={"Cookie": f"sid={stolen}"}).text == "nobody"
 
 
-def test_p6_nor_is_it_signed_in_by_an_answer_that_was_under_way_at_the_moment_of_the_end() -> None:
+def test_p6_nor_is_it_signed_in_by_an_answer_that_was_under_way_at_the_moment_of_the_revocation() -> None:
     shop = Shop()
     ann, victim, thief = shop.browser(), shop.browser(), shop.browser()
     ann.get("/login")
@@ -174,7 +174,7 @@ def test_a_session_token_of_the_applications_own_does_not_hide_the_companion() -
     assert ann.get("/me", headers={"X-Session-Token": "of-the-application"}).text == "ann"
 
 
-def test_an_answer_on_a_skipped_path_puts_no_empty_session_over_the_login() -> None:
+def test_an_answer_on_an_exempt_path_puts_no_empty_session_over_the_login() -> None:
     shop = Shop()
     shop.door = sessionward.WSGIMiddleware(
         shop,
@@ -213,7 +213,7 @@ def test_a_companion_by_adoption_has_the_samesite_that_the_identifier_tells(told
 
 
 def bearers() -> tuple[Any, Any]:
-    """An application that splits at any blank, as many do, and a backend in which ann is closed."""
+    """An application that splits at any blank, as many do, and its backend."""
 
     def read(name: str, value: str) -> Identity:
         if value != OLD:

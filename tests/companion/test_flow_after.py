@@ -114,7 +114,7 @@ MINTED: Final = replace(SESSION, user_id="minted", app_session=APP_SESSION, expi
 ANSWERS: Final[Mapping[type[Step[Any]], Sequence[object]]] = {
     Find: (companion_of("ann"), None, FAILURE),
     FindCompanionStatus: STATUSES,
-    Adopt: (MINTED, None, StaleLogin("closed"), FAILURE),
+    Adopt: (MINTED, None, StaleLogin("companions are compulsory"), FAILURE),
     SignIn: (MINTED, StaleLogin("began before"), FAILURE),
     Extend: (True, False, FAILURE),
     Revoke: (True, False, FAILURE),

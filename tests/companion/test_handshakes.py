@@ -48,7 +48,7 @@ def set_cookies(sent: Messages) -> list[bytes]:
 
 
 @pytest.mark.parametrize("identifier", [Signed(), Awaited(Signed())], ids=["sync", "async"])
-def test_a_copy_does_not_reach_the_socket_once_its_user_is_closed(identifier: Any) -> None:
+def test_a_copy_does_not_reach_the_socket_once_companions_are_compulsory(identifier: Any) -> None:
     backend, socket = MemoryBackend(), Socket()
     browser = signed_in(backend)
     backend.revoke_others(backend.list("ann")[0])
@@ -68,7 +68,7 @@ def test_an_accept_adopts_and_signs_in() -> None:
     assert [len(backend.list(user)) for user in ("ann", "bob")] == [1, 1]
 
 
-def test_p9_an_accept_on_its_way_while_the_session_ended_sets_no_login() -> None:
+def test_p9_an_accept_on_its_way_while_the_session_was_revoked_sets_no_login() -> None:
     backend, socket = MemoryBackend(), Socket((b"set-cookie", COPY.encode()), (b"set-cookie", b"theme=dark"))
     browser = signed_in(backend)
     socket.meanwhile = lambda: backend.revoke_all("ann")

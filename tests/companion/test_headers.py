@@ -1,4 +1,4 @@
-"""A login in a header, such as a JWT: no companion can go with it, so once its user is closed its age decides."""
+"""A login in a header, such as a JWT: no companion can go with it, so once companions are compulsory for its user its age decides."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def passes(browser: Browser, *fields: tuple[str, str]) -> bool:
 
 
 def raised(place: Place) -> float:
-    """When Ann's sessions were ended last."""
+    """When Ann's sessions were revoked last."""
     status = place.aside.companion_status("ann", b"l" * 32)
     assert status.revoked_at is not None
     return float(status.revoked_at.timestamp())
 
 
-def test_until_its_user_is_closed_it_passes_whatever_its_age(site: Site, browser: Browser) -> None:
+def test_until_companions_are_compulsory_it_passes_whatever_its_age(site: Site, browser: Browser) -> None:
     assert passes(browser, bearer("ann", 1000))
     assert passes(browser, bearer("ann", time.time() + 1000))
 
 
-def test_of_a_closed_user_only_what_was_issued_well_after_the_end_passes(site: Site, browser: Browser) -> None:
+def test_once_companions_are_compulsory_only_what_was_issued_well_after_the_revocation_passes(site: Site, browser: Browser) -> None:
     site.place.aside.revoke_all("ann")
     at = raised(site.place)
     ages = [-1000, -1, 0, 1, 59, 63, 1000]
@@ -49,7 +49,7 @@ def test_of_a_closed_user_only_what_was_issued_well_after_the_end_passes(site: S
     assert passes(browser, bearer("bob", 1000))
 
 
-def test_each_later_end_counts(site: Site, browser: Browser) -> None:
+def test_each_later_revocation_counts(site: Site, browser: Browser) -> None:
     site.place.aside.revoke_all("ann")
     site.place.pass_time(1000)
     between = bearer("ann", time.time() + 500) if isinstance(site.place, MemoryPlace) else bearer("ann", time.time() - 500)
@@ -58,10 +58,10 @@ def test_each_later_end_counts(site: Site, browser: Browser) -> None:
     assert not passes(browser, between)
 
 
-def test_a_user_closed_by_signing_out_in_one_browser_keeps_the_tokens_of_other_clients(site: Site, browser: Browser) -> None:
+def test_a_user_who_has_signed_out_in_one_browser_keeps_the_tokens_of_other_clients(site: Site, browser: Browser) -> None:
     browser.get("/login/ann.1")
     browser.get("/logout")
-    assert site.place.is_closed()
+    assert site.place.companion_required()
     written = site.place.written()
     assert passes(browser, bearer("ann", 1000))
     assert browser.house.ask("GET", "/me", bearer("ann", 1000)).values("set-cookie") == []
@@ -69,13 +69,13 @@ def test_a_user_closed_by_signing_out_in_one_browser_keeps_the_tokens_of_other_c
     assert browser.house.ask("GET", "/me", ("Cookie", f"session={sealed('ann.1')}")).body == b"nobody"
 
 
-def test_a_token_of_a_closed_user_beside_which_the_answer_signs_in_brings_a_companion(site: Site, browser: Browser) -> None:
+def test_a_token_once_companions_are_compulsory_beside_which_the_answer_signs_in_brings_a_companion(site: Site, browser: Browser) -> None:
     site.place.aside.revoke_all("ann")
     browser.ask("GET", "/login/ann.1", bearer("ann", raised(site.place) + 100))
     assert [browser.me(), len(site.place.live())] == ["ann", 1]
 
 
-def test_a_closed_user_is_never_adopted_by_a_header(site: Site, browser: Browser) -> None:
+def test_once_companions_are_compulsory_nobody_is_adopted_by_a_header(site: Site, browser: Browser) -> None:
     site.place.aside.revoke_all("ann")
     written = site.place.written()
     for age in (-100, 100, 200):
@@ -91,7 +91,7 @@ def test_a_cookie_has_no_age_however_late_it_was_issued(site: Site, browser: Bro
     assert passes(browser, bearer("ann", raised(site.place) + 1000), ("Cookie", f"session={sealed('bob.1')}")) is False
 
 
-def test_with_a_live_companion_it_passes_after_the_end_too(site: Site, browser: Browser) -> None:
+def test_with_a_live_companion_it_passes_after_the_revocation_too(site: Site, browser: Browser) -> None:
     browser.get("/login/ann.1")
     browser.press()
     jar = {COOKIE: browser.jar[COOKIE]}

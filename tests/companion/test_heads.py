@@ -98,7 +98,7 @@ def test_a_head_that_was_replaced_has_signed_nobody_in(cookie: str) -> None:
 
 
 @pytest.mark.parametrize("application", [early, late, empty, written])
-def test_p9_a_head_of_a_user_who_was_ended_before_it_came_sets_no_login(application: Application) -> None:
+def test_p9_a_head_of_a_user_whose_sessions_were_revoked_before_it_came_sets_no_login(application: Application) -> None:
     backend = MemoryBackend()
 
     def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -109,7 +109,7 @@ def test_p9_a_head_of_a_user_who_was_ended_before_it_came_sets_no_login(applicat
     assert (set_cookies(answer), list(backend.list("ann"))) == ([], [])
 
 
-def test_p9_an_end_between_head_and_body_counts_where_the_head_has_waited() -> None:
+def test_p9_a_revocation_between_head_and_body_counts_where_the_head_has_waited() -> None:
     """Under WSGI a head that sets a login waits until the application has returned."""
     backend = MemoryBackend()
 

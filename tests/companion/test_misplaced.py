@@ -82,7 +82,7 @@ def test_a_door_inside_beaker_s_middleware_refuses_everything(caplog: pytest.Log
     assert "put sessionward around it" in caplog.text
 
 
-def test_a_door_of_the_wrong_colour_is_refused_at_once() -> None:
+def test_a_door_of_the_wrong_kind_is_refused_at_once() -> None:
     asgi: Any = Starlette()
     with pytest.raises(ConfigurationError, match=r"put sessionward\.ASGIMiddleware around it"):
         sessionward.WSGIMiddleware(asgi, **OURS)

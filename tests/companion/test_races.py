@@ -87,20 +87,20 @@ class Outcome:
     adopted: int = 0
     refused: int = 0
     wrong: int = 0
-    """Counts of the end that do not fit, and errors of any other kind."""
+    """Counts of the revocation that do not fit, and errors of any other kind."""
 
 
 def race(backend: Backend, *, everybody: bool = False) -> Outcome:
-    """So many trials, each of a user of its own: one end against adoptions of that user's logins."""
+    """So many trials, each of a user of its own: one revocation against adoptions of that user's logins."""
     outcome = Outcome()
     for trial in range(TRIALS):
         user = f"race {uuid4()}"
         own = adopt(backend, user, app_session_digest("own"))
         assert own is not None
-        end: Callable[[], Any] = partial(backend.revoke_all, user) if everybody else partial(backend.revoke_others, own)
+        revoke: Callable[[], Any] = partial(backend.revoke_all, user) if everybody else partial(backend.revoke_others, own)
         delays = [THINKING * 3 * (trial % 5) / 5] * ADOPTERS
         adoptions = [partial(adopt, backend, user, app_session_digest(f"login {number}"), after) for number, after in enumerate(delays)]
-        count, *came = together(partial(_after, THINKING, end), *adoptions)
+        count, *came = together(partial(_after, THINKING, revoke), *adoptions)
         left = [session.id for session in backend.list(user) if session.id != own.id]
         outcome.alive += bool(left)
         outcome.adopted += sum(isinstance(one, Session) for one in came)
@@ -116,7 +116,7 @@ def _after(seconds: float, call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("everybody", [False, True], ids=["revoke_others", "revoke_all"])
-def test_no_companion_is_adopted_after_the_commit_of_an_end(ours: Backend, everybody: bool) -> None:
+def test_no_companion_is_adopted_after_the_commit_of_a_revocation(ours: Backend, everybody: bool) -> None:
     outcome = race(ours, everybody=everybody)
     assert (outcome.alive, outcome.wrong) == (0, 0), outcome
     assert outcome.adopted, "nobody was fast enough: this showed nothing"

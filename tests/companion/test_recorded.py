@@ -1,4 +1,4 @@
-"""Way 2 over a store that writes ended sessions back: what was ended is kept out, and what is new is noted."""
+"""Mode application over a store that writes revoked sessions back: what was revoked is kept out, and what is new is noted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sessionward import BackendUnavailable
 from sessionward.backends import Credential
-from tests.companion.recorded import AsyncWatching, Ending, Seeing, Store, Watched, Watching, watched
+from tests.companion.recorded import AsyncWatching, FindingRevoked, Seeing, Store, Watched, Watching, watched
 from tests.companion.shops import Browser
 from tests.doors.sides import ASGIHouse, House, ValidatedHouse, WebTestHouse
 from tests.doors.test_websocket import handshake
@@ -38,7 +38,7 @@ def test_a_live_session_passes_as_it_came_and_costs_one_question(site: Watched) 
     assert site.store.asked == [{Credential(b"a1").digest}]
 
 
-def test_an_ended_one_is_taken_out_though_the_store_has_it_again(site: Watched) -> None:
+def test_a_revoked_one_is_taken_out_though_the_store_has_it_again(site: Watched) -> None:
     assert site.ask("sid=a1", "/auth/sessions", "DELETE").json() == {"count": 1}
     assert site.store.keys["a2"] == "ann"
     assert site.ask("theme=dark; sid=a2; lang=en").body == b"nobody"
@@ -51,13 +51,13 @@ def test_an_ended_one_is_taken_out_though_the_store_has_it_again(site: Watched) 
 @pytest.mark.parametrize(
     "pair", ['"sid"=a2', "\x0bsid=a2", "%73id=a2", 'sid="\\141\\062"', "x=1 sid=a2", 'x="1"sid=a2', "sid=a2 x", "si\xadd=a2", "x=1, sid=a2"]
 )
-def test_an_odd_spelling_is_taken_out_ended_or_not(site: Watched, pair: str) -> None:
+def test_an_odd_spelling_is_taken_out_revoked_or_not(site: Watched, pair: str) -> None:
     site.ask(f"theme=dark; {pair}; sid=a1")
     assert site.saw == "theme=dark; sid=a1"
 
 
-def test_of_doubled_ones_only_the_ended_is_taken_out(site: Watched) -> None:
-    site.store.put_out("a2")
+def test_of_doubled_ones_only_the_revoked_is_taken_out(site: Watched) -> None:
+    site.store.revoke_keys("a2")
     assert site.ask("sid=a2; sid=b1; sid=a2").body == b"bob"
     assert site.saw == "sid=b1"
 
@@ -68,7 +68,7 @@ def test_without_a_session_cookie_nothing_is_asked(site: Watched, cookie: str) -
     assert (site.store.asked, site.saw) == ([], cookie or None)
 
 
-def test_a_skipped_path_asks_nothing_and_sees_no_session(site: Watched) -> None:
+def test_an_exempt_path_asks_nothing_and_sees_no_session(site: Watched) -> None:
     assert site.ask("sid=a1; theme=dark", "/static/app.css").body == b"nobody"
     assert (site.saw, site.store.asked) == ("theme=dark", [])
 
@@ -98,8 +98,8 @@ def test_an_answer_without_a_session_cookie_asks_nothing(site: Watched) -> None:
     assert site.store.asked == []
 
 
-def test_p6_an_ended_session_that_is_set_again_stays_outside(site: Watched) -> None:
-    site.store.put_out("a2")
+def test_p6_a_revoked_session_that_is_set_again_stays_outside(site: Watched) -> None:
+    site.store.revoke_keys("a2")
     site.sets("sid=a2; Path=/")
     browser = Browser(site.house)
     browser.get("/")
@@ -107,23 +107,23 @@ def test_p6_an_ended_session_that_is_set_again_stays_outside(site: Watched) -> N
     assert [browser.me(), site.saw] == ["nobody", None]
 
 
-def test_p9_an_answer_on_its_way_while_its_session_ended_sets_no_new_one(site: Watched) -> None:
-    site.application.meanwhile = lambda: site.store.put_out("a1")
+def test_p9_an_answer_on_its_way_while_its_session_was_revoked_sets_no_new_one(site: Watched) -> None:
+    site.application.meanwhile = lambda: site.store.revoke_keys("a1")
     site.sets("sid=c1; Path=/", "theme=dark")
     answer = site.ask("sid=a1")
     assert (answer.body, answer.values("set-cookie")) == (b"ann", ["theme=dark"])
-    assert site.store.asked[-2:] == ["c1", {Credential(b"a1").digest}], "noted before it is asked, so that no end can fall between"
+    assert site.store.asked[-2:] == ["c1", {Credential(b"a1").digest}], "noted before it is asked, so that no revocation can fall between"
 
 
-def test_who_came_with_an_ended_session_can_sign_in(site: Watched) -> None:
-    site.store.put_out("a1")
+def test_who_came_with_a_revoked_session_can_sign_in(site: Watched) -> None:
+    site.store.revoke_keys("a1")
     site.sets("sid=c1; Path=/")
     assert site.ask("sid=a1").values("set-cookie") == ["sid=c1; Path=/"]
     assert site.store.asked[-1] == "c1"
 
 
-def test_a_deletion_goes_out_whatever_has_ended(site: Watched) -> None:
-    site.application.meanwhile = lambda: site.store.put_out("a1")
+def test_a_deletion_goes_out_whatever_was_revoked(site: Watched) -> None:
+    site.application.meanwhile = lambda: site.store.revoke_keys("a1")
     site.sets("sid=; Path=/; Max-Age=0")
     assert site.ask("sid=a1").values("set-cookie") == ["sid=; Path=/; Max-Age=0"]
 
@@ -133,7 +133,7 @@ def test_a_record_that_is_silent_after_the_application_costs_the_cookie_and_not_
     site.sets("sid=c1; Path=/", "theme=dark", "sid=; Max-Age=0")
     answer = site.ask("sid=a1")
     assert (answer.status, answer.values("set-cookie")) == (200, ["theme=dark", "sid=; Max-Age=0"])
-    assert site.store.asked[-2:] == ["c1", {Credential(b"a1").digest}], "noted before it is asked, so that no end can fall between"
+    assert site.store.asked[-2:] == ["c1", {Credential(b"a1").digest}], "noted before it is asked, so that no revocation can fall between"
 
 
 def test_an_index_that_is_silent_costs_nothing_and_is_logged(site: Watched, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,11 +171,11 @@ def test_a_backend_that_only_notes_looks_at_no_request(house: Callable[..., Hous
 
 @pytest.mark.parametrize("house", [ASGIHouse, WebTestHouse])
 def test_a_backend_that_only_remembers_notes_nothing(house: Callable[..., House]) -> None:
-    site = watched(house, Ending())
-    site.store.put_out("a2")
+    site = watched(house, FindingRevoked())
+    site.store.revoke_keys("a2")
     site.sets("sid=c1; Path=/")
     assert [site.ask("sid=a2").body, site.ask("").values("set-cookie")] == [b"nobody", ["sid=c1; Path=/"]]
-    site.application.meanwhile = lambda: site.store.put_out("a1")
+    site.application.meanwhile = lambda: site.store.revoke_keys("a1")
     assert site.ask("sid=a1").values("set-cookie") == []
     site.house.close()
 
@@ -183,7 +183,7 @@ def test_a_backend_that_only_remembers_notes_nothing(house: Callable[..., House]
 @pytest.mark.parametrize("house", [ASGIHouse, WebTestHouse])
 def test_a_backend_that_does_neither_touches_nothing(house: Callable[..., House]) -> None:
     site = watched(house, Store())
-    site.store.put_out("a2")
+    site.store.revoke_keys("a2")
     site.sets("sid=a2; Path=/")
     answer = site.ask('"sid"=a1; sid=a2')
     assert (answer.values("set-cookie"), site.saw) == (["sid=a2; Path=/"], '"sid"=a1; sid=a2')
@@ -192,20 +192,20 @@ def test_a_backend_that_does_neither_touches_nothing(house: Callable[..., House]
 
 def test_a_handshake_is_watched_as_well() -> None:
     store = Watching()
-    store.put_out("a1")
+    store.revoke_keys("a1")
     headers: list[Any] = []
 
     async def accepts(scope: Any, receive: Any, send: Any) -> None:
         headers.append(scope["headers"])
         await receive()
-        store.put_out("a2")
+        store.revoke_keys("a2")
         await send({"type": "websocket.accept", "headers": [(b"set-cookie", b"sid=c1"), (b"set-cookie", b"sid=; Max-Age=0")]})
 
     sent, _ = handshake(accepts, store, ("Cookie", "theme=dark; sid=a1"))
     assert (headers[0], len(sent[0]["headers"]), store.asked[-1]) == ([(b"cookie", b"theme=dark")], 2, "c1")
     sent, _ = handshake(accepts, store, ("Cookie", "sid=a3"))
     assert (headers[1], len(sent[0]["headers"])) == ([(b"cookie", b"sid=a3")], 2)
-    store.dead.clear()
+    store.revoked.clear()
     sent, _ = handshake(accepts, store, ("Cookie", "sid=a2"))
     assert (headers[2], sent[0]["headers"]) == ([(b"cookie", b"sid=a2")], [(b"set-cookie", b"sid=; Max-Age=0")])
 

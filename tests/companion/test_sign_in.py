@@ -44,20 +44,20 @@ def test_the_companion_of_another_user_lets_no_login_pass(site: Site) -> None:
     crossed = Browser(browser.house, {**browser.jar, "session": sealed("bob.1"), "remember": sealed("bob.1")})
     assert [crossed.me(), crossed.get("/sessions/session")] == ["nobody", "nobody"]
     assert "session" not in (browser.house.seen[-1].header("cookie") or "").replace(COOKIE, "")
-    assert [browser.me(), len(site.place.live()), site.place.is_closed("bob")] == ["ann", 1, False]
+    assert [browser.me(), len(site.place.live()), site.place.companion_required("bob")] == ["ann", 1, False]
 
 
-def test_another_user_in_the_same_browser_ends_the_companion_before(site: Site) -> None:
+def test_another_user_in_the_same_browser_revokes_the_companion_before(site: Site) -> None:
     _, browser = site.signing()
     browser.get("/login/ann.1")
     before = browser.cloned()
     browser.get("/login/bob.1")
     assert [browser.me(), before.me(), before.copied().me()] == ["bob", "nobody", "nobody"]
     assert [len(site.place.live(user)) for user in ("ann", "bob")] == [0, 1]
-    assert [site.place.is_closed(user) for user in ("ann", "bob")] == [True, False]
+    assert [site.place.companion_required(user) for user in ("ann", "bob")] == [True, False]
 
 
-def test_a_sign_in_where_the_login_was_lost_ends_the_companion_before(site: Site) -> None:
+def test_a_sign_in_where_the_login_was_lost_revokes_the_companion_before(site: Site) -> None:
     _, browser = site.signing()
     browser.get("/login/ann.1")
     before = browser.companion
@@ -87,10 +87,10 @@ def test_a_session_in_parts_brings_a_companion_and_passes_with_it(site: Site) ->
     assert [browser.get("/sessions/session"), len(site.place.live())] == ["ann", 1]
 
 
-# --- sign-ins that began before the end (P3) --------------------------------------------------------------------------
+# --- sign-ins that began before the revocation (P3) -------------------------------------------------------------------
 
 
-def test_p3_a_sign_in_that_began_before_the_end_leaves_nothing_in_the_browser(site: Site) -> None:
+def test_p3_a_sign_in_that_began_before_the_revocation_leaves_nothing_in_the_browser(site: Site) -> None:
     shop, browser = site.signing()
     other = Browser(browser.house)
     other.get("/login/ann.1")
@@ -114,8 +114,8 @@ def test_p3_also_in_the_browser_of_another_user_who_stays_signed_in(site: Site) 
     assert browser.me() == "bob"
 
 
-def test_a_sign_in_after_the_end_in_the_same_answer_is_taken(site: Site) -> None:
-    """Forgot password: end all, then sign in."""
+def test_a_sign_in_after_the_revocation_in_the_same_answer_is_taken(site: Site) -> None:
+    """Forgot password: revoke all, then sign in."""
     shop, browser = site.signing()
     other = Browser(browser.house)
     other.get("/login/ann.1")
@@ -127,7 +127,7 @@ def test_a_sign_in_after_the_end_in_the_same_answer_is_taken(site: Site) -> None
 
 @pytest.mark.parametrize("companion", [True, False], ids=["with a companion", "with a login from before"])
 @pytest.mark.parametrize("caching", ["no-store", "public"])
-def test_an_end_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(site: Site, companion: bool, caching: str) -> None:
+def test_a_revocation_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(site: Site, companion: bool, caching: str) -> None:
     """An application whose sessions roll sets the login with each answer: that is no sign-in."""
     shop, browser = site.signing()
     browser.jar["session"] = sealed("ann.1")
@@ -140,11 +140,11 @@ def test_an_end_of_all_that_the_caller_asked_for_renews_no_login_of_the_callers(
     assert [browser.me(), list(site.place.live())] == ["nobody", []]
 
 
-# --- answers of sessions that ended meanwhile -------------------------------------------------------------------------
+# --- answers of sessions that were revoked meanwhile ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/login/ann.2", "/remember/ann.2"])
-def test_p9_an_answer_on_its_way_while_the_session_ended_sets_no_login(site: Site, path: str) -> None:
+def test_p9_an_answer_on_its_way_while_the_session_was_revoked_sets_no_login(site: Site, path: str) -> None:
     shop, browser = site.signing()
     browser.get("/login/ann.1")
     shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
@@ -214,7 +214,7 @@ def test_a_rolling_session_goes_on_with_its_companion(site: Site) -> None:
         f"session={sealed('ann.1')}; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
     ],
 )
-def test_an_answer_that_deletes_or_empties_the_login_ends_the_companion(site: Site, deleting: str) -> None:
+def test_an_answer_that_deletes_or_empties_the_login_revokes_the_companion(site: Site, deleting: str) -> None:
     shop, browser = site.signing()
     browser.get("/login/ann.1")
     thief = browser.cloned()
@@ -223,7 +223,7 @@ def test_an_answer_that_deletes_or_empties_the_login_ends_the_companion(site: Si
     shop.fields = ()
     assert any(value.startswith(f"{COOKIE}=; Max-Age=0") for value in answer.values("set-cookie"))
     assert deleting in answer.values("set-cookie")
-    assert [list(site.place.live()), site.place.is_closed()] == [[], True]
+    assert [list(site.place.live()), site.place.companion_required()] == [[], True]
     assert [thief.me(), thief.copied().me()] == ["nobody", "nobody"]
 
 

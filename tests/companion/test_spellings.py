@@ -57,7 +57,7 @@ def site(memory: Site) -> Site:
 
 @pytest.fixture
 def ann(site: Site) -> Browser:
-    """Signed in, with a companion, and closed."""
+    """Signed in, with a companion; companions are compulsory."""
     _, browser = site.signing()
     browser.get("/login/ann.1")
     browser.press()
@@ -83,7 +83,7 @@ def shows(text: str) -> bool:
 
 
 @pytest.mark.parametrize("spelling", [*FOREIGN, *PLAIN])
-def test_of_a_closed_user_no_spelling_reaches_the_application(ann: Browser, spelling: str) -> None:
+def test_once_companions_are_compulsory_no_spelling_reaches_the_application(ann: Browser, spelling: str) -> None:
     field = {**FOREIGN, **PLAIN}[spelling]
     assert ask(ann, f"theme=dark; {field}; lang=en") == "nobody"
     assert not shows(seen(ann))
@@ -91,7 +91,7 @@ def test_of_a_closed_user_no_spelling_reaches_the_application(ann: Browser, spel
 
 
 @pytest.mark.parametrize("spelling", FOREIGN)
-def test_a_foreign_spelling_is_taken_out_beside_a_live_companion_and_before_any_end(site: Site, spelling: str) -> None:
+def test_a_foreign_spelling_is_taken_out_beside_a_live_companion_and_before_any_revocation(site: Site, spelling: str) -> None:
     _, browser = site.signing()
     assert ask(browser, FOREIGN[spelling]) == "nobody"
     assert not shows(seen(browser))
@@ -124,7 +124,7 @@ def test_a_plain_spelling_passes_with_its_companion_as_it_stands(ann: Browser, s
     ],
 )
 @pytest.mark.parametrize("name", ["session", "remember", "part-0"])
-def test_what_cannot_be_read_is_taken_out_closed_or_not(site: Site, name: str, value: str) -> None:
+def test_what_cannot_be_read_is_taken_out_companions_compulsory_or_not(site: Site, name: str, value: str) -> None:
     _, browser = site.signing()
     assert ask(browser, f"theme=dark; {name}={value}") == "nobody"
     assert seen(browser) == "theme=dark"

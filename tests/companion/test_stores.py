@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sessionward.session.identifier import app_session_digest
 from tests.companion.conftest import Site
 from tests.companion.shops import Browser
 from tests.doors.sides import COOKIE
@@ -26,7 +25,7 @@ def test_an_adopted_companion_passes_with_its_session_again(site: Site) -> None:
     companion = browser.companion
     assert [browser.me(), browser.get("/sessions/session"), browser.companion] == ["ann", "ann", companion]
     (session,) = site.place.live()
-    assert session.app_session == app_session_digest("id7")
+    assert session.app_session == shop.identifier.digest("id7")
 
 
 def test_so_is_a_sign_out(site: Site) -> None:
@@ -34,7 +33,7 @@ def test_so_is_a_sign_out(site: Site) -> None:
     browser.get("/login/ann")
     thief = browser.cloned()
     browser.get("/logout")
-    assert [browser.companion, list(site.place.live()), site.place.is_closed()] == [None, [], True]
+    assert [browser.companion, list(site.place.live()), site.place.companion_required()] == [None, [], True]
     assert thief.me() == "nobody"
 
 
@@ -43,7 +42,7 @@ def test_so_is_one_that_forgets_the_id(site: Site) -> None:
     browser.get("/login/ann")
     shop.meanwhile = lambda: shop.store.pop(browser.jar["sid"])
     browser.get("/me")
-    assert [browser.companion, list(site.place.live()), site.place.is_closed()] == [None, [], True]
+    assert [browser.companion, list(site.place.live()), site.place.companion_required()] == [None, [], True]
 
 
 def test_what_was_asked_of_us_beside_such_a_sign_in_goes_with_the_id(site: Site) -> None:
@@ -101,10 +100,10 @@ def test_a_companion_follows_an_id_that_the_application_regenerates(site: Site) 
     assert browser.jar["sid"] != old.jar["sid"]
     assert [browser.me(), browser.companion, len(site.place.live())] == ["ann", companion, 1]
     shop.store[old.jar["sid"]] = "ann"  # a request in flight has written it back
-    assert [old.me(), old.copied().me() == "nobody", browser.me()] == ["nobody", site.place.is_closed(), "ann"]
+    assert [old.me(), old.copied().me() == "nobody", browser.me()] == ["nobody", site.place.companion_required(), "ann"]
 
 
-def test_an_id_that_was_written_back_is_nobody_once_its_user_is_closed(site: Site) -> None:
+def test_an_id_that_was_written_back_is_nobody_once_companions_are_compulsory(site: Site) -> None:
     shop, browser = site.storing()
     other = Browser(browser.house)
     browser.get("/login/ann")
@@ -115,7 +114,7 @@ def test_an_id_that_was_written_back_is_nobody_once_its_user_is_closed(site: Sit
     assert [thief.me(), thief.copied().me(), browser.me()] == ["nobody", "nobody", "ann"]
 
 
-def test_p9_an_id_regenerated_by_an_answer_on_its_way_while_the_session_ended_is_not_set(site: Site) -> None:
+def test_p9_an_id_regenerated_by_an_answer_on_its_way_while_the_session_was_revoked_is_not_set(site: Site) -> None:
     shop, browser = site.storing()
     browser.get("/login/ann")
     shop.meanwhile = lambda: site.place.aside.revoke_all("ann")
@@ -131,7 +130,7 @@ def test_of_two_answers_that_see_the_same_sign_in_one_brings_the_companion(site:
 
     def another_answer() -> None:
         shop.store[sid] = "ann"
-        site.place.aside.login(new_session("ann", "d" * 32, age=lambda: 0.0, app_session=app_session_digest(sid)))
+        site.place.aside.login(new_session("ann", "d" * 32, age=lambda: 0.0, app_session=shop.identifier.digest(sid)))
 
     shop.meanwhile = another_answer
     assert browser.ask("GET", "/me").values("set-cookie") == []

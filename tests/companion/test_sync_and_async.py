@@ -71,7 +71,7 @@ def opened(sqlite_url: str) -> Iterator[Callable[..., House]]:
 
 
 @pytest.mark.parametrize(("kind", "backend", "identifier"), COMBINATIONS)
-def test_the_same_story_in_all_colours(opened: Callable[..., House], kind: Callable[..., House], backend: str, identifier: str) -> None:
+def test_the_same_story_sync_and_async(opened: Callable[..., House], kind: Callable[..., House], backend: str, identifier: str) -> None:
     house = opened(kind, backend, IDENTIFIERS[identifier]())
     first, second, old = Browser(house), Browser(house), Browser(house, {"session": sealed("ann.0")})
     first.get("/login/ann.1")
@@ -110,7 +110,7 @@ def test_p7_an_async_identifier_that_never_answers_is_503_within_the_deadline(op
     assert 0.1 < time.monotonic() - began < 5
 
 
-def test_p7_a_plain_identifier_that_never_answers_is_503_within_the_deadline(opened: Callable[..., House]) -> None:
+def test_p7_a_sync_identifier_that_never_answers_is_503_within_the_deadline(opened: Callable[..., House]) -> None:
     goes_on = threading.Event()
 
     def silent(name: str, value: str) -> None:

@@ -150,12 +150,12 @@ def test_an_expiry_is_in_utc_wherever_the_server_stands(zone: str, hours: int, m
     """RFC 6265, 5.1.1: what stands behind the time is not looked at. ``email.utils.formatdate`` writes ``-0000``."""
     with time_machine.travel("2027-06-09T10:18:14Z", tick=False):
         expires = time.strftime("%a, %d %b %Y %H:%M:%S", time.gmtime(time.time() + hours * 3600)) + zone
-        for zone in ("Asia/Tokyo", "America/Los_Angeles", "UTC"):
-            monkeypatch.setenv("TZ", zone)
+        for place in ("Asia/Tokyo", "America/Los_Angeles", "UTC"):
+            monkeypatch.setenv("TZ", place)
             time.tzset()
             try:
                 believed = as_we_believe([f"session={NEW}; Path=/; Expires={expires}"])
             finally:
                 monkeypatch.undo()
                 time.tzset()
-            assert named(believed) == ({("session", NEW)} if hours > 0 else set()), zone
+            assert named(believed) == ({("session", NEW)} if hours > 0 else set()), place

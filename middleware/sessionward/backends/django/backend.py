@@ -204,7 +204,7 @@ class DjangoBackend:
         found = self._store.read(sought, lock=True)
         revoked = set() if self._store.revocation_sticks else self._revoked_among([_digest(key) for key in found])
         live = [key for key, data in found.items() if _digest(key) not in revoked and users.authenticated_user(data) == user_id]
-        if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):
+        if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):  # P2: the second look, under the lock
             raise SessionRevoked("the session that asked is not live any more")
         others = [key for key in live if key != keep]
         missed = {key for key in sought.difference(found) if key != keep}

@@ -1,4 +1,4 @@
-"""Whatever ends a companion closes its user for good: what was copied or kept from before stays outside."""
+"""Whatever revokes a companion makes companions compulsory for its user, for good: what was copied or kept from before stays outside."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def joined(cookies: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
-def end_by(site: Site, how: str, first: Browser, second: Browser) -> None:
-    """End the companion of ``first``; ``second`` is another browser of the same user."""
+def revoke_by(site: Site, how: str, first: Browser, second: Browser) -> None:
+    """Revoke the companion of ``first``; ``second`` is another browser of the same user."""
     match how:
         case "the button of another browser":
             assert second.press().json() == {"count": 1}
@@ -75,23 +75,23 @@ def two_browsers(site: Site) -> tuple[Browser, Browser]:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_a_copy_is_taken_out_however_the_companion_ended(site: Site, how: str) -> None:
+def test_a_copy_is_taken_out_however_the_companion_was_revoked(site: Site, how: str) -> None:
     first, second = two_browsers(site)
     stale = first.cloned()
-    end_by(site, how, first, second)
-    assert site.place.is_closed()
+    revoke_by(site, how, first, second)
+    assert site.place.companion_required()
     for name, cookies in COPIES.items():
         browser = Browser(first.house, dict(cookies))
         assert (browser.me(), browser.companion) == ("nobody", None), name
         seen = first.house.seen[-1].header("cookie") or ""
         assert not [value for value in cookies.values() if value in seen and not value.startswith("-")], name
-    assert stale.me() == "nobody"  # the same cookies with the companion that has ended
+    assert stale.me() == "nobody"  # the same cookies with the companion that was revoked
 
 
 @pytest.mark.parametrize("how", HOWS)
 def test_nothing_but_a_sign_in_makes_a_new_companion(site: Site, how: str) -> None:
     first, second = two_browsers(site)
-    end_by(site, how, first, second)
+    revoke_by(site, how, first, second)
     live = len(site.place.live())
     for cookies in COPIES.values():
         for path in ("/me", "/sessions/session"):
@@ -103,7 +103,7 @@ def test_nothing_but_a_sign_in_makes_a_new_companion(site: Site, how: str) -> No
 @pytest.mark.parametrize("how", HOWS)
 def test_the_person_signs_in_again_at_once_and_gets_in_even_by_the_same_bytes(site: Site, how: str) -> None:
     first, second = two_browsers(site)
-    end_by(site, how, first, second)
+    revoke_by(site, how, first, second)
     thief = Browser(first.house, dict(COPIES["the session"]))
     person = Browser(first.house)
     person.get("/login/ann.1")
@@ -115,13 +115,13 @@ def test_the_person_signs_in_again_at_once_and_gets_in_even_by_the_same_bytes(si
 def test_a_person_who_was_put_out_signs_in_in_the_browser_that_still_has_everything(site: Site) -> None:
     first, second = two_browsers(site)
     second.press()
-    dead = first.companion
+    revoked = first.companion
     assert first.get("/login/ann.1") == "nobody"
-    assert first.companion not in (None, dead)
+    assert first.companion not in (None, revoked)
     assert [first.me(), second.me()] == ["ann", "ann"]
 
 
-def test_a_copy_that_was_stored_before_the_first_end_stays_outside_after_every_later_one(site: Site) -> None:
+def test_a_copy_that_was_stored_before_the_first_revocation_stays_outside_after_every_later_one(site: Site) -> None:
     first, second = two_browsers(site)
     copies = [Browser(first.house, dict(cookies)) for cookies in COPIES.values()]
     for _ in range(3):
@@ -131,7 +131,7 @@ def test_a_copy_that_was_stored_before_the_first_end_stays_outside_after_every_l
         assert [first.me(), *(copy.me() for copy in copies)] == ["ann"] + ["nobody"] * len(copies)
 
 
-def test_a_copy_that_had_got_a_companion_of_its_own_is_ended_like_any_device(site: Site) -> None:
+def test_a_copy_that_had_got_a_companion_of_its_own_is_revoked_like_any_device(site: Site) -> None:
     _, first = site.signing()
     first.jar = {"session": LOGIN}
     thief = first.cloned()
@@ -162,7 +162,7 @@ def test_the_caller_and_other_users_keep_everything(site: Site) -> None:
     assert [second.me(), bob.me(), cart.me()] == ["ann", "bob", "nobody"]
     assert second.jar == before
     assert first.house.seen[-1].header("cookie") == f"session={sealed('-.1')}; theme=dark"
-    assert not site.place.is_closed("bob")
+    assert not site.place.companion_required("bob")
     assert bob.copied().me() == "bob"
 
 
@@ -173,14 +173,14 @@ def test_cookies_that_sign_nobody_in_pass_beside_what_is_taken_out(site: Site) -
     assert first.house.seen[-1].header("cookie") == "theme=dark; sessions=1; lang=en; xsession=2"
 
 
-def test_ending_nothing_closes_as_well(site: Site) -> None:
+def test_revoking_nothing_makes_companions_compulsory_as_well(site: Site) -> None:
     _, browser = site.signing()
     browser.get("/login/ann.1")
     assert browser.press().json() == {"count": 0}
     assert (browser.me(), browser.copied().me()) == ("ann", "nobody")
 
 
-def test_a_user_ended_before_anybody_came_is_closed(site: Site) -> None:
+def test_companions_are_compulsory_for_a_user_revoked_before_anybody_came(site: Site) -> None:
     _, browser = site.signing()
     assert site.place.aside.revoke_all("ann") == 0
     browser.jar["session"] = LOGIN
@@ -195,17 +195,17 @@ def test_a_companion_alone_is_nobody(site: Site) -> None:
 
 
 @pytest.mark.parametrize("cookies", [{}, {"session": sealed("bob.1")}], ids=["no login", "another user's"])
-def test_logout_of_the_ward_ends_a_companion_that_no_login_goes_with(site: Site, cookies: dict[str, str]) -> None:
+def test_logout_of_the_sessions_revokes_a_companion_that_no_login_goes_with(site: Site, cookies: dict[str, str]) -> None:
     _, browser = site.signing()
     browser.get("/login/ann.1")
     before = browser.cloned()
     browser.jar = {COOKIE: browser.jar[COOKIE], **cookies}
     browser.get("/sessions/logout")
-    assert [list(site.place.live()), site.place.is_closed(), before.me()] == [[], True, "nobody"]
+    assert [list(site.place.live()), site.place.companion_required(), before.me()] == [[], True, "nobody"]
 
 
 @pytest.mark.parametrize("verb", ["logout", "revoke_all/ann"])
-def test_a_session_that_the_application_asked_of_us_closes_as_well(site: Site, verb: str) -> None:
+def test_a_session_that_the_application_asked_of_us_makes_companions_compulsory_as_well(site: Site, verb: str) -> None:
     """Some sign in by their own means and call ``sessions.login`` beside it."""
     shop, browser = site.signing()
     shop.fields = [shop.sets("session", LOGIN)]
@@ -218,7 +218,7 @@ def test_a_session_that_the_application_asked_of_us_closes_as_well(site: Site, v
 
 
 @pytest.mark.parametrize("path", ["/static/app.css", "/static/"])
-def test_a_skipped_path_costs_no_question_and_sees_no_login(memory: Site, path: str) -> None:
+def test_an_exempt_path_costs_no_question_and_sees_no_login(memory: Site, path: str) -> None:
     shop, browser = memory.signing(exempt_paths=["/static/"])
     browser.get("/remember/ann.1")
     browser.jar["theme"] = "dark"
