@@ -50,12 +50,12 @@ def measure(effort: Effort) -> Iterator[Result]:
         )
     yield _row("ASGI, header token", rounds, "header", 5e-6)
     yield _row("ASGI, cookie", rounds, "cookie", 8e-6)
-    plain = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
+    wsgi_door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     rounds = alternate(
         {
             "bare": wsgi_requests(wsgi_application, header),
-            "header": wsgi_requests(plain, header),
-            "cookie": wsgi_requests(plain, cookie),
+            "header": wsgi_requests(wsgi_door, header),
+            "cookie": wsgi_requests(wsgi_door, cookie),
         },
         effort,
     )

@@ -123,7 +123,7 @@ def p50(seconds: Sequence[float]) -> float:
 
 
 def repeated(work: Callable[[], object]) -> Timed:
-    """A plain piece of work that waits for others, timed."""
+    """A sync piece of work that waits for others, timed."""
 
     def timed(number: int) -> float:
         seconds: list[float] = []

@@ -152,7 +152,7 @@ def _batches(number: int) -> Iterator[int]:
 
 
 def awaited(work: Callable[[], Awaitable[object]], run: Run) -> Timed:
-    """A piece of work that waits for others in async colour, timed."""
+    """A piece of work that waits for others, awaited and timed."""
 
     async def timed(number: int) -> float:
         seconds: list[float] = []

@@ -49,7 +49,7 @@ def measure(effort: Effort) -> Iterator[Result]:
 
 
 def _beside_the_naive_way(backend: SQLBackend, connection: Connection, rounds: int, each: int) -> Row:
-    """Ten sessions, one of which ends the others: find and end, as the endpoint does."""
+    """Ten sessions, one of which revokes the others: find and revoke, as the endpoint does."""
 
     def naive(token: bytes) -> int:
         row = connection.execute(FIND, (Credential(token).digest,)).fetchone()

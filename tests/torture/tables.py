@@ -14,7 +14,7 @@ from sessionward.backends import Credential
 from sessionward.backends.sql import metadata
 
 PATIENCE: Final = 30.0
-"""Seconds that a question may wait for its turn: a torture asks for more at once than two cores can do in a deadline."""
+"""Seconds that a question may wait for its turn: a torture asks for more at once than two cores can do in a timeout."""
 
 sessions: Final = metadata.tables["sessionward_sessions"]
 users: Final = metadata.tables["sessionward_users"]

@@ -1,4 +1,4 @@
-"""P3: no session that rests on the old password outlives "change the password, commit, end the others"."""
+"""P3: no session that rests on the old password outlives "change the password, commit, revoke the others"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRIALS: Final = 60
 DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
 
 
-@pytest.mark.parametrize("ticket", [False, True], ids=["by the age of the request", "by a ticket of begin"])
+@pytest.mark.parametrize("ticket", [False, True], ids=["by the age of the request", "by a ticket of begin_login"])
 @pytest.mark.parametrize("database", DATABASES)
 def test_p3_no_login_with_the_old_password_survives(databases: Databases, crew: Crew, database: str, ticket: bool) -> None:
     for place in [sync_place(databases, database), *async_places(databases, database)]:

@@ -22,9 +22,9 @@ from tests.torture.places import ASYNC
 from tests.torture.servers import SERVERS, Server
 from tests.torture.tables import with_driver
 
-DEADLINE: Final = 0.7
+TIMEOUT: Final = 0.7
 SLACK: Final = 3.0
-"""Seconds that an answer may take at most, on a machine that does much else. Without a deadline it takes minutes."""
+"""Seconds that an answer may take at most, on a machine that does much else. Without a timeout it takes minutes."""
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])
@@ -48,11 +48,11 @@ def _make_tables(url: str) -> None:
 def _doors(url: str, asyncs: list[str]) -> Iterator[dict[str, Door]]:
     with ExitStack() as stack:
         doors: dict[str, Door] = {
-            "WSGI": WSGIDoor(SQLBackend(url), timeout=DEADLINE),
-            "ASGI, threads": ASGIDoor(lambda: SQLBackend(url), timeout=DEADLINE),
+            "WSGI": WSGIDoor(SQLBackend(url), timeout=TIMEOUT),
+            "ASGI, threads": ASGIDoor(lambda: SQLBackend(url), timeout=TIMEOUT),
         }
         for driver in asyncs:
-            doors[f"ASGI, {driver}"] = ASGIDoor(partial(AsyncSQLBackend, with_driver(url, driver)), timeout=DEADLINE)
+            doors[f"ASGI, {driver}"] = ASGIDoor(partial(AsyncSQLBackend, with_driver(url, driver)), timeout=TIMEOUT)
         for door in doors.values():
             stack.callback(door.close)
         yield doors
@@ -170,7 +170,7 @@ def test_p7_a_stopped_process_that_holds_the_lock_of_an_sqlite_file(sqlite_url: 
     path = sqlite_url.removeprefix("sqlite:///")
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     with _doors(sqlite_url, ASYNC["sqlite"]) as doors:
-        doors["ASGI, aiosqlite"] = door = ASGIDoor(lambda: AsyncSQLBackend(engine), timeout=DEADLINE, ending=engine.dispose)
+        doors["ASGI, aiosqlite"] = door = ASGIDoor(lambda: AsyncSQLBackend(engine), timeout=TIMEOUT, ending=engine.dispose)
         try:
             _make_tables(sqlite_url)
             user = f"user {uuid4()}"

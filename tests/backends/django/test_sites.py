@@ -35,8 +35,8 @@ CLAIMS = [(site, f"{module}.{case}") for site, made in SITES.items() for module 
 def outcomes_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcomes]]:
     """What came of all claims of a site. Each that is asked for runs once, two at a time."""
 
-    def run(name: str) -> Outcomes:
-        place, site = tmp_path_factory.mktemp("site"), SITES[name]
+    def run(name: str, place: Path) -> Outcomes:
+        site = SITES[name]
         if site.cache != "locmem":
             needs_redis()
         if site.database == "sqlite":
@@ -46,7 +46,7 @@ def outcomes_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
     wanted = [item.callspec.params.get("site") for item in request.session.items if hasattr(item, "callspec")]
     with ThreadPoolExecutor(2) as pool:
-        running = {name: pool.submit(run, name) for name in SITES if name in wanted}
+        running = {name: pool.submit(run, name, tmp_path_factory.mktemp("site")) for name in SITES if name in wanted}
         yield lambda name: running[name].result()
 
 
