@@ -105,7 +105,8 @@ class ASGIMiddleware:
 
     def _with_fields(self, scope: Scope, fields: Fields) -> Scope:
         """A copy of a scope with these fields in place of those that credentials travel in, each where it stood."""
-        names, new, headers = self._names, [*fields], []
+        names, new = self._names, [*fields]
+        headers: list[tuple[bytes, bytes]] = []
         for field in scope["headers"]:
             if field[0] not in names:
                 headers.append(field)
