@@ -20,9 +20,13 @@ from hypothesis import strategies as st
 
 from sessionward import BackendUnavailable, NotSignedIn, OutcomeUnknown, Session, SessionRevoked, StaleLogin, UsageError
 from sessionward.backends import Credential, Device, RevokedCount
+from sessionward.backends.memory import MemoryBackend
 from sessionward.context import MAX_USER_AGENT
 from sessionward.credential.token import is_token, new_token
+from sessionward.door import Door, began, context_of
+from sessionward.drive import SyncDriver
 from sessionward.flow import begin_login, current, login, logout, on_request, revoke_all, revoke_others, revoke_others_endpoint
+from sessionward.handle import Sessions
 from sessionward.modes.mode import Mode
 from sessionward.modes.own import Own
 from sessionward.request.request import Fields
@@ -46,6 +50,7 @@ from tests.support.core import (
     Played,
     answer_of,
     answered,
+    environ_of,
     mode_of,
     opened,
     play,
@@ -1014,3 +1019,27 @@ def test_a_session_revoked_by_another_while_the_application_worked_is_not_brough
     play(on_request(*here), SESSION)
     play(login(*here, "ada", **FORM), MINTED)
     assert list(play(answer_of(here, *PLAIN), None).value) == list(PLAIN)
+
+
+# --- guards of the handle ---------------------------------------------------------------------------------------------
+
+
+class RevokesCarried(OverCarriers):
+    """Over the application's sessions, and can revoke one of them."""
+
+    def revoke(self, user_id: str, id: UUID, /) -> bool:
+        raise NotImplementedError
+
+
+def test_a_logout_over_the_applications_sessions_asks_who_is_calling_first() -> None:
+    here = opened((b"cookie", b"sid=abc"), mode=mode_of(RevokesCarried(), secrets=()))
+    played = answered(logout(*here), lambda step: SESSION if isinstance(step, Find) else True)
+    assert (played.kinds, played.raised) == (["Find", "Revoke"], None)
+
+
+def test_a_request_that_began_earlier_than_its_context_was_made_is_that_old() -> None:
+    sessions = Sessions(Door(mode_of(), SyncDriver(MemoryBackend(), 1.0, blocks=False)), environ_of())
+    context = context_of(sessions)
+    assert context.age() < 100
+    began(sessions, sessions._started - 100)
+    assert context.age() >= 100

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import WSGI_KEY, Door, context_of, warn
+from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, warn
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -152,10 +152,8 @@ class _Answering(Sessions):
 
     def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """``start_response``, as the application sees it."""
-        self._head_is_out = True
-        context = self._context
+        context = head_goes_out(self)
         if context is not None:
-            context.head_is_out = True
             self._waiting = None
             set_cookies = [(b"set-cookie", value.encode("latin-1")) for name, value in headers if name.lower() == "set-cookie"]
             if self._door.mode.touches(context, set_cookies):
