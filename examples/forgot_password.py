@@ -1,4 +1,4 @@
-"""Forgot password: a link ends all sessions of the user, then signs in whoever followed it. FastAPI, plain functions.
+"""Forgot password: a link revokes all sessions of the user, then signs in the person who followed it. FastAPI, sync functions.
 
 One request does it: commit the new hash, ``revoke_all()``, ``login()``. The hash comes first, so that a sign-in with the
 old password that is under way is refused (``change_password.py`` says why); the ``login()`` that follows is not, since
@@ -128,8 +128,8 @@ def form(token: str) -> HTMLResponse:
 def reset(request: Request, token: Annotated[str, Form(max_length=64)], password: Password) -> str:
     new, digest = hashed(password, secrets.token_bytes(16)), hashlib.sha256(token.encode()).digest()
     with database() as db:  # commits where the block ends, before anybody is signed out
-        spent = db.execute("DELETE FROM resets WHERE digest = ? AND expires_at > ? RETURNING user_id", (digest, time.time()))
-        if not (row := spent.fetchone()):
+        used = db.execute("DELETE FROM resets WHERE digest = ? AND expires_at > ? RETURNING user_id", (digest, time.time()))
+        if not (row := used.fetchone()):
             raise HTTPException(400, "This link has been used, or it is too old. Please ask for another.")
         db.execute("DELETE FROM resets WHERE user_id = ?", row)
         db.execute("UPDATE users SET password = ? WHERE id = ?", (new, *row))
