@@ -62,6 +62,7 @@ class WSGIMiddleware:
         self._cookie = mode.needles.get(b"cookie", b"").decode("ascii")
         self._fields = [(name, environ_key(name)) for name in mode.names]
         self._outer_key = mode.outer_key
+        self._says_remote_user = mode.settings.remote_user
         self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -96,13 +97,16 @@ class WSGIMiddleware:
                 return _refuse(answer, context, start_response)
             self._put_fields(environ, answer)
         context.request = sessions._sender()  # the environ itself is not kept
-        if context.session is not None and self._mode.settings.remote_user:
+        if self._says_remote_user and context.session is not None:
             environ.setdefault("REMOTE_USER", context.session.user_id.encode().decode("latin-1"))
         environ[WSGI_KEY] = sessions
         return sessions._returned(self.app(environ, sessions._start_response))
 
     def _opened(self, sessions: Sessions, request: WSGIRequest, environ: Environ) -> Context:
-        found = [(name, environ[key].encode("latin-1", "replace")) for name, key in self._fields if key in environ]
+        found: list[tuple[bytes, bytes]] = []
+        for name, key in self._fields:  # a comprehension would be a call
+            if key in environ:
+                found.append((name, environ[key].encode("latin-1", "replace")))
         context = context_of(sessions, request, found)
         if self._outer_key is not None:
             context.is_misplaced = self._outer_key in environ
@@ -152,10 +156,16 @@ class _Answering(Sessions):
 
     def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """``start_response``, as the application sees it."""
-        context = head_goes_out(self)
-        if context is not None:
+        context = self._context
+        if context is None:
+            self._head_is_out = True
+        else:
+            head_goes_out(self)
             self._waiting = None
-            set_cookies = [(b"set-cookie", value.encode("latin-1")) for name, value in headers if name.lower() == "set-cookie"]
+            set_cookies: list[tuple[bytes, bytes]] = []
+            for name, value in headers:  # a comprehension would be a call
+                if len(name) == 10 and name.lower() == "set-cookie":
+                    set_cookies.append((b"set-cookie", value.encode("latin-1")))
             if self._door.mode.touches(context, set_cookies):
                 head = _Head(self._sealed, self._server, status, headers, exc_info)
                 if self._has_left:
