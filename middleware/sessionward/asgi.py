@@ -47,6 +47,7 @@ class ASGIMiddleware:
         self._needles = self._mode.needles
         self._looks_always = self._mode.looks_always
         self._can_set_cookies = self._mode.can_set_cookies
+        self._door_for_of = None if self._door.sync is None else self._door
         self._names = self._mode.names
         self._outer_key = self._mode.outer_key
 
@@ -64,8 +65,8 @@ class ASGIMiddleware:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
         if not self._can_set_cookies:
-            # of() makes a handle of it, if anybody asks; over an async backend that needs to know the loop, so it is made here
-            scope[ASGI_KEY] = AsyncSessions(self._door, scope) if self._door.sync is None else self._door
+            # of() makes a handle of the door, if anybody asks; over an async backend a handle needs the loop, so it is made here
+            scope[ASGI_KEY] = self._door_for_of or AsyncSessions(self._door, scope)
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
         return await self.app(scope, receive, self._wrapped(sessions, send))
