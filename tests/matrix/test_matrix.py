@@ -16,7 +16,7 @@ from tests.matrix.sites.redis_keys import URL
 from tests.matrix.table import RECORDED, cells, markdown
 from tests.support.services import missing
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[1] / "README.md"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning"),  # WebOb, which Pyramid stands on
@@ -74,4 +74,4 @@ def test_no_cell_is_empty(redis_server: None) -> None:
     table = markdown(outcomes)
     assert table.count("✓") + table.count("| (") == len(FRAMEWORKS) * len(CHECKS)
     assert "not run" not in table
-    assert table in README.read_text(encoding="utf-8"), "python -m tests.matrix prints what has to stand in the README"
+    assert table in README.read_text(encoding="utf-8"), "python -m tests.matrix prints what has to stand in tests/README.md"
