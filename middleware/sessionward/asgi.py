@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, warn
+from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, warn
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -53,6 +53,8 @@ class ASGIMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
+        if kind in _WITH_HEADERS and scope["headers"].__class__ is not list:  # (isinstance would cost twice as much)
+            _keep_headers(scope)
         if kind == "http":
             if scope["method"] == "DELETE" and (request := ASGIRequest(scope)).route() in self._routes:
                 return await self._endpoint(request, scope, receive, send)
@@ -70,6 +72,10 @@ class ASGIMiddleware:
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
         return await self.app(scope, receive, self._wrapped(sessions, send))
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the wrapped application has: ``app.state``."""
+        return passed_on(self, name)
 
     def looks_at(self, scope: Scope) -> bool:
         """For a server of ours: whether this request, or its answer, has to be looked at. If not, it may go past this door."""
@@ -154,6 +160,15 @@ class ASGIMiddleware:
             await send(message)
 
         return closing
+
+
+_WITH_HEADERS: Final = frozenset({"http", "websocket"})
+
+
+def _keep_headers(scope: Scope) -> None:
+    """ASGI allows any iterable of headers, also one that can be walked once: it is replaced by a list, since it is walked twice."""
+    if not isinstance(scope["headers"], (list, tuple)):
+        scope["headers"] = list(scope["headers"])
 
 
 def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:

@@ -103,3 +103,14 @@ def warn(message: str) -> None:
 
 def _since(started: float) -> float:
     return monotonic() - started
+
+
+def passed_on(middleware: Any, name: str) -> Any:
+    """An attribute of the wrapped application, for code that looks for it at the place where the middleware stands now.
+
+    Raises ``AttributeError`` in the application's own words, and for names that begin with ``__``: those are asked of the
+    middleware's class.
+    """
+    if name.startswith("__") or name == "app":  # `app` itself is missing while a copy is being made
+        raise AttributeError(f"{type(middleware).__name__!r} object has no attribute {name!r}")
+    return getattr(middleware.app, name)

@@ -255,6 +255,7 @@ def of(request: Any) -> Any:
 
     Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncSessions`. Flask, Django under WSGI, Pyramid,
     Bottle, Falcon, CherryPy: a :class:`Sessions`. Of a bare scope or environ a type checker cannot know which; annotate it.
+    A WSGI application that a2wsgi mounts in an ASGI application gets a :class:`Sessions` too: its views run in a thread.
     As a FastAPI dependency, wrap it: ``def sessions(request: Request) -> AsyncSessions: return sessionward.of(request)``.
     Raises ``UsageError`` if no middleware of ours stands around the application.
     """
@@ -262,16 +263,28 @@ def of(request: Any) -> Any:
     if not mappings:
         raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
     for mapping in mappings:
-        for key in (ASGI_KEY, WSGI_KEY):
-            attached = mapping.get(key)
-            if isinstance(attached, (Sessions, AsyncSessions)):
-                return attached
-            if isinstance(attached, (Door, AsyncDoor)):
-                return _opened(attached, cast("Mapping", mapping), key)
+        attached = _attached(mapping)
+        if attached is not None:
+            return attached
+    for mapping in mappings:  # an application of the other kind, mounted by a bridge that hands on what it has been called with
+        outer = mapping.get("asgi.scope") or mapping.get("wsgi_environ")
+        attached = _attached(cast("AnyMapping[str, Any]", outer)) if isinstance(outer, AnyMapping) else None
+        if attached is not None:
+            return attached.blocking if isinstance(attached, AsyncSessions) else attached
     raise UsageError(
         "sessionward has attached nothing to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the application"
         " (around all of it, so that it comes first)"
     )
+
+
+def _attached(mapping: AnyMapping[str, Any]) -> Sessions | AsyncSessions | None:
+    for key in (ASGI_KEY, WSGI_KEY):
+        attached = mapping.get(key)
+        if isinstance(attached, (Sessions, AsyncSessions)):
+            return attached
+        if isinstance(attached, (Door, AsyncDoor)):
+            return _opened(attached, cast("Mapping", mapping), key)
+    return None
 
 
 def _opened(door: Door | AsyncDoor, mapping: Mapping, key: str) -> Sessions | AsyncSessions:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, warn
+from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, passed_on, warn
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -84,6 +84,10 @@ class WSGIMiddleware:
         body = self.app(environ, sessions._start_response)
         return body if sessions._has_left else sessions._returned(body)
 
+    def __getattr__(self, name: str) -> Any:
+        """What else the wrapped application has: ``app.wsgi_app.script_name``."""
+        return passed_on(self, name)
+
     def _endpoint(self, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         context = self._opened(Sessions(self._door, environ), request, environ)
         return _refuse(self._door.driver(revoke_others_endpoint(self._mode, context)), context, start_response)
@@ -137,12 +141,14 @@ _PASSES, _IS_LOOKED_AT = _Rest.PASSES, _Rest.IS_LOOKED_AT
 class _Answering(Sessions):
     """A handle that stands between the application and ``start_response``.
 
-    It delays a head that is about to set a cookie of ours until the application has returned: the later the look at the
-    session, the less can happen between it and the browser (P9).
+    It delays a head that is about to set a cookie of ours until the application has returned, since an error may still
+    replace it, and since the later the look at the session, the less can happen between it and the browser (P9).
     """
 
     _has_left: bool = False
     """A head has been handed on: another one, with ``exc_info``, does not wait any more."""
+    _has_returned: bool = False
+    """The application has returned its iterable: a head that is given now, by a generator, does not wait."""
     _waiting: _Head | None = None
 
     _fields: Fields = ()
@@ -154,8 +160,8 @@ class _Answering(Sessions):
         self._started = monotonic()
         self._server = start_response
 
-    def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
-        """``start_response``, as the application sees it."""
+    def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
+        """``start_response``, as the application sees it: like those of servers, it takes ``exc_info`` by name as well."""
         context = self._context
         if context is None:
             self._head_is_out = True
@@ -168,7 +174,8 @@ class _Answering(Sessions):
                     set_cookies.append((b"set-cookie", value.encode("latin-1")))
             if self._door.mode.touches(context, set_cookies):
                 head = _Head(self._sealed, self._server, status, headers, exc_info)
-                if self._has_left:
+                if self._has_left or self._has_returned:
+                    self._has_left = True
                     return head.send()
                 self._waiting = head
                 return head.write
@@ -176,9 +183,8 @@ class _Answering(Sessions):
         return self._server(status, headers) if exc_info is None else self._server(status, headers, exc_info)
 
     def _returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """What the server gets of the application's iterable: itself, once the head has been given (PEP 3333)."""
-        if not self._head_is_out:
-            return _Body(body, self._release)
+        """What the server gets of the application's iterable: itself. A head that comes later is looked at when it is given."""
+        self._has_returned = True
         try:
             self._release()
         except BaseException:
@@ -228,32 +234,6 @@ class _Head:
     def write(self, data: bytes, /) -> object:
         """The ``write`` callable of PEP 3333, for applications from before iterables."""
         return self.send()(data)
-
-
-class _Body:
-    """An application's iterable that had not called ``start_response`` yet when the application returned it."""
-
-    def __init__(self, body: Iterable[bytes], release: Callable[[], None]) -> None:
-        self._body = body
-        self._iterator: Iterator[bytes] | None = None
-        self._release = release
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self._body)
-        try:
-            chunk = next(self._iterator)
-        except StopIteration:
-            self._release()
-            raise
-        self._release()
-        return chunk
-
-    def close(self) -> None:
-        _close(self._body)
 
 
 def _close(body: object) -> None:

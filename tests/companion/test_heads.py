@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -58,13 +58,40 @@ def replaced_by_a_login(environ: Any, start_response: Any) -> Iterable[bytes]:
     return [b"in"]
 
 
+def late_and_replaced(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response("500 Internal Server Error", [TEXT], exc_info=sys.exc_info())
+    yield b"oops"
+
+
+def late_and_repeated(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [TEXT, LOGIN])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response("202 Accepted", [TEXT, LOGIN], exc_info=sys.exc_info())
+    yield b"in"
+
+
+def late_and_replaced_by_a_login(environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", [TEXT, ("Set-Cookie", "session=; Max-Age=0")])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response("200 OK", [TEXT, LOGIN], exc_info=sys.exc_info())
+    yield b"in"
+
+
 def ask(application: Application, backend: Any, cookie: str = "") -> Answer:
     """The last head that the server is told before the body."""
     door = sessionward.WSGIMiddleware(application, backend, secrets=[SECRET], identify=Signed())
     heads: list[Any] = []
     chunks: list[bytes] = []
 
-    def start_response(status: str, fields: Any, exc_info: Any = None, /) -> Any:
+    def start_response(status: str, fields: Any, exc_info: Any = None) -> Any:
         heads.append((status, fields))
         return chunks.append
 
@@ -119,3 +146,36 @@ def test_p9_a_revocation_between_head_and_body_counts_where_the_head_has_waited(
         return body
 
     assert set_cookies(ask(overtaken, backend)) == []
+
+
+def test_a_head_in_place_of_one_that_signed_somebody_in_revokes_what_that_one_has_minted() -> None:
+    backend = MemoryBackend()
+    answer = ask(late_and_replaced, backend)
+    assert (answer.status, set_cookies(answer), list(backend.list("ann"))) == (500, [], [])
+
+
+def test_a_head_in_place_of_one_that_says_the_same_of_the_login_mints_nothing_anew() -> None:
+    backend = MemoryBackend()
+    answer = ask(late_and_repeated, backend)
+    assert (answer.status, set_cookies(answer), len(backend.list("ann"))) == (202, ["session", COOKIE], 1)
+
+
+def test_a_head_in_place_of_another_one_signs_nobody_in() -> None:
+    backend = MemoryBackend()
+    answer = ask(late_and_replaced_by_a_login, backend, f"session={sealed('-.1')}")
+    assert (set_cookies(answer), list(backend.list("ann"))) == ([], [])
+
+
+@pytest.mark.parametrize("application", [late, empty, late_and_replaced, late_and_repeated])
+def test_the_iterable_of_the_application_is_handed_on_whenever_its_head_comes(application: Application) -> None:
+    given: list[Iterable[bytes]] = []
+
+    def kept(environ: Any, start_response: Any) -> Iterable[bytes]:
+        given.append(application(environ, start_response))
+        return given[0]
+
+    door = sessionward.WSGIMiddleware(kept, MemoryBackend(), secrets=[SECRET], identify=Signed())
+    body = door(wsgi_environ("GET", "/", {}), lambda status, fields, exc_info=None: lambda data: None)
+    assert body is given[0]
+    assert isinstance(body, Generator)
+    body.close()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import re
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import a2wsgi
+import flask
 import pytest
+import webtest  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -642,6 +647,123 @@ def test_wsgi_an_answer_without_a_body_gains_none_and_keeps_its_length(kind: str
     assert server.run() == b""
     kept = [field for field in server.heads[0][1] if field[0].lower() not in ("set-cookie", "cache-control")]
     assert (server.heads[0][0], kept) == (status, fields)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wsgi_start_response_takes_exc_info_by_name_as_that_of_servers_does(kind: str) -> None:
+    failure = ZeroDivisionError("of the application")
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(*HEAD, exc_info=None)
+        try:
+            raise failure
+        except ZeroDivisionError:
+            start_response("500 Internal Server Error", [("X-Sorry", "1")], exc_info=sys.exc_info())
+        return [b"sorry"]
+
+    server = served(kind, app)
+    assert server.run() == b"sorry"
+    status, _, exc_info = server.heads[-1]
+    assert (status, exc_info[1]) == ("500 Internal Server Error", failure)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wsgi_an_iterable_is_handed_on_as_it_is_also_if_it_gives_the_head_late(kind: str) -> None:
+    given: list[Iterator[bytes]] = []
+
+    def late(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response(*HEAD)
+        yield b"a"
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        given.append(late(environ, start_response))
+        return given[0]
+
+    server = served(kind, app)
+    body = server.call()
+    assert body is given[0]
+    assert [*body] == [b"a"]
+    assert server.cookies() == ([COOKIE] if kind == "signing in" else [])
+
+
+# --- both: what the application has beside its call, and how it is called -------------------------------------------------
+
+
+@pytest.mark.parametrize("door", [sessionward.ASGIMiddleware, sessionward.WSGIMiddleware])
+def test_what_else_the_application_has_is_found_on_the_middleware(door: Any) -> None:
+    class App:
+        script_name = "/calibre"
+
+        def __call__(self) -> None: ...
+
+    around = door(App(), Memory(), secrets=[SECRET])
+    assert around.script_name == "/calibre"
+    assert not hasattr(around, "nothing")
+    assert not hasattr(around, "__wrapped__")
+    with pytest.raises(AttributeError, match="'App' object has no attribute 'nothing'"):
+        _ = around.nothing
+    assert copy.copy(around).script_name == "/calibre"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("kind", ["anonymous", "signed in"])
+@pytest.mark.parametrize(
+    "shape", [iter, tuple, list, lambda fields: (field for field in fields)], ids=["iterator", "tuple", "list", "generator"]
+)
+@pytest.mark.parametrize("scope_type", ["http", "websocket"])
+def test_asgi_headers_may_be_any_iterable(scope_type: str, shape: Any, kind: str, method: str) -> None:
+    backend = Memory()
+    fields = [("accept", "*/*"), *([live(backend)] if kind == "signed in" else [])]
+    scope = http_scope(*fields, path="/auth/sessions" if method == "DELETE" else "/")
+    scope |= {"type": scope_type, "method": method}
+    given = [*scope["headers"]]
+    scope["headers"] = shape(given)
+    if scope_type == "websocket":
+        del scope["method"]
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append([*scope["headers"]])
+
+    async def send(message: Any) -> None:
+        seen.append(message.get("status"))
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    asyncio.run(sessionward.ASGIMiddleware(app, backend, secrets=[SECRET])(scope, receive, send))
+    is_ours = method == "DELETE" and scope_type == "http"
+    assert seen[0] == ((200 if kind == "signed in" else 401) if is_ours else given)
+
+
+# --- both: applications of the other kind, mounted by a bridge ----------------------------------------------------------
+
+
+def test_of_finds_the_sessions_of_the_middleware_around_the_application_that_mounts_this_one() -> None:
+    def mounted(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        sessions = sessionward.of(flask.Request(environ))
+        assert isinstance(sessions, sessionward.Sessions)
+        token = sessions.login("ann")
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{token} {sessions.current and sessions.current.user_id}".encode()]
+
+    app = sessionward.ASGIMiddleware(cast("Any", a2wsgi.WSGIMiddleware)(mounted), Memory(), secrets=[SECRET])
+    with TestClient(app, base_url="https://app.example") as browser:
+        answer = browser.get("/")
+        assert answer.text.endswith(" ann")
+        assert COOKIE in answer.cookies
+        assert browser.get("/").text.endswith(" ann")
+
+
+def test_of_finds_them_also_where_the_outer_application_is_wsgi() -> None:
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        sessions = sessionward.of(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(sessions.current and sessions.current.user_id).encode()})
+
+    backend = Memory()
+    app = sessionward.WSGIMiddleware(cast("WSGIApplication", cast("Any", a2wsgi.ASGIMiddleware)(mounted)), backend, secrets=[SECRET])
+    assert webtest.TestApp(app).get("/", headers=[live(backend)]).text == "ann"
 
 
 # --- both: cookies of the application ---------------------------------------------------------------------------------

@@ -32,13 +32,17 @@ def touches(rules: Rules, context: CompanionContext, head: Fields) -> bool:
 def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
     """Decides what becomes of the companion; returns the head of the answer as it may go out."""
     cookies = _of_here(rules, parse_set_cookies(head, rules.names, context.clock))
+    if context.minted is not None and _said(cookies) != context.minted_with:
+        return (yield from _taken_back(rules, context, head))
     try:
         judged = yield from judge(rules.spec, cookies_after(context.kept, cookies))
         named = judged.named
         for credential in judged.invalid:
             if credential.name in {cookie.name for cookie in cookies}:  # no client has forged it: the application itself has set it
                 context.warning = _INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
-        if not named:
+        if context.minted is not None:
+            pass  # the same again
+        elif not named:
             if cookies or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
                 yield from _signed_out(rules, context)
         elif context.session is not None and context.session.user_id == named[0][1].user_id:
@@ -47,11 +51,27 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
             yield from _adopted(rules, context, head, named, cookies)
         else:
             yield from _signed_in(rules, context, named, cookies)
+        context.is_answered = True
     except Exception:  # the driver has logged it, or it is StaleLogin: in no case may the browser keep what was being set (P9)
         context.session = None
         return drop_login_cookies(without_set_cookie(head, rules.own.cookie_name), rules.names, context.clock)
     head = without_set_cookie(head, rules.own.cookie_name)
     return head if context.cookie is None else with_set_cookie(head, context.cookie)
+
+
+def _said(cookies: Sequence[SetCookie]) -> frozenset[tuple[str, int, str | None]]:
+    """What an answer says of the login."""
+    return frozenset((cookie.name, cookie.part, cookie.value) for cookie in cookies)
+
+
+def _taken_back(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
+    """A head in place of one that was handed to the server says something else of the login: what that one has minted ends."""
+    minted, context.minted = context.minted, None
+    context.session = context.companion = context.cookie = None
+    if minted is not None:
+        with suppress(Exception):  # the driver has logged it
+            yield from Revoke(minted.user_id, minted.id)
+    return drop_login_cookies(without_set_cookie(head, rules.own.cookie_name), rules.names, context.clock)
 
 
 def _has_moved(context: CompanionContext) -> Flow[bool]:
@@ -107,7 +127,7 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
 def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
     """A login from before the installation, of a user for whom companions are not compulsory: it gets its companion now."""
     user_id, app_session = named[0][1].user_id, app_session_of(named[0])
-    if context.adopting is None or is_public(head):
+    if context.adopting is None or is_public(head) or context.is_answered:
         if _is_set(named[0], cookies) and (yield from FindCompanionStatus(user_id, app_session)).companion_required:
             raise StaleLogin("the user's sessions were revoked while the request was being answered")
         return
@@ -127,6 +147,8 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
             return
         if rules.spec.keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
             raise StaleLogin("this session of the application's was revoked while the request was being answered")
+    if context.is_answered:
+        raise StaleLogin("an answer that takes the place of another one signs nobody in")
     credential, lifetime = _new_credential(), rules.longest_life(named)
     session = yield from Login(
         NewSession(
@@ -171,7 +193,8 @@ def _cookie(rules: Rules, credential: Credential, lifetime: float, cookies: Sequ
 def _give(
     rules: Rules, context: CompanionContext, session: Session, credential: Credential, lifetime: float, cookies: Sequence[SetCookie]
 ) -> None:
-    context.session = context.companion = session
+    context.session = context.companion = context.minted = session
+    context.minted_with = _said(cookies)
     context.credential = credential
     context.cookie = _cookie(rules, credential, lifetime, cookies)
     domain = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)

@@ -25,6 +25,8 @@ class CompanionContext(Context):
     - ``kept``: the login credentials that the application sees; ``identity``: whom they sign in.
     - ``adopting``: the application's session that may be given a companion, by its digest.
     - ``companion_required``: the user gets no companion but by signing in.
+    - ``minted``: the companion that this answer gives to the browser; ``minted_with``: what the same head says of the login.
+    - ``is_answered``: a head has gone to the server; one that takes its place (PEP 3333, ``exc_info``) mints nothing.
     - ``is_exempt``: all login credentials were taken out without a question, so the answer may set none.
     """
 
@@ -33,6 +35,9 @@ class CompanionContext(Context):
     kept: Sequence[LoginCredential] = ()
     adopting: bytes | None = None
     companion_required: bool = False
+    minted: Session | None = None
+    minted_with: frozenset[tuple[str, int, str | None]] = frozenset()
+    is_answered: bool = False
     is_exempt: bool = False
 
 
