@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import jwt
@@ -221,7 +222,7 @@ def _now() -> Iterable[None]:
 
 def stated(session: sessionward.Session, key: bytes = KEY) -> list[tuple[str, str]]:
     return [
-        ("X-Session-User", "ann"),
+        ("X-Session-User", quote(session.user_id)),
         ("X-Session-Id", str(session.id)),
         ("X-Session-Assertion", Signer([key]).sign(session, NOW).decode()),
     ]
@@ -246,6 +247,17 @@ def test_it_decides_over_a_credential_in_the_same_request(through: Any) -> None:
     backend = Unasked()
     seen, _ = through(backend, [*stated(SESSION), ("X-Session-Token", signed_in(backend)[1])], assertion_secrets=[KEY])
     assert seen.user == SESSION.user_id
+
+
+@doors
+@pytest.mark.parametrize("path", ["/", "/static/x"])
+@pytest.mark.parametrize("name", ["X-Session-User", "X-Session-Id", "x-session_user", "X_Session_Id"])
+def test_what_contradicts_a_valid_one_is_taken_out(through: Any, name: str, path: str) -> None:
+    """A sidecar removes what its client says; an assertion that was copied off a log does not."""
+    fields = [field for field in stated(SESSION) if field[0] != name.replace("_", "-").title()]
+    seen, _ = through(Unasked(), [*fields, (name, "eve")], path=path, assertion_secrets=[KEY], exempt_paths=("/static/",))
+    assert seen.user == SESSION.user_id
+    assert "eve" not in "".join(seen.fields.values())
 
 
 NOT_ACCEPTED = {

@@ -16,7 +16,7 @@ from sessionward.flow import on_request, revoke_others_endpoint
 from sessionward.handle import AsyncSessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
-from sessionward.request.request import ASGIRequest, Fields, spellings
+from sessionward.request.request import ASGIRequest, Fields, spellings, underscored
 from sessionward.response.answer import Response
 from sessionward.session.backend import AnyBackend
 from sessionward.settings import Options
@@ -44,11 +44,12 @@ class ASGIMiddleware:
         self._mode: Mode[Any] = choose(backend, settings)
         self._door = door_of(self._mode, backend)
         self._routes = spellings(self._mode.settings.path)
-        self._needles = self._mode.needles
+        self._twins = underscored(self._mode.names)
+        self._names = self._mode.names | self._twins
+        self._needles = {**self._mode.needles, **dict.fromkeys(underscored(self._mode.needles), b"")}
         self._looks_always = self._mode.looks_always
         self._can_set_cookies = self._mode.can_set_cookies
         self._door_for_of = None if self._door.sync is None else self._door
-        self._names = self._mode.names
         self._outer_key = self._mode.outer_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,8 +105,16 @@ class ASGIMiddleware:
         return await self.app(scope, receive, self._wrapped(sessions, send))
 
     def _opened(self, sessions: AsyncSessions, request: ASGIRequest, scope: Scope) -> Context:
-        names = self._names
-        context = context_of(sessions, request, [field for field in scope["headers"] if field[0] in names])
+        names, has_twins = self._names, False
+        found: list[tuple[bytes, bytes]] = []
+        for field in scope["headers"]:
+            if field[0] in names:
+                if field[0] in self._twins:
+                    has_twins = True
+                else:
+                    found.append(field)
+        context = context_of(sessions, request, found)
+        context.has_twins = has_twins
         if self._outer_key is not None:
             context.is_misplaced = self._outer_key in scope
         return context

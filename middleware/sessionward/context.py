@@ -31,6 +31,7 @@ class Context:
     - ``cookie``: a Set-Cookie value of ours that is to go out.
     - ``generations``: of users, as this request has set them by revoking sessions (P3 b).
     - ``head_is_out``: it is too late for a cookie.
+    - ``has_twins``: the request also has fields of those names spelled with ``_``. They are not in ``found``, and taken out.
     - ``is_misplaced``: the application's session middleware stands outside of ours.
     - ``warning``: what the operator should know of it, for the log.
     """
@@ -39,6 +40,7 @@ class Context:
     credential: Credential | None = None
     cookie: bytes | None = None
     head_is_out: bool = False
+    has_twins: bool = False
     is_misplaced: bool = False
     warning: str | None = None
 

@@ -83,11 +83,13 @@ def on_request(mode: Mode[C], context: C) -> Flow[Response | Fields | None]:
         return _misplaced(mode, context)
     exempt = mode.settings.exempt
     if exempt and context.request.route().startswith(exempt):
-        return mode.exempt(context)
-    try:
-        return (yield from mode.on_request(context))
-    except Exception as failure:  # P7: never passed on as anybody
-        return unavailable(failure, context.request, mode.settings)
+        fields: Response | Fields | None = mode.exempt(context)
+    else:
+        try:
+            fields = yield from mode.on_request(context)
+        except Exception as failure:  # P7: never passed on as anybody
+            return unavailable(failure, context.request, mode.settings)
+    return context.found if fields is None and context.has_twins else fields
 
 
 def _misplaced(mode: Mode[C], context: Context) -> Response:

@@ -27,9 +27,11 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import sessionward
+from sessionward.backends import Credential, NewSession
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
+from sessionward.identify import Carrier, Function
 from sessionward.wsgi import Environ, StartResponse, WSGIApplication
 from tests.doors.keepers import Memory
 from tests.doors.served import CHUNK
@@ -734,6 +736,38 @@ def test_asgi_headers_may_be_any_iterable(scope_type: str, shape: Any, kind: str
     asyncio.run(sessionward.ASGIMiddleware(app, backend, secrets=[SECRET])(scope, receive, send))
     is_ours = method == "DELETE" and scope_type == "http"
     assert seen[0] == ((200 if kind == "signed in" else 401) if is_ours else given)
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "signed in"])
+@pytest.mark.parametrize(
+    "identify", [None, Function(lambda name, value: value, headers=[Carrier.header("X-Access-Token")])], ids=["own", "companion"]
+)
+@pytest.mark.parametrize("name", [b"x_session_token", b"x-session_token", b"x_access_token", b"x_access-token"])
+def test_asgi_a_twin_of_a_credentials_field_is_taken_out_since_a_bridge_would_fold_it(name: bytes, identify: Any, kind: str) -> None:
+    backend = MemoryBackend()
+    token = backend_token(backend)
+    scope = http_scope(("accept", "*/*"))
+    scope["headers"] += [(name, token.encode()), *([(b"x-session-token", token.encode())] if kind == "signed in" else [])]
+    seen: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(field for field, _ in scope["headers"])
+
+    asyncio.run(sessionward.ASGIMiddleware(app, backend, secrets=[SECRET], identify=identify)(scope, _never, _never))
+    passes = identify is None and b"access" in name  # the application's own affair
+    assert [field for field in seen if b"_" in field] == ([name] if passes else [])
+    assert seen[0] == b"accept"
+    assert (b"x-session-token" in seen) is (kind == "signed in")
+
+
+def backend_token(backend: MemoryBackend) -> str:
+    token = new_token()
+    backend.login(NewSession(user_id="ann", digest=Credential(token.encode()).digest, lifetime=1000))
+    return token
+
+
+async def _never(*_: Any) -> Any:
+    raise AssertionError
 
 
 # --- both: applications of the other kind, mounted by a bridge ----------------------------------------------------------

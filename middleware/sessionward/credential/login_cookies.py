@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_letters, digits
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
 from sessionward.request.request import Fields
 
-MAX_LOGINS: Final = 16
+MAX_LOGINS: Final = 8
 """Login credentials of one request that are looked at. Of a request that carries more, none passes."""
 
 # Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
@@ -68,7 +69,7 @@ class LoginNames:
 class LoginCredential:
     """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header.
 
-    ``lenient``: a word of a header behind another scheme, or behind another blank: some frameworks would read it.
+    ``lenient``: a word of a header of another scheme: some frameworks would read it.
     """
 
     name: str
@@ -113,11 +114,10 @@ def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCreden
             _join(called, found, logins, obfuscated)
         else:
             _merge(called, found, logins)
-    _read_headers(header, names, logins)
-    obfuscated_headers: set[str] = set()
+    obfuscated_headers = _read_headers(header, names, logins)
     if len(logins) > MAX_LOGINS:
         obfuscated |= {place for login in logins for place in login.places}
-        obfuscated_headers = {login.name for login in logins if not login.places}
+        obfuscated_headers |= {login.name for login in logins if not login.places}
         logins = []
     return ParsedCredentials(pairs, logins, frozenset(obfuscated), frozenset(obfuscated_headers))
 
@@ -148,20 +148,42 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCr
         logins.append(LoginCredential(called, b"".join(value for _, value, _ in found).decode("latin-1"), places))
 
 
-def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredential]) -> None:
-    """Frameworks pick a token out of a header each in their own way, so it counts only where it is all that stands there."""
+def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredential]) -> set[str]:
+    """Appends the logins in headers. Returns the headers in which some framework may find a token that we cannot read.
+
+    Frameworks pick a token out of a header each in their own way, so one counts only where it is all that stands there.
+    """
+    obfuscated: set[str] = set()
     for carrier in names.headers:
         name, field = carrier.name.decode(), header(carrier.name) or b""
         scheme, _, value = field.partition(b" ") if carrier.scheme else (b"", b"", field.strip(BLANKS))
         words = [word for word in _BETWEEN_WORDS.split(field) if word]
         if scheme.lower() == carrier.scheme and words[-1:] == [value]:
             logins.append(LoginCredential(name, value.decode("latin-1")))
+        elif _may_hold_token(field, carrier):
+            obfuscated.add(name)
         else:
             logins.extend(LoginCredential(name, word.decode("latin-1"), lenient=True) for word in dict.fromkeys(words))
+    return obfuscated
+
+
+def _may_hold_token(field: bytes, carrier: Carrier) -> bool:
+    """Whether some framework may find a login in a field that is not plainly one.
+
+    Not in a field of another scheme, such as Basic, Digest, Negotiate or an API key of the application's. A JSON Web Token
+    is looked for behind every byte that a decoder may skip.
+    """
+    if not carrier.scheme and carrier.name != b"authorization":
+        return bool(field.strip(BLANKS))
+    names_scheme = bool(carrier.scheme) and re.search(rb"(?<![0-9a-z])" + re.escape(carrier.scheme), field.lower()) is not None
+    return names_scheme or _JSON_WEB_TOKEN.search(field.translate(None, _NOT_BASE64URL)) is not None
 
 
 _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
 """Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
+_NOT_BASE64URL: Final = bytes(byte for byte in range(256) if chr(byte) not in ascii_letters + digits + "-_.")
+_JSON_WEB_TOKEN: Final = re.compile(rb"e[wy][0-9A-Za-z_-]{14,}\.[0-9A-Za-z_-]{3,}\.")
+"""RFC 7519, 3: the first part is ``{"...`` in base64url and at least ``{"alg":"..."}``."""
 
 
 def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredential]) -> Fields | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from sessionward.context import Context
 from sessionward.modes.own import Own
@@ -15,22 +14,13 @@ from sessionward.session.step import Flow
 from sessionward.settings import Settings
 
 
-def _spellings(name: bytes) -> set[bytes]:
-    """A field's name with every ``-`` as ``-`` or ``_``: a bridge behind us may fold them."""
-    first, *rest = name.split(b"-")
-    return {first + b"".join(map(bytes.__add__, glues, rest)) for glues in product((b"-", b"_"), repeat=len(rest))}
-
-
-_SPELLED: Final = frozenset(spelling for name in STATED for spelling in _spellings(name))
-
-
 class Assertion(Own):
     """As :class:`Own`, but a request that carries a valid assertion passes as it came, without a question.
 
     Without one, the fields of the assertion are taken out: they mean nothing then.
     """
 
-    names = Own.names | _SPELLED
+    names = Own.names | STATED
     looks_always = True
 
     def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
@@ -39,14 +29,14 @@ class Assertion(Own):
 
     def on_request(self, context: Context) -> Flow[Response | Fields | None]:
         if self._is_stated(context):
-            return None
+            return _agreeing(context)
         found = context.found
         context.found = _without_assertion(found)
         answer = yield from super().on_request(context)
         return context.found if answer is None and len(context.found) < len(found) else answer
 
     def exempt(self, context: Context) -> Fields | None:
-        return None if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
+        return _agreeing(context) if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
 
     def _is_stated(self, context: Context) -> bool:
         """Whether exactly one valid assertion says who is calling; then ``context.session`` is set."""
@@ -57,4 +47,13 @@ class Assertion(Own):
 
 
 def _without_assertion(fields: Fields) -> Fields:
-    return [(name, value) for name, value in fields if name not in _SPELLED]
+    return [(name, value) for name, value in fields if name not in STATED]
+
+
+def _agreeing(context: Context) -> Fields | None:
+    """The fields without those beside the assertion that say somebody else is calling; None if all agree."""
+    session = context.session
+    assert session is not None
+    said = {b"x-session-user": session.user_id.encode(), b"x-session-id": str(session.id).encode()}
+    kept = [(name, value) for name, value in context.found if name not in said or unquote_to_bytes(value) == said[name]]
+    return kept if len(kept) < len(context.found) else None

@@ -123,6 +123,21 @@ def _below(path: bytes, mount: str) -> bytes:
     return path
 
 
+def underscored(names: Iterable[bytes]) -> frozenset[bytes]:
+    """These names of fields with any of their ``-`` as ``_``.
+
+    A WSGI server, or a bridge to a WSGI application, folds such a field into the one of the name itself.
+    """
+    found: set[bytes] = set()
+    for name in names:
+        first, *rest = name.split(b"-")
+        spelled = {first}
+        for part in rest:
+            spelled = {before + glue + part for before in spelled for glue in (b"-", b"_")}
+        found |= spelled - {name}
+    return frozenset(found)
+
+
 def fields_in(environ: Mapping, names: Iterable[bytes]) -> Fields:
     """The fields of a WSGI environ that have these names, in lower case."""
     return [(name, environ[key].encode("latin-1", "replace")) for name in names if (key := environ_key(name)) in environ]
