@@ -27,6 +27,7 @@ STOREYS: Sequence[frozenset[str]] = tuple(
         "session/steps session/backend session/identifier session/assertion",
         "response/answer",  # 5 what the client is told, and what the application may not tell it
         "response/head response/set_cookies",
+        "response/places",
         "context",  # what is known of one request on its way
         "modes/mode",  # 4 who owns the sessions
         "modes/own modes/application modes/companion",

@@ -262,15 +262,12 @@ def of(request: Any) -> Any:
     mappings = _mappings(request)
     if not mappings:
         raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
-    for mapping in mappings:
-        attached = _attached(mapping)
-        if attached is not None:
-            return attached
-    for mapping in mappings:  # an application of the other kind, mounted by a bridge that hands on what it has been called with
-        outer = mapping.get("asgi.scope") or mapping.get("wsgi_environ")
-        attached = _attached(cast("AnyMapping[str, Any]", outer)) if isinstance(outer, AnyMapping) else None
-        if attached is not None:
-            return attached.blocking if isinstance(attached, AsyncSessions) else attached
+    # An application of the other kind is mounted by a bridge that hands on what it has been called with.
+    outer = [mapping.get(key) for mapping in mappings for key in ("asgi.scope", "wsgi_environ")]
+    for attached in filter(None, map(_attached, mappings)):
+        return attached
+    for attached in filter(None, map(_attached, filter(None, outer))):
+        return attached.blocking if isinstance(attached, AsyncSessions) else attached
     raise UsageError(
         "sessionward has attached nothing to this request: put sessionward.ASGIMiddleware or WSGIMiddleware around the application"
         " (around all of it, so that it comes first)"

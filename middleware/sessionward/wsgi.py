@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, Unpack
+from typing import Any, Final, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
@@ -168,11 +168,11 @@ class _Answering(Sessions):
         else:
             head_goes_out(self)
             self._waiting = None
-            set_cookies: list[tuple[bytes, bytes]] = []
+            fields: list[tuple[bytes, bytes]] = []
             for name, value in headers:  # a comprehension would be a call
-                if len(name) == 10 and name.lower() == "set-cookie":
-                    set_cookies.append((b"set-cookie", value.encode("latin-1")))
-            if self._door.mode.touches(context, set_cookies):
+                if len(name) in _COOKIE_LENGTHS and (key := _COOKIE_FIELDS.get(name.lower())) is not None:
+                    fields.append((key, value.encode("latin-1")))
+            if self._door.mode.touches(context, fields):
                 head = _Head(self._sealed, self._server, status, headers, exc_info)
                 if self._has_left or self._has_returned:
                     self._has_left = True
@@ -205,6 +205,10 @@ class _Answering(Sessions):
         if context.warning is not None:
             warn(context.warning)
         return sealed
+
+
+_COOKIE_FIELDS: Final = {"set-cookie": b"set-cookie", "clear-site-data": b"clear-site-data"}
+_COOKIE_LENGTHS: Final = frozenset(map(len, _COOKIE_FIELDS))
 
 
 class _Head:

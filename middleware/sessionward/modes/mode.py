@@ -75,7 +75,7 @@ class Mode(Generic[C]):
     # --- after it
 
     def touches(self, context: C, head: Fields) -> bool:
-        """Whether the head of an answer, of which the ``Set-Cookie`` fields are enough, needs :meth:`on_response`."""
+        """Whether the head of an answer needs :meth:`on_response`. Its ``Set-Cookie`` and ``Clear-Site-Data`` are enough."""
         raise NotImplementedError
 
     def on_response(self, context: C, head: Fields) -> Flow[Fields]:

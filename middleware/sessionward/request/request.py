@@ -9,12 +9,19 @@ would have to clear up one reference cycle for each request.
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 Mapping = MutableMapping[str, Any]
 Fields = Sequence[tuple[bytes, bytes]]
 Peer = Sequence[Any] | None
+
+
+class Location(NamedTuple):
+    """What decides which cookies a browser sends: the host, in lower case and without its port, and the whole path."""
+
+    host: str
+    path: str
 
 
 class Request(Protocol):
@@ -30,6 +37,10 @@ class Request(Protocol):
 
     def client(self) -> str | None:
         """The address of the peer, as the server tells it."""
+        ...
+
+    def location(self) -> Location:
+        """The host and the path that the browser has asked for, as far as the server shows them."""
         ...
 
 
@@ -54,6 +65,16 @@ class ASGIRequest:
 
     def client(self) -> str | None:
         return self._peer[0] if self._peer else None
+
+    def location(self) -> Location:
+        path = self._raw.partition(b"?")[0].decode("latin-1") if self._raw else self._path
+        return Location(_host(self.header(b"host")), path)
+
+
+def _host(field: bytes | None) -> str:
+    """A Host field without its port."""
+    host = (field or b"").decode("latin-1").lower()
+    return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
 
 
 def joined(fields: Fields, name: bytes) -> bytes | None:
@@ -93,6 +114,13 @@ class WSGIRequest:
     def client(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None
 
+    def location(self) -> Location:
+        environ = self._environ
+        raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+        if not raw.startswith("/"):
+            raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return Location(_host(self.header(b"host")), raw.partition("?")[0])
+
 
 class Sender:
     """Who sent a request: all of it that is kept while the application works."""
@@ -111,6 +139,9 @@ class Sender:
 
     def client(self) -> str | None:
         return self._client
+
+    def location(self) -> Location:
+        return Location("", "/")
 
 
 def _below(path: bytes, mount: str) -> bytes:

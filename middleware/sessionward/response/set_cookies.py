@@ -74,11 +74,11 @@ def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool
         return False
 
 
-def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie]) -> list[LoginCredential]:
+def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie], *, clears: bool = False) -> list[LoginCredential]:
     """The login credentials that the browser has once it has got the answer.
 
     Cookies of one name with another Domain or Path are others: deleting one of those, as applications do that have changed
-    their domain, leaves what is set beside it.
+    their domain, leaves what is set beside it. ``clears``: the answer clears all cookies of its site before it sets others.
     """
     found: dict[tuple[str, int, str | None, str | None], SetCookie] = {}
     for cookie in cookies:
@@ -89,8 +89,19 @@ def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie])
     for cookie in found.values():
         if cookie.value is not None:
             values[cookie.name][cookie.part] = cookie.value
-    logins = [login for login in kept if login.name not in values]
+    logins = [login for login in kept if login.name not in values and not (clears and login.places)]
     return logins + [LoginCredential(name, "".join(value for _, value in sorted(parts.items()))) for name, parts in values.items() if parts]
+
+
+def clears_cookies(head: Fields) -> bool:
+    """Whether an answer lets the browser forget all cookies of its site (Clear Site Data, W3C, 3.1)."""
+    return any(
+        len(key) == 15 and key.lower() == b"clear-site-data" and not _CLEARED.isdisjoint(part.strip(BLANKS) for part in value.split(b","))
+        for key, value in head
+    )
+
+
+_CLEARED: Final = frozenset({b'"cookies"', b'"*"'})
 
 
 def drop_login_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from sessionward.credential.carriers import BLANKS
+from sessionward.request.request import Location
 from sessionward.response.answer import Response, refused
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.problems import SidecarProblem
@@ -71,6 +72,9 @@ class _NoRequest:
 
     def client(self) -> str | None:
         return None
+
+    def location(self) -> Location:
+        return Location("", "/")
 
 
 class Listener(HttpToolsProtocol):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
 
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin
 from sessionward.modes.companion.judge import CompanionContext, Named, Rules, app_session_of, judge
+from sessionward.modes.companion.word import DOMAIN, INVALID, Word, said, word_of
 from sessionward.request.request import Fields
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.response.set_cookies import SetCookie, cookies_after, drop_login_cookies, parse_set_cookies, sets_login_cookie
+from sessionward.response.set_cookies import SetCookie, clears_cookies, cookies_after, drop_login_cookies, sets_login_cookie
 from sessionward.session.session import NewSession, Session
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus, IsRevokedAppSession, Login, Revoke
@@ -25,28 +25,30 @@ def touches(rules: Rules, context: CompanionContext, head: Fields) -> bool:
         or (rules.spec.server_side and bool(context.kept))
         or sets_login_cookie(head, rules.names)
         or sets_cookie(head, rules.own.cookie_name)
+        or clears_cookies(head)
         or rules.grows_old(context)
     )
 
 
 def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
     """Decides what becomes of the companion; returns the head of the answer as it may go out."""
-    cookies = _of_here(rules, parse_set_cookies(head, rules.names, context.clock))
-    if context.minted is not None and _said(cookies) != context.minted_with:
+    word = word_of(rules, context, head)
+    cookies = word.cookies
+    if context.minted is not None and said(cookies) != context.minted_with:
         return (yield from _taken_back(rules, context, head))
     try:
-        judged = yield from judge(rules.spec, cookies_after(context.kept, cookies))
+        judged = yield from judge(rules.spec, cookies_after(context.kept, cookies, clears=word.clears))
         named = judged.named
         for credential in judged.invalid:
             if credential.name in {cookie.name for cookie in cookies}:  # no client has forged it: the application itself has set it
-                context.warning = _INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
+                context.warning = INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
         if context.minted is not None:
             pass  # the same again
         elif not named:
-            if cookies or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
+            if cookies or word.clears or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
                 yield from _signed_out(rules, context)
         elif context.session is not None and context.session.user_id == named[0][1].user_id:
-            yield from _gone_on(rules, context, head, named, cookies)
+            yield from _gone_on(rules, context, head, named, word)
         elif context.identity is not None and context.identity.user_id == named[0][1].user_id and not _is_anew(context, named[0], cookies):
             yield from _adopted(rules, context, head, named, cookies)
         else:
@@ -57,11 +59,6 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
         return drop_login_cookies(without_set_cookie(head, rules.own.cookie_name), rules.names, context.clock)
     head = without_set_cookie(head, rules.own.cookie_name)
     return head if context.cookie is None else with_set_cookie(head, context.cookie)
-
-
-def _said(cookies: Sequence[SetCookie]) -> frozenset[tuple[str, int, str | None]]:
-    """What an answer says of the login."""
-    return frozenset((cookie.name, cookie.part, cookie.value) for cookie in cookies)
 
 
 def _taken_back(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
@@ -82,11 +79,6 @@ def _has_moved(context: CompanionContext) -> Flow[bool]:
     return fresh is None or fresh.app_session != context.identity.app_session
 
 
-def _of_here(rules: Rules, cookies: Sequence[SetCookie]) -> Sequence[SetCookie]:
-    """Without deletions of cookies of the same name on another domain, as applications send them that have moved."""
-    return [cookie for cookie in cookies if cookie.value is not None or cookie.domain is None or rules.cookie_domain]
-
-
 def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
     """The application has signed the user out, or nobody was signed in: an answer that deletes the login revokes the companion."""
     identity, session = context.identity, context.session
@@ -102,14 +94,14 @@ def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
             yield from Revoke(session.user_id, session.id)
 
 
-def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
+def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], word: Word) -> Flow[None]:
     """The same user as before: its session must still be live if the answer sets a cookie, and follows a new id."""
     session, credential = context.session, context.credential
     assert session is not None
     assert credential is not None
     app_session = named[0][1].app_session
     moved = app_session is not None and app_session != session.app_session
-    sets = context.cookie is not None or bool(cookies) or sets_cookie(head, rules.own.cookie_name)
+    sets = context.cookie is not None or bool(word.cookies) or sets_cookie(head, rules.own.cookie_name)
     if not (sets or moved or rules.grows_old(context)):
         return
     fresh = yield from Find(credential)
@@ -117,11 +109,11 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
         raise StaleLogin("the session was revoked while its request was being answered")
     if app_session is not None and fresh.app_session not in (session.app_session, app_session):
         raise StaleLogin("another answer has given this browser a new session meanwhile")
-    if moved or rules.grows_old(context):
+    if moved or word.clears or rules.grows_old(context):  # a browser that forgets all cookies needs ours anew
         lifetime = rules.longest_life(named)
         extended = yield from Extend(session=session, lifetime=lifetime, app_session=app_session if moved else None)
         if extended and context.cookie is None:
-            context.cookie = _cookie(rules, credential, lifetime, cookies)
+            context.cookie = _cookie(rules, credential, lifetime, word.cookies)
 
 
 def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
@@ -194,19 +186,9 @@ def _give(
     rules: Rules, context: CompanionContext, session: Session, credential: Credential, lifetime: float, cookies: Sequence[SetCookie]
 ) -> None:
     context.session = context.companion = context.minted = session
-    context.minted_with = _said(cookies)
+    context.minted_with = said(cookies)
     context.credential = credential
     context.cookie = _cookie(rules, credential, lifetime, cookies)
     domain = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)
     if domain is not None and rules.cookie_domain is None:
-        context.warning = _DOMAIN.format(domain=domain)
-
-
-_DOMAIN: Final = (
-    "the application's login cookie has Domain={domain}, but cookie_domain is not set: on other hosts of that domain the login arrives"
-    " without our companion cookie, and is taken out once any session of its user has been revoked; set cookie_domain={domain!r}"
-)
-_INVALID: Final = (
-    "{identifier} cannot read the cookie {name!r} that the application has just set, so nobody can sign in with it; check that its"
-    " secret, names and formats are those of the application"
-)
+        context.warning = DOMAIN.format(domain=domain)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sessionward.context import Context
 from sessionward.credential.login_cookies import LoginCredential, LoginNames
 from sessionward.credential.own import OwnCredential
 from sessionward.errors import InvalidCredential
+from sessionward.request.request import Location
+from sessionward.response.places import Places
 from sessionward.session.identifier import AnonymousSession, IdentifierSpec, Identify, Identity, app_session_digest
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
@@ -25,6 +27,7 @@ class CompanionContext(Context):
     - ``kept``: the login credentials that the application sees; ``identity``: whom they sign in.
     - ``adopting``: the application's session that may be given a companion, by its digest.
     - ``companion_required``: the user gets no companion but by signing in.
+    - ``location``: where the request goes.
     - ``minted``: the companion that this answer gives to the browser; ``minted_with``: what the same head says of the login.
     - ``is_answered``: a head has gone to the server; one that takes its place (PEP 3333, ``exc_info``) mints nothing.
     - ``is_exempt``: all login credentials were taken out without a question, so the answer may set none.
@@ -35,6 +38,7 @@ class CompanionContext(Context):
     kept: Sequence[LoginCredential] = ()
     adopting: bytes | None = None
     companion_required: bool = False
+    location: Location = Location("", "/")
     minted: Session | None = None
     minted_with: frozenset[tuple[str, int, str | None]] = frozenset()
     is_answered: bool = False
@@ -45,7 +49,8 @@ class CompanionContext(Context):
 class Rules:
     """What the door's settings and the identifier say, worked out once.
 
-    ``lifetime``: seconds, if the settings say so; ``cookie_domain``: whether ours has one.
+    ``lifetime``: seconds, if the settings say so; ``cookie_domain``: whether ours has one; ``places``: where the application
+    sets its login cookies.
     """
 
     spec: IdentifierSpec
@@ -53,6 +58,7 @@ class Rules:
     own: OwnCredential
     lifetime: float | None
     cookie_domain: str | None
+    places: Places = field(default_factory=Places)
 
     def life(self, identity: Identity) -> float:
         """Seconds that a companion of this login lives."""

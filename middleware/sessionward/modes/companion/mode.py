@@ -65,6 +65,7 @@ class Companion(Mode[CompanionContext]):
     # --- before the application
 
     def on_request(self, context: CompanionContext) -> Flow[Response | Fields | None]:
+        context.location = context.request.location()
         companion = None
         reading, _ = self.read(context)
         if isinstance(reading, Credential):

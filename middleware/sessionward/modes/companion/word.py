@@ -1,0 +1,51 @@
+"""What an answer says of the login: which of the application's login cookies it sets, and which it deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sessionward.modes.companion.judge import CompanionContext, Rules
+from sessionward.request.request import Fields
+from sessionward.response.set_cookies import SetCookie, clears_cookies, parse_set_cookies
+
+
+class Word(NamedTuple):
+    """``cookies``: set and deleted, in order. ``clears``: the browser forgets all others first."""
+
+    cookies: Sequence[SetCookie]
+    clears: bool
+
+
+def word_of(rules: Rules, context: CompanionContext, head: Fields) -> Word:
+    """Reads the head of an answer, without deletions of old namesakes with another Domain or Path."""
+    cookies = parse_set_cookies(head, rules.names, context.clock)
+    here: list[SetCookie] = []
+    for cookie in cookies:
+        if cookie.value is not None:
+            rules.places.learn(cookie, context.location)
+        elif not rules.places.deletes_what_came(cookie, context.location) and not _is_set_at(cookie, cookies):
+            continue
+        here.append(cookie)
+    return Word(here, clears_cookies(head))
+
+
+def said(cookies: Sequence[SetCookie]) -> frozenset[tuple[str, int, str | None]]:
+    """The same as a value that can be compared with what another head has said."""
+    return frozenset((cookie.name, cookie.part, cookie.value) for cookie in cookies)
+
+
+def _is_set_at(deleted: SetCookie, cookies: Sequence[SetCookie]) -> bool:
+    """Whether the answer itself sets a cookie at the place of this deletion."""
+    place = (deleted.name, deleted.part, deleted.domain, deleted.path)
+    return any(cookie.value is not None and (cookie.name, cookie.part, cookie.domain, cookie.path) == place for cookie in cookies)
+
+
+DOMAIN: Final = (
+    "the application's login cookie has Domain={domain}, but cookie_domain is not set: on other hosts of that domain the login arrives"
+    " without our companion cookie, and is taken out once any session of its user has been revoked; set cookie_domain={domain!r}"
+)
+INVALID: Final = (
+    "{identifier} cannot read the cookie {name!r} that the application has just set, so nobody can sign in with it; check that its"
+    " secret, names and formats are those of the application"
+)
