@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from time import monotonic, time
 from typing import Any, Final
 
@@ -95,9 +95,9 @@ def began(handle: Handle, moment: float) -> None:
         handle._context.age = partial(_since, handle._started)
 
 
-@cache
+@lru_cache(maxsize=256)
 def warn(message: str) -> None:
-    """Tells the operator once in each process."""
+    """Tells the operator once in each process; again only after so many other warnings."""
     log.warning(message)
 
 

@@ -176,6 +176,19 @@ def test_a_header_beside_the_login_of_another_user_is_taken_out_with_it(site: Si
     assert browser.house.seen[-1].header("cookie") == "theme=dark"
 
 
+def test_a_login_in_a_header_is_never_adopted_since_no_companion_can_go_with_it(site: Site, browser: Browser) -> None:
+    """Or each new token of a phone would be given one, 480 in a day."""
+    for number in range(10):
+        answer = browser.house.ask("GET", "/me", bearer("ann", 1000 + number))
+        assert answer.values("set-cookie") == []
+    assert list(site.place.live()) == []
+
+
+def test_a_login_in_a_cookie_beside_it_is(site: Site, browser: Browser) -> None:
+    browser.house.ask("GET", "/me", bearer("ann", 1000), ("Cookie", f"session={sealed('ann.1')}"))
+    assert len(site.place.live()) == 1
+
+
 def test_delete_by_a_header_alone_is_401(site: Site, browser: Browser) -> None:
     browser.get("/login/ann.1")
     assert browser.house.ask("DELETE", SESSIONS, bearer("ann", time.time() + 1000)).status == 401

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionward.credential.login_cookies import MAX_LOGINS, LoginNames, parse_login_credentials, strip
+from sessionward.credential.carriers import BLANKS
+from sessionward.credential.login_cookies import MAX_LOGINS, MAX_SUSPECTS, LoginNames, parse_login_credentials, strip
 from sessionward.request.request import joined
 from sessionward.response.set_cookies import cookies_after, drop_login_cookies, sets_login_cookie
 from sessionward.response.set_cookies import parse_set_cookies as given_by
@@ -89,6 +90,28 @@ def test_more_logins_than_anybody_has_are_all_taken_out_the_proved_one_too(name:
     proved = name + b"=" + GOOD.encode()
     sent = b"; ".join([*(b"remember_token=%d" % number for number in range(others)), proved])
     assert stripped(of_scope(scope_with([sent])), GOOD) == ([(b"cookie", proved)] if passes else [])
+
+
+@given(
+    fields
+    | st.lists(st.binary(max_size=80), max_size=3)
+    | st.lists(
+        st.lists(st.sampled_from([b"s", b"e", b"session", b"\x00", b'"', b"%73", b"=", b";", b" ", b"-0"])).map(b"".join), max_size=2
+    )
+)
+@settings(max_examples=2000)
+def test_no_login_in_any_spelling_is_overlooked_in_the_first_pass(sent: list[bytes]) -> None:
+    cookie = b"; ".join(value for _, value in of_scope(scope_with(sent)))
+    suspects = NAMES.suspects(cookie)
+    for place, pair in enumerate(cookie.split(b";")):
+        name, equals, _ = pair.strip(BLANKS).partition(b"=")
+        if (equals and NAMES.of(name.rstrip(BLANKS)) is not None) or NAMES.obfuscated(pair.strip(BLANKS)):
+            assert place in suspects
+
+
+def test_of_more_suspects_than_are_read_closely_none_passes() -> None:
+    sent = b"; ".join([*(b"x%d=session" % number for number in range(MAX_SUSPECTS)), b"session=" + GOOD.encode(), b"theme=dark"])
+    assert stripped(of_scope(scope_with([sent])), GOOD) == [(b"cookie", b"theme=dark")]
 
 
 @given(st.text(max_size=40))

@@ -18,13 +18,17 @@ from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
 from sessionward.request.request import Fields
 
 MAX_LOGINS: Final = 8
-"""Login credentials of one request that are looked at. Of a request that carries more, none passes."""
+"""Login credentials of one request that the identifier is asked about. Of a request that carries more, none passes."""
+MAX_SUSPECTS: Final = 256
+"""Pairs of one Cookie field that are read closely. Of a request that carries more, none of them passes."""
 
 # Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
 # other byte one of them may begin to read a new name.
 _NAME_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NOT_NAME: Final = bytes(byte for byte in range(256) if byte not in _NAME_BYTES)
 _PLAIN: Final = rb"0-9A-Za-z!#$%&'()*+\-./:<=>?@^_`{|}~"
+_JUNK: Final = b"[^;" + re.escape(bytes(sorted(_NAME_BYTES))) + b"]*"
+"""What may stand between the bytes of a name that some framework reads all the same."""
 _PLAIN_PAIR: Final = re.compile(rb"[!#$&'*+\-.^_`|~0-9A-Za-z]+=[" + _PLAIN + rb"]+")
 _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 
@@ -32,7 +36,7 @@ _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 class LoginNames:
     """The names of the cookies and headers that can sign someone in, prepared for looking them up."""
 
-    __slots__ = ("_buried", "_exact", "_parts", "headers")
+    __slots__ = ("_buried", "_exact", "_parts", "_suspect", "headers")
 
     def __init__(self, cookies: Iterable[bytes], headers: Sequence[Carrier] = ()) -> None:
         names = list(cookies)
@@ -41,6 +45,24 @@ class LoginNames:
         self.headers = tuple(headers)
         spelled = [re.escape(name) for name in self._exact] + [re.escape(prefix) + rb"[0-9]+" for prefix, _ in self._parts]
         self._buried = re.compile(rb"(?:\A|[^" + _PLAIN + rb"])(?:" + b"|".join(spelled or [rb"(?!)"]) + rb")[^" + _PLAIN + rb"]*=")
+
+        stems = [*self._exact, *(prefix for prefix, _ in self._parts)]
+        scattered = [_JUNK.join(re.escape(bytes([byte])) for byte in stem) for stem in stems]
+        self._suspect = re.compile(rb"|".join([*scattered, rb"%[0-9A-Fa-f]"]))
+
+    def suspects(self, cookie: bytes) -> list[int]:
+        """Which pairs of a Cookie field may be a login in any spelling: a superset, found in one pass over the field.
+
+        Most pairs of most requests are none; a client that sends thousands of them costs no more than its bytes.
+        """
+        places: list[int] = []
+        place = last = 0
+        for match in self._suspect.finditer(cookie):
+            place += cookie.count(b";", last, match.start())
+            last = match.start()
+            if not places or places[-1] != place:
+                places.append(place)
+        return places
 
     def of(self, name: bytes) -> tuple[str, int] | None:
         """What the identifier calls a cookie of exactly this name, and which part of it it is."""
@@ -95,12 +117,16 @@ class ParsedCredentials:
 
 def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCredentials:
     """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
-    pairs = [pair.strip(BLANKS) for pair in (header(b"cookie") or b"").split(b";")]
+    cookie = header(b"cookie") or b""
+    pairs = cookie.split(b";")
+    suspects = names.suspects(cookie)
     obfuscated: set[int] = set()
+    if len(suspects) > MAX_SUSPECTS:
+        obfuscated.update(suspects)
+        suspects = []
     parts: dict[str, list[tuple[int, bytes, int]]] = {}
-    for place, pair in enumerate(pairs):
-        if not pair:
-            continue
+    for place in suspects:
+        pair = pairs[place].strip(BLANKS)
         name, equals, value = pair.partition(b"=")
         known = names.of(name.rstrip(BLANKS)) if equals else None
         plain = None if known is None else verbatim_value(value.lstrip(BLANKS))
@@ -201,7 +227,8 @@ def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredenti
     if not places and not headers:
         return None
     kept = [(name, value) for name, value in fields if name != b"cookie" and name.decode("latin-1") not in headers]
-    cookie = b"; ".join(pair for place, pair in enumerate(parsed.pairs) if place not in places and pair)
+    pairs = (pair.strip(BLANKS) for place, pair in enumerate(parsed.pairs) if place not in places)
+    cookie = b"; ".join(pair for pair in pairs if pair)
     return [*kept, (b"cookie", cookie)] if cookie else kept
 
 

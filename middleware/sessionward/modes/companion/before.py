@@ -81,7 +81,7 @@ def _without_companion(context: CompanionContext, named: Sequence[Named]) -> Flo
     context.companion_required = status.companion_required
     if status.companion_required:
         return [pair for pair in named if not pair[0].places and _is_issued_later(pair[1], status)]
-    if status.may_adopt:
+    if status.may_adopt and named[0][0].places:  # not a header: no companion could go with it
         context.adopting = app_session
     return named
 
