@@ -17,7 +17,7 @@ from sessionward.handle import AsyncSessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.request.request import ASGIRequest, Fields, spellings, underscored
-from sessionward.response.answer import Response
+from sessionward.response.answer import Response, preflight
 from sessionward.session.backend import AnyBackend
 from sessionward.settings import Options
 
@@ -44,6 +44,7 @@ class ASGIMiddleware:
         self._mode: Mode[Any] = choose(backend, settings)
         self._door = door_of(self._mode, backend)
         self._routes = spellings(self._mode.settings.path)
+        self._methods = frozenset({"DELETE", "OPTIONS"} if self._mode.settings.trusted else {"DELETE"})
         self._twins = underscored(self._mode.names)
         self._names = self._mode.names | self._twins
         self._needles = {**self._mode.needles, **dict.fromkeys(underscored(self._mode.needles), b"")}
@@ -57,8 +58,11 @@ class ASGIMiddleware:
         if kind in _WITH_HEADERS and scope["headers"].__class__ is not list:  # (isinstance would cost twice as much)
             _keep_headers(scope)
         if kind == "http":
-            if scope["method"] == "DELETE" and (request := ASGIRequest(scope)).route() in self._routes:
-                return await self._endpoint(request, scope, receive, send)
+            if scope["method"] in self._methods and (request := ASGIRequest(scope)).route() in self._routes:
+                if scope["method"] == "DELETE":
+                    return await self._endpoint(request, scope, receive, send)
+                if (answer := preflight(request, self._mode.settings)) is not None:
+                    return await _send_response(answer, send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         if self._looks_always:
@@ -80,7 +84,7 @@ class ASGIMiddleware:
 
     def looks_at(self, scope: Scope) -> bool:
         """For a server of ours: whether this request, or its answer, has to be looked at. If not, it may go past this door."""
-        if self._looks_always or (scope["method"] == "DELETE" and ASGIRequest(scope).route() in self._routes):
+        if self._looks_always or (scope["method"] in self._methods and ASGIRequest(scope).route() in self._routes):
             return True
         needles = self._needles
         for name, value in scope["headers"]:

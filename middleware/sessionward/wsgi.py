@@ -22,7 +22,7 @@ from sessionward.handle import Sessions
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, WSGIRequest, environ_key, spellings
-from sessionward.response.answer import Response
+from sessionward.response.answer import Response, preflight
 from sessionward.session.backend import Backend
 from sessionward.settings import Options
 
@@ -58,6 +58,7 @@ class WSGIMiddleware:
         driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.capabilities.blocks)
         self._door = Door(mode, driver)
         self._routes = spellings(mode.settings.path)
+        self._methods = frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"})
         self._looks = bool(mode.needles)
         self._cookie = mode.needles.get(b"cookie", b"").decode("ascii")
         self._fields = [(name, environ_key(name)) for name in mode.names]
@@ -66,8 +67,11 @@ class WSGIMiddleware:
         self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "DELETE" and (request := WSGIRequest(environ)).route() in self._routes:
-            return self._endpoint(request, environ, start_response)
+        if environ["REQUEST_METHOD"] in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
+            if environ["REQUEST_METHOD"] == "DELETE":
+                return self._endpoint(request, environ, start_response)
+            if (answer := preflight(request, self._mode.settings)) is not None:
+                return _send_response(answer, start_response)
         if self._looks and (
             ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
             or "HTTP_X_SESSION_TOKEN" in environ
@@ -249,6 +253,10 @@ def _close(body: object) -> None:
 def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:
     if context.warning is not None:
         warn(context.warning)
+    return _send_response(response, start_response)
+
+
+def _send_response(response: Response, start_response: StartResponse) -> Iterable[bytes]:
     status = f"{response.status.value} {response.status.phrase}"
     start_response(status, [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers])
     return [response.body]

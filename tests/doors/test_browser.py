@@ -280,8 +280,9 @@ def test_a_siblings_page_is_stopped_by_us_if_the_application_grants_it_cors(buil
     assert site.open(APP, "/me") == "ann"
 
 
-def test_a_trusted_siblings_page_may_call_and_read_the_answer(build: Build) -> None:
-    site = signed_in(build(granted=(SIBLING,), trusts=(SIBLING,)))
+@pytest.mark.parametrize("granted", [(), (SIBLING,)], ids=["an application without CORS", "one that grants it, too"])
+def test_a_trusted_siblings_page_may_call_and_read_the_answer(build: Build, granted: tuple[str, ...]) -> None:
+    site = signed_in(build(granted=granted, trusts=(SIBLING,)))
     others = site.others()
     site.open(SIBLING)
     assert site.press() == {"status": 200, "body": '{"count": 2}'}

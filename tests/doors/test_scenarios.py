@@ -1020,9 +1020,40 @@ def test_every_other_method_on_our_path_is_the_applications(build: Builder, meth
     assert second.me() == "ann"
 
 
-def test_a_preflight_is_the_applications_and_gets_no_grant_of_ours(build: Builder) -> None:
-    house = build(trusted_origins=[SIBLING])
-    answer = house.ask("OPTIONS", SESSIONS, ("Origin", SIBLING), ("Access-Control-Request-Method", "DELETE"))
+PREFLIGHT: Final = ("Access-Control-Request-Method", "DELETE")
+
+
+def test_a_preflight_from_a_trusted_origin_is_answered_since_no_application_knows_our_route(build: Builder) -> None:
+    house = build(trusted_origins=[SIBLING, "https://other.example"])
+    asked = ("Access-Control-Request-Headers", "authorization,x-session-token, X-Request-Id ,x-custom")
+    for fields in ([], [asked]):
+        answer = house.ask("OPTIONS", SESSIONS, ("Origin", SIBLING), PREFLIGHT, *fields)
+        assert (answer.status, answer.body) == (204, b"")
+        assert dict(answer.fields) == {
+            "access-control-allow-origin": SIBLING,
+            "access-control-allow-credentials": "true",
+            "access-control-allow-methods": "DELETE",
+            **({"access-control-allow-headers": "authorization, x-request-id, x-session-token"} if fields else {}),
+            "access-control-max-age": "600",
+            "vary": "Origin",
+        }
+    assert house.seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "trusted"),
+    [
+        pytest.param(SESSIONS, [("Origin", SIBLING), PREFLIGHT], [], id="nobody is trusted"),
+        pytest.param(SESSIONS, [("Origin", SIBLING), PREFLIGHT], ["https://other.example"], id="another origin is trusted"),
+        pytest.param(SESSIONS, [("Origin", SIBLING)], [SIBLING], id="no preflight"),
+        pytest.param(SESSIONS, [PREFLIGHT], [SIBLING], id="no origin"),
+        pytest.param("/elsewhere", [("Origin", SIBLING), PREFLIGHT], [SIBLING], id="another route"),
+    ],
+)
+def test_every_other_preflight_is_the_applications_and_gets_no_grant_of_ours(
+    build: Builder, path: str, fields: list[tuple[str, str]], trusted: list[str]
+) -> None:
+    answer = build(trusted_origins=trusted).ask("OPTIONS", path, *fields)
     assert (answer.status, answer.body) == (200, b"the application")
     assert {name for name, _ in answer.fields} <= {"content-type", "content-length"}
 

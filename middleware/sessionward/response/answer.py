@@ -91,6 +91,32 @@ def counted(count: int, request: Request, settings: Settings) -> Response:
     return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, settings.trusted)
 
 
+def preflight(request: Request, settings: Settings) -> Response | None:
+    """204 to a browser that asks whether a page of a trusted origin may call our route (Fetch standard, 3.3.2).
+
+    Returns None for every other OPTIONS request: it is the application's. The application does not know our route, so it
+    could not answer this one.
+    """
+    origin, method = request.header(b"origin"), request.header(b"access-control-request-method")
+    if origin is None or origin not in settings.trusted or method is None:
+        return None
+    asked = (request.header(b"access-control-request-headers") or b"").lower().split(b",")
+    allowed = sorted(_FIELDS_OF_OURS.intersection(name.strip(b" \t") for name in asked))
+    headers = [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-allow-methods", b"DELETE"),
+        *([(b"access-control-allow-headers", b", ".join(allowed))] if allowed else []),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"Origin"),
+    ]
+    return Response(HTTPStatus.NO_CONTENT, headers, b"")
+
+
+_FIELDS_OF_OURS: Final = frozenset({b"authorization", b"content-type", b"x-request-id", b"x-session-token"})
+"""What a page may send to our route: credentials, an id, and the type of a body that nobody reads."""
+
+
 def refusal(problem: Refusal, request: Request, settings: Settings, *extra: tuple[bytes, bytes], debug: str | None = None) -> Response:
     """The error form of CONTRACT.md 1 to what a door refuses. ``debug`` is told only where the settings say so."""
     return refused(problem, request, settings.trusted, *extra, debug=debug if settings.debug else None)
