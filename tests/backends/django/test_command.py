@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_fills_the_index_says_so_and_can_be_repeated(place: Path) -> None:
     for _ in range(2):
         ran = index(environment(place), "--batch", "70")
-        assert (ran.returncode, ran.stdout) == (0, "Looked at 300 sessions; the index is complete.\n")
+        assert (ran.returncode, ran.stdout) == (0, "Read 300 sessions; the index is complete.\n")
         assert entries(place) == 300
         assert is_complete(place)
 
@@ -129,7 +129,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(tmp_path: Path, number: sig
     assert 0 < done < 3000
     assert not is_complete(tmp_path)
     ran = index(environ)
-    assert ran.stdout == f"Looked at {3000 - done} sessions; the index is complete.\n"
+    assert ran.stdout == f"Read {3000 - done} sessions; the index is complete.\n"
     assert entries(tmp_path) == 3000
     assert is_complete(tmp_path)
 
@@ -152,7 +152,7 @@ def test_its_memory_does_not_grow_with_the_sessions(tmp_path: Path) -> None:
             "import resource\nfrom sessionward.cli import main\nmain(['index'])\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         *_, said, peak = program(place, source).splitlines()
-        assert said == f"Looked at {sessions} sessions; the index is complete."
+        assert said == f"Read {sessions} sessions; the index is complete."
         peaks.append(int(peak))
     assert peaks[1] - peaks[0] < 6_000, f"kilobytes: {peaks}"
 
