@@ -36,9 +36,7 @@ def index(*, batch: int) -> int:
     try:
         store = store_of()
         if not store.listable:
-            print(
-                "The sessions of this cache cannot be listed, so there is nothing to do: sessionward notes each session when it first sees it."
-            )
+            print("The sessions of this cache cannot be listed, so there is nothing to do: sessionward notes each at its first request.")
             return 0
         bar = Bar(store.count(), sys.stderr)
         total = fill(store, batch=batch, progress=bar)
