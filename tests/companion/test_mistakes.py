@@ -81,7 +81,7 @@ class NoList:
     ("identify", "said"),
     [
         pytest.param(Signed, "identify: Signed is a class; pass an instance, Signed(...)", id="a class"),
-        pytest.param(both, "identify: function has no identify(); hand it to sessionward.identify.Function", id="a bare function"),
+        pytest.param(both, "identify: function has no identify(); pass it to sessionward.identify.Function", id="a bare function"),
         pytest.param("session", "identify: str has no identify(); see sessionward.identify.Identifier", id="a text"),
         pytest.param(NoCookies(), "lists neither cookies nor headers", id="no cookies"),
         pytest.param(OneText(), "OneText.cookies must be a list of cookie names", id="one text"),

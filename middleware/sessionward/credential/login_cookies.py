@@ -1,8 +1,8 @@
-"""The application's own login cookies and headers, found in every spelling, and taken out.
+"""Finds the application's own login cookies and headers in a request, in every spelling, and removes them.
 
-Frameworks read cookies each in their own way: they unquote, take octal escapes, cut at blanks, go on behind rubbish.
-So a pair counts as a login credential if *any* of them could read it as one, and it is understood only in the one
-spelling that all of them read alike. What is spelled otherwise is taken out without a question.
+Each framework reads cookies in its own way: some unquote, decode octal escapes, cut at blanks, or continue after invalid bytes.
+So a pair is a login credential if *any* framework could read it as one. We use its value only in the one spelling that all
+frameworks read alike, and remove every other spelling without asking the identifier.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
 from sessionward.request.request import Fields
 
 MAX_LOGINS: Final = 16
-"""Login credentials of one request that are looked at. Of a request that carries more, none passes."""
+"""The largest number of login credentials in one request. If a request carries more, we remove them all."""
 
-# Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
-# other byte one of them may begin to read a new name.
+# The bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. After any
+# other byte some framework may begin to read a new name.
 _NAME_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NOT_NAME: Final = bytes(byte for byte in range(256) if byte not in _NAME_BYTES)
 _PLAIN: Final = rb"0-9A-Za-z!#$%&'()*+\-./:<=>?@^_`{|}~"
@@ -29,7 +29,7 @@ _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 
 
 class LoginNames:
-    """The names of the cookies and headers that can sign someone in, prepared for looking them up."""
+    """The names of the cookies and headers that can sign a user in, prepared for lookups."""
 
     __slots__ = ("_buried", "_exact", "_parts", "headers")
 
@@ -42,7 +42,7 @@ class LoginNames:
         self._buried = re.compile(rb"(?:\A|[^" + _PLAIN + rb"])(?:" + b"|".join(spelled or [rb"(?!)"]) + rb")[^" + _PLAIN + rb"]*=")
 
     def of(self, name: bytes) -> tuple[str, int] | None:
-        """What the identifier calls a cookie of exactly this name, and which part of it it is."""
+        """Returns the identifier's name for a cookie of exactly this name, and its part number, or None if it is another cookie."""
         if name in self._exact:
             return self._exact[name], 0
         for prefix, called in self._parts:
@@ -52,12 +52,12 @@ class LoginNames:
         return None
 
     def obfuscated(self, pair: bytes) -> bool:
-        """Whether some framework may read a login cookie in a pair that is not plainly one."""
+        """Returns whether some framework may read a login cookie in a pair that does not have exactly such a name."""
         name = pair.partition(b"=")[0]
         if any(name.startswith(prefix) and name[len(prefix) :].isdigit() for prefix, _ in self._parts):
-            return True  # a part of a number that we do not count to, or that begins with a zero
+            return True  # its part number is too high, or begins with a zero
         if _PLAIN_PAIR.fullmatch(pair):
-            return False  # its name stands there as it is, and has been looked up
+            return False  # it has only this name, and the caller has looked that up
         freed = name.translate(None, _NOT_NAME)
         if self.of(freed) is not None or (b"%" in name and self.of(unquote_to_bytes(name).translate(None, _NOT_NAME)) is not None):
             return True
@@ -66,9 +66,9 @@ class LoginNames:
 
 @dataclass(frozen=True, slots=True)
 class LoginCredential:
-    """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header.
+    """One login credential of a request. ``places``: the pairs of the Cookie field that carry it, empty for a header.
 
-    ``lenient``: a word of a header behind another scheme, or behind another blank: some frameworks would read it.
+    ``lenient``: a word of a header with another scheme or other blanks, which only some frameworks would read.
     """
 
     name: str
@@ -79,7 +79,7 @@ class LoginCredential:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCredentials:
-    """What a request carries: all pairs of its Cookie field, the credentials among them, and what none may read."""
+    """The pairs of a request's Cookie field, its login credentials, and what we remove since only some frameworks read it."""
 
     pairs: Sequence[bytes] = field(repr=False)
     credentials: Sequence[LoginCredential]
@@ -87,13 +87,13 @@ class ParsedCredentials:
     obfuscated_headers: frozenset[str]
 
     def doubled(self) -> bool:
-        """Whether one name has several values."""
+        """Returns whether one name has several values."""
         names = [credential.name for credential in self.credentials]
         return len(set(names)) < len(names)
 
 
 def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCredentials:
-    """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
+    """Returns the login credentials of a request. For a fixed set of names its time is linear in the length of its input."""
     pairs = [pair.strip(BLANKS) for pair in (header(b"cookie") or b"").split(b";")]
     obfuscated: set[int] = set()
     parts: dict[str, list[tuple[int, bytes, int]]] = {}
@@ -123,7 +123,7 @@ def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCreden
 
 
 def verbatim_value(value: bytes) -> bytes | None:
-    """A value that every framework reads alike; one pair of quotes around it is none of it."""
+    """Returns a value without one pair of quotes around it, or None if some frameworks would read it otherwise."""
     if len(value) > 1 and value[:1] == value[-1:] == b'"':
         value = value[1:-1]
     return value if _PLAIN_VALUE.fullmatch(value) else None
@@ -137,8 +137,8 @@ def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginC
 
 
 def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCredential], obfuscated: set[int]) -> None:
-    """Numbered parts are one value. A part that is there twice, or an order that depends on whether one counts or spells,
-    leaves nothing that could be understood."""
+    """Joins numbered parts to one value. If a part comes twice, or if their numeric order is not their alphabetic order,
+    frameworks may read different values, so all parts count as obfuscated."""
     found.sort()
     places = tuple(place for _, _, place in found)
     numbers = [number for number, _, _ in found]
@@ -149,7 +149,7 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCr
 
 
 def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredential]) -> None:
-    """Frameworks pick a token out of a header each in their own way, so it counts only where it is all that stands there."""
+    """Adds the credentials of headers. Each framework extracts a token in its own way, so the header must hold nothing else."""
     for carrier in names.headers:
         name, field = carrier.name.decode(), header(carrier.name) or b""
         scheme, _, value = field.partition(b" ") if carrier.scheme else (b"", b"", field.strip(BLANKS))
@@ -161,14 +161,14 @@ def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredent
 
 
 _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
-"""Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
+"""Blanks, commas, control characters and non-ASCII bytes: each may separate words for some framework."""
 
 
 def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredential]) -> Fields | None:
-    """These fields of a request without the credentials ``out`` and without what is obfuscated; None if nothing changes.
+    """Returns the fields of a request without the credentials ``out`` and the obfuscated ones, or None if nothing changes.
 
-    What is left of several Cookie fields becomes one: the credentials were judged over all of them, and a framework that
-    reads only one of them, or joins them by commas, would read something else.
+    It joins the rest of several Cookie fields to one. We judged the credentials over all fields, and a framework that reads
+    only one of them, or joins them by commas, would read something else.
     """
     places = set(parsed.obfuscated)
     headers = set(parsed.obfuscated_headers)
@@ -184,6 +184,6 @@ def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredenti
 
 
 def with_one_cookie_field(fields: Fields) -> Fields | None:
-    """These fields of a request with one Cookie field in place of several; None if nothing changes."""
+    """Returns the fields of a request with all Cookie fields joined to one, or None if nothing changes."""
     cookies = [value for name, value in fields if name == b"cookie"]
     return None if len(cookies) < 2 else [*(field for field in fields if field[0] != b"cookie"), (b"cookie", b"; ".join(cookies))]
