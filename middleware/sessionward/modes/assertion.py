@@ -1,4 +1,4 @@
-"""The sessions are ours, and a sidecar in front has looked the caller up: its signed assertion stands in place of a lookup."""
+"""Mode own behind a sidecar, which has looked up the caller: we verify its signed assertion and do not ask the backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessionward.settings import Settings
 
 
 def _spellings(name: bytes) -> set[bytes]:
-    """A field's name with every ``-`` as ``-`` or ``_``: a bridge behind us may fold them."""
+    """Returns a field's name with each ``-`` as ``-`` or ``_``: a bridge to WSGI may treat both alike."""
     first, *rest = name.split(b"-")
     return {first + b"".join(map(bytes.__add__, glues, rest)) for glues in product((b"-", b"_"), repeat=len(rest))}
 
@@ -25,9 +25,9 @@ _SPELLED: Final = frozenset(spelling for name in STATED for spelling in _spellin
 
 
 class Assertion(Own):
-    """As :class:`Own`, but a request that carries a valid assertion passes as it came, without a question.
+    """Like :class:`Own`, but passes a request with a valid assertion on unchanged and does not ask the backend.
 
-    Without one, the fields of the assertion are taken out: they mean nothing then.
+    It removes the fields of the assertion from a request without a valid one.
     """
 
     names = Own.names | _SPELLED
@@ -49,7 +49,7 @@ class Assertion(Own):
         return None if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
 
     def _is_stated(self, context: Context) -> bool:
-        """Whether exactly one valid assertion says who is calling; then ``context.session`` is set."""
+        """Returns whether the request has exactly one assertion and it is valid. If so, sets ``context.session``."""
         assertions = [value for name, value in context.found if name == FIELD]
         if len(assertions) == 1:
             context.session = self._verifier.verify(assertions[0], context.clock())
