@@ -17,9 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.django.test_sites import HERE, needs_redis
-
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).parents[3]
 SETTINGS = "tests.backends.django.settings"
 PREPARE = """
 import django, sys
@@ -190,8 +188,7 @@ def test_signed_cookies_cannot_be_indexed(tmp_path: Path) -> None:
     assert "signed_cookies" in ran.stderr
 
 
-def test_a_cache_that_cannot_be_listed_has_nothing_to_do(tmp_path: Path) -> None:
-    needs_redis()
+def test_a_cache_that_cannot_be_listed_has_nothing_to_do(tmp_path: Path, redis_url: str) -> None:
     ran = index(environment(tmp_path, "cache on Redis"))
     assert ran.returncode == 0
     assert "cannot be listed" in ran.stdout
