@@ -1,111 +1,40 @@
-"""Change password: the new one ends the user's other sessions in the same call. Flask under gunicorn.
+"""A changed password revokes the user's other sessions. The order matters: **commit the new hash, then** ``revoke_others()``.
 
-The order matters: **commit the new hash first, then** ``revoke_others()``. Somebody may be signing in with the old
-password at this very moment. Whoever has read the old hash began before the commit, hence before the others are ended:
-sessionward refuses that sign-in (``StaleLogin``), even if it comes to mint its session later. Whoever begins after the
-commit meets the new hash. In the other order, a sign-in that begins between the two survives with the old password.
-Left out: a limit on how often a password may be tried.
-
-Install and run. The secret signs the cookies: keep it, or everybody has to sign in again. ::
+A client may be signing in with the old password at this moment. If it read the old hash, it began before the revocation,
+and ``login()`` raises ``StaleLogin``. If it began later, it meets the new hash. In the other order, a sign-in that begins
+between the two steps keeps its session.
+Sign in as ``ann`` ("correct horse battery") or ``bob`` ("staple of another kind"). Install and run::
 
     pip install sessionward flask gunicorn
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+    export SESSIONWARD_INSECURE=1  # for development over plain http; leave it out over https
     gunicorn change_password:app --threads 4 --bind 127.0.0.1:8000
 
-Browsers return the cookie over https only. For development over plain http, add SESSIONWARD_INSECURE=1.
-Users and sessions are in example.db. Then open http://127.0.0.1:8000 in two browsers.
+Then open http://127.0.0.1:8000 in two browsers. A restart with the same secret keeps everybody signed in: see example.db.
 """
 
-import hashlib
-import hmac
 import os
-import re
 import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 
-from flask import Flask, abort, redirect, request
+from flask import Flask, abort, redirect, render_template_string, request
+from sqlalchemy import create_engine, text
 from werkzeug import Response
+from werkzeug.security import check_password_hash, generate_password_hash
 
 import sessionward
 from sessionward.backends.sql import SQLBackend
 
-SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; older ones stay valid
+SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; old ones only verify
 if not SECRETS:
-    raise RuntimeError("SESSIONWARD_SECRET is not set; the first lines of this file show how to make one")
-INSECURE = os.environ.get("SESSIONWARD_INSECURE") == "1"  # plain http, for development only
+    raise RuntimeError("SESSIONWARD_SECRET is not set; the docstring of this file shows how to make one")
+INSECURE = os.environ.get("SESSIONWARD_INSECURE") == "1"
 
-
-@contextmanager
-def database() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect("example.db")) as connection, connection:
-        yield connection
-
-
+app, engine = Flask(__name__), create_engine("sqlite:///example.db")
 backend = SQLBackend("sqlite:///example.db")
-backend.create_tables()
-with database() as db:
-    db.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT UNIQUE, password BLOB)")
-
-app = Flask(__name__)
-app.config["MAX_CONTENT_LENGTH"] = 10_000
-guarded = sessionward.WSGIMiddleware(app.wsgi_app, backend=backend, secrets=SECRETS, insecure=INSECURE)
-app.wsgi_app = guarded  # type: ignore[method-assign]  # Flask's own way to put something around all of it
+backend.create_tables()  # safe to repeat
+app.wsgi_app = sessionward.WSGIMiddleware(app.wsgi_app, backend=backend, secrets=SECRETS, insecure=INSECURE)  # type: ignore[method-assign]
+app.register_error_handler(sessionward.StaleLogin, lambda _: ("Your password was changed. Please sign in with the new one.", 401))
 app.register_error_handler(sessionward.BackendUnavailable, lambda _: ("Please try again.", 503, {"Retry-After": "2"}))
-
-SIGN_IN = """<!doctype html><form method="post" action="/login"><input name="name"> <input name="password" type="password">
-<button>Sign in</button> <button formaction="/signup">Sign up</button></form>"""
-CHANGE = """<!doctype html>You are signed in.<form method="post" action="/password"><input name="old" type="password">
-<input name="new" type="password"> <button>Change my password from the first to the second, and sign out my other devices</button>
-<button formaction="/logout">Sign out</button></form>"""
-
-
-def hashed(password: str, salt: bytes) -> bytes:
-    return salt + hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=5)
-
-
-def matches(password: str, stored: bytes) -> bool:
-    return hmac.compare_digest(hashed(password, stored[:16]), stored)
-
-
-NOBODY = 0, hashed(secrets.token_hex(), secrets.token_bytes(16))  # an unknown name takes as long as a wrong password
-
-
-@app.get("/")
-def home() -> str:
-    return SIGN_IN if sessionward.of(request).current is None else CHANGE
-
-
-@app.post("/signup")
-def signup() -> Response:
-    name, password = request.form["name"], request.form["password"]
-    if not re.fullmatch(r"[a-z0-9.@-]{1,64}", name) or len(password) < 8:
-        abort(400, "A name of small letters and a password of at least 8 characters are needed.")
-    row = (name, hashed(password, secrets.token_bytes(16)))
-    with database() as db:
-        if not db.execute("INSERT OR IGNORE INTO users (name, password) VALUES (?, ?)", row).rowcount:
-            abort(409, "This name is taken.")
-    return redirect("/", 303)
-
-
-@app.post("/login")
-def login() -> Response:
-    with database() as db:
-        user_id, stored = db.execute("SELECT id, password FROM users WHERE name = ?", (request.form["name"],)).fetchone() or NOBODY
-    if not matches(request.form["password"], stored):
-        abort(401, "Wrong name or password.")
-    try:
-        sessionward.of(request).login(user_id)
-    except sessionward.StaleLogin:
-        abort(401, "Your password was changed meanwhile. Please sign in with the new one.")
-    return redirect("/", 303)
-
-
-@app.post("/logout")
-def logout() -> Response:
-    sessionward.of(request).logout()
-    return redirect("/", 303)
 
 
 @app.post("/password")
@@ -113,18 +42,48 @@ def change_password() -> dict[str, int]:
     sessions = sessionward.of(request)
     if sessions.current is None:
         abort(401, "Please sign in.")
-    user_id, new = int(sessions.current.user_id), request.form["new"]
-    with database() as db:
-        (stored,) = db.execute("SELECT password FROM users WHERE id = ?", (user_id,)).fetchone()
-    if not matches(request.form["old"], stored) or len(new) < 8:
-        abort(403, "The old password, and a new one of at least 8 characters are needed.")
-    row = (hashed(new, secrets.token_bytes(16)), user_id, stored)
-    with database() as db:  # commits where the block ends, before anybody is signed out
-        if not db.execute("UPDATE users SET password = ? WHERE id = ? AND password = ?", row).rowcount:
-            abort(409, "The password was changed meanwhile by somebody else.")
+    user, old, new = sessions.current.user_id, hash_of(sessions.current.user_id), request.form["new"]
+    if not check_password_hash(old, request.form["old"]) or len(new) < 8:
+        abort(403, "The form needs the old password, and a new one of at least 8 characters.")
+    update = text("UPDATE users SET password = :new WHERE name = :user AND password = :old")
+    with engine.begin() as db:  # commits at its end, before the revocation
+        if not db.execute(update, {"new": generate_password_hash(new), "user": user, "old": old}).rowcount:
+            abort(409, "Another request has changed the password meanwhile.")
     try:
         return {"count": sessions.revoke_others()}
-    except sessionward.SessionRevoked:  # another session was faster and ended this one: then none may stay
-        return {"count": sessions.revoke_all(user_id)}
+    except sessionward.SessionRevoked:  # another device was faster and revoked this session: now none may stay
+        return {"count": sessions.revoke_all(user)}
     except sessionward.BackendUnavailable:
         abort(503, "Your password is changed, but your other devices may still be signed in. Please change it once more.")
+
+
+@app.get("/")
+def home() -> str:
+    return render_template_string(PAGE, session=sessionward.of(request).current)
+
+
+@app.post("/login")
+def login() -> Response:
+    if not check_password_hash(hash_of(request.form["name"]), request.form["password"]):
+        abort(401, "Wrong name or password.")
+    sessionward.of(request).login(request.form["name"])
+    return redirect("/", 303)
+
+
+def hash_of(name: str) -> str:
+    with engine.begin() as db:
+        return db.scalar(text("SELECT password FROM users WHERE name = :name"), {"name": name}) or UNKNOWN
+
+
+UNKNOWN = generate_password_hash(secrets.token_hex())  # an unknown name takes as long as a wrong password
+USERS = {"ann": "correct horse battery", "bob": "staple of another kind"}
+with engine.begin() as db:
+    db.execute(text("CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT)"))
+    rows = [{"name": name, "password": generate_password_hash(USERS[name])} for name in USERS]
+    db.execute(text("INSERT OR IGNORE INTO users VALUES (:name, :password)"), rows)
+PAGE = """<!doctype html><title>Example</title>
+{% if session %}<p>You are {{ session.user_id }}.
+<form method="post" action="/password"><input name="old" type="password" placeholder="Old password">
+<input name="new" type="password" placeholder="New password"> <button>Change it and sign out my other devices</button></form>
+{% else %}<form method="post" action="/login"><input name="name" placeholder="Name">
+<input name="password" type="password" placeholder="Password"> <button>Sign in</button></form>{% endif %}"""

@@ -1,18 +1,13 @@
-"""FastAPI with async SQL: sign in on three devices, press "sign out my other devices" on one.
+"""FastAPI without a login of its own, mode own: ``sessionward`` keeps the sessions in a database.
 
-``DELETE /auth/sessions`` has no endpoint here: sessionward answers it in front of the application. An ``async def``
-endpoint awaits the verbs of its sessions; a plain ``def`` endpoint, which FastAPI runs in a thread, has them under
-``sessions.blocking``. Left out: a limit on how often a password may be tried.
+Sign in as ``ann`` ("correct horse battery") or ``bob`` ("staple of another kind"). Install and run::
 
-Install and run. The secret signs the cookies: keep it, or everybody has to sign in again. ::
-
-    pip install sessionward fastapi uvicorn
+    pip install sessionward fastapi python-multipart uvicorn
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+    export SESSIONWARD_INSECURE=1  # for development over plain http; leave it out over https
     uvicorn fastapi_app:app --port 8000
 
-Browsers return the cookie over https only. For development over plain http, add SESSIONWARD_INSECURE=1.
-DATABASE_URL names another database than the file example.db. Sign up and in at http://127.0.0.1:8000/docs, in two
-browsers, and in the console of one: await (await fetch("/auth/sessions", {method: "DELETE"})).json()
+Then open http://127.0.0.1:8000 in two browsers. A restart with the same secret keeps everybody signed in: see example.db.
 """
 
 import hashlib
@@ -21,99 +16,66 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, insert, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.schema import CreateTable
+from fastapi import FastAPI, Form, HTTPException, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
 
-SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; older ones stay valid
+SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; old ones only verify
 if not SECRETS:
-    raise RuntimeError("SESSIONWARD_SECRET is not set; the first lines of this file show how to make one")
-INSECURE = os.environ.get("SESSIONWARD_INSECURE") == "1"  # plain http, for development only
-DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite+aiosqlite:///example.db")
-engine = create_async_engine(DATABASE_URL, hide_parameters=True)
-backend = AsyncSQLBackend(DATABASE_URL)
-users = Table(
-    "users", MetaData(), Column("id", Integer, primary_key=True), Column("name", String(64), unique=True), Column("password", LargeBinary)
-)
-
-
-def hashed(password: str, salt: bytes) -> bytes:
-    return salt + hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=5)
-
-
-def matches(password: str, stored: bytes) -> bool:
-    return hmac.compare_digest(hashed(password, stored[:16]), stored)
-
-
-NOBODY = hashed(secrets.token_hex(), secrets.token_bytes(16))  # an unknown name takes as long as a wrong password
+    raise RuntimeError("SESSIONWARD_SECRET is not set; the docstring of this file shows how to make one")
+INSECURE = os.environ.get("SESSIONWARD_INSECURE") == "1"
+backend = AsyncSQLBackend("sqlite:///example.db")  # or "postgresql://..."
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    await backend.create_tables()
-    async with engine.begin() as db:
-        await db.execute(CreateTable(users, if_not_exists=True))
+    await backend.create_tables()  # safe to repeat
     yield
-    await engine.dispose()
 
 
 app = FastAPI(lifespan=lifespan)
 app.add_middleware(sessionward.ASGIMiddleware, backend=backend, secrets=SECRETS, insecure=INSECURE)
-app.add_exception_handler(sessionward.BackendUnavailable, lambda *_: JSONResponse("Please try again.", 503, {"Retry-After": "2"}))
+app.add_exception_handler(sessionward.StaleLogin, lambda *_: PlainTextResponse("Please sign in again.", 401))
+app.add_exception_handler(sessionward.BackendUnavailable, lambda *_: PlainTextResponse("Please try again.", 503, {"Retry-After": "2"}))
 
 
-async def sessions_of(request: Request) -> sessionward.AsyncSessions:
-    return sessionward.of(request)
+@app.get("/", response_class=HTMLResponse)
+async def home(request: Request) -> str:
+    session = sessionward.of(request).current
+    return PAGE.format(user=escape(session.user_id)) if session else FORM
 
 
-Sessions = Annotated[sessionward.AsyncSessions, Depends(sessions_of)]
-
-
-class Login(BaseModel):
-    name: str = Field(pattern=r"^[a-z0-9.@-]{1,64}$")
-    password: str = Field(min_length=8, max_length=256)
-
-
-@app.post("/signup", status_code=201)
-async def signup(new: Login) -> None:
-    password = await run_in_threadpool(hashed, new.password, secrets.token_bytes(16))
-    try:
-        async with engine.begin() as db:
-            await db.execute(insert(users).values(name=new.name, password=password))
-    except IntegrityError:
-        raise HTTPException(409, "This name is taken.") from None
-
-
-@app.post("/login", status_code=204)
-async def login(claimed: Login, sessions: Sessions) -> None:
-    async with engine.connect() as db:
-        user = (await db.execute(select(users).where(users.c.name == claimed.name))).one_or_none()
-    right = await run_in_threadpool(matches, claimed.password, user.password if user else NOBODY)
-    if user is None or not right:
+@app.post("/login")
+def login(request: Request, name: Annotated[str, Form()], password: Annotated[str, Form()]) -> RedirectResponse:
+    stored = USERS.get(name, UNKNOWN)
+    if not hmac.compare_digest(hashed(password, salt=stored[:16]), stored):
         raise HTTPException(401, "Wrong name or password.")
-    try:
-        await sessions.login(user.id)
-    except sessionward.StaleLogin:
-        raise HTTPException(401, "You were signed out everywhere meanwhile. Please sign in again.") from None
+    sessionward.of(request).blocking.login(name)  # FastAPI runs a sync function in a thread, so the verb blocks
+    return RedirectResponse("/", 303)
 
 
-@app.get("/me")
-async def me(sessions: Sessions) -> dict[str, str]:
-    if sessions.current is None:
-        raise HTTPException(401, "Not signed in.")
-    return {"user_id": sessions.current.user_id, "signed_in": str(sessions.current.authenticated_at)}
+@app.post("/logout")
+async def logout(request: Request) -> RedirectResponse:
+    await sessionward.of(request).logout()
+    return RedirectResponse("/", 303)
 
 
-@app.post("/logout", status_code=204)
-def logout(sessions: Sessions) -> None:
-    sessions.blocking.logout()
+def hashed(password: str, *, salt: bytes) -> bytes:
+    return salt + hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=5)
+
+
+USERS = {  # your application has a table of users
+    "ann": hashed("correct horse battery", salt=secrets.token_bytes(16)),
+    "bob": hashed("staple of another kind", salt=secrets.token_bytes(16)),
+}
+UNKNOWN = hashed(secrets.token_hex(), salt=secrets.token_bytes(16))  # an unknown name takes as long as a wrong password
+FORM = """<!doctype html><title>Example</title><form method="post" action="/login">
+<input name="name" placeholder="Name"> <input name="password" type="password" placeholder="Password"> <button>Sign in</button></form>"""
+PAGE = """<!doctype html><title>Example</title><p>You are {user}.</p>
+<button onclick="fetch('/auth/sessions', {{method: 'DELETE'}}).then(r => r.text()).then(alert)">Sign out my other devices</button>
+<form method="post" action="/logout"><button>Sign out</button></form>"""

@@ -1,17 +1,24 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, the markers, which tests run beside which, and who pays for what a test leaves open."""
 
 from __future__ import annotations
 
+import gc
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-from tests.support.services import MARIADB, POSTGRESQL, fresh_database
+from tests.support.services import MARIADB, POSTGRESQL, fresh_database, redis_server
 
-settings.register_profile("sessionward", deadline=None, database=None)  # no test hangs on how busy the machine is
+settings.register_profile("sessionward", deadline=None, database=None)  # no test depends on how busy the machine is
 settings.load_profile("sessionward")
+
+HERE: Final = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +36,120 @@ def mariadb_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def empty_postgresql_url() -> Iterator[str]:
+    """A PostgreSQL database that no other test has."""
+    with fresh_database(POSTGRESQL) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis that others use at the same time: each test has a prefix of its own there."""
+    return redis_server()
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A database file that does not exist yet, as ``sqlite:///...``."""
     return f"sqlite:///{tmp_path}/sessions.db"
+
+
+# --- markers ----------------------------------------------------------------------------------------------------------
+
+SLOW: Final = (
+    "backends/django/",
+    "backends/test_deadlines.py",
+    "backends/test_table_knox.py",
+    "backends/test_table_races.py",
+    "companion/test_races.py",
+    "doors/test_servers.py",
+    "doors/test_websocket.py",
+    "matrix/",
+    "parsers/test_spellings.py",
+    "sidecar/test_companion.py",
+    "sidecar/test_engines.py",
+    "sidecar/test_resources.py",
+    "sidecar/test_serve.py",
+    "sidecar/test_stacks.py",
+    "test_examples.py",
+    "torture/",
+)
+"""Whole sites and servers, callers at once, timeouts that are waited for."""
+SLOW_FIXTURES: Final = frozenset({"server"})
+"""A server in a process."""
+
+SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "postgresql_url", "redis_url"})
+"""Fixtures that need a server."""
+CHOICES: Final = frozenset(
+    {"claims", "database", "database_url", "databases", "empty", "make", "make_encoded", "place", "seen", "server", "stack"}
+)
+"""Fixtures that need a server if the parameters or the class of a test name one."""
+NAMES: Final = re.compile(r"postgresql|mariadb|mysql|asyncpg|redis|node", re.IGNORECASE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the markers. Workers begin with what is slow, so that none of them is left with it at the end."""
+    for item in items:
+        fixtures = frozenset(getattr(item, "fixturenames", ()))
+        if item.path.relative_to(HERE).as_posix().startswith(SLOW) or fixtures & SLOW_FIXTURES:
+            item.add_marker(pytest.mark.slow)
+        if fixtures & SERVICES or (fixtures & CHOICES and names_a_server(item)):
+            item.add_marker(pytest.mark.services)
+        if any(name.startswith("chromium") for name in fixtures):
+            item.add_marker(pytest.mark.browser)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def names_a_server(item: Any) -> bool:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(NAMES.search(str(named)) for named in (*parameters, getattr(item.cls, "kind", "")))
+
+
+# --- in parallel ------------------------------------------------------------------------------------------------------
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Without workers a few tests begin at once and ``-s`` works; so there are none where files or tests are named."""
+    return None if all(Path(name).is_dir() for name in config.args) else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Scheduling(config, log)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of a module on one worker, or of a class, or of one of Django's sites: what they share is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return nodeid.rpartition("-")[0] if scope.endswith("test_sites.py") else scope
+
+
+# --- what a test leaves open ------------------------------------------------------------------------------------------
+
+OPENING: Final = ("backends/", "companion/", "doors/", "sidecar/", "torture/", "test_drive.py")
+"""Tests of what has sockets, files, threads and event loops."""
+
+
+@pytest.fixture(autouse=True)
+def closes_what_it_opens(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collects garbage after the test, so that a socket which nobody has closed fails this test and not another one."""
+    yield
+    if request.path.relative_to(HERE).as_posix().startswith(OPENING):
+        gc.collect()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
+    """Freezes what outlives a module, and the tests themselves: a collection takes a millisecond then, not half a second."""
+    ran = yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+    return ran
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()

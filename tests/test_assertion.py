@@ -352,5 +352,5 @@ def test_a_websocket_handshake_is_believed_alike() -> None:
 @pytest.mark.parametrize("door", [sessionward.ASGIMiddleware, sessionward.WSGIMiddleware])
 def test_it_does_not_go_with_an_identifier(door: Any) -> None:
     identify = Function(lambda name, value: None, cookies=["sid"])
-    with pytest.raises(sessionward.ConfigurationError, match="assertion_secrets: the sidecar looks at the login"):
+    with pytest.raises(sessionward.ConfigurationError, match="assertion_secrets: must not be set together with identify"):
         door(lambda *_: None, MemoryBackend(), secrets=[SECRET], assertion_secrets=[KEY], identify=identify)

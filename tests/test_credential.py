@@ -520,9 +520,9 @@ def cost(field: Field) -> float:
     fields = seen_by("asgi", field)
     times: list[float] = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         read_own(fields, NAME, SIGNATURE)
-        times.append(time.perf_counter() - begun)
+        times.append(time.thread_time() - begun)
     return min(times) + 5e-6
 
 

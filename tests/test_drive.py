@@ -580,7 +580,7 @@ def test_p7_a_busy_thread_limiter_is_told_within_the_deadline_and_a_late_answer_
     assert type(busy) is NoThreadFree
     assert gate.inside == 2, "the one that found no thread was never begun"
     assert [record.getMessage() for record in caplog.records] == [
-        "the backend did not answer Find: all 1 threads for the backend were busy for 0.5 s"
+        "the backend did not answer Find: all 1 threads for the backend were busy for 0.5 s; raise its pool_size"
     ]
 
 

@@ -13,7 +13,7 @@ from sessionward.testing import BackendContract, IdentifierContract
 
 README = (Path(__file__).parent.parent / "middleware" / "README.md").read_text(encoding="utf-8")
 HOUSE = Path(sessionward.__file__).parent
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROGRAMS = re.findall(r"```python\n(.*?)```", README.partition("## Write a backend")[2], re.DOTALL)
 NAMES: dict[str, Any] = {"__name__": __name__}
 for program in PROGRAMS:
     exec(compile(program, "middleware/README.md", "exec"), NAMES)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import fields
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -130,6 +133,38 @@ def test_both_doors_have_the_same_shape() -> None:
     shape = [(parameter.name, parameter.kind) for parameter in asgi.parameters.values()]
     assert shape == [(parameter.name, parameter.kind) for parameter in wsgi.parameters.values()]
     assert [name for name, _ in shape] == ["app", "backend", "settings"]
+
+
+def settings_in_the_docstring(door: type[Any]) -> str:
+    """The list of settings, as editors and ``help()`` show it. It is a literal in each door, since editors run nothing.
+
+    How long the import of a docstring takes does not matter here: a program imports a door once.
+    """
+    return (inspect.getdoc(door) or "").partition("\nKeyword Args:\n")[2].partition("\nRaises:")[0]
+
+
+@pytest.mark.parametrize("door", [sessionward.ASGIMiddleware, sessionward.WSGIMiddleware])
+def test_the_docstring_of_each_door_names_every_setting_with_its_default(door: type[Any]) -> None:
+    entries = re.findall(r"^    (\w+) \(([^()]+), default (.+?)\): [A-Z]", settings_in_the_docstring(door), re.MULTILINE)
+    assert [name for name, _, _ in entries] == [field.name for field in fields(Settings)]
+    for name, _, default in entries:
+        kept = getattr(Settings(), name)
+        assert (ast.literal_eval(default), type(ast.literal_eval(default))) == (kept, type(kept)), name
+
+
+def test_both_docstrings_say_the_same_of_the_settings() -> None:
+    assert settings_in_the_docstring(sessionward.ASGIMiddleware) == settings_in_the_docstring(sessionward.WSGIMiddleware)
+
+
+def test_every_setting_has_a_docstring_that_editors_show_at_its_keyword() -> None:
+    body = next(node for node in ast.parse(inspect.getsource(Options)).body if isinstance(node, ast.ClassDef)).body
+    documented = {
+        key.target.id
+        for key, text in pairwise(body)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and "Default " in str(text.value.value)
+    }
+    assert documented == SETTINGS
 
 
 def test_servers_see_an_async_function_in_the_asgi_door() -> None:

@@ -1,6 +1,6 @@
 """``DELETE /auth/sessions`` — sign out my other devices — in front of any Python web application.
 
-A request is read, its credential found, the session looked up, revocations decided, and a response given.
+The path of a request: read it, find its credential, look up the session, decide what to revoke, respond.
 """
 
 from sessionward.asgi import ASGIMiddleware

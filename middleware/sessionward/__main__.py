@@ -1,4 +1,4 @@
-"""``python -m sessionward``: the command."""
+"""Runs the command as ``python -m sessionward``."""
 
 import sys
 

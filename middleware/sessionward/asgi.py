@@ -25,15 +25,46 @@ HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.
 """Messages that carry the head of a response, and with it cookies."""
 
 POLICY_VIOLATION: Final = 1008
-"""RFC 6455, 7.4.1. Before the handshake is accepted, servers turn it into 403."""
+"""RFC 6455, 7.4.1. Before the handshake, servers respond 403 instead."""
 
 
 class ASGIMiddleware:
-    """Answers ``DELETE /auth/sessions`` in front of an ASGI application and guards the rest.
+    """Answers ``DELETE /auth/sessions`` in front of an ASGI application, and protects all other requests.
 
-    ``backend`` keeps the sessions; a sync one that waits runs in threads. The keyword settings are those of
-    :class:`sessionward.settings.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that
-    names everything wrong with them.
+    Args:
+        app: The ASGI application.
+        backend: Keeps the sessions: ``SQLBackend``, ``AsyncSQLBackend``, ``DjangoBackend``, ... A sync backend runs in threads.
+
+    Keyword Args:
+        secrets (list of str or bytes, default ()): The secrets that sign our cookies, newest first; the others only verify.
+            Each has at least 32 random bytes. Required, except with a backend over the application's own sessions.
+        assertion_secrets (list of str or bytes, default ()): The secrets of a sidecar in front, newest first. We trust a valid
+            ``X-Session-Assertion`` without a lookup.
+        identify (Identifier or None, default None): Says whom the application's own login has signed in. Set it where the
+            application keeps that login; see ``sessionward.identify``.
+        path (str, default "/auth/sessions"): The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``.
+        cookie_name (str, default "__Host-session-ward"): The name of our cookie. With ``cookie_domain`` the default
+            is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``.
+        cookie_domain (str or None, default None): The Domain of our cookie. Set it if the application's login cookie has one.
+        cookie_samesite ("lax", "strict" or "none", default "lax"): The SameSite of our cookie.
+        insecure (bool, default False): Development over plain http: our cookie has no ``Secure``. Never in production.
+        on_invalid ("strip" or "reject", default "strip"): What happens to a request with an invalid credential: the application
+            gets it without the credential, or the client gets 401.
+        exempt_paths (list of str, default ()): Path prefixes that we pass on without a lookup and without our credential, such
+            as ``["/static/"]``. Not for pages that sign in.
+        trusted_origins (list of str, default ()): Other sites whose pages may call ``path`` with the cookie, exact, such as
+            ``["https://app.example"]``.
+        public_origin (str or None, default None): Our own origin as browsers see it. With None, ``Origin`` must match ``Host``.
+        audience (str, default ""): The name of this application among several that share a secret.
+        remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
+        lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
+            as long as the application's login.
+        backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
+            503. At most 60.
+        debug (bool, default False): Error responses say what was wrong with the credential. Never in production.
+
+    Raises:
+        ConfigurationError: Names everything that is wrong with the application, the backend and the settings.
     """
 
     def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:
@@ -72,18 +103,18 @@ class ASGIMiddleware:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
         if not self._can_set_cookies:
-            # of() makes a handle of the door, if anybody asks; over an async backend a handle needs the loop, so it is made here
+            # of() makes the handle, if the application calls it; over an async backend a handle needs the loop, so we make it here
             scope[ASGI_KEY] = self._door_for_of or AsyncSessions(self._door, scope)
             return await self.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
         return await self.app(scope, receive, self._wrapped(sessions, send))
 
     def __getattr__(self, name: str) -> Any:
-        """What else the wrapped application has: ``app.state``."""
+        """Returns an attribute of the wrapped application, such as ``app.state``."""
         return passed_on(self, name)
 
     def looks_at(self, scope: Scope) -> bool:
-        """For a server of ours: whether this request, or its answer, has to be looked at. If not, it may go past this door."""
+        """Returns whether this middleware must see the request or its response. If not, our own server may bypass it."""
         if self._looks_always or (scope["method"] in self._methods and ASGIRequest(scope).route() in self._routes):
             return True
         needles = self._needles
@@ -124,7 +155,7 @@ class ASGIMiddleware:
         return context
 
     def _with_fields(self, scope: Scope, fields: Fields) -> Scope:
-        """A copy of a scope with these fields in place of those that credentials travel in, each where it stood."""
+        """Returns a copy of a scope with its credential fields replaced by ``fields``, in the same places."""
         names, new = self._names, [*fields]
         headers: list[tuple[bytes, bytes]] = []
         for field in scope["headers"]:
@@ -135,7 +166,7 @@ class ASGIMiddleware:
         return {**scope, "headers": [*headers, *new]}
 
     def _wrapped(self, sessions: AsyncSessions, send: Send) -> Send:
-        """The ``send`` of the application. (Not in ``__call__``: a closure's cells would slow all of it.)"""
+        """Returns the ``send`` for the application. It is not in ``__call__``, where the cells of a closure would slow all requests."""
 
         def wrapped(message: Message) -> Awaitable[None]:
             if message["type"] in HEADS:
@@ -165,7 +196,7 @@ class ASGIMiddleware:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
     def _closing(self, send: Send) -> Send:
-        """The send of the lifespan: the backend closes when the application has."""
+        """Returns the ``send`` for the lifespan. It closes the backend after the application has ended."""
 
         async def closing(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
@@ -179,13 +210,13 @@ _WITH_HEADERS: Final = frozenset({"http", "websocket"})
 
 
 def _keep_headers(scope: Scope) -> None:
-    """ASGI allows any iterable of headers, also one that can be walked once: it is replaced by a list, since it is walked twice."""
+    """Replaces an iterable of headers by a list. ASGI allows one that can be read only once, and we read it twice."""
     if not isinstance(scope["headers"], (list, tuple)):
         scope["headers"] = list(scope["headers"])
 
 
 def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:
-    """The drivers that suit a mode and its backend."""
+    """Returns the drivers for a mode and its backend."""
     timeout, capabilities = mode.settings.backend_timeout, mode.capabilities
     driver = async_driver(backend, timeout, is_async=mode.is_async, blocks=mode.blocks)
     return AsyncDoor(mode, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=capabilities.blocks))
@@ -204,7 +235,7 @@ async def _send_response(response: Response, send: Send, prefix: str = "http.res
 
 
 def _headers(message: Message) -> Fields:
-    """The fields of a head. ASGI allows an iterator: it is replaced by a list, since it is looked at twice."""
+    """Returns the fields of a head. ASGI allows an iterator; we replace it by a list, since we read it twice."""
     fields = message.get("headers") or ()
     if not isinstance(fields, (list, tuple)):
         message["headers"] = fields = list(fields)

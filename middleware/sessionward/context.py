@@ -1,7 +1,7 @@
-"""What is known of one request on its way through.
+"""The context of one request: what its flows have found out, and what its response must carry.
 
-The flows decide, a context remembers what they have found: no flow waits while the application works. It does not hold its
-mode; what only one mode remembers stands in a context of that mode.
+No flow waits while the application works, so the context keeps what the flow before the application found for the flow after it.
+Values of a single mode are in the context class of that mode.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from sessionward.request.request import Fields, Request
 from sessionward.session.session import Device, Session
 
 MAX_USER_AGENT: Final = 512
-"""Characters kept of a User-Agent."""
+"""How many characters of a User-Agent we keep."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Context:
-    """What is known of one request, and what its answer must carry. Belongs to one door and one request.
+    """What we know about one request in one middleware, and what its response must carry.
 
-    - ``request``: the parts of it that are looked at; ``found``: its fields that credentials travel in.
-    - ``age``: returns the seconds since the request reached the door.
-    - ``clock``: returns seconds since 1970 by our own clock, good enough to tell whether a cookie is being deleted and
-      whether a companion grows old; no promise rests on it.
-    - ``session``: the live session, or None; ``credential``: what proves it.
-    - ``cookie``: a Set-Cookie value of ours that is to go out.
-    - ``generations``: of users, as this request has set them by revoking sessions (P3 b).
-    - ``head_is_out``: it is too late for a cookie.
-    - ``has_twins``: the request also has fields of those names spelled with ``_``. They are not in ``found``, and taken out.
-    - ``is_misplaced``: the application's session middleware stands outside of ours.
-    - ``warning``: what the operator should know of it, for the log.
+    - ``request``: the parts of the request that we read. ``found``: its fields that carry credentials.
+    - ``age``: a function that returns the seconds since the request reached the middleware.
+    - ``clock``: a function that returns seconds since 1970 by the clock of this host. It decides only whether a response deletes
+      a cookie, and whether we renew a companion; no promise depends on it.
+    - ``session``: the live session, or None. ``credential``: the credential that proves it.
+    - ``cookie``: the Set-Cookie value that we add to the response, or None.
+    - ``generations``: the generation of each user whose sessions this request has revoked (P3 b).
+    - ``head_is_out``: whether the response head has been sent, so that we cannot set a cookie any more.
+    - ``has_twins``: whether the request also has fields of these names spelled with ``_``. We remove them; ``found`` lacks them.
+    - ``is_misplaced``: whether the application's session middleware runs before ours.
+    - ``warning``: a message to the operator, for the log, or None.
     """
 
     session: Session | None = None
@@ -52,7 +52,7 @@ class Context:
         self.generations: dict[str, int] = {}
 
     def device(self) -> Device:
-        """Where the request comes from."""
+        """Returns the address and the user agent of the request."""
         agent = self.request.header(b"user-agent")
         shown = None if agent is None else _CONTROL.sub(" ", agent.decode("utf-8", "replace"))[:MAX_USER_AGENT]
         return Device(ip_address=self.request.client(), user_agent=shown or None)

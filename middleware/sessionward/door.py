@@ -1,6 +1,6 @@
-"""What a door and the object that the application holds share of one request."""
+"""The parts that a middleware and the handle of a request share."""
 
-# What belongs to the doors is private on the object that users hold, so that their editor does not offer it.
+# The parts for the middlewares are private on the handle, so that a user's editor does not offer them.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ log = logging.getLogger("sessionward")
 
 ASGI_KEY: Final = "sessionward"
 WSGI_KEY: Final = "sessionward.sessions"
-"""PEP 3333: an environ key of ours that holds more than text has a dot in it."""
+"""PEP 3333: a key for a value that is not a ``str`` must contain a dot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a handle needs of the WSGI middleware that made it."""
+    """The parts of a WSGI middleware that its handles need."""
 
     mode: Mode[Any]
     driver: SyncDriver
@@ -33,7 +33,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class AsyncDoor:
-    """What a handle needs of the ASGI middleware that made it. ``sync``: for blocking verbs; None over an async backend."""
+    """The parts of an ASGI middleware that its handles need. ``sync``: for blocking verbs; None over an async backend."""
 
     mode: Mode[Any]
     driver: AsyncDriver
@@ -41,13 +41,13 @@ class AsyncDoor:
 
 
 class Handle:
-    """What a handle knows before anyone asks it for something: next to nothing, since most requests never do.
+    """The base class of the handles. It makes the context only when it is needed, since most requests never need it.
 
-    No slots: what most requests leave as it is costs nothing as an attribute of the class.
+    It has no slots: a default on the class costs nothing for each request.
     """
 
     _head_is_out: bool = False
-    """Too late for a cookie."""
+    """Whether the response head has been sent, so that we cannot set a cookie any more."""
     _context: Context | None = None
     _started: float
     _door: Any
@@ -60,16 +60,16 @@ class Handle:
         raise NotImplementedError
 
     def _found(self) -> Fields:
-        """The fields of the request that credentials travel in, as far as anybody may need them later."""
+        """Returns the fields of the request that can carry credentials."""
         raise NotImplementedError
 
     def _sender(self) -> Sender:
-        """All that is kept of the request while the application works."""
+        """Returns what we keep of the request while the application works."""
         raise NotImplementedError
 
 
 def context_of(handle: Handle, request: Request | None = None, found: Fields | None = None) -> Context:
-    """The context of this request, made now if nobody has needed it yet."""
+    """Returns the context of this request, and makes it at the first call."""
     context = handle._context
     if context is None:
         seen = handle._found() if found is None else found
@@ -80,7 +80,7 @@ def context_of(handle: Handle, request: Request | None = None, found: Fields | N
 
 
 def head_goes_out(handle: Handle) -> Context | None:
-    """From now on it is too late for a cookie. Returns the context, if anyone has needed it."""
+    """Records that the response head is sent, so that we cannot set a cookie any more. Returns the context, if there is one."""
     handle._head_is_out = True
     context = handle._context
     if context is not None:
@@ -89,7 +89,7 @@ def head_goes_out(handle: Handle) -> Context | None:
 
 
 def began(handle: Handle, moment: float) -> None:
-    """The request had reached the server at this moment of the monotonic clock already (P3 a)."""
+    """Records that the server received the request as early as this moment of the monotonic clock (P3 a)."""
     handle._started = min(handle._started, moment)
     if handle._context is not None:
         handle._context.age = partial(_since, handle._started)
@@ -97,7 +97,7 @@ def began(handle: Handle, moment: float) -> None:
 
 @lru_cache(maxsize=256)
 def warn(message: str) -> None:
-    """Tells the operator once in each process; again only after so many other warnings."""
+    """Logs a warning once in each process, and again only after 256 other warnings."""
     log.warning(message)
 
 
@@ -106,10 +106,9 @@ def _since(started: float) -> float:
 
 
 def passed_on(middleware: Any, name: str) -> Any:
-    """An attribute of the wrapped application, for code that looks for it at the place where the middleware stands now.
+    """Returns an attribute of the wrapped application, for code that expects the application where the middleware is now.
 
-    Raises ``AttributeError`` in the application's own words, and for names that begin with ``__``: those are asked of the
-    middleware's class.
+    Raises ``AttributeError`` as the application does, and for names that begin with ``__``.
     """
     if name.startswith("__") or name == "app":  # `app` itself is missing while a copy is being made
         raise AttributeError(f"{type(middleware).__name__!r} object has no attribute {name!r}")

@@ -1,10 +1,9 @@
-"""Runs a flow to its end: the only file where sync and async meet.
+"""Runs a flow to its end. This is the only file where sync and async meet.
 
-Two loops, equal but for one ``await``. A sync backend is driven by the sync loop, an async one by the async loop. Under ASGI
-a sync backend that waits moves to a thread once for a whole flow, never once for each question.
+It has two loops, which differ by one ``await``: one for sync backends, one for async backends. Under ASGI a flow over a sync
+backend that waits moves to a thread once, not once for each question.
 
-The clock is here as well: one flow has one deadline (P7). A backend that can be told how long it may take has
-``within(seconds)``, which returns a view of itself with that timeout.
+One flow has one deadline (P7). A backend with ``within(seconds)`` gets the time that is left, and enforces it itself.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ Ts = TypeVarTuple("Ts")
 log = logging.getLogger("sessionward")
 
 THREADS: Final = 10
-"""At most so many threads for a sync backend that does not say its ``pool_size``."""
+"""The most threads for a sync backend without ``pool_size``."""
 
 
 # --- the two loops ----------------------------------------------------------------------------------------------------
 
 
 def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | None = None) -> T:
-    """Has a flow's questions answered by a sync backend, and returns what the flow returns.
+    """Runs a flow with a sync function ``ask``, which answers its questions. Returns what the flow returns.
 
-    ``step``: the question that it asks at present, if it has begun.
+    ``step``: the question that the flow waits at, if it has begun.
     """
     try:
         if step is None:
@@ -55,7 +54,7 @@ def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | N
 
 
 async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
-    """Has a flow's questions answered by an async backend, and returns what the flow returns."""
+    """Runs a flow with an async function ``ask``, which answers its questions. Returns what the flow returns."""
     try:
         step = flow.send(None)
         while True:
@@ -70,9 +69,9 @@ async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any
 
 
 def _noted(step: Step[Any], failure: Exception) -> Exception:
-    """The exception that arrives at the line of the question, written to the log unless it is an answer.
+    """Returns the exception that the flow gets, and logs it unless it is an answer to the question.
 
-    Errors that are not ours become ``BackendUnavailable`` with their type and place; their texts may quote values.
+    An exception that is not ours becomes ``BackendUnavailable`` with its type and place. Its message may quote values, so we drop it.
     """
     if isinstance(failure, (SessionRevoked, StaleLogin, InvalidCredential)):
         return failure
@@ -96,7 +95,7 @@ def _kind_and_place(failure: Exception) -> str:
 
 
 class _Deadline:
-    """A backend for as long as one flow may still wait for it. The time begins when this is made."""
+    """Asks a backend within the deadline of one flow. The time begins when this object is made."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = backend
@@ -112,13 +111,13 @@ class _Deadline:
         return step.ask(self._within(left))
 
     async def ask_async(self, step: Step[Any]) -> Any:
-        """Asks an async backend, or the identifier. One that has no timeout of its own is cancelled."""
+        """Asks an async backend or the identifier. Cancels the call at the deadline, unless the backend has ``within``."""
         if isinstance(step, Identify):
             return await self._identified(step)
         if self._within is not None:
             return await self.ask(step)
         with move_on_after(self._left()):
-            answer = step.ask(self._backend)  # a sync one, beside an async identifier, never waits
+            answer = step.ask(self._backend)  # a sync backend beside an async identifier never waits
             return await answer if isawaitable(answer) else answer
         kind = OutcomeUnknown if step.writes else BackendUnavailable
         raise kind(f"the backend did not answer within {self._timeout:g} s")
@@ -133,20 +132,20 @@ class _Deadline:
     def _left(self) -> float:
         left = self._ends - monotonic()
         if left <= 0:
-            raise BackendUnavailable(f"nothing is left of the {self._timeout:g} s that a request may wait for the backend")
+            raise BackendUnavailable(f"this request has used up the {self._timeout:g} s (backend_timeout) that it may wait for the backend")
         return left
 
 
 def _told(backend: Any, timeout: float) -> Any:
-    """The backend, told the door's timeout if it can be told one."""
+    """Returns the backend with this timeout, if it has ``within``."""
     return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
-# --- the drivers of the doors -----------------------------------------------------------------------------------------
+# --- the drivers of the middlewares -----------------------------------------------------------------------------------
 
 
 class SyncDriver:
-    """For the WSGI door, and for blocking verbs under ASGI: a sync backend, in the thread that asks."""
+    """Runs flows over a sync backend in the calling thread: for WSGI, and for blocking verbs under ASGI."""
 
     def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
         self._backend = _told(backend, timeout)
@@ -161,20 +160,20 @@ class SyncDriver:
 
 
 class AsyncDriver(Protocol):
-    """For the ASGI door."""
+    """Runs flows for the ASGI middleware."""
 
     async def __call__(self, flow: Flow[T], /) -> T: ...
 
 
 def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
-    """The driver for a mode's questions: whether any of them is async, and whether any waits."""
+    """Returns the driver for a mode. ``is_async``: whether any answer is async; ``blocks``: whether any answer may wait."""
     if is_async:
         return _Async(backend, timeout)
     return _InThread(backend, timeout) if blocks else _Direct(backend)
 
 
 class _Direct:
-    """A sync backend that never waits."""
+    """Runs flows over a sync backend that never waits, on the event loop."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -187,7 +186,7 @@ class _Direct:
 
 
 class _Async:
-    """An async backend."""
+    """Runs flows over an async backend."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
@@ -198,7 +197,7 @@ class _Async:
 
 
 class _InThread:
-    """A sync backend that waits, in threads of our own: as many as its pool has connections."""
+    """Runs flows over a sync backend that waits, in our own threads: as many as its pool has connections."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
@@ -208,7 +207,7 @@ class _InThread:
     async def __call__(self, flow: Flow[T], /) -> T:
         try:
             step = flow.send(None)
-        except StopIteration as end:  # it has decided without the backend
+        except StopIteration as end:  # the flow has decided without the backend
             return cast("T", end.value)
         deadline = _Deadline(self._backend, self._timeout)
         try:
@@ -225,24 +224,26 @@ def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
 
 
 class NoThreadFree(BackendUnavailable):
-    """Every thread was busy for a whole timeout. The function has not been called."""
+    """All threads were busy for the whole timeout. The function did not run."""
 
 
 class Threads:
-    """So many threads for each event loop, and none is waited for longer than a timeout."""
+    """A limited number of threads for each event loop. No caller waits for a free thread longer than its timeout."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._limiters: RunVar[CapacityLimiter] = RunVar("sessionward threads")
 
     async def run(self, timeout: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """Call a function in a thread. Once it runs it goes on to its end, whoever waits for it: it minds its own time.
+        """Calls a function in a thread. Returns what it returns.
+
+        If the caller is cancelled, a function that has begun still runs to its end; it must have its own timeout.
 
         Raises :class:`NoThreadFree` if no thread was free within ``timeout`` seconds.
         """
-        with move_on_after(timeout):  # cuts short the wait for a thread only; the wait for a function is shielded
+        with move_on_after(timeout):  # limits only the wait for a thread; the wait for the function is shielded
             return await run_in_thread(function, *args, limiter=self._limiter())
-        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {timeout:g} s")
+        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {timeout:g} s; raise its pool_size")
 
     def _limiter(self) -> CapacityLimiter:
         try:

@@ -1,20 +1,20 @@
-"""What a caller can catch.
+"""The exceptions that sessionward raises.
 
 ::
 
     SessionwardError
-    ├── ConfigurationError      you configured it wrongly
-    ├── BackendUnavailable      the backend could not answer; the call may be repeated
-    │   └── OutcomeUnknown      ... and whether it acted is not known; repeating is safe
-    ├── UsageError              you called it wrongly
-    │   └── NotSignedIn         there is no session whose others could be revoked
-    ├── SessionRevoked          the caller's own session was revoked meanwhile
-    ├── StaleLogin              a sign-in that began before the user's sessions were revoked
-    └── InvalidCredential       raised by an identifier: the application would not accept this credential
+    ├── ConfigurationError      one or more settings are wrong
+    ├── BackendUnavailable      the backend could not answer; you may repeat the call
+    │   └── OutcomeUnknown      the backend may have acted or not; you may repeat the call
+    ├── UsageError              you called a function with a wrong argument or at the wrong time
+    │   └── NotSignedIn         the caller of revoke_others() has no live session
+    ├── SessionRevoked          another call has revoked the caller's own session
+    ├── StaleLogin              the sign-in began before the user's sessions were revoked
+    └── InvalidCredential       an identifier raises it for a credential that the application would not accept
 
-Mistakes of clients are responses, not exceptions. The middleware answers by itself; what the verbs of
-``sessionward.of(request)`` raise inside the application is the application's to answer: 503 with ``Retry-After`` for
-:class:`BackendUnavailable`, 401 for :class:`StaleLogin`. A framework that is not told so makes 500 of both.
+A mistake of a client is a response, not an exception. The middleware catches its own exceptions. The application must catch
+what the verbs of ``sessionward.of(request)`` raise: respond 503 with ``Retry-After`` to :class:`BackendUnavailable`, and 401
+to :class:`StaleLogin`. Otherwise frameworks respond 500 to both.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Self
 
 
 class SessionwardError(Exception):
-    """The base of everything that sessionward raises."""
+    """The base class of all exceptions that sessionward raises."""
 
 
 class ConfigurationError(SessionwardError):
     """One or more settings are wrong.
 
-    ``mistakes`` lists them all, so that one start of the application shows everything.
+    ``mistakes``: all of them, one ``str`` each, so that one start of the application shows every mistake.
     """
 
     def __init__(self, *mistakes: str) -> None:
@@ -40,17 +40,17 @@ class ConfigurationError(SessionwardError):
 
 
 class Mistakes:
-    """Collects mistakes of a configuration from all of its parts, so that they are told at once."""
+    """Collects the mistakes of all parts of a configuration, so that one error reports them."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
     def add(self, mistakes: Iterable[str]) -> None:
-        """Adds these to what is wrong."""
+        """Adds these mistakes."""
         self.found += mistakes
 
     def collected(self) -> Self:
-        """For a ``with`` statement: catches the ConfigurationError of a part and adds its mistakes."""
+        """For a ``with`` statement: catches a ConfigurationError and adds its mistakes."""
         return self
 
     def __enter__(self) -> None:
@@ -63,17 +63,17 @@ class Mistakes:
         return True
 
     def raise_any(self) -> None:
-        """Raises one :class:`ConfigurationError` of all mistakes, if there are any."""
+        """Raises one :class:`ConfigurationError` with all mistakes, if there are any."""
         if self.found:
             raise ConfigurationError(*self.found)
 
 
 class BackendUnavailable(SessionwardError):
-    """The backend could not answer in time. Nothing is known about the session, nothing was changed; answer 503."""
+    """The backend could not answer in time. It has changed nothing. Respond 503; the call may be repeated."""
 
 
 class OutcomeUnknown(BackendUnavailable):
-    """The backend fell silent while it committed. Either all of it happened or nothing did; repeating is safe (P4)."""
+    """The backend did not confirm its commit. All changes took effect or none did. Respond 503; repeating the call is safe (P4)."""
 
 
 class UsageError(SessionwardError):
@@ -85,15 +85,15 @@ class NotSignedIn(UsageError):
 
 
 class SessionRevoked(SessionwardError):
-    """The caller's own session was revoked by another call before this one was decided (P2)."""
+    """Another call has revoked the caller's own session, so this one revokes nothing (P2)."""
 
 
 class StaleLogin(SessionwardError):
-    """This sign-in began before the user's sessions were revoked, so it may rest on an old password (P3).
+    """This sign-in began before the user's sessions were revoked, so it may have used an old password (P3).
 
-    Answer 401 and let the person sign in again; do not retry by yourself.
+    Respond 401 and let the user sign in again. Do not repeat the call.
     """
 
 
 class InvalidCredential(SessionwardError):
-    """What an identifier raises for a credential that is forged, expired, unknown or malformed: it signs nobody in."""
+    """An identifier raises it for a credential that is forged, expired, unknown or malformed, and so signs no user in."""

@@ -1,17 +1,17 @@
-"""The path of a request, in reading order: the page to read first.
+"""The path of a request, in reading order. Read this file first.
 
-A flow decides and performs nothing. It asks its questions with ``yield from`` and goes on with the answer; what a
-backend raises arrives at the line of the question, so the meaning of every failure is decided here once. The doors run
-flows to their ends (``drive.py``) and know nothing of their reasons. Who owns the sessions is the mode's (``modes/``). No
-flow waits while the application works: what the one before it has found stands in the context, for the one after it.
+A flow decides and does no I/O. It asks a question with ``yield from`` and continues with the answer. If the backend raises, the
+exception arrives at the line of the question, so this file decides what each failure means. The middlewares run the flows with
+``drive.py``. The mode (``modes/``) knows who owns the sessions. No flow waits while the application works: the context keeps what
+the flow before the application found for the flow after it.
 
 ==========================  ===========================================================================================
 ``revoke_others_endpoint``  our route: request → credential → session → revocation → response
-``on_request``              every other request that is worth a look, before the application
-``login`` ...               what the application itself may ask for, through ``handle.py``
+``on_request``              every other request that may carry a credential, before the application
+``login`` ...               the verbs that the application calls through ``handle.py``
 ==========================  ===========================================================================================
 
-After the application, the head of its answer is the mode's alone (``Mode.on_response``).
+After the application, ``Mode.on_response`` decides about the response head.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sessionward.session.step import Flow
 from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
 
 MAX_COOKIE: Final = 16_384
-"""Bytes of the joined Cookie field, beyond which our routes answer 431 (CONTRACT.md 1)."""
+"""Bytes of the joined Cookie field. Our route responds 431 to more (CONTRACT.md 1)."""
 
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -43,7 +43,7 @@ _METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
 
 def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
-    """``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1, statuses in order of precedence)."""
+    """Returns the response to ``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1, which orders the statuses)."""
     request, settings = context.request, mode.settings
     if context.is_misplaced:
         return _misplaced(mode, context)
@@ -63,8 +63,8 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
         why = yield from mode.confirm(context, session)
         if why is not None:
             return inactive(request, settings, source, why)
-        count = int((yield from RevokeOthers(session)))  # what is no number is no success
-    except SessionRevoked:  # P2: another call was faster and has revoked ours
+        count = int((yield from RevokeOthers(session)))  # anything but a number is a failure
+    except SessionRevoked:  # P2: another call was faster and has revoked the caller's session
         return inactive(request, settings, source, "The session was revoked by another call at this moment.")
     except Exception as failure:  # P7: never 401, never success
         return unavailable(failure, request, settings)
@@ -75,9 +75,9 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
 
 
 def on_request(mode: Mode[C], context: C) -> Flow[Response | Fields | None]:
-    """A request that is worth a look (CONTRACT.md 4): the application sees a credential that is live, or none at all.
+    """Decides what the application gets of a request (CONTRACT.md 4): a live credential, or none.
 
-    Returns None if it passes as it came, or the fields that stand in place of ``context.found``, or a refusal.
+    Returns None if the request passes on unchanged, or the fields that replace ``context.found``, or a refusal.
     """
     if context.is_misplaced:
         return _misplaced(mode, context)
@@ -87,24 +87,24 @@ def on_request(mode: Mode[C], context: C) -> Flow[Response | Fields | None]:
     else:
         try:
             fields = yield from mode.on_request(context)
-        except Exception as failure:  # P7: never passed on as anybody
+        except Exception as failure:  # P7: never pass it on as signed in or as anonymous
             return unavailable(failure, context.request, mode.settings)
     return context.found if fields is None and context.has_twins else fields
 
 
 def _misplaced(mode: Mode[C], context: Context) -> Response:
-    """The application's session middleware has read its login before we could take it out, so nothing passes."""
+    """Returns a refusal, since the application's session middleware has read the login before we could remove it."""
     context.warning = _MISPLACED.format(key=mode.outer_key)
     return refusal(Problem.UNAVAILABLE, context.request, mode.settings, debug=context.warning)
 
 
 _MISPLACED: Final = (
-    "every request is refused, since the application's session middleware stands outside of sessionward and has read the login already"
-    " ({key!r} is set); put sessionward around it (of several add_middleware() calls the last one is the outermost)"
+    "sessionward refuses every request: the application's session middleware runs before it and has read the login already"
+    " ({key!r} is set); put sessionward around that middleware (of several add_middleware() calls the last one is the outermost)"
 )
 
 
-# --- what the application asks for ------------------------------------------------------------------------------------
+# --- the verbs of the application -------------------------------------------------------------------------------------
 
 
 def login(mode: Mode[C], context: C, user_id: object, *, ticket: object, methods: Sequence[str], persistent: bool) -> Flow[str]:
@@ -116,14 +116,14 @@ def login(mode: Mode[C], context: C, user_id: object, *, ticket: object, methods
     _require(mode, "login")
     _require_head(context, "login")
     generation = context.generations.get(user) if ticket is None else read_ticket(mode.tickets, user, ticket)
-    credential = Credential(new_token().encode())  # the token itself stands in no frame that can raise
+    credential = Credential(new_token().encode())  # no frame that can raise has the token itself
     session = yield from Login(mode.new_session(context, user, credential.digest, generation, _methods(methods)))
     mode.hold(context, session, credential, persistent=persistent)
     return credential.reveal()
 
 
 def begin_login(mode: Mode[C], user_id: object) -> Flow[str]:
-    """The ticket of a sign-in over several requests: the user's generation, signed for this user (P3 b)."""
+    """Returns the ticket of a sign-in over several requests: the user's generation, signed for this user (P3 b)."""
     user = user_key(user_id)
     _require(mode, "begin_login")
     return sign_ticket(mode.tickets, user, (yield from BeginLogin(user)))
@@ -140,12 +140,15 @@ def logout(mode: Mode[C], context: C) -> Flow[None]:
 
 
 def current(mode: Mode[C], context: C) -> Flow[Session | None]:
-    """The live session of the caller. Raises what the backend raises."""
+    """Returns the live session of the caller, or None. Raises what the backend raises."""
     return mode.current(context)
 
 
 def revoke_others(mode: Mode[C], context: C) -> Flow[int]:
-    """Revokes the caller's other sessions. Raises ``NotSignedIn``, or ``SessionRevoked`` if the caller's own was just revoked."""
+    """Revokes the caller's other sessions. Returns how many were live.
+
+    Raises ``NotSignedIn`` without a live session, and ``SessionRevoked`` if another call has just revoked the caller's own.
+    """
     session = yield from mode.current(context)
     if session is None:
         raise NotSignedIn("revoke_others() needs a signed-in caller; this request carries no live session")
@@ -156,7 +159,7 @@ def revoke_others(mode: Mode[C], context: C) -> Flow[int]:
 
 
 def revoke_all(mode: Mode[C], context: C, user_id: object) -> Flow[int]:
-    """Revokes all sessions of a user; the caller's too, if it is theirs."""
+    """Revokes all sessions of a user, including the caller's if it is this user. Returns how many were live."""
     user = user_key(user_id)
     _require(mode, "revoke_all")
     count = yield from RevokeAll(user)
@@ -180,9 +183,9 @@ def _methods(methods: object) -> Sequence[str]:
 
 def _require(mode: Mode[C], operation: str) -> None:
     if operation not in mode.capabilities.operations:
-        raise UsageError(f"{mode.capabilities.backend} has no {operation}(): its sessions are started by the application itself")
+        raise UsageError(f"{mode.capabilities.backend} has no {operation}(): the application starts its sessions itself")
 
 
 def _require_head(context: Context, verb: str) -> None:
     if context.head_is_out:
-        raise UsageError(f"{verb}() sets a cookie, and the head of this response has been sent already")
+        raise UsageError(f"{verb}() sets a cookie, but the head of this response has been sent already; call it earlier")

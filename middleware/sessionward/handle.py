@@ -1,10 +1,10 @@
-"""What the application holds: ``sessionward.of(request)``.
+"""The handle that the application gets from ``sessionward.of(request)``, with the verbs ``login()``, ``logout()``, ...
 
-Under ASGI the verbs are awaited, and sync functions that run in another thread use ``sessions.blocking``. Under WSGI they
-are sync. All of them run the same flows.
+Under ASGI the verbs are async, and sync functions in another thread use ``sessions.blocking``. Under WSGI they are sync. All of
+them run the same flows.
 """
 
-# What belongs to the doors is private on the object that users hold, so that their editor does not offer it.
+# The parts for the middlewares are private on the handle, so that a user's editor does not offer them.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from sessionward.session.step import Flow
 T = TypeVar("T")
 
 UserID: TypeAlias = str | int | UUID
-"""A user's id; an ``int`` or ``UUID`` is kept, and returned, as its text."""
+"""A user's id. An ``int`` or ``UUID`` becomes a ``str``."""
 
 
 class Sessions(Handle):
-    """The sessions of the caller of a WSGI request, and what may be done with them.
+    """The sessions of the caller of a WSGI request, and the verbs that change them.
 
-    Every verb raises ``BackendUnavailable`` if the backend cannot answer, and ``UsageError`` if this backend cannot do
-    it at all or if it is too late for a cookie.
+    Every verb raises ``BackendUnavailable`` if the backend cannot answer, and ``UsageError`` if the backend does not support the
+    verb, or if the verb sets a cookie and the response head has been sent.
     """
 
     _door: Door
@@ -48,47 +48,51 @@ class Sessions(Handle):
 
     @property
     def current(self) -> Session | None:
-        """The live session of the caller, or None. Changes at once with ``login()``, ``logout()`` and ``revoke_all()``.
+        """The live session of the caller, or None. ``login()``, ``logout()`` and ``revoke_all()`` change it at once.
 
-        Over sessions of the application's own the backend is asked when this is read first; then it raises
-        ``BackendUnavailable`` if it cannot answer.
+        Over the application's own sessions, the first read asks the backend, and raises ``BackendUnavailable`` if the backend
+        cannot answer.
         """
         return self._run(flow.current(self._mode(), context_of(self)))
 
     def login(self, user_id: UserID, *, ticket: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True) -> str:
         """Starts a session for the user, sets its cookie, and revokes the session that this browser had.
 
-        Returns the token, for clients that are not browsers. Call it after the credentials have been checked, with the
-        id from the user's row, not with what was typed: to a database ``ANN`` may be Ann, here it is another user.
-        ``ticket``: of :meth:`begin_login`, for sign-ins over several requests. ``methods``: how the person proved who they
-        are. ``persistent=False``: the browser forgets the cookie when it is closed. Raises ``StaleLogin`` if the user's
-        sessions were revoked after this sign-in began.
+        Returns the token, for clients that are not browsers. Call this after you have checked the password, with the id from
+        the user's row, not with what the user typed: your database may find Ann for ``ANN``, but to us they are two users.
+
+        ``ticket``: the ticket of :meth:`begin_login`, for a sign-in over several requests. ``methods``: how the user was
+        authenticated: lower-case letters, digits and underscores. ``persistent=False``: the cookie lasts until the browser closes.
+
+        Raises ``StaleLogin`` if the user's sessions were revoked after this sign-in began.
         """
         return self._run(flow.login(self._mode(), context_of(self), user_id, ticket=ticket, methods=methods, persistent=persistent))
 
     def begin_login(self, user_id: UserID) -> str:
-        """Returns a ticket for ``login(ticket=...)``: take it before the password is checked. Writes nothing."""
+        """Returns a ticket for ``login(ticket=...)``. Call this before you check the password. Writes nothing."""
         return self._run(flow.begin_login(self._mode(), user_id))
 
     def logout(self) -> None:
-        """Revokes the caller's session and clears the cookie. Idempotent."""
+        """Revokes the caller's session and clears the cookie. Without a session it only clears the cookie."""
         self._run(flow.logout(self._mode(), context_of(self)))
 
     def revoke_others(self) -> int:
-        """Revokes the caller's other sessions, as the endpoint does; returns how many were live.
+        """Revokes the caller's other sessions, as the endpoint does. Returns how many were live.
 
-        To change a password: store the new one, commit, then call this. Raises ``NotSignedIn`` without a session, and
-        ``SessionRevoked`` if another session of the user has just revoked this one: that other one lives, and nobody knows
-        whose it is, so answer with ``revoke_all()``. After ``BackendUnavailable`` others may live; repeating is safe.
+        After a change of the password: store the new password, commit, then call this.
+
+        Raises ``NotSignedIn`` without a live session. Raises ``SessionRevoked`` if another session of the user has just revoked
+        this one; you do not know whether that session is the user's own, so call ``revoke_all()``. After ``BackendUnavailable``
+        other sessions may still be live; you may repeat the call.
         """
         return self._run(flow.revoke_others(self._mode(), context_of(self)))
 
     def revoke_all(self, user_id: UserID) -> int:
-        """Revokes all sessions of a user, the caller's included; returns how many were live.
+        """Revokes all sessions of a user, including the caller's. Returns how many were live.
 
-        A ``login()`` of this user in the same request is accepted afterwards: forgot password. Sign-ins of other
-        requests that are under way are not. With ``identify`` the caller, if it is this user, has to sign in again: this
-        answer does not renew its login cookies.
+        Afterwards ``login()`` accepts this user in the same request, as after a forgotten password. It refuses sign-ins of other
+        requests that are under way. With ``identify`` the caller, if it is this user, must sign in again: this response does
+        not renew the login cookies.
         """
         return self._run(flow.revoke_all(self._mode(), context_of(self), user_id))
 
@@ -106,7 +110,7 @@ class Sessions(Handle):
 
 
 class AsyncSessions(Handle):
-    """The sessions of the caller of an ASGI request; :class:`Sessions` says what each verb does."""
+    """The sessions of the caller of an ASGI request, with async verbs. :class:`Sessions` says what each does."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -122,11 +126,11 @@ class AsyncSessions(Handle):
 
     @property
     def current(self) -> Session | None:
-        """The live session of the caller, or None: :attr:`Sessions.current`.
+        """The live session of the caller, or None. See :attr:`Sessions.current`.
 
-        Over sessions of the application's own, where nobody has asked yet and the backend has to be waited for, it raises
-        ``UsageError``, since an attribute cannot be awaited: ``await sessions.revoke_others()`` asks by itself, and
-        ``sessions.blocking.current`` asks in another thread.
+        Over the application's own sessions the first read must ask the backend, and an attribute cannot be awaited. So it raises
+        ``UsageError`` if the backend waits. Use ``await sessions.revoke_others()``, which asks, or read
+        ``sessions.blocking.current`` in another thread.
         """
         if self._door.sync is not None and not self._mode().blocks:
             return self._door.sync(flow.current(self._mode(), context_of(self)))
@@ -134,38 +138,38 @@ class AsyncSessions(Handle):
         if known is not _UNKNOWN:
             return cast("Session | None", known)
         raise UsageError(
-            "sessions.current has to ask the backend, and an attribute cannot be awaited; use await sessions.revoke_others(), which asks"
-            " by itself, or read sessions.blocking.current in a function that runs in another thread"
+            "sessions.current must ask the backend, and an attribute cannot be awaited; use await sessions.revoke_others(), which asks,"
+            " or read sessions.blocking.current in a function that runs in another thread"
         )
 
     async def login(
         self, user_id: UserID, *, ticket: str | None = None, methods: Sequence[str] = ("password",), persistent: bool = True
     ) -> str:
-        """Starts a session for the user: :meth:`Sessions.login`."""
+        """Starts a session for the user. See :meth:`Sessions.login`."""
         asked = flow.login(self._mode(), context_of(self), user_id, ticket=ticket, methods=methods, persistent=persistent)
         return await self._door.driver(asked)
 
     async def begin_login(self, user_id: UserID) -> str:
-        """Returns a ticket for ``login(ticket=...)``: :meth:`Sessions.begin_login`."""
+        """Returns a ticket for ``login(ticket=...)``. See :meth:`Sessions.begin_login`."""
         return await self._door.driver(flow.begin_login(self._mode(), user_id))
 
     async def logout(self) -> None:
-        """Revokes the caller's session and clears the cookie: :meth:`Sessions.logout`."""
+        """Revokes the caller's session and clears the cookie. See :meth:`Sessions.logout`."""
         await self._door.driver(flow.logout(self._mode(), context_of(self)))
 
     async def revoke_others(self) -> int:
-        """Revokes the caller's other sessions: :meth:`Sessions.revoke_others`."""
+        """Revokes the caller's other sessions. See :meth:`Sessions.revoke_others`."""
         return await self._door.driver(flow.revoke_others(self._mode(), context_of(self)))
 
     async def revoke_all(self, user_id: UserID) -> int:
-        """Revokes all sessions of a user: :meth:`Sessions.revoke_all`."""
+        """Revokes all sessions of a user. See :meth:`Sessions.revoke_all`."""
         return await self._door.driver(flow.revoke_all(self._mode(), context_of(self), user_id))
 
     @property
     def blocking(self) -> Sessions:
         """The same verbs for sync functions that run in another thread: FastAPI ``def``, Django's sync views.
 
-        A verb called on the event loop's own thread raises ``UsageError``: it would wait for itself.
+        On the event loop's own thread a verb raises ``UsageError``, since it would block the loop that must run it.
         """
         return _BlockingSessions(self, self._door, self._loop)
 
@@ -206,7 +210,7 @@ class _BlockingSessions(Sessions):
             return door.sync(asked)
         if self._loop is None:
             asked.close()
-            raise UsageError("sessions.blocking over an async backend needs a server that runs on asyncio")
+            raise UsageError("sessions.blocking over an async backend needs a server on asyncio; await the verb of sessions itself")
         return asyncio.run_coroutine_threadsafe(door.driver(asked), self._loop).result()
 
 
@@ -214,7 +218,7 @@ _UNKNOWN: Final = object()
 
 
 def _known(handle: Handle) -> object:
-    """The current session, if nobody has to be asked for it; else ``_UNKNOWN``."""
+    """Returns the current session if that takes no question, otherwise ``_UNKNOWN``."""
     asked = flow.current(handle._mode(), context_of(handle))
     try:
         asked.send(None)
@@ -251,18 +255,20 @@ def of(request: _HasEnviron) -> Sessions: ...
 @overload
 def of(request: AnyMapping[str, Any] | object) -> Any: ...
 def of(request: Any) -> Any:
-    """The sessions of a request: of an ASGI scope, a WSGI environ, or any framework's request that carries one.
+    """Returns the handle of a request. ``request``: an ASGI scope, a WSGI environ, or any framework's request that has one.
 
-    Starlette, FastAPI, Litestar, Quart, Django under ASGI: an :class:`AsyncSessions`. Flask, Django under WSGI, Pyramid,
-    Bottle, Falcon, CherryPy: a :class:`Sessions`. Of a bare scope or environ a type checker cannot know which; annotate it.
-    A WSGI application that a2wsgi mounts in an ASGI application gets a :class:`Sessions` too: its views run in a thread.
-    As a FastAPI dependency, wrap it: ``def sessions(request: Request) -> AsyncSessions: return sessionward.of(request)``.
-    Raises ``UsageError`` if no middleware of ours stands around the application.
+    It is an :class:`AsyncSessions` for Starlette, FastAPI, Litestar, Quart and Django under ASGI, and a :class:`Sessions` for
+    Flask, Django under WSGI, Pyramid, Bottle, Falcon, CherryPy, and for a WSGI application that a2wsgi mounts in an ASGI one.
+    For a bare scope or environ a type checker cannot know the class, so annotate the variable. For a FastAPI dependency,
+    wrap it: ``def sessions(request: Request) -> AsyncSessions: return sessionward.of(request)``.
+
+    Raises ``UsageError`` if the request did not pass through our middleware.
     """
-    mappings = _mappings(request)
+    carried = [request, *(getattr(request, name, None) for name in _CARRIED)]
+    mappings = [cast("AnyMapping[str, Any]", mapping) for mapping in carried if isinstance(mapping, AnyMapping)]
     if not mappings:
-        raise UsageError(f"{type(request).__name__}: this carries neither an ASGI scope nor a WSGI environ")
-    # An application of the other kind is mounted by a bridge that hands on what it has been called with.
+        raise UsageError(f"{type(request).__name__}: it carries neither an ASGI scope nor a WSGI environ; pass the request")
+    # A bridge that mounts an application of the other kind passes on the scope or environ that it got.
     outer = [mapping.get(key) for mapping in mappings for key in ("asgi.scope", "wsgi_environ")]
     for attached in filter(None, map(_attached, mappings)):
         return attached
@@ -285,15 +291,10 @@ def _attached(mapping: AnyMapping[str, Any]) -> Sessions | AsyncSessions | None:
 
 
 def _opened(door: Door | AsyncDoor, mapping: Mapping, key: str) -> Sessions | AsyncSessions:
-    """The handle of a request that has passed untouched, made when it is asked for first."""
+    """Makes the handle of a request that the middleware has passed on unchanged."""
     made = Sessions(door, mapping) if isinstance(door, Door) else AsyncSessions(door, mapping)
     mapping[key] = made
     return made
-
-
-def _mappings(request: Any) -> list[AnyMapping[str, Any]]:
-    found = [request, *(getattr(request, name, None) for name in _CARRIED)]
-    return [cast("AnyMapping[str, Any]", mapping) for mapping in found if isinstance(mapping, AnyMapping)]
 
 
 _CARRIED: Final = ("scope", "environ", "env", "wsgi_environ")

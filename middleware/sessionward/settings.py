@@ -1,7 +1,4 @@
-"""The configuration: checked once, then frozen.
-
-Both middlewares take the same keywords. All mistakes are told in one :class:`~sessionward.errors.ConfigurationError`.
-"""
+"""The settings of both middlewares, checked once and then frozen. One error reports all mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ MIN_SECRET: Final = 32
 """Bytes. The key of HMAC-SHA-256 should not be shorter than its output (RFC 2104, 3)."""
 MAX_SECRETS: Final = 16
 MAX_TIMEOUT: Final = 60.0
-"""Seconds. No client waits longer."""
+"""Seconds. Clients do not wait longer."""
 MAX_LIFETIME: Final = 3650 * 86_400.0
 """Seconds: ten years."""
 
@@ -36,85 +33,87 @@ _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
 
 
 class Options(TypedDict, total=False):
-    """The keyword settings of both doors, for type checkers and editors. :class:`Settings` says what each means."""
+    """The keyword settings of both middlewares, with their meanings, for type checkers and editors."""
 
     secrets: Sequence[str | bytes]
+    """The secrets that sign our cookies, newest first; the others only verify. Each has at least 32 random bytes. Default ``()``;
+    required, except with a backend over the application's own sessions."""
     assertion_secrets: Sequence[str | bytes]
+    """The secrets of a sidecar that signs who is calling (``X-Session-Assertion``), newest first. We trust a valid assertion without
+    a lookup, and remove ``X-Session-User`` and ``X-Session-Id`` from a request without one. Default ``()``."""
     identify: object
+    """An identifier (:class:`sessionward.identify.Identifier`): the application keeps its own login, which reaches it only together
+    with a companion session of the same browser. Default None."""
     path: str
+    """The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``. Default ``/auth/sessions``."""
     cookie_name: str
+    """The name of our cookie. Default ``__Host-session-ward``, which no other host can set; with ``cookie_domain``
+    ``__Secure-session-ward``, with ``insecure`` ``session-ward``."""
     cookie_domain: str | None
+    """The Domain of our cookie. Set it if the application's login cookie has a Domain, so that browsers send both to the same hosts.
+    Every host below it can then set our cookie. Default None."""
     cookie_samesite: Literal["lax", "strict", "none"]
+    """The SameSite of our cookie. ``strict``: browsers do not send it when a user follows a link from another site. ``none``: browsers
+    also send it from frames of other sites. Default ``lax``."""
     insecure: bool
+    """For development over plain http: our cookie has no ``Secure``, so anyone on the network can read it. Without this setting
+    browsers drop our cookie over plain http, except on localhost, and no user stays signed in. Default False."""
     on_invalid: Literal["strip", "reject"]
+    """What happens to a request with an invalid credential. ``strip``: the application gets it without the credential. ``reject``: the
+    client gets 401. Default ``strip``."""
     exempt_paths: Sequence[str]
+    """Path prefixes whose requests we pass on without a lookup and without our credential: assets, health checks. Default ``()``."""
     trusted_origins: Sequence[str]
+    """Other sites whose pages may call our route with the cookie, exact: ``https://app.example``. Default ``()``."""
     public_origin: str | None
+    """Our own origin as browsers see it. Default None: host and port of ``Origin`` must equal ``Host``."""
     audience: str
+    """The name of this application among several that share a secret, so that none accepts the cookies of another. Default ``""``."""
     remote_user: bool
+    """Also sets ``REMOTE_USER`` in the WSGI environ, unless the server has set it. Does nothing under ASGI. Default False."""
     lifetime: Duration
+    """How long a session lives after the sign-in. Default 14 days; with ``identify`` as long as the application's login."""
     backend_timeout: Duration
+    """How long one request waits for the backend before the client gets 503, at most 60 seconds. Default 2 seconds."""
     debug: bool
+    """Error responses say what was wrong with the credential. Never in production. Default False."""
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: what is derived of it is cached on it
+@dataclass(frozen=True, kw_only=True)  # no slots: cached_property needs a __dict__
 class Settings:
-    """What the user has decided. Every default is the safe choice."""
+    """The checked settings; :class:`Options` says what each means. Durations are in seconds. Every default is the safe choice."""
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    """What signs our cookies: newest first, each at least 32 bytes from a random source. Old ones only verify."""
     assertion_secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    """Behind a sidecar that signs who is calling (``X-Session-Assertion``): its secrets, newest first. A valid assertion is
-    trusted in place of a lookup; without one ``X-Session-User`` and ``X-Session-Id`` are taken out of the request."""
     identify: object = None
-    """An identifier (:class:`sessionward.identify.Identifier`): the application keeps its own login, and each browser that is
-    signed in there gets a companion session here. The application's login passes only together with it."""
     path: str = "/auth/sessions"
-    """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
     cookie_name: str = ""
-    """Default ``__Host-session-ward``, which no other site can set; ``__Secure-session-ward`` with ``cookie_domain``,
-    ``session-ward`` with ``insecure``."""
     cookie_domain: str | None = None
-    """Needed where the application's login cookie has a Domain, so that the browser sends our cookie wherever it sends that
-    one. Every host below it can then set our cookie too."""
     cookie_samesite: str = "lax"
-    """``strict``: the browser does not send the cookie when another site links here. ``none``: it also sends it from frames of
-    other sites."""
     insecure: bool = False
-    """For development over plain http: the cookie has no ``Secure``, so anyone on the network can read it. Without this
-    setting browsers silently drop our cookie over plain http, localhost apart, and nobody stays signed in."""
     on_invalid: str = "strip"
-    """What happens to a request whose credential is invalid: ``strip`` passes it on without, ``reject`` answers 401."""
     exempt_paths: tuple[str, ...] = ()
-    """Path prefixes that pass without a lookup and without our credential: assets, health checks."""
     trusted_origins: tuple[str, ...] = ()
-    """Other sites whose pages may call our routes with the cookie; exact, ``https://app.example``."""
     public_origin: str | None = None
-    """Our own origin as browsers see it; without it, host and port of ``Origin`` must equal ``Host``."""
     audience: str = ""
-    """Names this application where several share a secret, so that none accepts the cookies of another."""
     remote_user: bool = False
-    """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has. ASGI has no such thing."""
     lifetime: float = 14 * 86_400.0
-    """Seconds from sign-in until a session expires."""
     backend_timeout: float = 2.0
-    """Seconds within which the backend must answer; beyond it the client gets 503."""
     debug: bool = False
-    """Errors say what was wrong with the credential. Never in production."""
 
     @cached_property
     def trusted(self) -> frozenset[bytes]:
-        """``trusted_origins`` as they stand in a request."""
+        """``trusted_origins`` as a request has them."""
         return frozenset(origin.encode() for origin in self.trusted_origins)
 
     @cached_property
     def public(self) -> bytes | None:
-        """``public_origin`` as it stands in a request."""
+        """``public_origin`` as a request has it."""
         return None if self.public_origin is None else self.public_origin.encode()
 
     @cached_property
     def exempt(self) -> tuple[bytes, ...]:
-        """``exempt_paths`` as they stand in a request line."""
+        """``exempt_paths`` as a request line has them."""
         return tuple(quote(prefix, safe="/%:@!$&'()*+,;=~").encode() for prefix in self.exempt_paths)
 
     def __post_init__(self) -> None:
@@ -127,7 +126,7 @@ class Settings:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
-        """From keywords as a user writes them. Raises :class:`ConfigurationError` with all mistakes at once."""
+        """Returns the settings from keywords as a user writes them. Raises one :class:`ConfigurationError` with all mistakes."""
         known = {setting.name for setting in fields(cls)}
         mistakes = Mistakes()
         values: dict[str, Any] = {}
@@ -168,7 +167,7 @@ def _keys(value: object) -> tuple[bytes, ...]:
 
 
 def seconds(value: object) -> float:
-    """A duration in seconds. Raises TypeError for a value that is none."""
+    """Returns a duration in seconds. Raises ``TypeError`` for a value that is neither a number nor a ``timedelta``."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -192,7 +191,7 @@ _NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {
 
 
 def _mistakes(s: Settings) -> Iterator[str]:
-    """Everything that is wrong with these settings, with the way out. Never shows a secret."""
+    """Yields all mistakes in the settings, each with the way out. Never shows a secret."""
     wrong: set[str] = set()
     for name, (kinds, needed) in _KINDS.items():
         if type(getattr(s, name)) not in kinds:
@@ -237,19 +236,19 @@ def _exempt_mistakes(s: Settings) -> Iterator[str]:
         if not prefix.startswith("/") or prefix == "/":
             yield f"exempt_paths: {prefix!r} is not a path prefix such as '/static/'"
         elif s.path.startswith(prefix):
-            yield f"exempt_paths: {prefix!r} contains the path {s.path!r} itself"
+            yield f"exempt_paths: {prefix!r} contains the path {s.path!r} itself; choose a longer prefix"
 
 
 def _secret_mistakes(name: str, secrets: tuple[bytes, ...]) -> Iterator[str]:
     if len(secrets) > MAX_SECRETS:
-        yield f"{name}: at most {MAX_SECRETS} can be listed"
+        yield f"{name}: must be at most {MAX_SECRETS}; remove the oldest"
     for number, secret in enumerate(secrets, 1):
         if len(secret) < MIN_SECRET:
             yield f"{name}: number {number} has {len(secret)} bytes, at least {MIN_SECRET} are needed; {MAKE_SECRET}"
         elif len(set(secret)) < 8:
             yield f"{name}: number {number} looks like a placeholder; {MAKE_SECRET}"
     if len(set(secrets)) < len(secrets):
-        yield f"{name}: the same one is listed twice"
+        yield f"{name}: the same secret is listed twice; remove one of the two"
 
 
 MAKE_SECRET: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -259,12 +258,12 @@ def _secrets_mistakes(s: Settings) -> Iterator[str]:
     yield from _secret_mistakes("secrets", s.secrets)
     yield from _secret_mistakes("assertion_secrets", s.assertion_secrets)
     if set(s.secrets) & set(s.assertion_secrets):
-        yield "assertion_secrets: one of them is also in secrets; whoever verifies assertions could then sign cookies"
+        yield "assertion_secrets: one of them is also in secrets; make another, or a program that verifies assertions could sign cookies"
 
 
 def _cookie_mistakes(s: Settings) -> Iterator[str]:
     if s.cookie_name and not _COOKIE_NAME.fullmatch(s.cookie_name):
-        yield f"cookie_name: {s.cookie_name!r} is not a cookie name"
+        yield f"cookie_name: {s.cookie_name!r} is not a cookie name; use letters, digits, - and _"
     if s.insecure and s.cookie_name.lower().startswith(("__host-", "__secure-")):
         yield f"cookie_name: browsers refuse {s.cookie_name!r} without Secure; choose another name or leave out insecure"
     if s.cookie_domain is not None and not _DOMAIN.fullmatch(s.cookie_domain):
@@ -282,7 +281,7 @@ def _origin_mistakes(name: str, origin: str) -> Iterator[str]:
     if not _ORIGIN.fullmatch(origin):
         yield f"{name}: {origin!r} is not an exact origin as browsers send it, such as 'https://app.example'"
     elif _DEFAULT_PORT.fullmatch(origin):
-        yield f"{name}: browsers leave the default port out of {origin!r}"
+        yield f"{name}: browsers leave the default port out of {origin!r}; leave it out too"
 
 
 _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterable[str]]]]] = (
@@ -297,4 +296,4 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterable[str]]
     (("public_origin",), lambda s: _origin_mistakes("public_origin", s.public_origin) if s.public_origin is not None else ()),
     (("lifetime", "backend_timeout"), _number_mistakes),
 )
-"""The checks, each with the settings that must be of the right type for it."""
+"""The checks, each with the settings that must have the right type before it runs."""

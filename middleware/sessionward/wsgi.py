@@ -1,6 +1,6 @@
 """The middleware of a WSGI application (PEP 3333)."""
 
-# What belongs to the doors is private on the object that users hold, so that their editor does not offer it.
+# The parts for the middlewares are private on the handle, so that a user's editor does not offer them.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Headers: TypeAlias = list[tuple[str, str]]
 
 
 class StartResponse(Protocol):
-    """PEP 3333's ``start_response``."""
+    """The ``start_response`` of PEP 3333."""
 
     def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
 
@@ -42,11 +42,42 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class WSGIMiddleware:
-    """Answers ``DELETE /auth/sessions`` in front of a WSGI application and guards the rest.
+    """Answers ``DELETE /auth/sessions`` in front of a WSGI application, and protects all other requests.
 
-    ``backend`` keeps the sessions and is sync, not async. The keyword settings are those of
-    :class:`sessionward.settings.Settings`, which says what each means. Raises :class:`sessionward.ConfigurationError` that
-    names everything wrong with them.
+    Args:
+        app: The WSGI application.
+        backend: Keeps the sessions: ``SQLBackend``, ``TableBackend``, ``DjangoBackend``, ... It must be sync.
+
+    Keyword Args:
+        secrets (list of str or bytes, default ()): The secrets that sign our cookies, newest first; the others only verify.
+            Each has at least 32 random bytes. Required, except with a backend over the application's own sessions.
+        assertion_secrets (list of str or bytes, default ()): The secrets of a sidecar in front, newest first. We trust a valid
+            ``X-Session-Assertion`` without a lookup.
+        identify (Identifier or None, default None): Says whom the application's own login has signed in. Set it where the
+            application keeps that login; see ``sessionward.identify``.
+        path (str, default "/auth/sessions"): The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``.
+        cookie_name (str, default "__Host-session-ward"): The name of our cookie. With ``cookie_domain`` the default
+            is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``.
+        cookie_domain (str or None, default None): The Domain of our cookie. Set it if the application's login cookie has one.
+        cookie_samesite ("lax", "strict" or "none", default "lax"): The SameSite of our cookie.
+        insecure (bool, default False): Development over plain http: our cookie has no ``Secure``. Never in production.
+        on_invalid ("strip" or "reject", default "strip"): What happens to a request with an invalid credential: the application
+            gets it without the credential, or the client gets 401.
+        exempt_paths (list of str, default ()): Path prefixes that we pass on without a lookup and without our credential, such
+            as ``["/static/"]``. Not for pages that sign in.
+        trusted_origins (list of str, default ()): Other sites whose pages may call ``path`` with the cookie, exact, such as
+            ``["https://app.example"]``.
+        public_origin (str or None, default None): Our own origin as browsers see it. With None, ``Origin`` must match ``Host``.
+        audience (str, default ""): The name of this application among several that share a secret.
+        remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
+        lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
+            as long as the application's login.
+        backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
+            503. At most 60.
+        debug (bool, default False): Error responses say what was wrong with the credential. Never in production.
+
+    Raises:
+        ConfigurationError: Names everything that is wrong with the application, the backend and the settings.
     """
 
     def __init__(self, app: WSGIApplication, backend: Backend, **settings: Unpack[Options]) -> None:
@@ -80,7 +111,7 @@ class WSGIMiddleware:
             return self._guarded(environ, start_response)
         rest = self._rest
         if rest is _PASSES:
-            environ[WSGI_KEY] = self._door  # of() makes a handle of it, if anybody asks
+            environ[WSGI_KEY] = self._door  # of() makes the handle, if the application calls it
             return self.app(environ, start_response)
         if rest is _IS_LOOKED_AT:
             return self._guarded(environ, start_response)
@@ -89,7 +120,7 @@ class WSGIMiddleware:
         return body if sessions._has_left else sessions._returned(body)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the wrapped application has: ``app.wsgi_app.script_name``."""
+        """Returns an attribute of the wrapped application, such as ``app.wsgi_app.script_name``."""
         return passed_on(self, name)
 
     def _endpoint(self, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -104,7 +135,7 @@ class WSGIMiddleware:
             if isinstance(answer, Response):
                 return _refuse(answer, context, start_response)
             self._put_fields(environ, answer)
-        context.request = sessions._sender()  # the environ itself is not kept
+        context.request = sessions._sender()  # so that we do not keep the environ
         if self._says_remote_user and context.session is not None:
             environ.setdefault("REMOTE_USER", context.session.user_id.encode().decode("latin-1"))
         environ[WSGI_KEY] = sessions
@@ -121,7 +152,7 @@ class WSGIMiddleware:
         return context
 
     def _put_fields(self, environ: Environ, fields: Fields) -> None:
-        """Puts these fields in place of those that credentials travel in. What is the same stays as the server wrote it."""
+        """Replaces the credential fields of an environ by ``fields``. Equal values stay as the server wrote them."""
         kept = dict(fields)
         for name, key in self._fields:
             value = kept.get(name)
@@ -132,7 +163,7 @@ class WSGIMiddleware:
 
 
 class _Rest(enum.Enum):
-    """What happens to a request in which the scan has found nothing."""
+    """What we do with a request in which the scan has found nothing."""
 
     PASSES = enum.auto()
     MAY_SIGN_IN = enum.auto()
@@ -143,16 +174,16 @@ _PASSES, _IS_LOOKED_AT = _Rest.PASSES, _Rest.IS_LOOKED_AT
 
 
 class _Answering(Sessions):
-    """A handle that stands between the application and ``start_response``.
+    """A handle whose ``_start_response`` the application gets.
 
-    It delays a head that is about to set a cookie of ours until the application has returned, since an error may still
-    replace it, and since the later the look at the session, the less can happen between it and the browser (P9).
+    Delays response headers that set our cookie until the application has returned: an error may still replace them, and we
+    check the session as late as possible, just before the browser gets the cookie (P9).
     """
 
     _has_left: bool = False
-    """A head has been handed on: another one, with ``exc_info``, does not wait any more."""
+    """Whether the server has a head. A second one, with ``exc_info``, is not delayed."""
     _has_returned: bool = False
-    """The application has returned its iterable: a head that is given now, by a generator, does not wait."""
+    """Whether the application has returned its iterable. A head that a generator gives afterwards is not delayed."""
     _waiting: _Head | None = None
 
     _fields: Fields = ()
@@ -165,7 +196,7 @@ class _Answering(Sessions):
         self._server = start_response
 
     def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-        """``start_response``, as the application sees it: like those of servers, it takes ``exc_info`` by name as well."""
+        """Implements ``start_response`` for the application. It takes ``exc_info`` also by name, as servers do."""
         context = self._context
         if context is None:
             self._head_is_out = True
@@ -187,7 +218,7 @@ class _Answering(Sessions):
         return self._server(status, headers) if exc_info is None else self._server(status, headers, exc_info)
 
     def _returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """What the server gets of the application's iterable: itself. A head that comes later is looked at when it is given."""
+        """Returns the application's own iterable for the server. A head that comes later is checked when it comes."""
         self._has_returned = True
         try:
             self._release()
@@ -197,7 +228,7 @@ class _Answering(Sessions):
         return body
 
     def _release(self) -> None:
-        """Lets a head that waits go out."""
+        """Sends a delayed head."""
         head, self._waiting = self._waiting, None
         if head is not None:
             self._has_left = True
@@ -231,7 +262,7 @@ class _Head:
         self._write: Write | None = None
 
     def send(self) -> Write:
-        """Looks at the head and hands it to the server, once."""
+        """Decides about the head and passes it to the server, once."""
         if self._write is None:
             fields = self._seal([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers])
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
@@ -240,7 +271,7 @@ class _Head:
         return self._write
 
     def write(self, data: bytes, /) -> object:
-        """The ``write`` callable of PEP 3333, for applications from before iterables."""
+        """Implements the ``write`` callable of PEP 3333, for old applications."""
         return self.send()(data)
 
 

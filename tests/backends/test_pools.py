@@ -137,8 +137,8 @@ def test_an_engine_that_was_passed_in_is_never_disposed(kind: Kind, place: Place
         world.close()
 
 
-def test_the_users_engine_keeps_its_isolation_level_and_its_transactions(place: Place) -> None:
-    engine = create_engine(make_url(place("postgresql")).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
+def test_the_users_engine_keeps_its_isolation_level_and_its_transactions(postgresql_url: str) -> None:
+    engine = create_engine(make_url(postgresql_url).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0)
     backend = SQLBackend(engine)
     backend.create_tables()
     backend.revoke_all("ann")
@@ -152,8 +152,8 @@ def test_the_users_engine_keeps_its_isolation_level_and_its_transactions(place: 
     engine.dispose()
 
 
-def test_the_users_engine_on_mariadb_keeps_its_settings(place: Place) -> None:
-    engine = create_engine(make_url(place("mariadb")).set(drivername="mysql+pymysql"), pool_size=1, max_overflow=0)
+def test_the_users_engine_on_mariadb_keeps_its_settings(mariadb_url: str) -> None:
+    engine = create_engine(make_url(mariadb_url).set(drivername="mysql+pymysql"), pool_size=1, max_overflow=0)
     names = ("innodb_lock_wait_timeout", "tx_isolation", "autocommit", "idle_transaction_timeout")
     asked = text(f"SELECT {', '.join(f'@@session.{name}' for name in names)}")
     with engine.connect() as connection:
@@ -198,10 +198,10 @@ def test_times_are_in_utc_whatever_the_time_zone_of_the_connection(place: Place,
         world.close()
 
 
-def test_times_are_in_utc_whatever_the_time_zone_of_mariadb(place: Place) -> None:
+def test_times_are_in_utc_whatever_the_time_zone_of_mariadb(mariadb_url: str) -> None:
     kind = Kind(database="mariadb", scheme="mysql+pymysql", over_engine=True)
     options = {"connect_args": {"init_command": "SET time_zone = '+09:00'"}}
-    world, usual = SQLWorld(kind, place("mariadb"), engine_options=options), SQLWorld(PYMYSQL, place("mariadb"))
+    world, usual = SQLWorld(kind, mariadb_url, engine_options=options), SQLWorld(PYMYSQL, mariadb_url)
     try:
         world.sessions.create_tables()
         world.clean()
@@ -421,8 +421,8 @@ def test_loops_in_a_row_at_once_and_of_test_clients_have_connections_of_their_ow
     assert run(LOOPS, url).splitlines() == ["in a row 1", "at once [20, 20]", "test clients [0, 1, 1, 1, 1]"]
 
 
-def test_an_async_engine_serves_the_loop_that_it_belongs_to(place: Place) -> None:
-    engine = create_async_engine(make_url(place("postgresql")).set(drivername="postgresql+asyncpg"))
+def test_an_async_engine_serves_the_loop_that_it_belongs_to(postgresql_url: str) -> None:
+    engine = create_async_engine(make_url(postgresql_url).set(drivername="postgresql+asyncpg"))
     backend, loop = AsyncSQLBackend(engine), Loop()
     try:
         loop.run(backend.create_tables())

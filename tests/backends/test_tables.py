@@ -24,7 +24,6 @@ from sessionward.testing import LoginWorld
 from sessionward.testing.bridge import PATIENCE, together
 from tests.backends.conftest import Place
 from tests.contract.sql_world import KINDS, PSYCOPG, PYMYSQL, SQLITE, Kind, SQLWorld, safe_engine
-from tests.support.services import POSTGRESQL, fresh_database
 
 SESSIONS = [
     "id",
@@ -202,22 +201,21 @@ def _differences(engine: Engine) -> Any:
 
 
 @pytest.mark.parametrize("name", ["find", "lock_live"])
-def test_a_session_is_found_by_its_key_also_on_a_table_that_was_never_analyzed(name: str) -> None:
+def test_a_session_is_found_by_its_key_also_on_a_table_that_was_never_analyzed(name: str, empty_postgresql_url: str) -> None:
     """PostgreSQL would else take the partial index of live sessions, and walk through all of them."""
-    with fresh_database(POSTGRESQL) as url:
-        backend = SQLBackend(url)
-        backend.create_tables()
-        statement = compiled(STATEMENTS[name], SPOKEN, "format")
-        values = {"digest": b"d" * 32, "id": uuid4(), "user": "ada"}
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(b"ALTER TABLE sessionward_sessions SET (autovacuum_enabled = false)")
-            connection.execute(
-                b"INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at)"
-                b" SELECT gen_random_uuid(), 'ada', sha256(i::text::bytea), now(), now(), now() + interval '1 day', now()"
-                b" FROM generate_series(1, 500) AS i"
-            )
-            plan = connection.execute(b"EXPLAIN " + statement.text.encode(), [values[key] for key in statement.order]).fetchall()
-        backend.close()
+    backend = SQLBackend(empty_postgresql_url)
+    backend.create_tables()
+    statement = compiled(STATEMENTS[name], SPOKEN, "format")
+    values = {"digest": b"d" * 32, "id": uuid4(), "user": "ada"}
+    with psycopg.connect(empty_postgresql_url, autocommit=True) as connection:
+        connection.execute(b"ALTER TABLE sessionward_sessions SET (autovacuum_enabled = false)")
+        connection.execute(
+            b"INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at)"
+            b" SELECT gen_random_uuid(), 'ada', sha256(i::text::bytea), now(), now(), now() + interval '1 day', now()"
+            b" FROM generate_series(1, 500) AS i"
+        )
+        plan = connection.execute(b"EXPLAIN " + statement.text.encode(), [values[key] for key in statement.order]).fetchall()
+    backend.close()
     shown = "\n".join(line for (line,) in plan)
     assert {"find": "sessionward_sessions_digest_key", "lock_live": "sessionward_sessions_pkey"}[name] in shown
     assert "sessionward_sessions_live" not in shown

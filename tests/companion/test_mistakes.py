@@ -81,7 +81,7 @@ class NoList:
     ("identify", "said"),
     [
         pytest.param(Signed, "identify: Signed is a class; pass an instance, Signed(...)", id="a class"),
-        pytest.param(both, "identify: function has no identify(); hand it to sessionward.identify.Function", id="a bare function"),
+        pytest.param(both, "identify: function has no identify(); pass it to sessionward.identify.Function", id="a bare function"),
         pytest.param("session", "identify: str has no identify(); see sessionward.identify.Identifier", id="a text"),
         pytest.param(NoCookies(), "lists neither cookies nor headers", id="no cookies"),
         pytest.param(OneText(), "OneText.cookies must be a list of cookie names", id="one text"),
@@ -113,7 +113,9 @@ def test_so_is_one_whose_sessions_travel_elsewhere() -> None:
 
 
 def test_an_async_identifier_under_wsgi_is_refused() -> None:
-    assert mistakes(WSGI, MemoryBackend(), Awaited(Signed())) == ["identify: Awaited is async, and a WSGI application cannot await it"]
+    assert mistakes(WSGI, MemoryBackend(), Awaited(Signed())) == [
+        "identify: Awaited is async, and a WSGI application cannot await it; use a sync identifier"
+    ]
 
 
 def test_an_async_identifier_beside_a_sync_backend_that_waits_is_refused() -> None:
@@ -131,7 +133,7 @@ def test_invalid_credentials_cannot_be_rejected(door: Any) -> None:
 @pytest.mark.parametrize("name", ["session", "remember", "part-0", "part-12"])
 def test_our_cookie_cannot_have_the_name_of_a_login_cookie(name: str) -> None:
     (found,) = mistakes(WSGI, MemoryBackend(), Signed(), cookie_name=name)
-    assert found.startswith(f"cookie_name: {name!r} is a login cookie of the application's own")
+    assert found.startswith(f"cookie_name: {name!r} is a login cookie of the application")
 
 
 @pytest.mark.parametrize("name", ["sessions", "part-", "part-x", "sid"])
@@ -145,7 +147,7 @@ class NamedLikeOurs(Signed):
 
 def test_nor_a_login_cookie_the_name_that_ours_has_by_default() -> None:
     (found,) = mistakes(WSGI, MemoryBackend(), NamedLikeOurs())
-    assert found.startswith("cookie_name: '__Host-session-ward' is a login cookie of the application's own")
+    assert found.startswith("cookie_name: '__Host-session-ward' is a login cookie of the application")
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

@@ -51,7 +51,7 @@ class AdoptsUnlocked(Naive):
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """A database with our tables."""
     found: str = request.getfixturevalue(f"{request.param}_url")
     backend = SQLBackend(found, timeout=PATIENCE)
@@ -61,15 +61,15 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def ours(url: str) -> Iterator[Backend]:
-    backend = SQLBackend(url, pool_size=ADOPTERS + 2, timeout=PATIENCE)
+def ours(database_url: str) -> Iterator[Backend]:
+    backend = SQLBackend(database_url, pool_size=ADOPTERS + 2, timeout=PATIENCE)
     yield backend
     backend.close()
 
 
 @pytest.fixture
-def naive(url: str) -> Iterator[Backend]:
-    backend = AdoptsUnlocked(url, engine_of(url), timeout=PATIENCE)
+def naive(database_url: str) -> Iterator[Backend]:
+    backend = AdoptsUnlocked(database_url, engine_of(database_url), timeout=PATIENCE)
     yield backend
     backend.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -21,26 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
+from tests.doors.browser import running_chromium
 from tests.doors.servers import PATIENCE, request
 from tests.doors.sides import COOKIE, SECRET, SESSIONS
 from tests.doors.test_scenarios import signed
-from tests.support.services import missing
 
 APP: Final = "app.a.localhost"
 SIBLING: Final = "evil.a.localhost"
 STRANGER: Final = "evil.b.localhost"
 """Names under ``localhost`` are loopback in Chromium and count as secure; ``a.localhost`` is one site, ``b.localhost`` another."""
-
-FLAGS: Final = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 # --- the browser ------------------------------------------------------------------------------------------------------
@@ -49,24 +37,8 @@ FLAGS: Final = (
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium with an empty profile."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        missing("chromium", "no chromium or no chromedriver on the path")
-        raise AssertionError
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    browser = Chrome(options=options, service=Service(driver))
-    browser.set_script_timeout(PATIENCE)
-    browser.set_page_load_timeout(PATIENCE)
-    try:
+    with running_chromium(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-    finally:
-        browser.quit()
 
 
 class Site:

@@ -1,14 +1,9 @@
-"""SignedCookies against Django: run as a program, since a process has one configuration of Django only.
-
-Each function whose name begins with ``case_`` is a claim; what became of it is printed as JSON, by name.
-"""
+"""SignedCookies against Django: the process that runs the claims, which are the functions whose names begin with ``case_``."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +20,7 @@ from sessionward.errors import ConfigurationError
 from sessionward.identify.django import SignedCookies
 from sessionward.session.identifier import IdentifierSpec
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, OLD_SECRET, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
+from tests.support.claims import answer
 
 hypothesis_settings.register_profile("cases", deadline=None, database=None)
 hypothesis_settings.load_profile("cases")
@@ -304,14 +300,6 @@ def refusal() -> str:
     raise AssertionError("it was not refused")
 
 
-def outcome(case: Callable[[], None]) -> str:
-    try:
-        case()
-    except BaseException:
-        return traceback.format_exc()
-    return "holds"
-
-
 def main() -> None:
     assert "get_wsgi_application" in refusal()
     with tempfile.TemporaryDirectory() as directory:
@@ -324,10 +312,8 @@ def main() -> None:
 
         call_command("migrate", verbosity=0)
         User.objects.create_user("ada", password="secret")
-        cases = {name: case for name, case in globals().items() if name.startswith("case_")}
-        outcomes = {name: outcome(case) for name, case in cases.items()}
+        answer(lambda case: globals()[case]())
         connections.close_all()
-    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,14 +34,11 @@ from sessionward.errors import ConfigurationError, UsageError
 from sessionward.identify.flask_session import FlaskSession
 from sessionward.session.identifier import IdentifierSpec, app_session_digest
 from tests.identify.claims import FOREIGN_SECRET, GARBAGE, SECRET, UNREADABLE, identity, mutated, other_spellings, said, shows
-from tests.support.services import missing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'use_signer' option is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),  # both libraries', from Python 3.12 on
 ]
-
-REDIS = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
 
 
 class User(UserMixin):  # type: ignore[misc]
@@ -109,13 +105,8 @@ def application(database: SQLAlchemy | None = None, **config: Any) -> Flask:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(REDIS, socket_connect_timeout=3)
-    try:
-        client.ping()
-    except redis.ConnectionError as error:
-        missing("redis", error)
-    with client:
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
         yield client
 
 
@@ -333,10 +324,10 @@ def test_a_store_that_cannot_answer_is_no_unknown_session(on_sql: Make, tmp_path
         identity(FlaskSession(nowhere, remember_cookie=None), "session", cookie)
 
 
-def test_a_store_with_answers_of_another_kind_is_told(on_redis: Make) -> None:
+def test_a_store_with_answers_of_another_kind_is_told(on_redis: Make, redis_url: str) -> None:
     site = on_redis(SESSION_SERIALIZATION_FORMAT="json")
     cookie = site.cookies("/login/ada")["session"]
-    with redis.Redis.from_url(REDIS, decode_responses=True) as client, pytest.raises(UsageError, match="bytes"):
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client, pytest.raises(UsageError, match="bytes"):
         identity(FlaskSession(client, prefix=site.identifier.prefix, remember_cookie=None), "session", cookie)
 
 

@@ -135,7 +135,11 @@ def test_what_starlette_sends_on_clearing_is_unreadable() -> None:
     assert said(IDENTIFIER, "session", "null") == UNREADABLE
 
 
-@pytest.mark.parametrize("value", [signed(["user_id"]), signed(7), TimestampSigner(SECRET).sign("ada@example.com").decode()])
+@pytest.mark.parametrize(
+    "value",
+    [signed(["user_id"]), signed(7), TimestampSigner(SECRET).sign("ada@example.com").decode()],
+    ids=["a list", "a number", "an address"],
+)
 def test_what_the_secret_signed_for_another_purpose_is_unreadable(value: str) -> None:
     assert said(IDENTIFIER, "session", value.replace("@", "")) == said(IDENTIFIER, "session", value) == UNREADABLE
 

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.matrix.cells import FRAMEWORKS, outcome_of, run
 from tests.matrix.checks import CHECKS
 from tests.matrix.clumsy import FAULTS
 from tests.matrix.naive import EXPECTED
 from tests.matrix.site import Site
-from tests.matrix.sites.redis_keys import URL
-from tests.matrix.table import RECORDED, cells, markdown
-from tests.support.services import missing
+from tests.matrix.table import cells, markdown, read
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PRINTED = read(PAGE)
+"""What tests/README.md says that came of each cell."""
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning"),  # WebOb, which Pyramid stands on
 ]
 
 
-@pytest.fixture(scope="module")
-def redis_server() -> None:
-    """Redis, or a skip."""
-    client = redis.Redis.from_url(URL)
-    try:
-        client.ping()
-    except redis.ConnectionError as error:
-        missing("redis", error)
-    finally:
-        client.close()
+@pytest.fixture
+def framework(request: pytest.FixtureRequest) -> str:
+    """The name of a framework, once its server answers."""
+    name: str = request.param
+    if FRAMEWORKS[name].redis:
+        request.getfixturevalue("redis_url")
+    return name
 
 
-def needed(framework: str, request: pytest.FixtureRequest) -> None:
-    if FRAMEWORKS[framework].redis:
-        request.getfixturevalue("redis_server")
+def marks(framework: str) -> Sequence[pytest.MarkDecorator]:
+    return [pytest.mark.services] if FRAMEWORKS[framework].redis else []
 
 
-@pytest.mark.parametrize(("framework", "check"), [pytest.param(*cell, id="-".join(cell)) for cell in cells()])
-def test_the_promise_is_kept(framework: str, check: str, request: pytest.FixtureRequest) -> None:
-    needed(framework, request)
-    outcome = RECORDED[framework, check] = outcome_of(framework, check)
+@pytest.mark.parametrize(
+    ("framework", "check"),
+    [pytest.param(*cell, id="-".join(cell), marks=marks(cell[0])) for cell in cells()],
+    indirect=["framework"],
+)
+def test_the_promise_is_kept_as_the_page_says(framework: str, check: str) -> None:
+    outcome = outcome_of(framework, check)
     assert outcome.verdict in ("passed", "does not apply"), outcome.why
+    assert outcome == PRINTED[framework, check], "python -m tests.matrix prints what has to stand in tests/README.md"
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_naive_way_fails_exactly_where_it_is_known_to(framework: str, request: pytest.FixtureRequest) -> None:
-    needed(framework, request)
+def test_the_page_has_every_cell_and_every_claim() -> None:
+    assert list(PRINTED) == cells()
+    assert markdown(PRINTED) in PAGE
+
+
+@pytest.mark.parametrize("framework", [pytest.param(framework, marks=marks(framework)) for framework in FRAMEWORKS], indirect=True)
+def test_the_naive_way_fails_exactly_where_it_is_known_to(framework: str) -> None:
     outcomes = {check: outcome_of(framework, check, "naive") for check in CHECKS}
     assert {check: outcome.why for check, outcome in outcomes.items() if outcome.verdict == "raised"} == {}
     assert {check for check, outcome in outcomes.items() if outcome.verdict == "failed"} == EXPECTED[framework]
 
 
+@pytest.mark.usefixtures("redis_url")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_door_with_this_fault_is_noticed(fault: type[Site], redis_server: None) -> None:
+def test_a_door_with_this_fault_is_noticed(fault: type[Site]) -> None:
     door, check = FAULTS[fault]
     outcome = run(fault, check, door)
     assert outcome.verdict == "failed", outcome.why
@@ -65,13 +70,3 @@ def test_a_door_with_this_fault_is_noticed(fault: type[Site], redis_server: None
 def test_every_check_is_failed_by_something() -> None:
     noticed = {check for failed in EXPECTED.values() for check in failed} | {check for _, check in FAULTS.values()}
     assert set(CHECKS) - noticed == {"13-open-streams"}
-
-
-def test_no_cell_is_empty(redis_server: None) -> None:
-    outcomes = {cell: outcome_of(*cell) for cell in cells()}
-    assert [cell for cell, outcome in outcomes.items() if outcome.verdict not in ("passed", "does not apply")] == []
-    assert [cell for cell, outcome in outcomes.items() if outcome.verdict == "does not apply" and not outcome.why] == []
-    table = markdown(outcomes)
-    assert table.count("✓") + table.count("| (") == len(FRAMEWORKS) * len(CHECKS)
-    assert "not run" not in table
-    assert table in README.read_text(encoding="utf-8"), "python -m tests.matrix prints what has to stand in tests/README.md"

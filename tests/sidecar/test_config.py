@@ -498,7 +498,7 @@ def test_a_secret_given_as_a_flag_is_refused_and_not_shown(command: str, flag: s
             main([command, "--backend", "memory", *arguments])
         assert left.value.code == 2
         said = capsys.readouterr()
-        assert "is no flag" in said.err
+        assert "is not a flag" in said.err
         assert "hunter2" not in said.err + said.out
 
 

@@ -1,4 +1,4 @@
-"""Databases for tests: real servers where they run, one fresh database for each test session.
+"""Servers for tests: databases and Redis, real ones where they run. Each worker of a test session has fresh databases.
 
 Without a server, the tests that need it are skipped and say why. With SESSIONWARD_REQUIRE_SERVICES=1 that is a failure.
 """
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
+import redis
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -18,6 +19,7 @@ REQUIRED = os.environ.get("SESSIONWARD_REQUIRE_SERVICES") == "1"
 
 POSTGRESQL = make_url(os.environ.get("SESSIONWARD_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"))
 MARIADB = make_url(os.environ.get("SESSIONWARD_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/test"))
+REDIS = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
 
 
 def missing(what: str, why: object) -> None:
@@ -46,3 +48,13 @@ def fresh_database(server: URL) -> Iterator[str]:
             force = " WITH (FORCE)" if server.get_backend_name() == "postgresql" else ""
             connection.execute(text(f"DROP DATABASE {name}{force}"))
         engine.dispose()
+
+
+def redis_server() -> str:
+    """The URL of a Redis that answers. It is nobody's alone: use a prefix."""
+    with redis.Redis.from_url(REDIS, socket_connect_timeout=3) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            missing("redis", error)
+    return REDIS

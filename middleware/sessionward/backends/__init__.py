@@ -1,6 +1,6 @@
 """Where sessions live: one folder for each store, and what you need to write a backend of your own.
 
-:class:`Backend` says what a backend has to do. :mod:`sessionward.testing` has the same as tests.
+:class:`Backend` says what a backend must do. :mod:`sessionward.testing` has the tests for it.
 """
 
 from sessionward.credential.carriers import Carrier

@@ -1,7 +1,7 @@
 """Sessions in the memory of one process: for tests, development, and applications with a single worker.
 
-They are gone with the process, and another worker knows nothing of them. No method ever waits, so both doors call them in
-place.
+They end with the process, and other workers do not know them. No method waits, so both middlewares call the methods
+directly, without a thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,13 @@ class _Row:
 
 
 class MemoryBackend:
-    """Sessions of one process. ``clock`` returns seconds since 1970; tests pass their own."""
+    """Sessions of one process, sync, for both middlewares.
+
+    ``clock``: a function that returns seconds since 1970; tests pass their own.
+
+    The methods are those of :class:`~sessionward.backends.SupportsCompanions`, which says what each does. None of them raises
+    ``BackendUnavailable``.
+    """
 
     blocking: ClassVar[bool] = False
 
@@ -64,7 +70,7 @@ class MemoryBackend:
         with self._lock:
             own = self._row(session.user_id, session.id)
             if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
-                raise SessionRevoked("the session that asked is not live any more")
+                raise SessionRevoked("the caller's session is not live any more")
             return self._revoke(session.user_id, keep=own)
 
     def login(self, new: NewSession, /) -> Session:
@@ -131,13 +137,13 @@ class MemoryBackend:
             return True
 
     def list(self, user_id: str, /) -> Sequence[Session]:
-        """The live sessions of a user, newest first."""
+        """Returns the live sessions of a user, newest first."""
         with self._lock:
             rows = list(self._by_user.get(user_key(user_id), {}).values())
             return [row.session for row in reversed(rows) if row.expires_at > self._clock()]
 
     def purge(self, older_than: float = 0.0) -> int:
-        """Deletes sessions that expired more than ``older_than`` seconds ago; returns how many."""
+        """Deletes sessions that expired more than ``older_than`` seconds ago. Returns how many."""
         with self._lock:
             limit = self._clock() - older_than
             expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
@@ -192,7 +198,7 @@ class MemoryBackend:
         return RevokedCount(sum(row.expires_at > now for row in rows), user.generation)  # P5: those that were live
 
     def _require_companions(self, row: _Row) -> None:
-        """Revoking a companion makes companions compulsory for its user: what was copied from before stays outside."""
+        """Makes companions compulsory for the user whose companion is revoked: from now on a copy of an earlier login is refused."""
         if row.session.app_session is not None:
             self._users.setdefault(row.session.user_id, _User()).companion_required = True
             self._revoked_app_sessions.add(row.session.app_session)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from sessionward import __version__
-from sessionward.cli.demo import demo
+from sessionward.cli.demo.run import demo
 from sessionward.cli.index import index
 from sessionward.cli.sidecar import COMMANDS, add_commands
 from sessionward.cli.sidecar import run as run_sidecar
+from sessionward.errors import SessionwardError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,15 +21,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sessionward", description="Sign out my other devices, in front of any Python web application.")
     parser.add_argument("--version", action="version", version=f"sessionward {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shown = commands.add_parser("demo", help="see it work: a small application, three devices, one button", description=demo.__doc__)
-    shown.add_argument("--once", action="store_true", help="end after the story, instead of serving the page until Ctrl-C")
-    shown.add_argument("--port", type=_port, default=0, help="serve on this port of 127.0.0.1 (default: any free one)")
+    shown = commands.add_parser(
+        "demo",
+        help="see it work: three devices, one button, and a page to try in two browsers",
+        description=demo.__doc__,
+        allow_abbrev=False,
+    )
+    shown.add_argument("--once", action="store_true", help="stop after the story; serve no page")
+    shown.add_argument("--port", type=_port, default=0, help="listen on this port of 127.0.0.1 (default: any free one)")
     indexed = commands.add_parser(
         "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
     )
     indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="sessions that are looked at in one step (default: 5000)")
     add_commands(commands)
-    chosen = parser.parse_args(arguments)
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"{chosen.command} does not know {' '.join(unknown)}; see sessionward {chosen.command} --help")
     if chosen.command in COMMANDS:
         return run_sidecar(chosen)
     signal.signal(signal.SIGTERM, _leave)
@@ -35,8 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _index(chosen.batch)
     try:
         demo(once=chosen.once, port=chosen.port)
-    except OSError as error:
-        print(f"sessionward: the demo cannot be served: {error.strerror or error}", file=sys.stderr)
+    except BrokenPipeError:  # who read what we print has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush says nothing
+        return 128 + signal.SIGPIPE
+    except (OSError, SessionwardError) as error:
+        print(f"sessionward: cannot serve the demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -1,4 +1,4 @@
-"""``sessionward index``: look once at all sessions of a Django project, so that nobody's have to be searched for later."""
+"""The command ``sessionward index``: reads all sessions of a Django project once, so that later calls need not search."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from time import monotonic
 from typing import Any, Final, TextIO
 
 WIDTH: Final = 30
-"""Characters of the bar."""
+"""The width of the bar in characters."""
 PAUSE: Final = 0.2
-"""Seconds between two looks of the bar; in a log file ten times as many."""
+"""Seconds between two updates of the bar. In a log file there are ten times as many."""
 
 
 def index(*, batch: int) -> int:
-    """Fill the index of the project that DJANGO_SETTINGS_MODULE names; answers the exit code.
+    """Reads all sessions of the project that DJANGO_SETTINGS_MODULE names into the index.
 
-    Can be stopped at any time; the next run goes on where this one ended. Run it once every worker runs with sessionward.
+    You can stop it at any time; the next run continues where this one stopped. Run it after all workers run with sessionward.
     """
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return _refuse("set DJANGO_SETTINGS_MODULE to the project's settings, and run this where manage.py is")
     sys.path.insert(0, os.getcwd())
     try:
-        setup: Any = import_module("django").setup  # the project brings it
+        setup: Any = import_module("django").setup  # Django is a dependency of the project, not ours
         setup()
         database: Any = import_module("django.db")
     except Exception as error:
@@ -36,16 +36,16 @@ def index(*, batch: int) -> int:
     try:
         store = store_of()
         if not store.listable:
-            print("The sessions of this cache cannot be listed, so there is nothing to do: each is noted when it is seen first.")
+            print("The sessions of this cache cannot be listed, so there is nothing to do: sessionward notes each at its first request.")
             return 0
         bar = Bar(store.count(), sys.stderr)
         total = fill(store, batch=batch, progress=bar)
     except SessionwardError as error:
         return _refuse(str(error), code=1)
-    except (database.OperationalError, database.ProgrammingError) as error:  # whose texts quote no values
+    except (database.OperationalError, database.ProgrammingError) as error:  # the messages of these quote no values
         return _refuse(f"Django's database failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}", code=1)
     bar.end()
-    print(f"Looked at {total} sessions; the index is complete.")
+    print(f"Read {total} sessions; the index is complete.")
     return 0
 
 
@@ -55,7 +55,7 @@ def _refuse(why: str, *, code: int = 2) -> int:
 
 
 class Bar:
-    """How far it is: a bar on a terminal, a line now and then elsewhere."""
+    """Shows the progress: a bar on a terminal, and a line every two seconds elsewhere."""
 
     def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = monotonic) -> None:
         self._total = max(1, total)
@@ -66,13 +66,13 @@ class Bar:
         self._next = clock()
 
     def __call__(self, more: int) -> None:
-        """So many more have been looked at."""
+        """Adds the number of sessions that have been read since the last call."""
         self._done += more
         if self._clock() >= self._next:
             self._show()
 
     def end(self) -> None:
-        """Show the last state, whatever the clock says."""
+        """Shows the last state."""
         self._show()
         if self._live:
             self._stream.write("\n")

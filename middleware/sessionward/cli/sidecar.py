@@ -1,4 +1,4 @@
-"""``sessionward serve`` and its kin: the sidecar's commands."""
+"""The commands of the sidecar: ``serve``, ``authz``, ``check-config``, ``print-config`` and ``snippet``."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "snippet")
 BAD_CONFIGURATION: Final = 2
 
 _EPILOG: Final = """\
-Each option can be given as a flag (--upstream), as an environment variable (SESSIONWARD_UPSTREAM) and as a key of a TOML
-file (upstream = "..."); the flag decides over the variable, the variable over the file. Secrets are no flags, since
-everybody on a machine sees those: they come from a variable, a key, or a file (--secret-file).
+You can give each option as a flag (--upstream), as an environment variable (SESSIONWARD_UPSTREAM) or as a key of a TOML file
+(upstream = "..."). A flag takes precedence over the variable, and the variable over the file. A secret cannot be a flag,
+since every user of the machine can see flags: use a variable, a key, or a file (--secret-file).
 
-exit codes: 0 done; 1 it could not be done; 2 the configuration is wrong; 3 cannot listen; 4 the backend refused at
-start; 128 + the signal if requests under way had to be cut. SIGTERM drains, a second one cuts; SIGINT drains without
-delay; SIGUSR1 opens the access log anew."""
+exit codes: 0 done; 1 failed; 2 the configuration is wrong; 3 cannot listen; 4 the backend failed at start; 128 + the signal
+if it cut requests under way. SIGTERM drains, a second SIGTERM cuts; SIGINT drains without delay; SIGUSR1 reopens the access
+log."""
 
 
 def add_commands(commands: Any) -> None:
-    """Put the sidecar's commands beside the others."""
+    """Adds the sidecar's commands to the parser."""
     from sessionward.sidecar.options import FILE, OPTIONS, switch
 
     helps = {
-        "serve": "a reverse proxy before one application, in any language",
-        "authz": "answers for the proxy that is there already: nginx, Caddy, Traefik, HAProxy, Envoy",
-        "check-config": "tell what is wrong with the configuration, and start nothing",
-        "print-config": "print the configuration that is in force, as TOML, secrets masked",
+        "serve": "run a reverse proxy in front of one application, in any language",
+        "authz": "answer the authorization requests of a proxy that you have: nginx, Caddy, Traefik, HAProxy, Envoy",
+        "check-config": "list the mistakes in the configuration, and start nothing",
+        "print-config": "print the effective configuration as TOML, with secrets masked",
     }
     for command, said in helps.items():
         parser = commands.add_parser(
@@ -46,7 +46,13 @@ def add_commands(commands: Any) -> None:
         )
         parser.add_argument("--config", metavar="FILE", help="a TOML file with these options")
         if command.endswith("-config"):
-            parser.add_argument("--for", dest="command_for", choices=("serve", "authz"), default="serve", help="of which command (serve)")
+            parser.add_argument(
+                "--for",
+                dest="command_for",
+                choices=("serve", "authz"),
+                default="serve",
+                help="the command whose configuration it is (serve)",
+            )
         for option in OPTIONS:
             if option.only not in ("", command) and not command.endswith("-config"):
                 continue
@@ -60,7 +66,7 @@ def add_commands(commands: Any) -> None:
                 parser.add_argument(f"--{option.name}", action="append", metavar="VALUE", help=option.help)
             else:
                 parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)
-    snippet = commands.add_parser("snippet", help="print a tested configuration for the proxy that is there already")
+    snippet = commands.add_parser("snippet", help="print a tested configuration for a proxy that you have")
     snippet.add_argument("engine", choices=("nginx", "caddy", "traefik", "haproxy", "haproxy-lua", "envoy"))
     snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
     snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
@@ -68,15 +74,15 @@ def add_commands(commands: Any) -> None:
 
 
 class _NoFlag(argparse.Action):
-    """A secret is no flag; and what was given as one is not shown again."""
+    """Refuses a secret as a flag, and does not repeat its value."""
 
     def __call__(self, parser: argparse.ArgumentParser, _namespace: object, _values: object, option_string: str | None = None) -> None:
         name = (option_string or "").removeprefix("--")
-        parser.error(f"{name} is no flag, since everybody on a machine sees those: give --{name}-file, a variable or a key")
+        parser.error(f"--{name} is not a flag, since every user of the machine can see flags: use --{name}-file, a variable or a key")
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Carry a command out; answers its exit code."""
+    """Runs a command. Returns its exit code."""
     if chosen.command == "snippet":
         from sessionward.sidecar.snippet import snippet
 
@@ -105,7 +111,7 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     import os
 
     if asked in ("serve", "authz"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not end it
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not stop the process
     from sessionward.sidecar import config
     from sessionward.sidecar.options import collect
 
@@ -147,11 +153,11 @@ _SHOWN: Final = frozenset(
         "samesite",
     ]
 )
-"""Keywords of identifiers that are no secret. Whatever else there is may be one."""
+"""Keywords of identifiers whose values are not secret. Every other keyword may be secret."""
 
 
 def printed(given: Mapping[str, Any]) -> list[str]:
-    """The lines of a TOML file with what is in force; each says where it comes from."""
+    """Returns the lines of a TOML file with the effective configuration. Each line says where its value comes from."""
     from sessionward.sidecar.config import without_password
     from sessionward.sidecar.options import BY_NAME, MASK
 
@@ -176,7 +182,7 @@ def printed(given: Mapping[str, Any]) -> list[str]:
 
 
 def toml(value: Any) -> str:
-    """A value as TOML writes it: texts, numbers, true and false, and lists of these."""
+    """Returns a ``str``, a number, a ``bool`` or a list of these as TOML writes it."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml, cast('Sequence[Any]', value)))}]"
     if isinstance(value, bool):

@@ -1,1 +1,1 @@
-"""2 What can sign someone in."""
+"""2 Credentials: what can sign a user in."""

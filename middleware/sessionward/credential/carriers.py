@@ -1,7 +1,7 @@
-"""Where a credential travels in a request: found there, and taken out.
+"""The headers and cookies that carry a credential: finds the credential in a request, and removes it.
 
-CONTRACT.md 2 is the source of every rule here. The reader works on bytes, never unquotes and never decodes: whatever
-it returns stands in the request exactly so. Its time is linear in the length of what it reads.
+CONTRACT.md 2 is the source of every rule here. The reader works on bytes, never unquotes and never decodes: it returns exactly
+the bytes of the request. Its time is linear in the length of its input.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from sessionward.request.request import Fields
 
 BLANKS: Final = b" \t"
 OWN_FIELDS: Final = frozenset({b"cookie", b"x-session-token", b"authorization"})
-"""The fields of a request in which a credential of ours travels, in lower case."""
+"""The names of the fields that can carry our own credential, in lower case."""
 
 
 class Unproven(enum.Enum):
-    """What a request says about its caller where that is not enough to ask a backend."""
+    """The results of reading a request in which there is no credential to ask the backend about."""
 
-    NONE = enum.auto()  # nothing of ours at all
-    FOREIGN = enum.auto()  # an X-Session-Token that does not have the form of ours: decides, signs nobody in
-    INVALID = enum.auto()  # a cookie of our name that proves nothing: forged, truncated, quoted, of another purpose
-    AMBIGUOUS = enum.auto()  # several values of which at least one is ours
-    AMBIGUOUS_FOREIGN = enum.auto()  # several X-Session-Token values, none of our form
+    NONE = enum.auto()  # the request carries none of our credentials
+    FOREIGN = enum.auto()  # an X-Session-Token that does not have the form of our token; it decides, and the request is anonymous
+    INVALID = enum.auto()  # our cookie with an invalid value: forged, truncated, quoted, or signed for another purpose
+    AMBIGUOUS = enum.auto()  # several values, of which at least one has the form of our token
+    AMBIGUOUS_FOREIGN = enum.auto()  # several X-Session-Token values, none in the form of our token
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Where an application's own credential travels: a cookie, or a header with an optional scheme before the value.
+    """The cookie or header that carries an application's own credential. A header may have a scheme before the value.
 
-    A backend over somebody else's sessions declares these in ``carriers``, in order of precedence.
+    A backend over an application's own sessions lists them in ``carriers``, in order of precedence.
     """
 
     name: bytes
@@ -42,35 +42,35 @@ class Carrier:
 
     @classmethod
     def cookie(cls, name: str) -> Carrier:
-        """A cookie of this name."""
+        """Returns the carrier for a cookie of this name. Raises ``UnicodeEncodeError`` if the name is not ASCII."""
         return cls(name.encode("ascii"), is_cookie=True)
 
     @classmethod
     def header(cls, name: str, *, scheme: str = "") -> Carrier:
-        """A header of this name; with ``scheme``, the value behind it: ``Authorization: Token ...``."""
+        """Returns the carrier for a header of this name. ``scheme``: the word before the value, ``Authorization: Token ...``."""
         return cls(name.lower().encode("ascii"), is_cookie=False, scheme=scheme.lower().encode("ascii"))
 
 
 HeaderOf = Callable[[bytes], bytes | None]
-"""Gives a header's value by its lower-case name, several fields joined by ``,`` (Cookie: ``; ``); None if absent."""
+"""Returns a header's value by its lower-case name, or None. Joins several fields by ``,`` (Cookie: ``; ``)."""
 
 
 class CredentialSource(enum.Enum):
-    """What carried a credential: the cross-site rule is for cookies, the challenge of a 401 tells of headers."""
+    """What carried a credential. The cross-site rule applies to cookies; a 401 to a header has another challenge."""
 
     NOTHING = enum.auto()
     HEADER = enum.auto()
     COOKIE = enum.auto()
 
 
-# Looking up a member of an enum costs 50 ns; these are looked up at each request.
+# Looking up a member of an enum costs 50 ns, and each request needs these.
 _HEADER, _COOKIE, _INVALID = CredentialSource.HEADER, CredentialSource.COOKIE, Unproven.INVALID
 
 
 def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[Credential | Unproven, CredentialSource]:
-    """The credential of our own kind among the fields of a request, by the order and the rules of CONTRACT.md 2."""
+    """Returns our own credential among the fields of a request, and what carried it, by the rules of CONTRACT.md 2."""
     token = authorization = cookie = None
-    for name, value in fields:  # in one pass, since it is done at each request
+    for name, value in fields:  # in one pass, since each request needs it
         if name == b"cookie":
             cookie = value if cookie is None else cookie + b"; " + value
         elif name == b"x-session-token":
@@ -96,7 +96,7 @@ def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[
 
 
 def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Unproven, CredentialSource]:
-    """The credential of an application's own kind; the first carrier that has a value decides."""
+    """Returns the application's own credential, and what carried it. The first carrier that has a value decides."""
     for carrier in carriers:
         if carrier.is_cookie:
             source, values = CredentialSource.COOKIE, set(filter(None, cookie_values(header(b"cookie"), carrier.name)))
@@ -110,7 +110,7 @@ def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Creden
 
 
 def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
-    """All values that a Cookie field gives to exactly ``name``, in order. Looks only at pairs that hold the name."""
+    """Returns all values of exactly ``name`` in a Cookie field, in order. It parses only the pairs that contain the name."""
     found: list[bytes] = []
     if cookie is None:
         return found
@@ -126,12 +126,12 @@ def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
 
 
 def _differ(values: Sequence[bytes]) -> bool:
-    """Whether there are several values; equal ones count as one."""
+    """Returns whether the values differ."""
     return len(values) > 1 and len(set(values)) > 1
 
 
 def _parts(field: bytes | None) -> list[bytes]:
-    """The values of a field that some servers have joined by commas; empty ones count as absent."""
+    """Returns the values of a field that a server may have joined by commas. Empty values count as absent."""
     if not field:
         return []
     if field.find(b",") < 0:  # not `in`: bytes.__contains__ first tries its operand as a number, five times as slow
@@ -141,7 +141,7 @@ def _parts(field: bytes | None) -> list[bytes]:
 
 
 def _bearers(authorization: bytes) -> list[bytes]:
-    """Bearer values of our form; where there is one, every other part of the field stands beside it as a rival."""
+    """Returns the bearer values in the form of our token. If there is one, it also returns all other parts, which then conflict."""
     parts = _parts(authorization)
     if not any(map(_is_own_bearer, parts)):
         return []
@@ -153,7 +153,7 @@ def _is_own_bearer(part: bytes) -> bool:
 
 
 def schemed(field: bytes | None, scheme: bytes) -> list[bytes]:
-    """The values of a header that stand behind a scheme; all of them where there is none."""
+    """Returns the values of a header that follow this scheme, or all values if the scheme is empty."""
     parts = _parts(field)
     if not scheme:
         return parts
@@ -161,24 +161,24 @@ def schemed(field: bytes | None, scheme: bytes) -> list[bytes]:
     return [part[length:].strip(BLANKS) for part in parts if part[:length].lower() == scheme + b" "]
 
 
-# --- taking out -------------------------------------------------------------------------------------------------------
+# --- removal ----------------------------------------------------------------------------------------------------------
 
 
 def without_cookie(cookie: bytes, name: bytes) -> bytes:
-    """A Cookie field without the pairs of ``name``; every other byte stays as it was."""
+    """Returns a Cookie field without the pairs of ``name``. All other bytes stay the same."""
     kept = [pair for pair in cookie.split(b";") if pair.partition(b"=")[0].strip(BLANKS) != name]
     return b";".join(kept).strip(BLANKS)
 
 
 def holds_own(name: bytes, value: bytes) -> bool:
-    """Whether a field, named in lower case, has a token of our form where we would read it."""
+    """Returns whether a field, by its lower-case name, carries a value in the form of our token where we would read it."""
     if name == b"x-session-token":
         return any(map(is_token, _parts(value)))
     return name == b"authorization" and any(map(_is_own_bearer, _parts(value)))
 
 
 def without_own(fields: Fields, cookie_name: bytes) -> Fields:
-    """These fields of a request without any credential of ours."""
+    """Returns the fields of a request without our credentials."""
     kept: list[tuple[bytes, bytes]] = []
     for name, value in fields:
         if name == b"cookie":

@@ -1,8 +1,8 @@
-"""The application's own login cookies and headers, found in every spelling, and taken out.
+"""Finds the application's own login cookies and headers in a request, in every spelling, and removes them.
 
-Frameworks read cookies each in their own way: they unquote, take octal escapes, cut at blanks, go on behind rubbish.
-So a pair counts as a login credential if *any* of them could read it as one, and it is understood only in the one
-spelling that all of them read alike. What is spelled otherwise is taken out without a question.
+Each framework reads cookies in its own way: some unquote, decode octal escapes, cut at blanks, or continue after invalid bytes.
+So a pair is a login credential if *any* framework could read it as one. We use its value only in the one spelling that all
+frameworks read alike, and remove every other spelling without asking the identifier.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from sessionward.credential.carriers import BLANKS, Carrier, HeaderOf
 from sessionward.request.request import Fields
 
 MAX_LOGINS: Final = 8
-"""Login credentials of one request that the identifier is asked about. Of a request that carries more, none passes."""
+"""The largest number of login credentials in one request. If a request carries more, we remove them all."""
 MAX_SUSPECTS: Final = 256
-"""Pairs of one Cookie field that are read closely. Of a request that carries more, none of them passes."""
+"""The largest number of pairs of one Cookie field that we read closely. If a request carries more, we remove them all."""
 
-# Bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. Behind any
-# other byte one of them may begin to read a new name.
+# The bytes of a cookie name (RFC 9110, 5.6.2, token), and those that every framework reads as part of a value. After any
+# other byte some framework may begin to read a new name.
 _NAME_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _NOT_NAME: Final = bytes(byte for byte in range(256) if byte not in _NAME_BYTES)
 _PLAIN: Final = rb"0-9A-Za-z!#$%&'()*+\-./:<=>?@^_`{|}~"
 _JUNK: Final = b"[^;" + re.escape(bytes(sorted(_NAME_BYTES))) + b"]*"
-"""What may stand between the bytes of a name that some framework reads all the same."""
+"""The bytes between those of a name that some framework may skip."""
 _PLAIN_PAIR: Final = re.compile(rb"[!#$&'*+\-.^_`|~0-9A-Za-z]+=[" + _PLAIN + rb"]+")
 _PLAIN_VALUE: Final = re.compile(rb"[" + _PLAIN + rb"]+")
 
 
 class LoginNames:
-    """The names of the cookies and headers that can sign someone in, prepared for looking them up."""
+    """The names of the cookies and headers that can sign a user in, prepared for lookups."""
 
     __slots__ = ("_buried", "_exact", "_parts", "_suspect", "headers")
 
@@ -51,9 +51,9 @@ class LoginNames:
         self._suspect = re.compile(rb"|".join([*scattered, rb"%[0-9A-Fa-f]"]))
 
     def suspects(self, cookie: bytes) -> list[int]:
-        """Which pairs of a Cookie field may be a login in any spelling: a superset, found in one pass over the field.
+        """Returns the numbers of the pairs that may be a login in any spelling: a superset, found in one pass over the field.
 
-        Most pairs of most requests are none; a client that sends thousands of them costs no more than its bytes.
+        Most pairs are none, so a client that sends thousands of them costs little.
         """
         places: list[int] = []
         place = last = 0
@@ -65,7 +65,7 @@ class LoginNames:
         return places
 
     def of(self, name: bytes) -> tuple[str, int] | None:
-        """What the identifier calls a cookie of exactly this name, and which part of it it is."""
+        """Returns the identifier's name for a cookie of exactly this name, and its part number, or None if it is another cookie."""
         if name in self._exact:
             return self._exact[name], 0
         for prefix, called in self._parts:
@@ -75,12 +75,12 @@ class LoginNames:
         return None
 
     def obfuscated(self, pair: bytes) -> bool:
-        """Whether some framework may read a login cookie in a pair that is not plainly one."""
+        """Returns whether some framework may read a login cookie in a pair that does not have exactly such a name."""
         name = pair.partition(b"=")[0]
         if any(name.startswith(prefix) and name[len(prefix) :].isdigit() for prefix, _ in self._parts):
-            return True  # a part of a number that we do not count to, or that begins with a zero
+            return True  # its part number is too high, or begins with a zero
         if _PLAIN_PAIR.fullmatch(pair):
-            return False  # its name stands there as it is, and has been looked up
+            return False  # it has only this name, and the caller has looked that up
         freed = name.translate(None, _NOT_NAME)
         if self.of(freed) is not None or (b"%" in name and self.of(unquote_to_bytes(name).translate(None, _NOT_NAME)) is not None):
             return True
@@ -89,9 +89,9 @@ class LoginNames:
 
 @dataclass(frozen=True, slots=True)
 class LoginCredential:
-    """One login credential of a request. ``places``: which pairs of the Cookie field carry it; none: a header.
+    """One login credential of a request. ``places``: the pairs of the Cookie field that carry it, empty for a header.
 
-    ``lenient``: a word of a header of another scheme: some frameworks would read it.
+    ``lenient``: a word of a header with another scheme, which only some frameworks would read.
     """
 
     name: str
@@ -102,7 +102,7 @@ class LoginCredential:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCredentials:
-    """What a request carries: all pairs of its Cookie field, the credentials among them, and what none may read."""
+    """The pairs of a request's Cookie field, its login credentials, and what we remove since only some frameworks read it."""
 
     pairs: Sequence[bytes] = field(repr=False)
     credentials: Sequence[LoginCredential]
@@ -110,13 +110,13 @@ class ParsedCredentials:
     obfuscated_headers: frozenset[str]
 
     def doubled(self) -> bool:
-        """Whether one name has several values."""
+        """Returns whether one name has several values."""
         names = [credential.name for credential in self.credentials]
         return len(set(names)) < len(names)
 
 
 def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCredentials:
-    """Every login credential in a request. Its time is linear in what it reads, for a fixed set of names."""
+    """Returns the login credentials of a request. For a fixed set of names its time is linear in the length of its input."""
     cookie = header(b"cookie") or b""
     pairs = cookie.split(b";")
     suspects = names.suspects(cookie)
@@ -149,7 +149,7 @@ def parse_login_credentials(header: HeaderOf, names: LoginNames) -> ParsedCreden
 
 
 def verbatim_value(value: bytes) -> bytes | None:
-    """A value that every framework reads alike; one pair of quotes around it is none of it."""
+    """Returns a value without one pair of quotes around it, or None if some frameworks would read it otherwise."""
     if len(value) > 1 and value[:1] == value[-1:] == b'"':
         value = value[1:-1]
     return value if _PLAIN_VALUE.fullmatch(value) else None
@@ -163,8 +163,8 @@ def _merge(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginC
 
 
 def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCredential], obfuscated: set[int]) -> None:
-    """Numbered parts are one value. A part that is there twice, or an order that depends on whether one counts or spells,
-    leaves nothing that could be understood."""
+    """Joins numbered parts to one value. If a part comes twice, or if their numeric order is not their alphabetic order,
+    frameworks may read different values, so all parts count as obfuscated."""
     found.sort()
     places = tuple(place for _, _, place in found)
     numbers = [number for number, _, _ in found]
@@ -175,9 +175,9 @@ def _join(called: str, found: list[tuple[int, bytes, int]], logins: list[LoginCr
 
 
 def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredential]) -> set[str]:
-    """Appends the logins in headers. Returns the headers in which some framework may find a token that we cannot read.
+    """Adds the credentials of headers. Returns the names of headers in which some framework may find a token that we cannot read.
 
-    Frameworks pick a token out of a header each in their own way, so one counts only where it is all that stands there.
+    Each framework extracts a token in its own way, so we read a header only if it holds nothing else.
     """
     obfuscated: set[str] = set()
     for carrier in names.headers:
@@ -194,10 +194,10 @@ def _read_headers(header: HeaderOf, names: LoginNames, logins: list[LoginCredent
 
 
 def _may_hold_token(field: bytes, carrier: Carrier) -> bool:
-    """Whether some framework may find a login in a field that is not plainly one.
+    """Returns whether some framework may find a login in a field that does not have the exact form.
 
-    Not in a field of another scheme, such as Basic, Digest, Negotiate or an API key of the application's. A JSON Web Token
-    is looked for behind every byte that a decoder may skip.
+    It cannot in a field of another scheme, such as Basic, Digest, Negotiate or an API key. We look for a JSON Web Token
+    after deleting every byte that a decoder may skip.
     """
     if not carrier.scheme and carrier.name != b"authorization":
         return bool(field.strip(BLANKS))
@@ -206,17 +206,17 @@ def _may_hold_token(field: bytes, carrier: Carrier) -> bool:
 
 
 _BETWEEN_WORDS: Final = re.compile(rb"[^\x21-\x2b\x2d-\x7e]+")
-"""Blanks, commas, controls and what is not ASCII: between them, some framework may see a word."""
+"""Blanks, commas, control characters and non-ASCII bytes: each may separate words for some framework."""
 _NOT_BASE64URL: Final = bytes(byte for byte in range(256) if chr(byte) not in ascii_letters + digits + "-_.")
 _JSON_WEB_TOKEN: Final = re.compile(rb"e[wy][0-9A-Za-z_-]{14,}\.[0-9A-Za-z_-]{3,}\.")
-"""RFC 7519, 3: the first part is ``{"...`` in base64url and at least ``{"alg":"..."}``."""
+"""RFC 7519, 3: the first part is JSON in base64url, at least ``{"alg":"..."}``."""
 
 
 def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredential]) -> Fields | None:
-    """These fields of a request without the credentials ``out`` and without what is obfuscated; None if nothing changes.
+    """Returns the fields of a request without the credentials ``out`` and the obfuscated ones, or None if nothing changes.
 
-    What is left of several Cookie fields becomes one: the credentials were judged over all of them, and a framework that
-    reads only one of them, or joins them by commas, would read something else.
+    It joins the rest of several Cookie fields to one. We judged the credentials over all fields, and a framework that reads
+    only one of them, or joins them by commas, would read something else.
     """
     places = set(parsed.obfuscated)
     headers = set(parsed.obfuscated_headers)
@@ -233,6 +233,6 @@ def strip(fields: Fields, parsed: ParsedCredentials, out: Iterable[LoginCredenti
 
 
 def with_one_cookie_field(fields: Fields) -> Fields | None:
-    """These fields of a request with one Cookie field in place of several; None if nothing changes."""
+    """Returns the fields of a request with all Cookie fields joined to one, or None if nothing changes."""
     cookies = [value for name, value in fields if name == b"cookie"]
     return None if len(cookies) < 2 else [*(field for field in fields if field[0] != b"cookie"), (b"cookie", b"; ".join(cookies))]

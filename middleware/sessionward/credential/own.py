@@ -1,4 +1,4 @@
-"""The credential of our own kind: read from a request, taken out of it, set in a browser."""
+"""Our own credential: reads it from a request, removes it, and sets it in a browser."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sessionward.settings import Settings
 
 
 class OwnCredential:
-    """How a door reads and sets the credential of a session of ours (CONTRACT.md 2), worked out of its settings once.
+    """Reads and sets the credential of our own sessions (CONTRACT.md 2), by the settings of one middleware.
 
-    ``samesite``: the attribute of the cookie, in lower case, ``""`` for none; None: as the settings say.
+    ``samesite``: the attribute of the cookie in lower case, or ``""`` for no attribute. None: the one in the settings.
     """
 
     __slots__ = ("_settings", "cleared", "cookie_name", "samesite", "signature")
@@ -27,20 +27,20 @@ class OwnCredential:
         """The Set-Cookie value that deletes the cookie."""
 
     def read(self, fields: Fields) -> tuple[Credential | Unproven, CredentialSource]:
-        """The credential among the fields of a request, and what carried it."""
+        """Returns our credential among the fields of a request, and what carried it."""
         return read_own(fields, self.cookie_name, self.signature)
 
     def strip(self, fields: Fields) -> Fields:
-        """The fields of a request without any credential of ours."""
+        """Returns the fields of a request without our credentials."""
         return without_own(fields, self.cookie_name)
 
     def cookie(
         self, credential: Credential, *, max_age: float | None, samesites: Sequence[str | None] = (), partitioned: bool = False
     ) -> bytes:
-        """The Set-Cookie value that gives the credential to a browser.
+        """Returns the Set-Cookie value that gives the credential to a browser.
 
-        ``max_age``: seconds; None: until the browser closes. ``samesites``: those of cookies that it goes with; where they
-        differ, it gets the one that reaches farthest.
+        ``max_age``: seconds, or None for a cookie that lasts until the browser closes. ``samesites``: the SameSite attributes
+        of the login cookies beside it. If they differ, our cookie gets the most permissive one.
         """
         age = b"" if max_age is None else f"; Max-Age={int(max_age)}".encode()
         farthest = next((samesite for samesite in ("none", None, "lax", "strict") if samesite in samesites), self.samesite)

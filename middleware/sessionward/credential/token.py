@@ -1,4 +1,4 @@
-"""What can sign someone in: made, signed, digested, never shown.
+"""Session tokens, credentials and signatures: makes, signs and digests them, and never shows them.
 
 CONTRACT.md 2 is the source of the form of a token and of its signature.
 """
@@ -19,16 +19,16 @@ ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 RANDOM_CHARACTERS: Final = 26
 """26 of 62 characters are 154 bits (ASVS 5.0, 11.5.1 asks for 128)."""
 TOKEN_LENGTH: Final = RANDOM_CHARACTERS + 6
-"""A CRC-32 takes six digits in base 62. It refuses typing errors and keys of other services without a backend call."""
+"""A CRC-32 has six digits in base 62. It rejects typing errors and keys of other services without a call of the backend."""
 
 _PAIRS: Final = [(a + b).encode() for a in ALPHABET for b in ALPHABET]
 
 
 class Credential:
-    """A claim to be a session: shown to a backend and to nothing else.
+    """A secret value that claims to be of a session. Only backends get it.
 
-    ``digest`` is the SHA-256 of the value, 32 bytes, which is what our own backends keep. ``reveal()`` is for backends
-    whose table holds the plain value. ``repr``, ``str`` and ``format`` show nothing, and it refuses to be pickled.
+    ``digest``: the SHA-256 of the value, 32 bytes; our own backends keep only that. ``reveal()`` is for backends whose table
+    holds the plain value. ``repr``, ``str`` and ``format`` do not show the value. Pickling raises ``TypeError``.
     """
 
     __slots__ = ("_value", "digest")
@@ -38,7 +38,7 @@ class Credential:
         self.digest: bytes = hashlib.sha256(value).digest()
 
     def reveal(self) -> str:
-        """The value as it stood in the request; its text is latin-1, one character a byte."""
+        """Returns the value in the request as a ``str``, decoded as latin-1: one character for each byte."""
         return self._value.decode("latin-1")
 
     def __repr__(self) -> str:
@@ -54,25 +54,25 @@ class Credential:
         return hash(self.digest)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a credential is a secret and is not pickled")
+        raise TypeError("a credential is a secret and cannot be pickled")
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
 def new_token() -> str:
-    """A new session token: 26 random characters and their check."""
+    """Returns a new session token: 26 random characters and their checksum."""
     body = "".join(random.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
     return body + _check(body.encode()).decode()
 
 
 def is_token(value: bytes) -> bool:
-    """Whether ``value`` has the form of our token, check included. Says nothing about any session."""
+    """Returns whether ``value`` has the form of our token, checksum included. It does not say whether there is a session."""
     return len(value) == TOKEN_LENGTH and value.isalnum() and _check(value[:RANDOM_CHARACTERS]) == value[RANDOM_CHARACTERS:]
 
 
 def _check(body: bytes) -> bytes:
-    """CRC-32 in base 62, most significant digit first, padded with ``0``."""
+    """Returns the CRC-32 in base 62, most significant digit first, padded with ``0``."""
     crc = zlib.crc32(body)
     return _PAIRS[crc // 3844**2] + _PAIRS[crc // 3844 % 3844] + _PAIRS[crc % 3844]
 
@@ -81,11 +81,11 @@ def _check(body: bytes) -> bytes:
 
 
 class Signature:
-    """Signs one purpose for one audience, and recognises what any of the secrets signed.
+    """Signs and verifies values of one purpose for one audience. Secrets are newest first: the first signs, all verify.
 
-    Byte for byte what ``itsdangerous.Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256)`` signs,
-    with each key derived and prepared once. Secrets are newest first: the first signs, all verify. A value verifies
-    only in the one spelling that signing it again gives, so base64's other spellings of the last character are refused.
+    It signs byte for byte as ``itsdangerous.Signer(secret, salt, key_derivation="hmac", digest_method=hashlib.sha256)`` does,
+    but derives each key only once. It accepts a value only in the spelling that signing again gives, so it rejects base64's
+    other spellings of the last character.
     """
 
     __slots__ = ("_prepared",)
@@ -99,7 +99,7 @@ class Signature:
         return _signed(self._prepared[0], value)
 
     def verifies(self, value: bytes, signed: bytes) -> bool:
-        """Whether ``signed`` is ``value`` as one of the secrets signs it."""
+        """Returns whether one of the secrets signed ``value`` as ``signed``."""
         for prepared in self._prepared:  # noqa: SIM110 - any() would cost as much as a third of the HMAC, at each request
             if hmac.compare_digest(_signed(prepared, value), signed):
                 return True

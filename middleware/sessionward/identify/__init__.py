@@ -1,7 +1,7 @@
-"""Identifiers: they say which user the application has signed in. Each framework has one file.
+"""Identifiers, which say which user the application has signed in. Each framework has one file.
 
-This module has what the author of an identifier needs. :class:`Identifier` is the protocol, :class:`Function` makes an
-identifier of a function, and :mod:`sessionward.testing` has the tests that an identifier must pass.
+To write one, start here: :class:`Identifier` is the protocol, :class:`Function` makes an identifier of a function, and
+:mod:`sessionward.testing` has the tests that an identifier must pass.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Function:
     """
 
     identify: Callable[[str, str], Any]
-    """As in :class:`~sessionward.session.identifier.Identifier`: async if the function is."""
+    """The method of :class:`~sessionward.session.identifier.Identifier`. It is async if the function is."""
 
     def __init__(
         self,
@@ -85,13 +85,13 @@ def _answer(answer: Any) -> Identity | AnonymousSession | None:
         return answer
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # or Python warns that it was never awaited
+            answer.close()  # otherwise Python warns that it was never awaited
         raise UsageError("the function is sync but returns an awaitable; write it as an async def")
     return Identity(user_id=answer)
 
 
 def _is_async(read: object) -> bool:
-    return inspect.iscoroutinefunction(read) or inspect.iscoroutinefunction(getattr(type(read), "__call__", None))  # noqa: B004 - not whether, but how
+    return inspect.iscoroutinefunction(read) or inspect.iscoroutinefunction(getattr(type(read), "__call__", None))  # noqa: B004 - asks whether the call is async
 
 
 def _takes_two(function: Callable[..., object]) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments that several identifiers take: how they are checked and used."""
+"""Checks and applies the arguments that several identifiers take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UserOf: TypeAlias = str | Callable[[Mapping[str, Any]], Any]
 
 
 def duration(mistakes: Mistakes, name: str, value: object) -> float:
-    """The argument ``name`` in seconds. Adds a mistake and returns 0.0 if it is not a duration."""
+    """Returns the argument ``name`` in seconds. If it is not a duration, adds a mistake and returns 0.0."""
     try:
         return seconds(value)
     except TypeError as wrong:
@@ -22,18 +22,18 @@ def duration(mistakes: Mistakes, name: str, value: object) -> float:
 
 
 def cookie_mistakes(name: str, cookie: str) -> Iterator[str]:
-    """What is wrong with the argument ``name``, which names a cookie."""
+    """Yields the mistakes in the argument ``name``, which must name a cookie."""
     if not cookie:
         yield f"{name}: must be the name of a cookie"
 
 
 def user_mistakes(user: object) -> Iterator[str]:
-    """What is wrong with the argument ``user``, a :data:`UserOf`."""
+    """Yields the mistakes in the argument ``user``, which must be a :data:`UserOf`."""
     if not user or not (isinstance(user, str) or callable(user)):
         yield "user: must be the key of the user's id in the session, or a function of the session"
 
 
 def user_in(session: Mapping[str, Any], user: UserOf) -> Any:
-    """The user's id in this session, None if the session is anonymous. Raises what the function ``user`` raises."""
+    """Returns the user's id in this session, or None if the session is anonymous. Raises what the function ``user`` raises."""
     found = session.get(user) if isinstance(user, str) else user(session)
     return found or None  # some applications sign a user out by writing "" or False

@@ -23,8 +23,8 @@ class Beaker:
     ``options`` are those of the application's middleware: ``SessionMiddleware(app, config).options``. ``user`` is the key of
     the user's id in the session, or a function of the session.
 
-    Beaker pickles sessions by default, and this class unpickles them as the application does: whoever can write to the store
-    can run code in both. This class does not read sessions of ``type="cookie"``.
+    Beaker pickles sessions by default, and this class unpickles them as the application does. An attacker who can write to the
+    store can run code in both. This class does not read sessions of ``type="cookie"``.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
@@ -89,7 +89,7 @@ def _option_mistakes(options: object) -> Iterator[str]:
     given = cast("Mapping[object, Any]", options)
     if not given:
         yield "options: must not be empty; pass SessionMiddleware(app, config).options"
-    if any(str(key).startswith(("session.", "beaker.")) for key in given):  # under these keys the cookie's name would be missed
+    if any(str(key).startswith(("session.", "beaker.")) for key in given):  # under these keys we would not find the cookie's name
         yield "options: must not be the arguments of the middleware; pass SessionMiddleware(app, config).options"
     if given.get("type") == "cookie":
         yield "options: sessions of type cookie are not kept on the server; use sessionward.identify.Function for them"

@@ -31,8 +31,8 @@ class SignedCookies:
     It takes everything from Django's settings, so make it after ``get_wsgi_application()`` or ``get_asgi_application()``.
 
     Each request fetches the user and compares the session's hash, as Django does. A cookie from before a change of the
-    password must not get a companion, and the signature does not show whether it is one. ``get_user()`` is never called: it
-    would rotate or empty the session of a request whose answer nobody sends.
+    password must not get a companion, and the signature does not show whether it is one. We never call ``get_user()``: it
+    would rotate or empty the session, and a middleware cannot send Django's new cookie.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
@@ -84,7 +84,7 @@ class SignedCookies:
 
 
 def _user(path: str, user_id: str) -> Any:
-    """The user as the authentication backend of the login finds it, None if it is deleted or inactive."""
+    """Returns the user that the authentication backend of the login finds, or None if the user is deleted or inactive."""
     busy = any(connection.connection is not None for connection in connections.all(initialized_only=True))
     try:
         key = cast("Any", get_user_model())._meta.pk.to_python(user_id)
@@ -92,7 +92,7 @@ def _user(path: str, user_id: str) -> Any:
     except ValidationError:
         return None
     except Error:
-        close_old_connections()  # or a broken connection would fail every later request of this thread
+        close_old_connections()  # otherwise a broken connection would fail every later request of this thread
         raise
     finally:
         # Django closes connections at the end of its own requests, and this may not be one. A connection that was open
@@ -102,7 +102,7 @@ def _user(path: str, user_id: str) -> Any:
 
 
 def _holds(session_hash: str | None, user: Any) -> bool:
-    """Whether the login was made with the user's current password, under the current secret or a fallback."""
+    """Returns whether the login was made with the user's current password, under the current secret or a fallback."""
     if user is None:
         return False
     if not hasattr(user, "get_session_auth_hash"):

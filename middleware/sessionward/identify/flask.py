@@ -1,6 +1,6 @@
 """Flask's signed session cookie with Flask-Login's keys in it, and its remember-me cookie. Quart writes the same bytes.
 
-Flask-Login's session protection compares addresses and user agents. It stays with the application.
+Flask-Login's session protection compares addresses and user agents. We leave that to the application.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ class FlaskLogin:
 
     @classmethod
     def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
-        """Makes the identifier of a Flask or Quart application: of its secrets, cookie names, lifetimes and signing serializer.
+        """Returns the identifier for a Flask or Quart application, with its secrets, cookie names, lifetimes and serializer.
 
-        Call this after the last line that changes the configuration. If the configuration changes later, every question is
-        answered with ``ConfigurationError`` (503), since a cookie under another name would not be checked. The remember-me
-        cookie is always checked, whether or not a login manager has been set up.
+        Call this after the last line that changes the configuration. If the configuration changes later, every call of
+        ``identify`` raises ``ConfigurationError``, and the client gets 503: we would not check a cookie under another name.
+        The identifier reads the remember-me cookie even if the application has no login manager.
         """
         interface = getattr(app, "session_interface", None)
         if interface is None:
@@ -136,7 +136,7 @@ class FlaskLogin:
 
 
 def _configuration(app: Any) -> dict[str, Any]:
-    """What an application's configuration says, by the names of the arguments of :class:`FlaskLogin`."""
+    """Returns the arguments of :class:`FlaskLogin` that an application's configuration gives."""
     config: dict[str, Any] = app.config
     return {
         "secret_key": config["SECRET_KEY"] or "",

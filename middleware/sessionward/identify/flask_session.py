@@ -20,7 +20,7 @@ from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,255}(?:\.[A-Za-z0-9_-]+)?")
-"""``secrets.token_urlsafe``, with a signature behind it where the application signs its session ids."""
+"""The form of ``secrets.token_urlsafe``, followed by a signature if the application signs its session ids."""
 
 
 class FlaskSession:
@@ -29,12 +29,12 @@ class FlaskSession:
     ``FlaskSession.of(app)`` takes every argument from the application.
 
     - ``store``: the application's Redis client (it must return bytes, as Flask-Session needs it), the SQLAlchemy Engine of
-      its table, or its cachelib cache. Values in Redis and SQL are read as msgpack or JSON and as nothing else. A session
-      that a version before 0.7 pickled is invalid, and its user must sign in again. A cachelib cache unpickles its values,
-      here as in the application: whoever can write to it can run code in both.
+      its table, or its cachelib cache. We read values in Redis and SQL as msgpack or JSON only. A session that a version
+      before 0.7 pickled is invalid, and its user must sign in again. A cachelib cache unpickles its values, here as in the
+      application: an attacker who can write to the cache can run code in both.
     - ``secret_key``: the application's ``SECRET_KEY``. It signs the remember-me cookie, and session ids under
       ``SESSION_USE_SIGNER`` (``use_signer=True``).
-    - ``remember_cookie``: None for an application without remember-me. A remember-me cookie that is not named here signs
+    - ``remember_cookie``: None for an application without remember-me. A remember-me cookie under another name would sign
       users in without a companion.
     - ``samesite``: ``SESSION_COOKIE_SAMESITE`` in lower case, ``""`` if the cookie has none. None: unknown.
 
@@ -93,7 +93,7 @@ class FlaskSession:
 
     @classmethod
     def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
-        """Makes the identifier of an application after Flask-Session has been set up. It does not see later changes."""
+        """Returns the identifier for an application. Call this after Flask-Session is set up; the identifier ignores later changes."""
         interface: Any = getattr(app, "session_interface", None)
         if interface is None:
             raise ConfigurationError("identify: FlaskSession.of(app) must get the Flask application itself, not a middleware around it")
@@ -157,12 +157,12 @@ class FlaskSession:
             raise InvalidCredential("the store does not know the session id")
         if not isinstance(found, Mapping):
             raise UsageError(
-                f"the store answered with {type(found).__name__}; its answers must be bytes, a dict or None, so set no decode_responses"
+                f"the store returned {type(found).__name__}, but must return bytes, a dict or None; leave out decode_responses"
             )
         return cast("Mapping[str, Any]", found)
 
     def _row(self, engine: Engine, key: str) -> Any:
-        """The data of a live session, None if there is none."""
+        """Returns the data of a live session, or None if there is no live session."""
         with engine.connect() as connection:
             row = connection.execute(self._query, {"key": key}).first()
         # A database that compares without case finds the row of another session for this id.
@@ -190,7 +190,7 @@ _DECODERS: Final = (msgspec.msgpack.Decoder(), msgspec.json.Decoder())
 
 
 def _decoded(data: bytes) -> Mapping[str, Any] | None:
-    """What Flask-Session stored as msgpack or JSON. Flask-Session falls back to pickle; this function never does."""
+    """Returns what Flask-Session stored as msgpack or JSON, or None. Flask-Session falls back to pickle; this function never does."""
     for decoder in _DECODERS:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             found: Any = decoder.decode(data)

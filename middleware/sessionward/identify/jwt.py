@@ -18,23 +18,23 @@ _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 Key: TypeAlias = Any
 """One of these: a secret or a public key as PyJWT takes it; a list of them, newest first; a JWKS as a mapping or a
-``PyJWKSet``; a ``PyJWKClient``; a function of the token's header that returns a key or raises ``InvalidCredential``. The header
-is not verified when the function gets it."""
+``PyJWKSet``; a ``PyJWKClient``; a function of the token's header that returns a key or raises ``InvalidCredential``. The
+function must not trust the header: we have not verified it yet."""
 
 
 class JWT:
     """Says which user a JSON Web Token signs in. ``cookies`` and ``header`` must name everything that can carry a login.
 
-    - ``algorithms``: those that the application signs with. ``none`` is refused. HMAC is refused beside the others, since a
+    - ``algorithms``: those that the application signs with. We refuse ``none``, and HMAC together with another kind, since a
       public key is not a secret.
     - ``header``: a name and a scheme, such as ``("authorization", "bearer")``.
     - ``audience``, ``issuer``, ``leeway``: as in PyJWT.
     - ``user_claim``: the claim that holds the user's id. A token without it is invalid.
     - ``token_lifetime``: the lifetime of one token, where tokens carry no ``iat`` (fastapi-users).
-    - ``lifetime``: seconds that a login in cookies lasts, all refreshed tokens included.
+    - ``lifetime``: how long a login in cookies lasts, including all refreshed tokens; in seconds or as a ``timedelta``.
 
     A token in a header has no companion, so its time of issue decides: ``iat``, or ``exp`` minus ``token_lifetime``. Cookies
-    with the same ``sid`` claim belong to one session. The claim ``jti`` is new in each token and is not read.
+    with the same ``sid`` claim belong to one session. We do not read the claim ``jti``, since it is new in each token.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
@@ -145,7 +145,7 @@ def _jwks(mapping: Any) -> jwt.PyJWKSet | None:
 
 
 def _keys_of(key: Any) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
-    """Returns the function that gives the keys that may have signed a token, by the header of the token."""
+    """Returns a function of a token's header. It returns the keys that may have signed the token."""
     if isinstance(key, jwt.PyJWKClient):
         return lambda header: _fetched(key, header)
     if isinstance(key, jwt.PyJWKSet):
@@ -157,7 +157,7 @@ def _keys_of(key: Any) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
 
 
 def _named(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> Iterator[Any]:
-    """The keys of a set that the token names, all of them if it names none."""
+    """Returns the keys of a set that the token names, or all keys if it names none."""
     name = header.get("kid")
     return (
         key for key in keys if key.public_key_use in ("sig", None) and name in (key.key_id, None) and key.algorithm_name == header["alg"]
@@ -188,7 +188,7 @@ def _algorithm_mistakes(algorithms: Sequence[str]) -> Iterator[str]:
     for unknown in [name for name in algorithms if name not in known]:
         yield f"algorithms: {unknown!r} is not an algorithm that PyJWT verifies"
     if len({name.startswith("HS") for name in known.intersection(algorithms)}) > 1:
-        yield "algorithms: must not mix HMAC with public keys, which would take a published key for a secret; make two identifiers"
+        yield "algorithms: must not mix HMAC with public keys, which would take a published key for a secret; make one identifier for each"
 
 
 def _carrier_mistakes(cookies: Sequence[str], header: object) -> Iterator[str]:
@@ -206,8 +206,8 @@ def _key_mistakes(key: Any, algorithms: Sequence[str]) -> Iterator[str]:
     elif not isinstance(key, (jwt.PyJWKClient, jwt.PyJWKSet)) and not callable(key):
         keys = cast("Sequence[Any]", key) if isinstance(key, (list, tuple)) else [key]
         for number, each in enumerate(keys, 1):
-            if not each:  # anybody can sign with an empty key
-                yield f"key: number {number} is empty"
+            if not each:  # every client can sign with an empty key
+                yield f"key: number {number} is empty, so every client could sign with it; pass the key of the application"
             elif not isinstance(each, jwt.PyJWK) and not all(_fits(each, algorithm) for algorithm in algorithms):
                 yield f"key: number {number} is not a key for {', '.join(algorithms)}"
 

@@ -1,4 +1,4 @@
-"""Litestar's sessions: those in a store on the server, and those that are encrypted in the cookie."""
+"""Litestar's sessions, both those in a store on the server and those that are encrypted in the cookie."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 
@@ -18,13 +18,13 @@ from sessionward.session.identifier import AnonymousSession, Identity
 
 _ID: Final = re.compile(r"[0-9a-f]+")
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
-"""Litestar sets the cookie by http.cookies, which puts the value in quotes."""
+"""Litestar sets the cookie with http.cookies, which puts the value in quotes."""
 
 
 def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) -> Function:
-    """An identifier for sessions of ``ServerSideSessionConfig``; ``user`` is the key of the user's id in the session.
+    """Returns an identifier for sessions of ``ServerSideSessionConfig``. ``user`` is the key of the user's id in the session.
 
-    It is async, so it goes with ``ASGIMiddleware`` and an async backend.
+    It is async, so it needs ``ASGIMiddleware`` and an async backend.
 
     Litestar makes a session of any id that a client chooses. An id that its store does not know is therefore invalid and does
     not reach the application.
@@ -45,9 +45,9 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
 
 
 def client_side(config: CookieBackendConfig, *, user: str) -> Function:
-    """An identifier for sessions of ``CookieBackendConfig``; ``user`` is the key of the user's id in the session.
+    """Returns an identifier for sessions of ``CookieBackendConfig``. ``user`` is the key of the user's id in the session.
 
-    A long session comes in several numbered cookies.
+    Litestar splits a long session into several numbered cookies; the identifier reads them as one.
     """
     backend = ClientSideSessionBackend(config)
 
@@ -57,7 +57,7 @@ def client_side(config: CookieBackendConfig, *, user: str) -> Function:
             raise InvalidCredential("the session cookie does not have the form that Litestar writes")
         try:
             session = backend.load_data([form[1].encode()])
-        except Exception:  # Litestar reads the expiry before it verifies the value, so any exception can come of a forged one
+        except Exception:  # Litestar reads the expiry before it verifies the value, so a forged value can raise any exception
             raise InvalidCredential("the session cookie is forged, truncated, or encrypted with another secret") from None
         if not session:
             raise InvalidCredential("the session cookie is expired")

@@ -1,4 +1,4 @@
-"""A short memory of answers: a browser sends the same cookie with each request of a page, and it is read once."""
+"""A cache of recent answers: a browser sends the same cookie with each request of a page, and we read it once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from sessionward.session.identifier import Identity
 
 MOMENT: Final = 10.0
-"""Seconds. An answer may outlive its credential by this time; the application checks the age by itself."""
+"""Seconds. An answer may be used so long after its credential has expired; the application checks the expiry as well."""
 SIZE: Final = 4096
-"""How many answers are kept, some 300 bytes each."""
+"""How many answers we keep, about 300 bytes each."""
 
 
 class Recent:
-    """The recent answers of a function that depends on its arguments and the time only. It keeps digests, not cookies."""
+    """Caches the answers of a function that depends only on its arguments and the time. It keeps digests, not cookies."""
 
     __slots__ = ("_answers", "_began")
 
@@ -25,7 +25,7 @@ class Recent:
         self._began = 0.0
 
     def __call__(self, read: Callable[[str, str], Identity | None], name: str, value: str) -> Identity | None:
-        """Returns what ``read(name, value)`` returns. An exception that it raises is not kept."""
+        """Returns what ``read(name, value)`` returns. It does not cache an exception."""
         now = time()
         if not 0 <= now - self._began < MOMENT or len(self._answers) >= SIZE:
             self._answers = {}

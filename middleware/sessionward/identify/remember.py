@@ -14,7 +14,7 @@ from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.session.identifier import Identity
 
 _FORM: Final = re.compile(r"([\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*)\|([0-9a-f]{128})", re.ASCII)
-"""What Werkzeug writes without quotes. A quoted value can be read in more than one way, so it is not accepted."""
+"""What Werkzeug writes without quotes. We reject a quoted value, since parsers read it in more than one way."""
 
 
 class RememberToken:

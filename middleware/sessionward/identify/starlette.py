@@ -79,13 +79,13 @@ class StarletteSession:
 
 
 class SessionStore(Protocol):
-    """The part of a starsessions store that is used here."""
+    """The part of a starsessions store that we use."""
 
     async def read(self, session_id: str, lifetime: int) -> bytes: ...
 
 
 class Serializer(Protocol):
-    """The part of a starsessions serializer that is used here."""
+    """The part of a starsessions serializer that we use."""
 
     def deserialize(self, data: bytes) -> Any: ...
 
@@ -96,8 +96,8 @@ class Starsessions:
     ``store``, ``cookie`` (there: ``cookie_name``), ``lifetime`` and ``serializer`` are those of the application's middleware.
     ``user`` is as in :class:`StarletteSession`.
 
-    starsessions makes a session of any id that a client chooses. An id that the store does not know is therefore invalid: the
-    client that chose it would share the session of the user who signs in with it next.
+    starsessions makes a session of any id that a client chooses. An id that the store does not know is therefore invalid.
+    Otherwise the client that chose it would share the session of the user who signs in with it next.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """

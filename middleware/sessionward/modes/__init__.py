@@ -1,1 +1,1 @@
-"""4 Who owns the sessions: one file for each mode."""
+"""4 Modes: who owns the sessions. Each mode has one file."""

@@ -1,4 +1,4 @@
-"""The sessions are rows of the application's, where a revoked one is firmly dead: ordinary traffic costs no question."""
+"""Mode application: the sessions are rows of the application, and ordinary requests do not ask the backend."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from sessionward.settings import Settings
 
 
 def mistakes(capabilities: Capabilities, settings: Collection[str]) -> Iterator[str]:
-    """What is wrong with this mode. ``settings``: the names of those that were given."""
+    """Yields the mistakes in this mode. ``settings``: the names of the settings that the user has given."""
     if capabilities.supports_login:
         yield (
-            f"backend: {capabilities.backend} has carriers and login(), but nothing would read the cookie that a login of ours sets;"
-            " leave one of the two out"
+            f"backend: {capabilities.backend} has carriers and login(), but with carriers we do not read the cookie that login() sets;"
+            " remove one of the two from the backend"
         )
     if "assertion_secrets" in settings:
-        yield "assertion_secrets: the sidecar looks at the login, so a backend with carriers does not go with it"
+        yield "assertion_secrets: must not be set with a backend that has carriers, since the sidecar checks the login; leave it out"
 
 
 class ApplicationContext(Context):
-    """``has_asked``: ``session`` says who is calling. Before that nobody has asked."""
+    """``has_asked``: whether we have asked the backend who is calling. Before that ``session`` says nothing."""
 
     has_asked: bool = False
 
@@ -40,7 +40,7 @@ A = TypeVar("A", bound=ApplicationContext)
 
 
 class ApplicationSessions(Mode[A]):
-    """What the two modes over the application's own sessions share: how they find the caller."""
+    """The base class of the two modes over the application's own sessions: it finds the session of the caller."""
 
     asks_late = True
 
@@ -57,12 +57,12 @@ class ApplicationSessions(Mode[A]):
         return answered(None)
 
     def why_inactive(self, unproven: Unproven) -> str:  # noqa: ARG002 - there is only one reason
-        return "The request carries no credential of the application's."
+        return "The request carries none of the application's credentials, which the backend's carriers name."
 
     # --- for the verbs
 
     def current(self, context: A) -> Flow[Session | None]:
-        """Asks when it is needed first, since ordinary traffic has asked nothing."""
+        """Asks the backend at the first call, since an ordinary request does not ask it before."""
         if not context.has_asked:
             reading, _ = self.read(context)
             context.session = (yield from Find(reading)) if isinstance(reading, Credential) else None
@@ -72,29 +72,29 @@ class ApplicationSessions(Mode[A]):
     def held(self, context: A) -> Session | None:
         return context.session
 
-    def forget(self, context: A, *, clear_cookie: bool) -> None:  # noqa: ARG002 - there is no cookie of ours
+    def forget(self, context: A, *, clear_cookie: bool) -> None:  # noqa: ARG002 - this mode has no cookie
         context.session, context.has_asked = None, True
 
     def new_session(self, context: A, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]) -> NewSession:
-        raise NotImplementedError("sessions of the application's are started by the application")
+        raise NotImplementedError("the application starts its sessions itself")
 
     def hold(self, context: A, session: Session, credential: Credential, *, persistent: bool) -> None:
-        raise NotImplementedError("sessions of the application's are started by the application")
+        raise NotImplementedError("the application starts its sessions itself")
 
 
 class Application(ApplicationSessions[ApplicationContext]):
-    """Requests and answers pass as they came; only the endpoint and the verbs ask the backend."""
+    """Passes requests and responses on unchanged. Only the endpoint and the verbs ask the backend."""
 
     context = ApplicationContext
 
-    def on_request(self, context: ApplicationContext) -> Flow[Response | Fields | None]:  # noqa: ARG002 - nothing is asked
+    def on_request(self, context: ApplicationContext) -> Flow[Response | Fields | None]:  # noqa: ARG002 - it asks nothing
         return answered(None)
 
     def exempt(self, context: ApplicationContext) -> Fields | None:  # noqa: ARG002 - the application refuses revoked rows itself
         return None
 
-    def touches(self, context: ApplicationContext, head: Fields) -> bool:  # noqa: ARG002 - no answer needs a look
+    def touches(self, context: ApplicationContext, head: Fields) -> bool:  # noqa: ARG002 - it changes no response
         return False
 
-    def on_response(self, context: ApplicationContext, head: Fields) -> Flow[Fields]:  # noqa: ARG002 - it passes as it came
+    def on_response(self, context: ApplicationContext, head: Fields) -> Flow[Fields]:  # noqa: ARG002 - it changes nothing
         return answered(head)

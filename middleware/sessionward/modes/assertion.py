@@ -1,4 +1,4 @@
-"""The sessions are ours, and a sidecar in front has looked the caller up: its signed assertion stands in place of a lookup."""
+"""Mode own behind a sidecar, which has looked up the caller: we verify its signed assertion and do not ask the backend."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sessionward.settings import Settings
 
 
 class Assertion(Own):
-    """As :class:`Own`, but a request that carries a valid assertion passes as it came, without a question.
+    """Like :class:`Own`, but passes a request with a valid assertion on unchanged and does not ask the backend.
 
-    Without one, the fields of the assertion are taken out: they mean nothing then.
+    It removes the fields of the assertion from a request without a valid one.
     """
 
     names = Own.names | STATED
@@ -39,7 +39,7 @@ class Assertion(Own):
         return _agreeing(context) if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
 
     def _is_stated(self, context: Context) -> bool:
-        """Whether exactly one valid assertion says who is calling; then ``context.session`` is set."""
+        """Returns whether the request has exactly one assertion and it is valid. If so, sets ``context.session``."""
         assertions = [value for name, value in context.found if name == FIELD]
         if len(assertions) == 1:
             context.session = self._verifier.verify(assertions[0], context.clock())
@@ -51,7 +51,7 @@ def _without_assertion(fields: Fields) -> Fields:
 
 
 def _agreeing(context: Context) -> Fields | None:
-    """The fields without those beside the assertion that say somebody else is calling; None if all agree."""
+    """Returns the fields without those that contradict the assertion, or None if none does."""
     session = context.session
     assert session is not None
     said = {b"x-session-user": session.user_id.encode(), b"x-session-id": str(session.id).encode()}

@@ -1,4 +1,4 @@
-"""Which mode a door works in: the only place that asks."""
+"""Chooses the mode of a middleware from its backend and settings. No other file asks which mode it is."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sessionward.settings import Settings
 
 
 def choose(backend: object, options: Mapping[str, Any], *, awaits: bool = True) -> Mode[Any]:
-    """The mode for a backend and the settings as a user writes them. ``awaits``: the door can await.
+    """Returns the mode for a backend and the settings as a user writes them. ``awaits``: whether the middleware can await.
 
-    Raises :class:`ConfigurationError` that names everything that is wrong with both.
+    Raises one :class:`ConfigurationError` with all mistakes in both.
     """
     mistakes = Mistakes()
     capabilities = settings = spec = None

@@ -1,14 +1,14 @@
-"""What a mode is: the few things that doors, the endpoint and the verbs ask of it.
+"""The interface of a mode: what the middlewares, the endpoint and the verbs call.
 
-A door chooses its mode once, in its constructor (``choose.py``). Nothing else in the code branches on who owns the sessions.
+A middleware chooses its mode once, in its constructor (``choose.py``). No other code branches on who owns the sessions.
 
 ==================  ==================================================================================================
-``needles``         what the doors look for in the headers of a request, before anything is built
-``on_request``      before the application: what it may see of the request, or a refusal
-``touches``         whether the head of an answer has to be looked at
-``on_response``     after the application: the head of its answer, as it may go out
-``read`` ...        what the endpoint asks
-``current`` ...     what the verbs of ``sessionward.of(request)`` ask
+``needles``         what the middlewares search for in the headers of a request, before they make any object
+``on_request``      before the application: the fields that it gets, or a refusal
+``touches``         whether ``on_response`` has to run for a response head
+``on_response``     after the application: the response head that the client gets
+``read`` ...        the endpoint calls these
+``current`` ...     the verbs of ``sessionward.of(request)`` call these
 ==================  ==================================================================================================
 """
 
@@ -31,26 +31,26 @@ C = TypeVar("C", bound=Context)
 
 
 class Mode(Generic[C]):
-    """Who owns the sessions. Made once by a door, never changed; what belongs to one request stands in its context.
+    """The base class of the modes. A middleware makes one mode, which never changes; the values of a request are in its context.
 
-    ``is_async`` and ``blocks`` say how its questions are answered, so that a door finds the driver for it.
+    ``is_async``, ``blocks``: whether its questions have async answers, and whether an answer may wait. They choose the driver.
     """
 
     context: type[C]
-    """The kind of context that a request in this mode has."""
+    """The class of the context that a request in this mode gets."""
     names: frozenset[bytes]
-    """The fields of a request that credentials travel in, in lower case. ``Context.found`` holds all of them."""
+    """The names of the fields that can carry a credential, in lower case. ``Context.found`` has those of a request."""
     needles: Mapping[bytes, bytes] = {}
-    """Name of a field → what it must contain for the request to be worth a look. ``Authorization`` counts only with a
-    bearer token of ours. The doors inline this scan; a request in which it finds nothing passes untouched."""
+    """Maps the name of a field to the bytes that it must contain, or else we do not read it. ``Authorization`` counts only with one
+    of our bearer tokens. The middlewares inline this scan, and pass a request on unchanged if it finds nothing."""
     looks_always: bool = False
-    """Every request and every answer has to be looked at, whatever the needles say."""
+    """Whether ``on_request`` and ``touches`` run for every request, even if the scan finds nothing."""
     can_set_cookies: bool = False
-    """The application may ask for a cookie of ours, so a door stands between it and ``send`` or ``start_response``."""
+    """Whether the application may set our cookie, so that the middleware must wrap ``send`` or ``start_response``."""
     asks_late: bool = False
-    """Nobody has asked who is calling before ``current`` is read first."""
+    """Whether the first read of ``current`` asks the backend who is calling, and nothing asks before."""
     outer_key: str | None = None
-    """A key of the scope or environ that is there only where the application's session middleware stands outside of ours."""
+    """A key that the application's session middleware sets in the scope or environ. We see it only if that middleware runs before ours."""
 
     def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
         self.capabilities = capabilities
@@ -62,61 +62,64 @@ class Mode(Generic[C]):
     # --- before the application
 
     def on_request(self, context: C) -> Flow[Response | Fields | None]:
-        """Decides what the application sees of a request that is worth a look.
+        """Decides what the application gets of a request.
 
-        Returns None if it passes as it came, or the fields that stand in place of ``context.found``, or a refusal.
+        Returns None if the request passes on unchanged, or the fields that replace ``context.found``, or a refusal.
         """
         raise NotImplementedError
 
     def exempt(self, context: C) -> Fields | None:
-        """The same for a request on an exempt path. It asks no question, so it must leave no credential in the request."""
+        """Does the same for a request on an exempt path. It asks no question, so it must remove all credentials from the request."""
         raise NotImplementedError
 
     # --- after it
 
     def touches(self, context: C, head: Fields) -> bool:
-        """Whether the head of an answer needs :meth:`on_response`. Its ``Set-Cookie`` and ``Clear-Site-Data`` are enough."""
+        """Returns whether a response head needs :meth:`on_response`.
+
+        ``head``: at least its ``Set-Cookie`` and ``Clear-Site-Data`` fields.
+        """
         raise NotImplementedError
 
     def on_response(self, context: C, head: Fields) -> Flow[Fields]:
-        """Returns the head of the application's answer as it may go out.
+        """Returns the response head that the client gets.
 
-        A backend that cannot answer costs the cookies, never the answer: the application has done the work.
+        If the backend cannot answer, it drops the login cookies and never the response: the application has done its work.
         """
         raise NotImplementedError
 
     # --- for the endpoint
 
     def read(self, context: C) -> tuple[Credential | Unproven, CredentialSource]:
-        """The credential of the caller, and what carried it."""
+        """Returns the credential of the caller, and what carried it."""
         raise NotImplementedError
 
     def confirm(self, context: C, session: Session) -> Flow[str | None]:
-        """Whether a live session is enough to revoke the others: None, or why it is not."""
+        """Returns None if the live session may revoke the others, or the reason why not."""
         raise NotImplementedError
 
     def why_inactive(self, unproven: Unproven) -> str:
-        """What was wrong with the credential, for ``debug``."""
+        """Returns what was wrong with the credential, for ``debug``."""
         raise NotImplementedError
 
     # --- for the verbs
 
     def current(self, context: C) -> Flow[Session | None]:
-        """The live session of the caller."""
+        """Returns the live session of the caller, or None."""
         raise NotImplementedError
 
     def held(self, context: C) -> Session | None:
-        """The session that this browser has, whether or not the caller may use it. A login replaces it, a logout revokes it."""
+        """Returns the session that this browser has, even if the caller may not use it. A login replaces it, a logout revokes it."""
         raise NotImplementedError
 
     def new_session(self, context: C, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]) -> NewSession:
-        """All that a login asks of the backend."""
+        """Returns the argument of the backend's ``login``."""
         raise NotImplementedError
 
     def hold(self, context: C, session: Session, credential: Credential, *, persistent: bool) -> None:
-        """From now on the browser has this session; ``persistent``: also after it has been closed."""
+        """Gives the browser this session. ``persistent``: whether the browser keeps it after it has been closed."""
         raise NotImplementedError
 
     def forget(self, context: C, *, clear_cookie: bool) -> None:
-        """From now on the browser has no session."""
+        """Takes the session from the browser. ``clear_cookie``: whether the response deletes the cookie."""
         raise NotImplementedError

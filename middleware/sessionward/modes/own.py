@@ -1,4 +1,4 @@
-"""The application's sessions are ours: it calls ``login()`` and ``logout()``, and our cookie or token proves who is calling."""
+"""Mode own: the application calls ``login()`` and ``logout()``, and our cookie or token proves who is calling."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessionward.settings import MAKE_SECRET, Settings
 
 
 def mistakes(settings: Collection[str]) -> Iterator[str]:
-    """What is wrong with this mode. ``settings``: the names of those that were given."""
+    """Yields the mistakes in this mode. ``settings``: the names of the settings that the user has given."""
     if "secrets" not in settings:
-        yield f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}"
+        yield f"secrets: must be at least one, to sign our cookies; {MAKE_SECRET}"
 
 
 class Own(Mode[Context]):
-    """A credential of ours passes while its session is live, and is taken out of the request when it is not."""
+    """Passes our credential on while its session is live, and otherwise removes it from the request."""
 
     context = Context
     names = OWN_FIELDS
@@ -49,7 +49,7 @@ class Own(Mode[Context]):
                 return None
         elif reading is _AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
-        elif reading is not _INVALID:  # nothing of ours, or a token that does not have our form
+        elif reading is not _INVALID:  # no credential, or a token that does not have the form of ours
             return None
         if self.settings.on_invalid == "reject":
             return inactive(context.request, self.settings, source, "The session is unknown, expired or revoked.")
@@ -70,7 +70,7 @@ class Own(Mode[Context]):
         if context.credential is not None:  # P9: the second look. The session may have been revoked meanwhile
             try:
                 is_live = (yield from Find(context.credential)) is not None
-            except Exception:  # the driver has logged it
+            except Exception:  # the driver has logged the exception
                 is_live = False
             if not is_live:
                 return without_set_cookie(head, name)
@@ -85,9 +85,7 @@ class Own(Mode[Context]):
         return answered(None)
 
     def why_inactive(self, unproven: Unproven) -> str:
-        return (
-            f"{WHY_INACTIVE[unproven]} Over a login that the application has already, set `identify`, or use a backend over its sessions."
-        )
+        return f"{WHY_INACTIVE[unproven]} If the application has its own login, set `identify`, or use a backend over its sessions."
 
     # --- for the verbs
 
@@ -118,11 +116,11 @@ class Own(Mode[Context]):
         context.cookie = self.own.cleared if clear_cookie else None
 
 
-# Looking up a member of an enum costs 50 ns; these are looked up at each request.
+# Looking up a member of an enum costs 50 ns, and each request needs these.
 _AMBIGUOUS, _INVALID = Unproven.AMBIGUOUS, Unproven.INVALID
 
 WHY_INACTIVE: Final = {
     Unproven.NONE: "The request carries no credential.",
     Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
-    Unproven.INVALID: "The cookie has our name, but none of our secrets has signed it.",
+    Unproven.INVALID: "The session cookie is malformed, or was not signed with one of `secrets`.",
 }

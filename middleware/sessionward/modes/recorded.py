@@ -1,7 +1,7 @@
-"""The application's store may write a revoked session back, so a record of ours says what was revoked, and keeps it out.
+"""Mode recorded: the application's store may write a revoked session back, so the backend records what it has revoked.
 
-For backends with ``which_revoked`` or ``note`` (:class:`sessionward.backends.SupportsRecord`): the truth about "revoked" is
-the backend's own record, never the presence of a key in the application's store (P6).
+It is for backends with ``which_revoked`` or ``note`` (:class:`sessionward.backends.SupportsRecord`). Only the backend's record says
+which sessions were revoked. A key in the application's store does not say that its session is live (P6).
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from sessionward.settings import Settings
 
 
 def names_of(capabilities: Capabilities) -> LoginNames:
-    """The application's session cookies."""
+    """Returns the names of the application's session cookies."""
     return LoginNames(carrier.name for carrier in capabilities.carriers if carrier.is_cookie)
 
 
 def mistakes(capabilities: Capabilities, settings: Collection[str], cookie_name: str) -> Iterator[str]:
-    """What is wrong with this mode. ``settings``: the names of those that were given."""
+    """Yields the mistakes in this mode. ``settings``: the names of the settings that the user has given."""
     yield from application_mistakes(capabilities, settings)
     if names_of(capabilities).of(cookie_name.encode("utf-8", "replace")) is not None:
-        yield f"cookie_name: {cookie_name!r} is a login cookie of the application's own; choose another name"
+        yield f"cookie_name: {cookie_name!r} is a login cookie of the application; choose another name"
 
 
 class RecordedContext(ApplicationContext):
-    """``kept``: the session cookies that the application sees. ``is_exempt``: it sees none, so its answer may set none."""
+    """``kept``: the session cookies that the application gets. ``is_exempt``: it gets none, so its response may set none."""
 
     kept: Sequence[LoginCredential] = ()
     is_exempt: bool = False
 
 
 class Recorded(ApplicationSessions[RecordedContext]):
-    """A request with a revoked session cookie reaches the application without it; new sessions are noted."""
+    """Removes revoked session cookies from requests, and notes new sessions."""
 
     context = RecordedContext
     looks_always = True
@@ -57,7 +57,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
     # --- before the application
 
     def on_request(self, context: RecordedContext) -> Flow[Response | Fields | None]:
-        """Takes out the session cookies that were revoked, or that are spelled so that only some frameworks read them."""
+        """Removes the session cookies whose sessions were revoked, and those in a spelling that only some frameworks read."""
         if not self._finds_revoked:
             return None
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
@@ -78,32 +78,32 @@ class Recorded(ApplicationSessions[RecordedContext]):
         return self._seen(context, strip(context.found, parsed, parsed.credentials))
 
     def _seen(self, context: RecordedContext, fields: Fields | None) -> Fields | None:
-        """From now on the caller is who the application sees."""
+        """Replaces ``context.found``, so that we see the same caller as the application."""
         if fields is not None:
             context.found = fields
         return fields
 
     # --- after it
 
-    def touches(self, context: RecordedContext, head: Fields) -> bool:  # noqa: ARG002 - whoever it is, a new session is noted
+    def touches(self, context: RecordedContext, head: Fields) -> bool:  # noqa: ARG002 - we note a new session of every caller
         return sets_login_cookie(head, self._logins)
 
     def on_response(self, context: RecordedContext, head: Fields) -> Flow[Fields]:
-        """Notes a new session; lets no answer set a session cookie if its own was revoked meanwhile (P9).
+        """Notes new sessions. Drops the session cookies of the response if the session of the request was revoked meanwhile (P9).
 
-        In this order: whoever revokes the user's sessions in between either finds the new one, or we find the old one revoked.
+        In this order, a concurrent revocation either finds the new session, or we find that it has revoked the old one.
         """
-        if context.is_exempt:  # an empty session would take the place of the login
+        if context.is_exempt:  # an empty session would replace the login
             return drop_login_cookies(head, self._logins, context.clock)
         news = [_credential(cookie.value) for cookie in parse_set_cookies(head, self._logins, context.clock) if cookie.value is not None]
         if self._notes:
             for credential in news:
-                with suppress(Exception):  # the driver has logged it; what is not noted is found by a scan of the store, or refused
+                with suppress(Exception):  # the driver has logged it; a scan of the store finds a session without a note, or we refuse it
                     yield from Note(credential)
         if self._finds_revoked and news and context.kept:
             try:
                 is_revoked = bool((yield from FindRevoked([_credential(login.value) for login in context.kept])))
-            except Exception:  # the driver has logged it
+            except Exception:  # the driver has logged the exception
                 is_revoked = True
             if is_revoked:
                 return drop_login_cookies(head, self._logins, context.clock)

@@ -1,1 +1,1 @@
-"""1 The few parts of a request that are looked at."""
+"""1 Reads the few parts of a request that we need."""

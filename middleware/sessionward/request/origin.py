@@ -1,7 +1,7 @@
-"""May this page call us? The cross-site rule of CONTRACT.md 3, for our own routes when a cookie is the credential.
+"""The cross-site rule: which pages may call our route when a cookie is the credential (CONTRACT.md 3).
 
-A browser tells the site of the calling page in ``Sec-Fetch-Site`` and its origin in ``Origin``; a page cannot forge
-either. SameSite alone does not stop a sibling domain, and only the absence of both says "not a browser".
+A browser sends the site of the calling page in ``Sec-Fetch-Site`` and its origin in ``Origin``, and a page can forge neither.
+SameSite alone does not stop a sibling domain. A request that has neither field does not come from a browser.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sessionward.request.request import Request
 
 
 def may_call(request: Request, *, trusted: Collection[bytes], public: bytes | None) -> bool:
-    """Whether a request whose only credential is a cookie may change anything. Asks no backend."""
+    """Returns whether a request whose only credential is a cookie may call our route. Does not ask the backend."""
     site = request.header(b"sec-fetch-site")
     origin = request.header(b"origin")
     if (site and b"," in site) or (origin and b"," in origin):  # more than one value
@@ -27,6 +27,6 @@ def may_call(request: Request, *, trusted: Collection[bytes], public: bytes | No
 
 
 def _names_host(origin: bytes, host: bytes | None) -> bool:
-    """Whether an origin has this host and port. The scheme is not compared: TLS may end before us."""
+    """Returns whether an origin has this host and port. It ignores the scheme, since a proxy may terminate TLS."""
     scheme, separator, authority = origin.partition(b"://")
     return bool(separator and authority) and scheme in (b"https", b"http") and authority == host

@@ -1,9 +1,9 @@
-"""The few parts of a request that are looked at, from an ASGI scope or a WSGI environ.
+"""Reads the few parts of a request that we need, from an ASGI scope or a WSGI environ.
 
-Both kinds answer alike: header values as bytes, the path as the server received it. Nothing here reads a body.
+Both classes return the same: header values as bytes, and the path as the server received it. Nothing here reads a body.
 
-What is kept while the application works holds no scope and no environ: those hold our handle, and the garbage collector
-would have to clear up one reference cycle for each request.
+We keep no scope and no environ while the application works. They refer to our handle, so each request would leave a reference
+cycle to the garbage collector.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ Peer = Sequence[Any] | None
 
 
 class Location(NamedTuple):
-    """What decides which cookies a browser sends: the host, in lower case and without its port, and the whole path."""
+    """Decides which cookies a browser sends: the host, in lower case and without its port, and the whole path."""
 
     host: str
     path: str
 
 
 class Request(Protocol):
-    """What the core sees of a request."""
+    """The parts of a request that the core reads."""
 
     def header(self, name: bytes, /) -> bytes | None:
-        """The value of a header, named in lower case; several fields joined by ``,`` (Cookie: ``; ``), None if absent."""
+        """Returns the value of a header by its lower-case name, or None. Joins several fields by ``,`` (Cookie: ``; ``)."""
         ...
 
     def route(self) -> bytes:
-        """The path below the mount point, percent-encoded as it came where the server shows it so."""
+        """Returns the path below the mount point, with the client's own percent-encoding if the server keeps it."""
         ...
 
     def client(self) -> str | None:
-        """The address of the peer, as the server tells it."""
+        """Returns the address of the client, as the server gives it, or None."""
         ...
 
     def location(self) -> Location:
-        """The host and the path that the browser has asked for, as far as the server shows them."""
+        """Returns the host and the path of the URL, as far as the server shows them."""
         ...
 
 
@@ -72,13 +72,13 @@ class ASGIRequest:
 
 
 def _host(field: bytes | None) -> str:
-    """A Host field without its port."""
+    """Returns a Host field without its port, in lower case."""
     host = (field or b"").decode("latin-1").lower()
     return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
 
 
 def joined(fields: Fields, name: bytes) -> bytes | None:
-    """The value of a header among the fields of an ASGI scope."""
+    """Returns the value of a header among the fields of an ASGI scope, or None."""
     value = None
     for key, field in fields:
         if key == name:
@@ -87,7 +87,7 @@ def joined(fields: Fields, name: bytes) -> bytes | None:
 
 
 class WSGIRequest:
-    """A WSGI environ. Text there is bytes in latin-1 (PEP 3333)."""
+    """The parts of a WSGI environ. Its ``str`` values are bytes decoded as latin-1 (PEP 3333)."""
 
     __slots__ = ("_environ",)
 
@@ -107,7 +107,7 @@ class WSGIRequest:
         if not raw.startswith("/"):
             return path
         shown = raw.partition("?")[0].encode("latin-1", "replace")
-        if unquote_to_bytes(shown) == path:  # a proxy took the mount point off before the server saw it
+        if unquote_to_bytes(shown) == path:  # a proxy has removed the mount point
             return shown
         return _below(shown, mount.encode("latin-1", "replace").decode("utf-8", "replace"))
 
@@ -123,7 +123,7 @@ class WSGIRequest:
 
 
 class Sender:
-    """Who sent a request: all of it that is kept while the application works."""
+    """The address and the user agent of a request: all that we keep while the application works."""
 
     __slots__ = ("_agent", "_client")
 
@@ -145,7 +145,7 @@ class Sender:
 
 
 def _below(path: bytes, mount: str) -> bytes:
-    """``path`` without the mount point in front, if it stands there as a whole segment."""
+    """Returns ``path`` without the mount point, if the path begins with it as whole segments."""
     mount = mount.rstrip("/")
     if mount:
         for prefix in (mount.encode(), quote(mount).encode()):
@@ -155,9 +155,9 @@ def _below(path: bytes, mount: str) -> bytes:
 
 
 def underscored(names: Iterable[bytes]) -> frozenset[bytes]:
-    """These names of fields with any of their ``-`` as ``_``.
+    """Returns these names of fields with some or all of their ``-`` as ``_``.
 
-    A WSGI server, or a bridge to a WSGI application, folds such a field into the one of the name itself.
+    A bridge to a WSGI application treats both spellings alike.
     """
     found: set[bytes] = set()
     for name in names:
@@ -170,7 +170,7 @@ def underscored(names: Iterable[bytes]) -> frozenset[bytes]:
 
 
 def fields_in(environ: Mapping, names: Iterable[bytes]) -> Fields:
-    """The fields of a WSGI environ that have these names, in lower case."""
+    """Returns the header fields of a WSGI environ that have these lower-case names."""
     return [(name, environ[key].encode("latin-1", "replace")) for name in names if (key := environ_key(name)) in environ]
 
 
@@ -178,7 +178,7 @@ _KEYS: dict[bytes, str] = {}
 
 
 def environ_key(name: bytes) -> str:
-    """The key of a header in a WSGI environ."""
+    """Returns the key of a header in a WSGI environ."""
     key = _KEYS.get(name)
     if key is None:
         key = _KEYS[name] = "HTTP_" + name.decode("ascii").upper().replace("-", "_")
@@ -186,9 +186,9 @@ def environ_key(name: bytes) -> str:
 
 
 def spellings(path: str) -> frozenset[bytes]:
-    """The spellings of our route: exact, with one trailing slash, with one doubled slash between segments.
+    """Returns the spellings of our route: exact, with one trailing slash, and with one doubled slash between segments.
 
-    SDKs whose base URL ends in a slash send the doubled one. ``//auth``, ``%2f`` and ``;`` are other routes.
+    Clients whose base URL ends in a slash send a doubled one. ``//auth``, ``%2f`` and ``;`` are other routes.
     """
     whole = path.encode()
     doubled = (whole[:i] + b"/" + whole[i:] for i in range(1, len(whole)) if whole[i : i + 1] == b"/")

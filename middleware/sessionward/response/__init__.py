@@ -1,1 +1,1 @@
-"""5 What the client is told, and what the application may not tell it."""
+"""5 Responses: our own, and the changes that we make to the application's."""

@@ -1,6 +1,6 @@
-"""What the client is told: our own answers, as values that know no protocol.
+"""Our own responses to a client, as values that do not depend on ASGI or WSGI.
 
-CONTRACT.md 1 is the source of their texts and headers.
+CONTRACT.md 1 is the source of their bodies and headers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sessionward.settings import Settings
 
 VARY: Final = b"Cookie, Authorization, X-Session-Token"
 RETRY_AFTER: Final = (1, 5)
-"""Seconds; drawn anew for each answer, so that clients do not come back all at once."""
+"""Seconds. Each response gets a random number in this range, so that clients do not all repeat at once."""
 
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of our own."""
+    """One of our own responses."""
 
     status: HTTPStatus
     headers: Fields
@@ -36,7 +36,7 @@ class Response:
 
 
 class Refusal(enum.Enum):
-    """What is refused, and what is said then: status, error id, message, reason."""
+    """A kind of error response: status, error id, message and reason."""
 
     def __init__(self, status: HTTPStatus, id: str, message: str, reason: str) -> None:
         self.status = status
@@ -46,7 +46,7 @@ class Refusal(enum.Enum):
 
 
 class Problem(Refusal):
-    """Everything that a door refuses."""
+    """The error responses of the middlewares."""
 
     HEADER_TOO_LARGE = (
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -87,15 +87,14 @@ class Problem(Refusal):
 
 
 def counted(count: int, request: Request, settings: Settings) -> Response:
-    """200: how many sessions were revoked."""
+    """Returns the 200 that says how many sessions were revoked."""
     return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, settings.trusted)
 
 
 def preflight(request: Request, settings: Settings) -> Response | None:
-    """204 to a browser that asks whether a page of a trusted origin may call our route (Fetch standard, 3.3.2).
+    """Returns 204 for a browser that asks whether a page of a trusted origin may call our route (Fetch standard, 3.3.2).
 
-    Returns None for every other OPTIONS request: it is the application's. The application does not know our route, so it
-    could not answer this one.
+    Returns None for every other OPTIONS request: the application answers it. The application does not know our route.
     """
     origin, method = request.header(b"origin"), request.header(b"access-control-request-method")
     if origin is None or origin not in settings.trusted or method is None:
@@ -114,22 +113,22 @@ def preflight(request: Request, settings: Settings) -> Response | None:
 
 
 _FIELDS_OF_OURS: Final = frozenset({b"authorization", b"content-type", b"x-request-id", b"x-session-token"})
-"""What a page may send to our route: credentials, an id, and the type of a body that nobody reads."""
+"""The request fields that a page may send to our route."""
 
 
 def refusal(problem: Refusal, request: Request, settings: Settings, *extra: tuple[bytes, bytes], debug: str | None = None) -> Response:
-    """The error form of CONTRACT.md 1 to what a door refuses. ``debug`` is told only where the settings say so."""
+    """Returns an error response (CONTRACT.md 1). ``debug``: a ``str`` for its body, which we leave out unless the settings have debug."""
     return refused(problem, request, settings.trusted, *extra, debug=debug if settings.debug else None)
 
 
 def inactive(request: Request, settings: Settings, source: CredentialSource, why: str) -> Response:
-    """401: no live session. ``why`` is told only where the settings say so."""
+    """Returns the 401 for a request without a live session. ``why``: the reason, which only debug shows."""
     challenge = b'Bearer error="invalid_token"' if source is CredentialSource.HEADER else b"Bearer"
     return refusal(Problem.INACTIVE, request, settings, (b"www-authenticate", challenge), debug=why)
 
 
 def unavailable(failure: Exception, request: Request, settings: Settings) -> Response:
-    """P7: 503 for whatever a backend or an identifier has raised."""
+    """P7: returns the 503 for an exception of a backend or an identifier."""
     problem = Problem.UNKNOWN if isinstance(failure, OutcomeUnknown) else Problem.UNAVAILABLE
     return refusal(problem, request, settings, debug=type(failure).__name__)
 
@@ -137,7 +136,7 @@ def unavailable(failure: Exception, request: Request, settings: Settings) -> Res
 def refused(
     problem: Refusal, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes], debug: str | None = None
 ) -> Response:
-    """The error form of CONTRACT.md 1, with ``extra`` header fields; a 503 also says when to come back."""
+    """Returns an error response (CONTRACT.md 1) with ``extra`` header fields. A 503 also has ``Retry-After``."""
     error: dict[str, object] = {
         "id": problem.id,
         "code": int(problem.status),
@@ -171,6 +170,6 @@ def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozen
 
 
 def request_id(request: Request) -> str:
-    """The id that the client or a proxy has given a request, or a new one."""
+    """Returns the id that the client or a proxy has given the request, or a new one."""
     given = request.header(b"x-request-id") or b""
     return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid4())

@@ -1,4 +1,4 @@
-"""The head of the application's answer: which cookies of ours it carries, and what goes with setting one."""
+"""Reads and sets our cookie in the head of the application's response."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ _CACHING: Final = frozenset({b"cache-control", b"expires", b"surrogate-control",
 
 
 def sets_cookie(headers: Fields, name: bytes) -> bool:
-    """Whether a response head sets the cookie ``name``."""
-    for key, value in headers:  # noqa: SIM110 - at each response; any() takes twice as long
+    """Returns whether a response head sets the cookie ``name``."""
+    for key, value in headers:  # noqa: SIM110 - runs for each response, and any() takes twice as long
         if len(key) == 10 and key.lower() == b"set-cookie" and _cookie_name(value) == name:
             return True
     return False
 
 
 def without_set_cookie(headers: Fields, name: bytes) -> Fields:
-    """A response head without the fields that set the cookie ``name``."""
+    """Returns a response head without the fields that set the cookie ``name``."""
     return [(key, value) for key, value in headers if not (key.lower() == b"set-cookie" and _cookie_name(value) == name)]
 
 
 def with_set_cookie(headers: Fields, cookie: bytes) -> Fields:
-    """A response head that also sets ``cookie``, and that no cache keeps."""
+    """Returns a response head that also sets ``cookie``, and that no cache may store."""
     kept = [(key, value) for key, value in headers if key.lower() not in _CACHING]
     return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
 
 
 def is_public(headers: Fields) -> bool:
-    """Whether shared caches may keep an answer (RFC 9111, 5.2.2.9 and 5.2.2.10): then it is not one browser's alone."""
+    """Returns whether shared caches may store a response (RFC 9111, 5.2.2.9 and 5.2.2.10), so that other browsers may get it."""
     for key, value in headers:
         if key.lower() == b"cache-control":
             directives = {directive.partition(b"=")[0].strip(b" \t").lower() for directive in value.split(b",")}

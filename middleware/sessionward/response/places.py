@@ -1,7 +1,7 @@
-"""Which cookie does an answer delete? To a browser, cookies of one name with another Domain or Path are others (RFC 6265, 5.3).
+"""Which cookie does a response delete? Cookies of one name with different Domain or Path are different cookies (RFC 6265, 5.3).
 
-A request does not say where its cookies were set. So the places at which the application sets its login cookies are
-remembered as they are seen, and a deletion somewhere else is taken for one of an old namesake.
+A request does not say with which Domain and Path its cookies were set. So we remember the places at which the application sets
+its login cookies. A deletion at another place concerns an older cookie of the same name.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from sessionward.request.request import Location
 from sessionward.response.set_cookies import SetCookie
 
 MAX_PLACES: Final = 256
-"""Places that one process remembers: an application with more of them sets its cookies at random."""
+"""The largest number of places that one process remembers."""
 
 
 class _Place(NamedTuple):
-    """``host``: of a cookie without Domain, the host that set it; else empty."""
+    """``host``: the host that set a cookie without Domain, or empty."""
 
     name: str
     host: str
@@ -25,7 +25,7 @@ class _Place(NamedTuple):
 
 
 class Places:
-    """Where this application has been seen to set its login cookies."""
+    """The places at which we have seen the application set its login cookies."""
 
     __slots__ = ("_seen",)
 
@@ -33,14 +33,15 @@ class Places:
         self._seen: set[_Place] = set()
 
     def learn(self, cookie: SetCookie, location: Location) -> None:
-        """Remembers where an answer to a request at ``location`` has set a cookie."""
+        """Remembers the place of a cookie that a response to a request at ``location`` sets."""
         if len(self._seen) < MAX_PLACES:
             self._seen.add(_place(cookie, location))
 
     def deletes_what_came(self, cookie: SetCookie, location: Location) -> bool:
-        """Whether this deletion is of the cookie that came with its request, as far as can be known.
+        """Returns whether this response deletes the cookie of the request, as far as we can know.
 
-        What was never seen being set counts if a browser would have sent it to ``location``: of a doubt the sign-out wins.
+        If we have seen no login cookie for ``location``, every deletion counts of a cookie that a browser would send there: we
+        prefer to sign the user out.
         """
         place = _place(cookie, location)
         if place in self._seen:
@@ -59,7 +60,7 @@ def _place(cookie: SetCookie, location: Location) -> _Place:
 
 
 def _is_sent(place: _Place, location: Location) -> bool:
-    """Whether a browser sends the cookie to this location (RFC 6265, 5.1.3 and 5.1.4)."""
+    """Returns whether a browser sends a cookie of this place to this location (RFC 6265, 5.1.3 and 5.1.4)."""
     host, path = location
     if place.domain:
         if host and host != place.domain and not host.endswith("." + place.domain):

@@ -1,4 +1,4 @@
-"""The login cookies that an answer sets or deletes, and what the browser has once it has got the answer."""
+"""The login cookies that a response sets or deletes, and those that the browser has after the response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER: Final = re.compile(rb"-?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class SetCookie:
-    """A login cookie as an answer sets it; ``value`` is None where it is deleted."""
+    """A login cookie that a response sets. ``value``: None if the response deletes it."""
 
     name: str
     part: int
@@ -30,7 +30,7 @@ class SetCookie:
 
 
 def parse_set_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[SetCookie]:
-    """The login cookies that the head of an answer sets or deletes, in order. ``clock``: seconds since 1970."""
+    """Returns the login cookies that a response head sets or deletes, in order. ``clock`` returns seconds since 1970."""
     return [
         cookie
         for name, value in head
@@ -41,7 +41,7 @@ def parse_set_cookies(head: Fields, names: LoginNames, clock: Callable[[], float
 def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCookie | None:
     pair, *rest = field.split(b";")
     name, equals, value = pair.partition(b"=")
-    known = names.of(name.strip(BLANKS)) if equals else None  # without, browsers take it for a value that has no name
+    known = names.of(name.strip(BLANKS)) if equals else None  # without ``=`` browsers read a value without a name
     if known is None:
         return None
     attributes: dict[bytes, bytes] = {}
@@ -64,21 +64,22 @@ def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCo
 
 
 def _is_over(attributes: dict[bytes, bytes], clock: Callable[[], float]) -> bool:
-    """Whether a browser forgets a cookie at once (RFC 6265, 5.3): Max-Age decides over Expires."""
+    """Returns whether a browser deletes the cookie at once (RFC 6265, 5.3). Max-Age takes precedence over Expires."""
     max_age = attributes.get(b"max-age", b"")
     if _NUMBER.fullmatch(max_age):
         return max_age.startswith(b"-") or not max_age.strip(b"0")
-    try:  # in UTC, whatever zone it names (RFC 6265, 5.1.1)
+    try:  # browsers ignore the zone and read UTC (RFC 6265, 5.1.1)
         return parsedate_to_datetime(attributes.get(b"expires", b"").decode("latin-1")).replace(tzinfo=UTC).timestamp() <= clock()
-    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that a browser would read
+    except (ValueError, TypeError, IndexError, OverflowError):  # not a date that a browser would read
         return False
 
 
 def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie], *, clears: bool = False) -> list[LoginCredential]:
-    """The login credentials that the browser has once it has got the answer.
+    """Returns the login credentials that the browser has after the response.
 
-    Cookies of one name with another Domain or Path are others: deleting one of those, as applications do that have changed
-    their domain, leaves what is set beside it. ``clears``: the answer clears all cookies of its site before it sets others.
+    Cookies of one name with different Domain or Path are different cookies. An application that has changed its domain deletes
+    the old one and sets the new one in the same response; the new one stays. ``clears``: whether the response deletes all
+    cookies before it sets others.
     """
     found: dict[tuple[str, int, str | None, str | None], SetCookie] = {}
     for cookie in cookies:
@@ -94,7 +95,7 @@ def cookies_after(kept: Iterable[LoginCredential], cookies: Sequence[SetCookie],
 
 
 def clears_cookies(head: Fields) -> bool:
-    """Whether an answer lets the browser forget all cookies of its site (Clear Site Data, W3C, 3.1)."""
+    """Returns whether a response makes the browser delete all cookies of the site (W3C Clear Site Data, 3.1)."""
     return any(
         len(key) == 15 and key.lower() == b"clear-site-data" and not _CLEARED.isdisjoint(part.strip(BLANKS) for part in value.split(b","))
         for key, value in head
@@ -105,7 +106,7 @@ _CLEARED: Final = frozenset({b'"cookies"', b'"*"'})
 
 
 def drop_login_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[tuple[bytes, bytes]]:
-    """The head of an answer without the fields that set a login cookie; those that delete one stay."""
+    """Returns a response head without the fields that set a login cookie. Those that delete one stay."""
     return [(key, value) for key, value in head if not (key.lower() == b"set-cookie" and _signs_in(value, names, clock))]
 
 
@@ -115,14 +116,14 @@ def _signs_in(set_cookie: bytes, names: LoginNames, clock: Callable[[], float]) 
 
 
 def sets_login_cookie(head: Fields, names: LoginNames) -> bool:
-    """Whether the head of an answer sets or deletes a login cookie."""
-    for key, value in head:  # noqa: SIM110 - at each response
+    """Returns whether a response head sets or deletes a login cookie."""
+    for key, value in head:  # noqa: SIM110 - runs for each response
         if len(key) == 10 and key.lower() == b"set-cookie" and is_login(value, names):
             return True
     return False
 
 
 def is_login(set_cookie: bytes, names: LoginNames) -> bool:
-    """Whether a Set-Cookie value is about a login cookie."""
+    """Returns whether a Set-Cookie value sets or deletes a login cookie."""
     name, equals, _ = set_cookie.partition(b";")[0].partition(b"=")
     return bool(equals) and names.of(name.strip(BLANKS)) is not None

@@ -1,1 +1,1 @@
-"""3 A session and whose it is."""
+"""3 Sessions and their users."""

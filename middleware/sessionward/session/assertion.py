@@ -1,7 +1,7 @@
-"""The assertion of who is calling: signed by a sidecar, for the application behind it.
+"""The assertion of who is calling, which a sidecar signs for the application behind it.
 
-It is a compact JWS (RFC 7515) with HS256 over the claims of a JWT (RFC 7519), so that an application in any language can
-verify it with a library that it has. The key is the secret exactly as it is configured.
+It is a compact JWS (RFC 7515) with HS256 over the claims of a JWT (RFC 7519), so an application in any language can verify it
+with a common library. The key is the secret exactly as it is configured.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from sessionward.session.session import Session, user_key
 LIFETIME: Final = 30.0
 """Seconds that an assertion is valid."""
 MAX_LIFETIME: Final = 60.0
-"""Seconds. One that claims to live longer is not valid."""
+"""Seconds. An assertion with a longer lifetime is not valid."""
 SKEW: Final = 5.0
 """Seconds by which the sidecar's clock may be ahead of ours."""
 MAX_LENGTH: Final = 4096
-"""Bytes that are looked at."""
+"""Bytes. A longer assertion is not valid."""
 ISSUER: Final = "sessionward"
 
 FIELD: Final = b"x-session-assertion"
 STATED: Final = frozenset({b"x-session-user", b"x-session-id", FIELD})
-"""The fields that say who is calling. They mean nothing without a valid assertion."""
+"""The fields that say who is calling. Without a valid assertion we remove them."""
 
 _HEADER: Final = b'{"alg":"HS256","typ":"JWT"}'
 
 
 def _base64(data: bytes) -> bytes:
-    """base64url without padding (RFC 7515, 2)."""
+    """Returns the data in base64url without padding (RFC 7515, 2)."""
     return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
@@ -44,20 +44,20 @@ _FIRST: Final = _base64(_HEADER) + b"."
 
 
 class Signer:
-    """Makes assertions. The first of the secrets signs."""
+    """Makes assertions. The first secret signs."""
 
     __slots__ = ("_audience", "_lifetime", "_prepared")
 
     def __init__(self, secrets: Sequence[bytes], audience: str = "", lifetime: float = LIFETIME) -> None:
-        """``lifetime``: seconds, at most :data:`MAX_LIFETIME`. Raises ValueError."""
+        """``lifetime``: seconds, from 1 to :data:`MAX_LIFETIME`. Raises ``ValueError`` for another number."""
         if not 1 <= lifetime <= MAX_LIFETIME:
-            raise ValueError(f"an assertion lives from 1 to {MAX_LIFETIME:g} seconds")
+            raise ValueError(f"the lifetime of an assertion must be from 1 to {MAX_LIFETIME:g} seconds")
         self._prepared = hmac.new(secrets[0], digestmod="sha256")
         self._audience = {"aud": audience} if audience else {}
         self._lifetime = int(lifetime)
 
     def sign(self, session: Session, now: float) -> bytes:
-        """The assertion that this session's user is calling. ``now``: seconds since 1970."""
+        """Returns the assertion that the user of this session is calling. ``now``: seconds since 1970."""
         issued = int(now)
         claims: dict[str, Any] = {"iss": ISSUER, **self._audience, "sub": session.user_id, "sid": str(session.id)}
         claims.update(iat=issued, exp=issued + self._lifetime)
@@ -68,7 +68,7 @@ class Signer:
 
 
 class Verifier:
-    """Verifies assertions that one of the secrets has signed for this audience."""
+    """Verifies assertions for one audience, with any of the secrets."""
 
     __slots__ = ("_audience", "_prepared")
 
@@ -77,10 +77,10 @@ class Verifier:
         self._audience = audience
 
     def verify(self, value: bytes, now: float) -> Session | None:
-        """The session that a valid assertion names, else None. ``now``: seconds since 1970.
+        """Returns the session in a valid assertion, or None. ``now``: seconds since 1970.
 
-        The header must be ours byte for byte, so nobody chooses another algorithm; the spelling must be the one that
-        signing gives.
+        The JWS header must be the one that :class:`Signer` writes, byte for byte, so a client cannot choose another algorithm.
+        The signature must have the spelling that signing gives.
         """
         signed, _, signature = value.rpartition(b".")
         if len(value) > MAX_LENGTH or not signed.startswith(_FIRST) or not self._is_signed(signed, signature):

@@ -1,19 +1,19 @@
-"""What a backend is: the protocols, and what each backend declares about itself.
+"""The protocols of a backend, and what each backend declares about itself.
 
-To keep sessions somewhere of your own, write a class with ``find`` and ``revoke_others``, both sync or both ``async``
-(:class:`Backend`, :class:`AsyncBackend`), and add what else it can do (:class:`SupportsLogin`, :class:`SupportsCompanions`,
-:class:`SupportsRecord`). What a backend cannot do it leaves out: a missing method is a declared limit, a method that does
-nothing is a lie. ``sessionward.testing`` has the contract as tests.
+To write a backend, write a class with ``find`` and ``revoke_others``, both sync or both ``async`` (:class:`Backend`,
+:class:`AsyncBackend`). Add the methods of :class:`SupportsLogin`, :class:`SupportsCompanions` or :class:`SupportsRecord` that it
+can support. Leave out a method that it cannot support: never write one that does nothing. ``sessionward.testing`` has the tests
+that a backend must pass.
 
 Rules for every backend:
 
-* Raise an exception for *I could not answer*: the client gets 503 (P7). Raise
-  :class:`~sessionward.errors.BackendUnavailable`, or :class:`~sessionward.errors.OutcomeUnknown` once a commit has been
-  sent; any other exception counts as the first.
-* ``None`` from ``find``, and :class:`~sessionward.errors.SessionRevoked`, mean *I know that it is not live*: never guess.
-* ``revoke_others`` decides under a lock that every change of this user's sessions takes, after a second look at the
-  caller's own session. Check-then-act leaves nobody signed in when two callers meet (P2).
-* All or nothing (P4). The count is of sessions that were live before and are revoked by this call (P5).
+* If you cannot answer, raise :class:`~sessionward.errors.BackendUnavailable`, or :class:`~sessionward.errors.OutcomeUnknown`
+  after you have sent a commit. The client gets 503 (P7). Any other exception counts as ``BackendUnavailable``.
+* Return ``None`` from ``find``, or raise :class:`~sessionward.errors.SessionRevoked`, only if you know that the session is not
+  live.
+* ``revoke_others`` must lock what every change of this user's sessions locks, and then look at the caller's own session again.
+  If it checks before it locks, two callers at once revoke each other (P2).
+* Revoke all sessions or none (P4). Count the sessions that were live before and that this call revokes (P5).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from sessionward.session.session import CompanionStatus, NewSession, Session
 
 
 class Backend(Protocol):
-    """Where sessions live; sync. Two operations are required.
+    """Keeps sessions; sync. The two methods are required.
 
-    A backend may also have these, which the doors, the drivers and the command look for:
+    A backend may also have these attributes and methods, which the middlewares and the commands use:
 
-    - ``blocking: bool`` (default True): False if no method ever waits; then both doors call it in place.
-    - ``carriers``: where its credentials travel (:class:`~sessionward.backends.Carrier` values, in order of precedence),
-      if they are the application's own and not those of CONTRACT.md 2.
-    - ``within(seconds)``: returns a view of the backend that answers or gives up within so many seconds. A backend
-      without it is given the whole ``backend_timeout`` for each question.
-    - ``pool_size: int``: how many questions can be under way at once; the ASGI door gives a sync backend so many threads.
-    - ``close()``: closes what is idle when the application ends. Not final: the next question opens again.
-    - ``create_tables()``: creates what is missing. ``sessionward serve --create-tables`` calls it.
+    - ``blocking: bool`` (default True): False if no method ever waits. Then both middlewares call it without a thread.
+    - ``carriers``: the cookies and headers that carry its credentials, as :class:`~sessionward.backends.Carrier` values in
+      order of precedence, if the credentials are the application's own. Without it, those of CONTRACT.md 2.
+    - ``within(seconds)``: returns a view of the backend whose methods answer or raise within so many seconds. Without it,
+      each call may take the whole ``backend_timeout``.
+    - ``pool_size: int``: how many calls can run at once. The ASGI middleware gives a sync backend so many threads.
+    - ``close()``: closes idle connections; the middleware calls it when the application ends. The next call opens new ones.
+    - ``create_tables()``: creates the tables that are missing. ``sessionward serve --create-tables`` calls it.
     """
 
     def find(self, credential: Credential, /) -> Session | None:
@@ -50,15 +50,15 @@ class Backend(Protocol):
         ...
 
     def revoke_others(self, session: Session, /) -> int:
-        """Revokes the user's other sessions and returns how many were live.
+        """Revokes the other sessions of the user of ``session``. Returns how many were live.
 
-        Raises ``SessionRevoked`` if ``session`` itself is not live any more.
+        Raises ``SessionRevoked`` if ``session`` itself is not live any more; then it revokes nothing.
         """
         ...
 
 
 class AsyncBackend(Protocol):
-    """Where sessions live; async. The same two operations as :class:`Backend`."""
+    """Keeps sessions; async. It has the methods and attributes of :class:`Backend`."""
 
     async def find(self, credential: Credential, /) -> Session | None: ...
 
@@ -66,31 +66,32 @@ class AsyncBackend(Protocol):
 
 
 class SupportsLogin(Backend, Protocol):
-    """A backend that owns its sessions: it starts and revokes them as well."""
+    """A backend that also starts sessions."""
 
     def login(self, new: NewSession, /) -> Session:
-        """Starts a session under the user's lock.
+        """Starts a session under the user's lock, and revokes ``new.replaces``. Returns the new session.
 
-        Raises ``StaleLogin`` by the first of these that applies: ``new.generation`` is not the user's; ``new.replaces`` is a
-        session of this user that is not live; the user's sessions were revoked more recently than ``new.age()`` seconds ago.
+        Raises ``StaleLogin``. One of these rules decides, the first that applies: if ``new.generation`` is given, it must be
+        the user's generation; if ``new.replaces`` is a session of this user, it must be live; otherwise the user's sessions
+        must not have been revoked within the last ``new.age()`` seconds.
         """
         ...
 
     def begin_login(self, user_id: str, /) -> int:
-        """Returns the user's generation, 0 for a user never seen. Writes nothing."""
+        """Returns the user's generation, 0 for an unknown user. Writes nothing."""
         ...
 
     def revoke(self, user_id: str, id: UUID, /) -> bool:
-        """Revokes this one session of this user; returns whether it was live."""
+        """Revokes one session of this user. Returns whether it was live."""
         ...
 
     def revoke_all(self, user_id: str, /) -> int:
-        """Revokes all sessions of the user, also of one never seen, and raises the generation; returns how many were live."""
+        """Revokes all sessions of the user, and raises the generation, even of an unknown user. Returns how many were live."""
         ...
 
 
 class AsyncSupportsLogin(AsyncBackend, Protocol):
-    """The async form of :class:`SupportsLogin`."""
+    """Like :class:`SupportsLogin`, but async."""
 
     async def login(self, new: NewSession, /) -> Session: ...
 
@@ -102,36 +103,37 @@ class AsyncSupportsLogin(AsyncBackend, Protocol):
 
 
 class SupportsCompanions(SupportsLogin, Protocol):
-    """A backend that can keep companions of an application's own sessions.
+    """A backend that also keeps companions of an application's own sessions.
 
-    Whatever revokes a companion makes companions compulsory for its user, for good and in the same transaction.
+    Each method that revokes a companion makes companions compulsory for its user, permanently and in the same transaction.
     """
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        """Returns what decides about this session of the application. Writes nothing."""
+        """Returns the status that decides whether this session of the application needs a companion. Writes nothing."""
         ...
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        """Whether a companion of this session of the application has been revoked. Writes nothing."""
+        """Returns whether a companion of this session of the application has been revoked. Writes nothing."""
         ...
 
     def adopt(self, new: NewSession, /) -> Session | None:
-        """Starts a companion for a login that was there before, under the user's lock.
+        """Starts a companion for a login that the application had before, under the user's lock.
 
-        Returns None if the application's session may not have another one now. Raises ``StaleLogin`` if companions are
-        compulsory for the user.
+        Returns the companion, or None if the application's session may not have another one now. Raises ``StaleLogin`` if
+        companions are compulsory for the user.
         """
         ...
 
     def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
-        """Lets a live companion expire ``lifetime`` seconds from now, never sooner than before, and moves it to another
-        session of the application if one is given. Returns whether it was live.
+        """Sets a live companion to expire ``lifetime`` seconds from now, but never sooner than before.
+
+        ``app_session``: if given, the companion now belongs to this session of the application. Returns whether it was live.
         """
         ...
 
 
 class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
-    """The async form of :class:`SupportsCompanions`."""
+    """Like :class:`SupportsCompanions`, but async."""
 
     async def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus: ...
 
@@ -143,17 +145,18 @@ class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
 
 
 class SupportsRecord(Backend, Protocol):
-    """A backend over a store of the application's that may write revoked sessions back, or that keeps an index of its own.
+    """A backend over an application's store that may write revoked sessions back, or a backend that needs to see new sessions.
 
-    Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
+    A backend may have one of the two methods or both. With either, the middleware checks the requests and responses that carry
+    the session cookie.
     """
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
-        """Returns those whose sessions were revoked. The door takes their cookies out of the request."""
+        """Returns the credentials whose sessions were revoked. The middleware removes them from the request."""
         ...
 
     def note(self, credential: Credential, /) -> None:
-        """Records that an answer has set the session cookie to this value. What it raises is logged and changes nothing."""
+        """Records that a response sets the session cookie to this value. The middleware logs what it raises, and continues."""
         ...
 
 
@@ -167,14 +170,14 @@ _RECORD = ("which_revoked", "note")
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend declares about itself, looked at once when a door is built. ``backend`` is its class's name."""
+    """What a backend declares about itself, read once when a middleware is made. ``backend``: the name of its class."""
 
     backend: str
     operations: frozenset[str]
     is_async: bool
     blocks: bool
     carriers: Sequence[Carrier]
-    """Empty: our own, CONTRACT.md 2."""
+    """Empty for those of CONTRACT.md 2."""
 
     @property
     def supports_login(self) -> bool:
@@ -190,7 +193,7 @@ class Capabilities:
 
     @classmethod
     def of(cls, backend: object) -> Capabilities:
-        """Raises :class:`ConfigurationError` for an object that is not a backend, or that mixes sync and async methods."""
+        """Returns the capabilities of a backend. Raises :class:`ConfigurationError` if it is none, or mixes sync and async methods."""
         if backend is None or isinstance(backend, (str, bytes)):
             raise ConfigurationError("backend: pass an object, such as sessionward.backends.sql.SQLBackend('sqlite:///sessions.db')")
         if isinstance(backend, type):
@@ -203,6 +206,8 @@ class Capabilities:
             raise ConfigurationError(f"backend: {name} has no {' and no '.join(missing)}; see sessionward.backends.Backend")
         asynchronous = [operation for operation, method in methods.items() if inspect.iscoroutinefunction(method)]
         if asynchronous and len(asynchronous) < len(methods):
-            raise ConfigurationError(f"backend: {name} mixes sync and async: only {', '.join(asynchronous)} are async; make all alike")
+            raise ConfigurationError(
+                f"backend: {name} mixes sync and async: only {', '.join(asynchronous)} are async; make all sync or all async"
+            )
         carriers: Sequence[Carrier] = getattr(backend, "carriers", ())
         return cls(name, frozenset(methods), bool(asynchronous), bool(getattr(backend, "blocking", True)), tuple(carriers))

@@ -1,8 +1,8 @@
-"""Who does the application say is signed in? What an identifier is, and the question that a flow asks it.
+"""The protocol of an identifier, which says whom the application has signed in, and the step with which a flow asks it.
 
-An identifier reads the login credentials that an application already hands out: its session cookie, its remember-me
-cookie, its JWT. It says whose they are; the companion session of the same browser decides whether they may still be used
-(``modes/companion``). To write one, give a class ``cookies`` and ``identify`` (:class:`Identifier`), or hand a function to
+An identifier reads the login credentials of an application: its session cookie, its remember-me cookie, its JWT. It says which
+user they sign in. The companion session of the same browser decides whether they are still valid (``modes/companion``). To write
+one, write a class with ``cookies`` and ``identify`` (:class:`Identifier`), or pass a function to
 :class:`sessionward.identify.Function`.
 """
 
@@ -24,19 +24,19 @@ DAY: Final = 86_400.0
 
 
 def app_session_digest(session_id: str | bytes) -> bytes:
-    """The SHA-256 of the id of an application's session, 32 bytes: all that is kept of it."""
+    """Returns the SHA-256 of the id of an application's session, 32 bytes. We keep only this digest."""
     return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whom a login credential of the application signs in.
+    """The user whom a login credential of the application signs in.
 
-    - ``user_id``: the same person must have the same id in every credential. An ``int`` or ``UUID`` becomes its text.
-    - ``session_id``: the id of the application's session, where that stays the same from one answer to the next; a companion
-      then belongs to this session only. It is digested here and not kept. None for what is signed anew with each answer.
-    - ``issued_at``: seconds since 1970 by the issuer's clock. Read only for headers, which no companion can go with.
-    - ``lifetime``: seconds that this credential can live from now on at most. None: the identifier's own ``lifetime``.
+    - ``user_id``: the same user must have the same id in every credential. An ``int`` or ``UUID`` becomes a ``str``.
+    - ``session_id``: the id of the application's session, if it stays the same from one response to the next. A companion then
+      belongs to this session only. We keep only a digest of it. None for a cookie that each response signs anew.
+    - ``issued_at``: seconds since 1970 by the issuer's clock. We read it only for headers, which have no companion.
+    - ``lifetime``: the longest time that this credential can live from now on, in seconds. None: the identifier's ``lifetime``.
 
     Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id.
     """
@@ -54,9 +54,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymousSession:
-    """A session of the application that names nobody, but has an id that stays: it may have been somebody's before.
+    """A session of the application that names no user, but has an id that stays. Before, it may have named a user.
 
-    ``session_id`` is digested here and not kept.
+    ``session_id``: the id. We keep only a digest of it.
     """
 
     session_id: InitVar[str | bytes]
@@ -67,43 +67,45 @@ class AnonymousSession:
 
 
 class Identifier(Protocol):
-    """Says who is signed in; sync.
+    """Says which user the application has signed in; sync.
 
-    ``cookies``: the names of all cookies that can sign someone in, remember-me cookies included, the most decisive first. A
-    name that ends in ``*`` stands for numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``, ... joined
-    in order. It may also have:
+    ``cookies``: the names of all cookies that can sign a user in, including remember-me cookies, in order of precedence. A name
+    that ends in ``*`` means numbered parts of one value: ``session-*`` is ``session-0``, ``session-1``, ... joined in order.
 
-    - ``headers`` (default none): header credentials, as :class:`~sessionward.identify.Carrier` values.
-    - ``server_side`` (default False): the login may change behind a cookie that stays as it is, as in a store on the server.
-    - ``outer_key`` (default none): a key of the scope or environ that is there only where the application's session
-      middleware stands outside of ours, so that it has read the login before we could take it out. Such requests get 503.
-    - ``keeps_id_at_login`` (default False): ``identify`` returns an :class:`AnonymousSession`, never None, for sessions that
-      name nobody.
-    - ``samesite`` (default unknown): that of the application's login cookie, in lower case, ``""`` if it has none.
+    An identifier may also have:
+
+    - ``headers`` (default ``()``): headers that can sign a user in, as :class:`~sessionward.identify.Carrier` values.
+    - ``server_side`` (default False): True if the login may change while the cookie stays the same, as in a store on the server.
+    - ``outer_key`` (default None): a key that the application's session middleware sets in the scope or environ. If we find the
+      key, that middleware runs before ours and has read the login already, so the client gets 503.
+    - ``keeps_id_at_login`` (default False): True if sessions keep their id when a user signs in. Then ``identify`` must return
+      an :class:`AnonymousSession`, never None, for a session that names no user.
+    - ``samesite`` (default None, unknown): the SameSite attribute of the application's login cookie in lower case, ``""`` if it
+      has none.
     - ``blocking`` (default True): False if ``identify`` never waits.
-    - ``lifetime`` (default 31 days): seconds that a login lives at most.
+    - ``lifetime`` (default 31 days): the longest time that a login can live, in seconds.
     """
 
     @property
     def cookies(self) -> Sequence[str]: ...
 
     def identify(self, name: str, value: str, /) -> Identity | AnonymousSession | None:
-        """Returns whom this credential signs in; None if it can be read and names nobody.
+        """Returns the user whom this credential signs in, or None if it is valid and names no user.
 
-        Returns an :class:`AnonymousSession` in place of None where sessions keep their id when somebody signs in: a request
-        that is under way must not sign somebody in to an id whose session was revoked, so such an id is taken out even
-        where it names nobody.
+        Where sessions keep their id when a user signs in, it returns an :class:`AnonymousSession` instead of None. The
+        middleware then also removes an anonymous id whose session was revoked, since a request in flight could sign a user in
+        under this id.
 
-        ``name``: as in ``cookies``, or the lower-case name of the header. ``value``: as in the request, one character for
-        each byte, nothing decoded. Raises :class:`~sessionward.errors.InvalidCredential` for what is forged, expired,
-        unknown to the store, or of no known form: it is taken out of the request. Any other exception means that the store
-        could not answer, and becomes 503.
+        ``name``: as in ``cookies``, or the lower-case name of the header. ``value``: as in the request, one character for each
+        byte, not decoded. Raises :class:`~sessionward.errors.InvalidCredential` if the credential is forged, expired, malformed
+        or unknown to the store; the middleware then removes it from the request. Any other exception means that the store could
+        not answer, and the client gets 503.
         """
         ...
 
 
 class AsyncIdentifier(Protocol):
-    """Says who is signed in; async. The same as :class:`Identifier`."""
+    """Says which user the application has signed in; async. Otherwise like :class:`Identifier`."""
 
     @property
     def cookies(self) -> Sequence[str]: ...
@@ -116,7 +118,7 @@ AnyIdentifier: TypeAlias = Identifier | AsyncIdentifier
 
 @dataclass(frozen=True, slots=True)
 class IdentifierSpec:
-    """What an identifier declares about itself, looked at once when a door is built."""
+    """What an identifier declares about itself, read once when a middleware is made."""
 
     identifier: Any
     cookies: tuple[bytes, ...]
@@ -131,18 +133,18 @@ class IdentifierSpec:
 
     @classmethod
     def of(cls, identifier: object) -> IdentifierSpec:
-        """Raises :class:`ConfigurationError` for an object that is not an identifier."""
+        """Returns the declarations of an identifier. Raises :class:`ConfigurationError` for an object that is not one."""
         kind = type(identifier).__name__
         if isinstance(identifier, type):
             raise ConfigurationError(f"identify: {identifier.__name__} is a class; pass an instance, {identifier.__name__}(...)")
         if inspect.ismethod(identifier):
             raise ConfigurationError(
-                f"identify: {identifier.__qualname__} is a method that has not been called: {identifier.__qualname__}(app)"
+                f"identify: {identifier.__qualname__} is a method that has not been called; write {identifier.__qualname__}(app)"
             )
         identify = getattr(identifier, "identify", None)
         if not callable(identify):
             way_out = (
-                "hand it to sessionward.identify.Function(function, cookies=[...])"
+                "pass it to sessionward.identify.Function(function, cookies=[...])"
                 if callable(identifier)
                 else "see sessionward.identify.Identifier"
             )
@@ -152,7 +154,7 @@ class IdentifierSpec:
         if cookies is None:
             raise ConfigurationError(f"identify: {kind}.cookies must be a list of cookie names")
         if not cookies and not headers:
-            raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
+            raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers; name every one that can sign a user in")
         return cls(
             identifier,
             tuple(name.encode("ascii") for name in cookies),
@@ -176,12 +178,12 @@ def _strings(value: object) -> Sequence[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Identify(Step[Identity | AnonymousSession | None]):
-    """Asked of the identifier, whatever the backend."""
+    """Asks the identifier which user a credential signs in. The backend does not answer this step."""
 
     spec: IdentifierSpec
     name: str
     value: str = field(repr=False)
     writes: ClassVar[bool] = False
 
-    def ask(self, backend: Any) -> Any:  # noqa: ARG002 - it is not the backend's to answer
+    def ask(self, backend: Any) -> Any:  # noqa: ARG002 - the identifier answers
         return self.spec.identifier.identify(self.name, self.value)

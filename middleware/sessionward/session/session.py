@@ -1,4 +1,4 @@
-"""A session, whose it is, and what a new one brings."""
+"""A session and its user, and the values that start a new one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sessionward.credential.token import Credential
 from sessionward.errors import UsageError
 
 CLOCK_RATE: Final = 1.001
-"""How much faster a backend's clock may run than ours while it is being corrected (P3 a); adjtime(3) slews by 500 ppm."""
+"""How much faster a backend's clock may run than ours while it is corrected (P3 a); adjtime(3) slews by 500 ppm."""
 MAX_ADOPTIONS: Final = 5
-"""Live companions that one session of an application may have, so that a client that keeps no cookies stays bounded."""
+"""The most live companions of one session of an application. It limits those of a client that keeps no cookies."""
 ADOPTION_PAUSE: Final = 60.0
 """Seconds between two adoptions of one session of an application."""
 
@@ -23,13 +23,13 @@ ADOPTION_PAUSE: Final = 60.0
 class Session:
     """A live session, as its backend read it.
 
-    - ``id``: public, never a credential.
-    - ``user_id``: a ``str``, also where ``login()`` was given a number.
-    - ``issued_at``, ``authenticated_at``, ``expires_at``: aware datetimes in UTC by the backend's clock, or None where the
-      backend does not keep them.
-    - ``generation``: how often this user's sessions had been revoked when it was read (P3).
-    - ``app_session``: of a companion, the digest of the application's own session.
-    - ``credential``: for backends whose rows have no other name than the secret itself.
+    - ``id``: public; it is not a credential.
+    - ``user_id``: a ``str``, even if ``login()`` got a number.
+    - ``issued_at``, ``authenticated_at``, ``expires_at``: aware datetimes in UTC by the backend's clock, or None if the backend
+      does not keep them.
+    - ``generation``: how often the user's sessions had been revoked when the backend read this one (P3).
+    - ``app_session``: for a companion, the digest of the application's own session.
+    - ``credential``: for backends that find a row only by the secret itself.
     """
 
     id: UUID
@@ -43,14 +43,14 @@ class Session:
 
 
 def public_id(credential: Credential) -> UUID:
-    """The id of a session that its application names by nothing but the secret: a UUID of version 8 made of its digest."""
+    """Returns an id for a session that has only a secret key: a UUID of version 8 (RFC 9562, 5.8) from the digest of the key."""
     digest = int.from_bytes(credential.digest[:16])
     return UUID(int=digest & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)  # RFC 9562, 5.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Where a sign-in comes from, kept with the session so that the person can recognise it."""
+    """The address and the browser of a sign-in, which a backend keeps so that users can recognise their sessions."""
 
     ip_address: str | None = None
     user_agent: str | None = None
@@ -62,16 +62,17 @@ def _just_now() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """All that a login or an adoption brings: the argument of a backend's ``login`` and ``adopt``.
+    """The argument of a backend's ``login`` and ``adopt``: what it needs to start a session.
 
-    - ``user_id``: as :func:`user_key` returns it.
-    - ``digest``: the SHA-256 of the token, 32 bytes. Not the token.
+    - ``user_id``: a ``str``, as :func:`user_key` returns it.
+    - ``digest``: the SHA-256 of the token, 32 bytes. The backend never gets the token.
     - ``lifetime``: seconds from now on.
-    - ``generation``: what a ticket of ``begin_login`` says, or None. See P3 (b).
-    - ``age``: seconds since the request that signs in reached the door. Call it under the user's lock. See P3 (a).
-    - ``replaces``: the session that this browser has; it is revoked in the same transaction, whoever's it is.
-    - ``device``, ``methods``: where from, and how the person proved who they are.
-    - ``app_session``: of a companion, the digest of the application's own session.
+    - ``generation``: the generation in a ticket of ``begin_login``, or None. See P3 (b).
+    - ``age``: a function that returns the seconds since the request reached the middleware. Call it under the user's lock. See
+      P3 (a).
+    - ``replaces``: the session that this browser has now, of this user or another. ``login`` revokes it in the same transaction.
+    - ``device``, ``methods``: where the user signs in, and how the user was authenticated.
+    - ``app_session``: for a companion, the digest of the application's own session.
     """
 
     user_id: str
@@ -87,9 +88,9 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanionStatus:
-    """What decides about a login credential of the application that comes without a companion.
+    """Says whether a login credential of the application may pass without a companion.
 
-    - ``companion_required``: a companion of this user has been revoked at some time, so only a sign-in mints new ones.
+    - ``companion_required``: a companion of this user has been revoked at some time, so only a sign-in makes a new one.
     - ``revoked_at``: when the user's sessions were revoked last, by the backend's clock.
     - ``companions``: how many live companions the application's session has.
     - ``may_adopt``: whether it may have one more now.
@@ -102,7 +103,7 @@ class CompanionStatus:
 
 
 class RevokedCount(int):
-    """How many sessions an operation revoked; ``generation`` is the user's, as the operation has set it."""
+    """How many live sessions an operation revoked. ``generation``: the user's generation after it."""
 
     generation: int
 
@@ -113,19 +114,19 @@ class RevokedCount(int):
 
 
 def user_key(user_id: object) -> str:
-    """The id of a user as backends keep it: a ``str``, or an ``int`` or ``UUID`` as its text.
+    """Returns the id of a user as backends keep it: a ``str``. An ``int`` or ``UUID`` becomes a ``str``.
 
     Raises :class:`UsageError` unless it is 1 to 255 bytes of UTF-8 without control characters.
     """
     if isinstance(user_id, bool) or not isinstance(user_id, (str, int, UUID)):
-        raise UsageError(f"a user id is a str, int or UUID, not {type(user_id).__name__}")
+        raise UsageError(f"a user id must be a str, int or UUID, not {type(user_id).__name__}")
     text = str(user_id)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise UsageError("a user id must be a str that UTF-8 can encode") from None
     if not 1 <= size <= 255:
-        raise UsageError(f"a user id is 1 to 255 bytes of UTF-8, not {size}")
+        raise UsageError(f"a user id must be 1 to 255 bytes of UTF-8, not {size}")
     if not text.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):
-        raise UsageError("a user id has no control characters")
+        raise UsageError("a user id must not contain control characters")
     return text

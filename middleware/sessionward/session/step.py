@@ -1,7 +1,7 @@
-"""A question that a flow may ask, typed by its answer.
+"""A step, which is a question that a flow asks, typed by its answer.
 
-A flow is a generator that decides and performs nothing: it yields steps and is sent their answers. ``yield from
-Find(credential)`` has the type of the answer under strict checking; a bare ``yield`` would have type Any.
+A flow is a generator that decides and does no I/O: it yields steps, and the driver sends it their answers. Type checkers know the
+type of ``yield from Find(credential)``; a bare ``yield`` would have type Any.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class Step(Generic[T]):
-    """Yields itself once and returns what it is sent."""
+    """A question with an answer of type ``T``. It yields itself once and returns the answer."""
 
     __slots__ = ()
 
     writes: ClassVar[bool] = True
-    """Whether the answer may change something. If so, a timeout leaves the outcome unknown."""
+    """Whether the question may change something. If so, after a timeout the outcome is unknown."""
 
     def ask(self, backend: Any) -> Any:
         """Returns the backend's answer, or an awaitable of it where the backend is async."""
@@ -29,10 +29,10 @@ class Step(Generic[T]):
 
 
 Flow: TypeAlias = Generator[Step[Any], Any, T]
-"""A decision on its way: yields steps, is sent their answers, returns a ``T``."""
+"""A generator that yields steps, gets their answers, and returns a ``T``."""
 
 
 def answered(value: T) -> Flow[T]:
-    """A flow that asks nothing."""
+    """Returns a flow that asks nothing and returns ``value``."""
     yield from ()
     return value

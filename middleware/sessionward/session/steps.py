@@ -12,7 +12,7 @@ from sessionward.session.session import CompanionStatus, NewSession, Session
 from sessionward.session.step import Step
 
 
-@dataclass(slots=True, eq=True, unsafe_hash=True)  # not frozen: it is made for each request, and freezing costs half of it
+@dataclass(slots=True, eq=True, unsafe_hash=True)  # not frozen: each request makes one, and freezing would double its cost
 class Find(Step[Session | None]):
     credential: Credential
     writes: ClassVar[bool] = False
@@ -103,7 +103,7 @@ class Extend(Step[bool]):
         return backend.extend(self.session, lifetime=self.lifetime, app_session=self.app_session)
 
 
-# --- the record of what was revoked -----------------------------------------------------------------------------------
+# --- the record of revoked sessions -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The contract of a backend and of an identifier, as tests, for those who write their own. Needs pytest.
+"""The tests that your own backend or identifier must pass. Needs pytest.
 
 ::
 
@@ -6,7 +6,7 @@
 
     class MyWorld(World):
         def sign_in(self, user: str = "ann") -> Client:
-            ...                      # what the application does when somebody signs in
+            ...                      # what the application does when a user signs in
             return self.client(key)  # the value of the cookie or header
 
     class TestMyBackend(BackendContract):
@@ -20,9 +20,9 @@
 contract               for                                 its fixture
 =====================  ==================================  ==========================================
 BackendContract        every backend                       ``world``: World
-LoginContract          one that owns its sessions          ``world``: LoginWorld
-CompanionsContract     one that keeps companions           the same (a second base)
-RecordContract         one that records what it revoked    ``world``: RecordWorld
+LoginContract          a backend with ``login``            ``world``: LoginWorld
+CompanionsContract     a backend that keeps companions     ``world``: LoginWorld (add it as a second base)
+RecordContract         a backend with ``which_revoked``    ``world``: RecordWorld
 IdentifierContract     every identifier                    ``identifier``, and ``samples``: Samples
 =====================  ==================================  ==========================================
 """
@@ -36,7 +36,7 @@ pytest.register_assert_rewrite(
     )
 )
 
-from sessionward.testing.backend import BackendContract  # noqa: E402 - assertions are rewritten before
+from sessionward.testing.backend import BackendContract  # noqa: E402 - pytest must rewrite the assertions first
 from sessionward.testing.bridge import together  # noqa: E402
 from sessionward.testing.companions import CompanionsContract  # noqa: E402
 from sessionward.testing.identifier import IdentifierContract, Samples  # noqa: E402

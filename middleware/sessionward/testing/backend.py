@@ -1,4 +1,4 @@
-"""The contract of every backend: the two operations that it must have."""
+"""The tests for the two operations that every backend must have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessionward.testing.world import World
 
 
 class BackendContract:
-    """What every backend must do. Subclass it with a fixture ``world`` that gives a :class:`World`."""
+    """The tests for every backend. Subclass it with a fixture ``world`` that returns a :class:`World`."""
 
     # --- find
 

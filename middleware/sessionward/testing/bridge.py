@@ -1,4 +1,4 @@
-"""Makes an async backend look sync: it runs on one event loop, in a thread of its own; and calls several functions at once."""
+"""Wraps an async backend so that sync tests can call it, and calls several functions at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sessionward.session.session import CompanionStatus, NewSession, Session
 T = TypeVar("T")
 
 PATIENCE: Final = 30.0
-"""Seconds after which a test that hangs is given up."""
+"""Seconds after which a test that hangs fails."""
 
 
 class Everything(SupportsCompanions, Protocol):
-    """All that a backend can do, sync, with what the contract needs to look into it."""
+    """All operations of a backend, sync, and those with which the tests look into it."""
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]: ...
 
@@ -33,7 +33,7 @@ class Everything(SupportsCompanions, Protocol):
 
 
 class Loop:
-    """An event loop in a thread of its own."""
+    """An event loop in a separate thread."""
 
     def __init__(self) -> None:
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
@@ -57,7 +57,7 @@ class Loop:
 
 
 class Bridged:
-    """An async backend, made sync."""
+    """An async backend behind sync methods. Its coroutines run on a :class:`Loop`."""
 
     blocking: ClassVar[bool] = True
 
@@ -128,7 +128,7 @@ class Bridged:
 
 
 def together(*calls: Callable[[], T]) -> list[T | BaseException]:
-    """Calls all of them at once, each in a thread; returns what each returned or raised, in their order."""
+    """Calls all functions at once, each in a thread. Returns, in the order of the functions, what each returned or raised."""
     barrier = Barrier(len(calls))
 
     def at_once(call: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""How companions come and go in the tests of their contract."""
+"""Helpers that start and revoke companions in the tests of backends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sessionward.session.identifier import app_session_digest
 from sessionward.testing.world import Client, LoginWorld
 
 APP_SESSION: Final = app_session_digest("one")
-"""A session of the application's."""
+"""The digest of a session of the application."""
 
 REVOKED_BY: Final = [
     "a logout",
@@ -18,7 +18,7 @@ REVOKED_BY: Final = [
     "a login that replaces it",
     "a login of another user that replaces it",
 ]
-"""How a companion, or another one of its user, is revoked; each makes companions compulsory for that user."""
+"""The ways to revoke a companion, or another companion of its user. Each makes companions compulsory for that user."""
 
 
 def adopted(world: LoginWorld, user: str = "ann", *, app_session: bytes = APP_SESSION, lasts: float = 3600.0) -> Client:
@@ -30,12 +30,12 @@ def adopted(world: LoginWorld, user: str = "ann", *, app_session: bytes = APP_SE
 def signed_in(
     world: LoginWorld, user: str = "ann", *, generation: int | None = None, age: float = 0.0, replaces: Client | None = None
 ) -> Client:
-    """A sign-in at the application, as a door asks for it."""
+    """Starts the companion of a sign-in at the application, as a middleware does."""
     return world.login(user, generation=generation, age=age, replaces=replaces, app_session=APP_SESSION)
 
 
 def revoke_companion(world: LoginWorld, client: Client, how: str) -> None:
-    """Revokes a companion, or by it the others of its user, in one of the ways of ``REVOKED_BY``."""
+    """Revokes a companion, or uses it to revoke the others of its user, in one of the ways of ``REVOKED_BY``."""
     match how:
         case "a logout":
             world.log_out(client)

@@ -1,4 +1,4 @@
-"""The contract of backends that keep companions of an application's own sessions."""
+"""The tests for backends that keep companions of an application's own sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER: Final = app_session_digest("another")
 
 
 class CompanionsContract:
-    """What a backend must do that keeps companions: a second base beside :class:`LoginContract`, for the same ``world``."""
+    """The tests for a backend that keeps companions. Add it as a second base to :class:`LoginContract`; it uses the same ``world``."""
 
     # --- companion_status
 

@@ -1,4 +1,4 @@
-"""The contract of a login: what is too old to be accepted (P3), what it revokes, and what happens to several at once."""
+"""The tests for a login: which are too old (P3), and which sessions a login revokes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sessionward.errors import StaleLogin
 from sessionward.testing.world import Client, LoginWorld
 
 LONG: Final = 86_400.0
-"""Seconds: longer than any request has been on its way."""
+"""Seconds. No request takes so long."""
 
 REVOKED_BY: Final[Sequence[str]] = ["another session", "revoke_all", "expiry", "a login that replaces it", "a logout"]
-"""How a session stops being live."""
+"""The ways in which a session stops being live."""
 
 
 def revoke_by(how: str, world: LoginWorld, own: Client, other: Client) -> None:
-    """Lets ``own``, which lives for a minute, stop being live in one of the ways of ``REVOKED_BY``."""
+    """Makes ``own``, which lives for a minute, stop being live in one of the ways of ``REVOKED_BY``."""
     match how:
         case "another session":
             world.sessions.revoke_others(other.session)
@@ -35,7 +35,7 @@ def revoke_by(how: str, world: LoginWorld, own: Client, other: Client) -> None:
 
 
 class FreshLoginContract:
-    """A part of :class:`LoginContract`."""
+    """The part of :class:`LoginContract` about old logins."""
 
     # --- P3, in its three forms
 

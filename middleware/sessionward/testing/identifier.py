@@ -1,4 +1,4 @@
-"""The contract of an identifier: what it says of credentials that are good, anonymous, changed, or nothing of the kind."""
+"""The tests for an identifier: what it must say about valid, anonymous, changed and invalid credentials."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Answer: TypeAlias = Identity | AnonymousSession | None
 
 @dataclass(frozen=True)
 class Samples:
-    """Credentials that the application has made, each as ``(name, value)``, for the tests to ask about.
+    """Credentials with which the tests call the identifier, each as ``(name, value)``.
 
-    - ``signed_in``: ``(name, value, user_id)``; at least two users, so that nobody is taken for another.
+    - ``signed_in``: valid ones, as ``(name, value, user_id)``, of at least two users.
     - ``anonymous``: sessions that name no user.
     - ``invalid``: forged, expired, signed with another secret.
-    - ``secrets``: what must not be shown.
+    - ``secrets``: the secrets of the application, which the identifier must never show.
     """
 
     signed_in: Sequence[tuple[str, str, str]]
@@ -47,21 +47,23 @@ GARBAGE: Sequence[str] = (
     "".join(map(chr, range(256))),
     "x" * 4096,
 )
-"""Values that no application has made, one character for each byte."""
+"""Values that no application makes, one character for each byte."""
 
 
 class IdentifierContract:
-    """What every identifier must do. Subclass it with the fixtures ``identifier`` and ``samples`` (:class:`Samples`)."""
+    """The tests for every identifier. Subclass it with the fixtures ``identifier`` and ``samples`` (:class:`Samples`)."""
 
     def test_it_says_what_it_reads(self, identifier: Any, samples: Samples) -> None:
         spec = IdentifierSpec.of(identifier)
         names = {name.decode() for name in spec.cookies} | {carrier.name.decode() for carrier in spec.headers}
         parts = tuple(name.removesuffix("*") for name in names if name.endswith("*"))
         for name, *_ in (*samples.signed_in, *samples.anonymous, *samples.invalid):
-            assert name in names or name.startswith(parts or ("\0",)), f"{name} is not among its names, so it is never asked about it"
+            assert name in names or name.startswith(parts or ("\0",)), (
+                f"{name} is not among its cookies and headers, so the middleware never passes it to identify()"
+            )
 
     def test_a_credential_names_its_user(self, identifier: Any, samples: Samples) -> None:
-        assert samples.signed_in, "give it at least one"
+        assert samples.signed_in, "samples.signed_in must have at least one credential"
         for name, value, user_id in samples.signed_in:
             answer = asked(identifier, name, value)
             assert isinstance(answer, Identity)
@@ -100,13 +102,13 @@ class IdentifierContract:
 
 
 def asked(identifier: Any, name: str, value: str) -> Answer:
-    """What the identifier says, sync or async."""
+    """Returns what the identifier returns, sync or async."""
     answer = identifier.identify(name, value)
     return asyncio.run(cast("Coroutine[Any, Any, Answer]", answer)) if inspect.isawaitable(answer) else cast("Answer", answer)
 
 
 def user_of(identifier: Any, name: str, value: str) -> str | None:
-    """Whom a credential signs in; None if it is invalid or anonymous. Any other failure is one of the identifier's."""
+    """Returns the id of the user whom a credential signs in, or None if it is invalid or anonymous. Raises any other failure."""
     try:
         answer = asked(identifier, name, value)
     except InvalidCredential:
@@ -115,7 +117,7 @@ def user_of(identifier: Any, name: str, value: str) -> str | None:
 
 
 def _changed(value: str) -> Iterator[str]:
-    """A credential cut short, doubled, and with a character taken out, replaced or put in at each of some places."""
+    """Yields a credential cut short, doubled, and with one character removed, replaced or inserted at some places."""
     yield value[: len(value) // 2]
     yield value + value
     for place in range(0, len(value), max(1, len(value) // 40)):

@@ -1,4 +1,4 @@
-"""The contract of backends that own their sessions: they start and revoke them, and keep times and generations."""
+"""The tests for backends that start sessions themselves, and keep their times and generations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TRIPLETS = [
 
 
 class LoginContract(FreshLoginContract, BackendContract):
-    """What a backend must do that owns its sessions. Subclass it with a fixture ``world`` that gives a :class:`LoginWorld`."""
+    """The tests for a backend with ``login``. Subclass it with a fixture ``world`` that returns a :class:`LoginWorld`."""
 
     # --- sessions and their times
 

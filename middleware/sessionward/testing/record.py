@@ -1,4 +1,4 @@
-"""The contract of backends that keep a record of what was revoked in a store of the application's."""
+"""The tests for backends that record which sessions were revoked, since the application's store may write them back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sessionward.testing.world import Client, World
 
 
 class RecordWorld(World):
-    """A world over a store of the application's that may write a session back."""
+    """A world over an application's store that may write a revoked session back."""
 
     @abstractmethod
     def write_back(self, client: Client) -> None:
-        """The application's store holds this session again, as a request that was in flight has left it."""
+        """Writes this session into the application's store again, as a late request does."""
 
 
 class RecordContract(BackendContract):
-    """What a backend must do that has ``which_revoked``. Subclass it with a fixture ``world`` that gives a :class:`RecordWorld`."""
+    """The tests for a backend with ``which_revoked``. Subclass it with a fixture ``world`` that returns a :class:`RecordWorld`."""
 
     def test_nothing_is_revoked_at_first(self, world: RecordWorld) -> None:
         clients = [world.sign_in(), world.sign_in(), world.sign_in("bob")]
@@ -62,6 +62,6 @@ class RecordContract(BackendContract):
 
 
 def which_revoked(world: RecordWorld, *clients: Client) -> list[bool]:
-    """Whether each of these is on record as revoked."""
+    """Returns, for each client, whether its session is recorded as revoked."""
     revoked = world.sessions.which_revoked([client.credential for client in clients])
     return [client.credential in revoked for client in clients]

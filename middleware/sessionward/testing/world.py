@@ -1,4 +1,4 @@
-"""A backend with everything around it that its contract moves: who signs in, and how time passes."""
+"""The world of a backend under test: how users sign in and out, and how time passes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Client:
-    """A client that is signed in, or was."""
+    """A client that is signed in, or was: its credential, and its session at sign-in."""
 
     credential: Credential
     session: Session
@@ -27,7 +27,7 @@ class Client:
 class World(ABC):
     """A backend under test. Close it at the end.
 
-    ``backend`` is what is tested; ``sessions`` is the same, made sync if it is async.
+    ``backend`` is the backend itself; ``sessions`` has its methods, which are sync even if the backend is async.
     """
 
     backend: Any
@@ -40,31 +40,31 @@ class World(ABC):
 
     @abstractmethod
     def sign_in(self, user: str = "ann") -> Client:
-        """Starts a session of this user, as the application does it, and finds it with the backend."""
+        """Starts a session of this user as the application does, and returns the client that has it. See :meth:`client`."""
 
     def client(self, credential: str | bytes) -> Client:
-        """The client that carries this cookie or header value. Fails if the backend finds no live session for it."""
+        """Returns the client that sends this cookie or header value. Fails if the backend finds no live session for it."""
         proof = Credential(credential.encode("latin-1") if isinstance(credential, str) else credential)
         session = self.sessions.find(proof)
-        assert session is not None, "the backend does not find a session that has just been started"
+        assert session is not None, "the backend does not find a session that sign_in() has just started"
         return Client(proof, session)
 
     def lives(self, *clients: Client) -> list[bool]:
-        """Whether each of these is still signed in."""
+        """Returns, for each client, whether it is still signed in."""
         return [self.sessions.find(client.credential) is not None for client in clients]
 
     def found(self, client: Client) -> Session:
-        """The session of a client that is signed in."""
+        """Returns the session of a client that is signed in."""
         session = self.sessions.find(client.credential)
         assert session is not None
         return session
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine where the backend runs."""
+        """Runs a coroutine on the event loop of the backend. Returns what the coroutine returns."""
         return asyncio.run(coroutine) if self._loop is None else self._loop.run(coroutine)
 
     def close(self) -> None:
-        """Closes the backend, if it can be closed, and its event loop."""
+        """Closes the backend, if it has ``close()``, and its event loop."""
         close = getattr(self.sessions, "close", None)
         if close is not None and (self._loop is None or hasattr(self.backend, "close")):
             close()
@@ -73,11 +73,11 @@ class World(ABC):
 
 
 class LoginWorld(World):
-    """A world whose backend starts sessions itself."""
+    """A world whose backend has ``login``."""
 
     @abstractmethod
     def pass_time(self, seconds: float) -> None:
-        """Lets time pass for the backend; less than zero sets its clock back."""
+        """Sets the backend's clock forward by so many seconds, or back if the number is negative."""
 
     def sign_in(self, user: str = "ann", *, lasts: float = 3600.0) -> Client:
         return self.login(user, generation=self.sessions.begin_login(user), lasts=lasts)
@@ -92,7 +92,7 @@ class LoginWorld(World):
         lasts: float = 3600.0,
         app_session: bytes | None = None,
     ) -> Client:
-        """A login as a door asks for it. ``age``: seconds since its request came."""
+        """Calls ``login`` as a middleware does. ``age``: seconds since the request arrived; ``lasts``: the lifetime in seconds."""
         credential, seconds = Credential(new_token().encode()), age
         new = NewSession(
             user_id=user,
@@ -108,11 +108,11 @@ class LoginWorld(World):
         return Client(credential, self.sessions.login(new))
 
     def log_out(self, client: Client) -> bool:
-        """A logout as a door asks for it; whether the session was live."""
+        """Calls ``revoke`` as a middleware does at a logout. Returns whether the session was live."""
         return self.sessions.revoke(client.session.user_id, client.session.id)
 
     def adopt(self, user: str, app_session: bytes, *, lasts: float = 3600.0) -> Client | None:
-        """An adoption as a door asks for it."""
+        """Calls ``adopt`` as a middleware does. Returns None if the backend refused."""
         credential = Credential(new_token().encode())
         device = Device(ip_address="192.0.2.7")
         new = NewSession(user_id=user, digest=credential.digest, lifetime=lasts, device=device, app_session=app_session)

@@ -1,28 +1,24 @@
-"""Runs the claims that are made for the site in SESSIONWARD_SITE, and prints as JSON what became of each, by name."""
+"""The process of one site: SESSIONWARD_SITE says which. It runs the claims that a test asks for, as ``module.case_name``."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 
-import json
 import os
-import traceback
-from collections.abc import Callable
 from importlib import import_module
 
 import django
 
+from tests.support.claims import answer
 
-def outcome(case: Callable[[], None]) -> str:
+
+def check(claim: str) -> None:
     from tests.backends.django.world import clean
 
-    try:
-        clean()
-        case()
-    except BaseException:
-        return traceback.format_exc()
-    return "holds"
+    module, _, case = claim.partition(".")
+    clean()
+    getattr(import_module(f"tests.backends.django.{module}"), case)()
 
 
 def main() -> None:
@@ -31,21 +27,12 @@ def main() -> None:
     from django.core.management import call_command
     from django.db import connections
 
-    from tests.backends.django.settings import SITE
     from tests.backends.django.world import empty_cache
 
     call_command("migrate", verbosity=0, run_syncdb=True)
-    outcomes: dict[str, str] = {}
-    only = os.environ.get("SESSIONWARD_CASE", "")
-    for name in SITE.claims:
-        module = import_module(f"tests.backends.django.{name}")
-        cases = {
-            case: function for case, function in vars(module).items() if case.startswith("case_") and function.__module__ == module.__name__
-        }
-        outcomes |= {f"{name}.{case}": outcome(function) for case, function in cases.items() if only in f"{name}.{case}"}
+    answer(check)
     empty_cache()
     connections.close_all()
-    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

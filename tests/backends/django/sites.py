@@ -65,7 +65,7 @@ SITES: Final[Mapping[str, Site]] = {
         claims=("ending", "late", "half", "upserts", "rotated"), apps=("user_sessions",), engine="user_sessions.backends.db"
     ),
     "django-qsessions": Site(claims=("ending", "renamed", "owned"), apps=("qsessions",), engine="qsessions.backends.db"),
-    "django-qsessions, cached": Site(
+    "django-qsessions, cached_db on Redis": Site(
         claims=("ending", "late", "half", "cached", "owned"), apps=("qsessions",), engine="qsessions.backends.cached_db", cache="redis"
     ),
     "users with UUIDs and e-mail addresses": Site(claims=("ending", "uuids"), apps=("tests.backends.django.people",), user="people.Person"),

@@ -17,9 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.django.test_sites import HERE, needs_redis
-
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).parents[3]
 SETTINGS = "tests.backends.django.settings"
 PREPARE = """
 import django, sys
@@ -86,7 +84,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_fills_the_index_says_so_and_can_be_repeated(place: Path) -> None:
     for _ in range(2):
         ran = index(environment(place), "--batch", "70")
-        assert (ran.returncode, ran.stdout) == (0, "Looked at 300 sessions; the index is complete.\n")
+        assert (ran.returncode, ran.stdout) == (0, "Read 300 sessions; the index is complete.\n")
         assert entries(place) == 300
         assert is_complete(place)
 
@@ -129,7 +127,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(tmp_path: Path, number: sig
     assert 0 < done < 3000
     assert not is_complete(tmp_path)
     ran = index(environ)
-    assert ran.stdout == f"Looked at {3000 - done} sessions; the index is complete.\n"
+    assert ran.stdout == f"Read {3000 - done} sessions; the index is complete.\n"
     assert entries(tmp_path) == 3000
     assert is_complete(tmp_path)
 
@@ -152,7 +150,7 @@ def test_its_memory_does_not_grow_with_the_sessions(tmp_path: Path) -> None:
             "import resource\nfrom sessionward.cli import main\nmain(['index'])\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         *_, said, peak = program(place, source).splitlines()
-        assert said == f"Looked at {sessions} sessions; the index is complete."
+        assert said == f"Read {sessions} sessions; the index is complete."
         peaks.append(int(peak))
     assert peaks[1] - peaks[0] < 6_000, f"kilobytes: {peaks}"
 
@@ -190,8 +188,7 @@ def test_signed_cookies_cannot_be_indexed(tmp_path: Path) -> None:
     assert "signed_cookies" in ran.stderr
 
 
-def test_a_cache_that_cannot_be_listed_has_nothing_to_do(tmp_path: Path) -> None:
-    needs_redis()
+def test_a_cache_that_cannot_be_listed_has_nothing_to_do(tmp_path: Path, redis_url: str) -> None:
     ran = index(environment(tmp_path, "cache on Redis"))
     assert ran.returncode == 0
     assert "cannot be listed" in ran.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,7 +9,9 @@ from uuid import uuid4
 
 import redis
 
-URL: Final = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
+from tests.support.services import REDIS
+
+URL: Final = REDIS
 
 
 class Keys:

@@ -1,6 +1,6 @@
-"""Django's own sessions, in whichever engine: ``db``, ``cached_db``, ``cache``, ``file``, and those of known add-ons.
+"""Django's own sessions, in the engines ``db``, ``cached_db``, ``cache`` and ``file``, and in those of known add-ons.
 
-No setting beyond Django's own is needed::
+It needs no settings but Django's own::
 
     application = sessionward.WSGIMiddleware(get_wsgi_application(), backend=DjangoBackend())
 """

@@ -1,4 +1,4 @@
-"""Sign out other devices in a Django project, over the sessions and the login that it has."""
+"""The backend for a Django project: it revokes sessions that Django itself keeps, and leaves the login to Django."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -32,36 +32,37 @@ from sessionward.settings import Duration, seconds
 atomic: Any = transaction.atomic
 
 STALE: Final = 50
-"""Keys of gone sessions that the index may hold of a user before they are taken out."""
+"""How many keys without a session the index may hold for a user before we remove them."""
 SCAN_LIMIT: Final = 100_000
-"""Sessions that are looked through at most for those of one user, where the index does not hold all: some 2 s."""
+"""The largest number of sessions that we read to find those of one user, where the index is not complete. It takes about 2 s."""
 
 
 class DjangoBackend:
     """The sessions of a Django project, in any engine that keeps them on the server; sync.
 
-    Make it after ``get_wsgi_application()`` or ``get_asgi_application()``; everything else it takes from Django's
-    settings. With ``db`` ordinary requests are not touched: a session is revoked by renaming its row, so its data stay and a
-    request in flight cannot bring it back. ``cached_db``, ``cache`` and ``file`` write back late: there the digest of each
-    revoked key stands in a table of ours, and a request with such a cookie reaches Django without it. Most caches cannot tell
-    which sessions they hold: there each session is noted when it is seen first, and once a user's sessions have been revoked,
-    those of this user that were never seen are refused.
+    Make it after ``get_wsgi_application()`` or ``get_asgi_application()``. It takes everything else from Django's settings.
 
-    ``scan_limit``: so many sessions are looked through at most to find those of the user; beyond it the caller gets 503
-    and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``timeout``: seconds or a
-    ``timedelta`` that a revocation waits for locks of others.
+    With the engine ``db`` the backend does nothing in an ordinary request. It revokes a session by renaming its row: the data
+    stay, and a request in flight cannot restore the session. The engines ``cached_db``, ``cache`` and ``file`` may write a
+    revoked session back. For them the backend records the digest of each revoked key in its own table, and the middleware
+    removes a cookie with such a key from the request. Most caches cannot list their sessions. There the backend notes each
+    session when it first sees it. Once it has revoked a user's sessions, it refuses those of this user that it has not seen.
 
-    Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
-    first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was revoked
-    hold digests.
+    ``scan_limit``: the largest number of sessions that the backend reads to find those of the user. Beyond it the caller gets
+    503, and the log says why. After one run of ``sessionward index`` the backend does not have to read them. ``timeout``: how
+    long a revocation waits for locks, in seconds or as a ``timedelta``.
 
-    Raises ``ConfigurationError`` if Django is not set up, or if SESSION_ENGINE is ``signed_cookies``. All questions raise
-    ``BackendUnavailable`` when Django's database or cache cannot answer.
+    The backend creates its tables when it first needs them, in the database of the sessions. Their names begin with
+    ``sessionward_django_``. The index holds session keys in clear, as ``django_session`` does; the record of revoked sessions
+    holds digests.
+
+    The constructor raises ``ConfigurationError`` if Django is not set up, or if SESSION_ENGINE is ``signed_cookies``. All
+    methods raise ``BackendUnavailable`` when Django's database or cache cannot answer. The backend has no ``login()``.
     """
 
     blocking: ClassVar[bool] = True
     which_revoked: Callable[[Collection[Credential]], Collection[Credential]]
-    """Only with an engine that writes back late."""
+    """Only with an engine that may write a revoked session back."""
     note: Callable[[Credential], None]
     """Only with an engine whose sessions are not rows of a table."""
 
@@ -74,7 +75,7 @@ class DjangoBackend:
             raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
         if type(scan_limit) is not int or scan_limit < 0:
             raise ConfigurationError("scan_limit: must be a number of sessions, 0 or more")
-        from sessionward.backends.django import index, tables  # models can be made once Django is set up
+        from sessionward.backends.django import index, tables  # these define models, which needs Django to be set up
 
         self._tables = tables
         self._index = index.Index(self._store)
@@ -120,13 +121,13 @@ class DjangoBackend:
         return self._revoke(session.user_id, keep=session.credential.reveal())
 
     def revoke_all(self, user_id: str | int, /) -> int:
-        """Revokes all sessions of a user, from a job or a shell, or after a changed password; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell, or after a changed password. Returns how many were live."""
         return self._revoke(user_key(user_id), keep=None)
 
     def purge(self, older_than: Duration) -> int:
-        """Forgets what was revoked longer ago than this; returns how many.
+        """Deletes the records of sessions that were revoked more than ``older_than`` ago (seconds or a ``timedelta``).
 
-        Never pass less than a session can live: its cookie would be valid again.
+        Returns how many. Never pass less than a session can live: its cookie would be valid again.
         """
         limit = timezone.now() - timedelta(seconds=seconds(older_than))
         with _attended():
@@ -145,7 +146,7 @@ class DjangoBackend:
             return [credential for credential in credentials if credential.digest in revoked or self._is_refused(credential, unseen)]
 
     def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
-        """A session that we have not seen before, in a store that cannot be listed, of a user whose sessions were revoked."""
+        """Returns whether the store cannot list this session, we have not seen it before, and its user's sessions were revoked."""
         key = credential.reveal()
         user = claimed_user(self._store.read([key]).get(key, {})) if key in unseen else None
         return user is not None and not self._index.admit(key, user)
@@ -188,34 +189,34 @@ class DjangoBackend:
         return others
 
     def _looked_through(self, user_id: str) -> set[str]:
-        """The keys of the user that the index may not have. It takes a while, so it is done before anything is locked."""
+        """Returns the keys of the user that the index may lack. It can take seconds, so we call it before we lock anything."""
         if not self._listable or self._index.is_complete():
             return set()
         with read_timeout(self._store.using, self._timeout):
             return self._store.scan(user_id, self._scan_limit)
 
     def _revoke_locked(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
-        """Locks, looks again, and revokes: inside a transaction, in the same order for everybody."""
+        """Locks the sessions, reads them again, and revokes them. All callers do so in a transaction and in the same order."""
         using, users = self._store.using, Users()
         indexed = self._index.keys_of(user_id)
-        sought = keys | indexed | self._store.hints(user_id)  # hints: whose they are is read again
+        sought = keys | indexed | self._store.hints(user_id)  # a hint may be wrong: the rows are read below
         if keep is not None:
             sought.add(keep)
         found = self._store.read(sought, lock=True)
         revoked = set() if self._store.revocation_sticks else self._revoked_among([_digest(key) for key in found])
         live = [key for key, data in found.items() if _digest(key) not in revoked and users.authenticated_user(data) == user_id]
         if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):  # P2: the second look, under the lock
-            raise SessionRevoked("the session that asked is not live any more")
+            raise SessionRevoked("the caller's session is not live any more")
         others = [key for key in live if key != keep]
         missed = {key for key in sought.difference(found) if key != keep}
         if not self._listable:
             self._close(user_id, keep)
         if not self._store.revocation_sticks:
-            # What is not there now may be again: a cache missed it, or a request in flight is giving it a new key at this moment.
+            # A key without a session may get one again: the cache missed it, or a request in flight is changing the key just now.
             self._tables.record(using, [_digest(key) for key in (*others, *missed)])
         self._store.revoke(others)
         if len(indexed) - len(live) > STALE:
-            # What is on record never comes back; where nothing is recorded, only a key without a row is gone for good.
+            # A recorded key never names a session again. Where we record nothing, that holds only for a key without a row.
             if isinstance(self._store, TableStore) and self._store.revocation_sticks:
                 self._index.forget(self._store.absent(missed))
             else:
@@ -223,11 +224,11 @@ class DjangoBackend:
         return others
 
     def _is_shut_out(self, key: str, user_id: str) -> bool:
-        """Whether a session was never seen before its user's were revoked, in a store that cannot be listed."""
+        """Returns whether the store cannot list its sessions, we have not seen this one, and we refuse the unseen ones of its user."""
         return not self._listable and key in self._index.unseen([key]) and self._tables.is_closed(self._store.using, user_id)
 
     def _close(self, user_id: str, keep: str | None) -> None:
-        """From now on, what nobody has noted of this user is refused."""
+        """Refuses, from now on, the sessions of this user that we have not noted."""
         self._tables.close(self._store.using, user_id)
         if keep is not None:
             self._index.write(keep, user_id)
@@ -244,10 +245,15 @@ def _checked(timeout: Duration) -> float:
 
 
 def _refuse_inside(using: str) -> None:
-    """Rolled back by a transaction of the application's, revoked sessions would live again. (A TestCase rolls back everything.)"""
+    """Raises ``UsageError`` inside a transaction of the application: its rollback would make revoked sessions live again.
+
+    The transaction of a TestCase is allowed: its rollback removes the sessions as well.
+    """
     connection = connections[using]
     if connection.in_atomic_block and not connection.atomic_blocks[-1]._from_testcase:
-        raise UsageError("sessions cannot be revoked inside transaction.atomic(); call it by transaction.on_commit(...)")
+        raise UsageError(
+            "sessions cannot be revoked inside transaction.atomic(), which may roll back; revoke them in transaction.on_commit(...)"
+        )
 
 
 def _digest(key: str) -> bytes:
@@ -255,15 +261,15 @@ def _digest(key: str) -> bytes:
 
 
 class _NoLockYet(Exception):
-    """A user whose sessions were never revoked before."""
+    """The user has no row to lock yet, since their sessions were never revoked."""
 
 
 @contextmanager
 def _attended(*, alone: bool = False) -> Generator[list[str]]:
-    """Work outside Django's request signals: connections are closed as Django does it, failures become errors of ours.
+    """Runs code outside of Django's request signals: closes old connections as Django does, and raises our own errors.
 
-    ``alone``: the application answers no request in this thread. Otherwise a connection that is open now may have an open
-    cursor of the application's, and is left to Django.
+    ``alone``: the application answers no request in this thread. Otherwise the application may have an open cursor on a
+    connection that is open now, so we leave that connection to Django.
     """
     phase: list[str] = []
     kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
@@ -279,7 +285,7 @@ def _attended(*, alone: bool = False) -> Generator[list[str]]:
 
 
 def _close_old(kept: Collection[Any]) -> None:
-    """As Django's ``close_old_connections()``, except for those inside a transaction of the application's."""
+    """Does what Django's ``close_old_connections()`` does, except for ``kept`` and for connections inside a transaction."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block and connection not in kept:
             connection.close_if_unusable_or_obsolete()

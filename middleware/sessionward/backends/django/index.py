@@ -1,4 +1,4 @@
-"""The index of a project's sessions: whose each one was when it was seen last. A hint; what it says is read again."""
+"""The index of a project's sessions: it says which user each one had when we last saw it. We verify it by reading the session."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -28,13 +28,13 @@ log = logging.getLogger("sessionward")
 COMPLETE: Final = "complete"
 WALKED: Final = "walked"
 REMEMBERED: Final = 10_000
-"""Sessions that a process knows to be in the index already."""
+"""How many sessions a process remembers to have found in the index."""
 
 atomic: Any = transaction.atomic
 
 
 class Index:
-    """Notes sessions as they are seen, and knows the keys of a user."""
+    """Notes sessions when we see them, and finds the keys of a user."""
 
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
@@ -42,15 +42,15 @@ class Index:
         self._seen: set[str] = set()
 
     def watch(self) -> None:
-        """Notes each session that this process saves, where sessions are rows: ordinary requests pay nothing for it."""
+        """Notes each session that this process saves, where sessions are rows. Requests that save no session do not get slower."""
         if self._store.model is not None:
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
 
     def note(self, key: str, user_id: str) -> None:
-        """Records whose a session is, unless that is known.
+        """Records which user a session has, unless this process has recorded it before.
 
-        Under the lock of its user, where the door looks again: whoever revokes their sessions at this moment either finds it, or
-        has revoked the one that it comes from.
+        Where the middleware checks the session again after the application, this takes the lock of the user. So a concurrent
+        revocation either finds the new session, or has revoked the session that it comes from.
         """
         if (key, user_id) in self._noted:
             return
@@ -69,9 +69,9 @@ class Index:
         self._remember([key])
 
     def admit(self, key: str, user_id: str) -> bool:
-        """Records a session that was there before anybody looked, unless its user's sessions were revoked; returns whether it may pass.
+        """Records a session that is older than the index, unless its user's sessions were revoked. Returns whether it may pass.
 
-        Under the lock of its user, so that whoever revokes their sessions at this moment either finds it or has closed them.
+        It takes the lock of the user, so that a concurrent revocation either finds the session or refuses it.
         """
         using = self._store.using
         add_lock(using, user_id)
@@ -84,7 +84,7 @@ class Index:
         return True
 
     def write(self, key: str, user_id: str) -> None:
-        """Records whose a session is: inside a transaction, so this process does not remember it."""
+        """Records which user a session has. For use inside a transaction that may roll back, so this process does not remember it."""
         write(self._store.using, [(key, user_id)])
 
     def _remember(self, keys: Collection[str]) -> None:
@@ -97,11 +97,11 @@ class Index:
         return {key for (key,) in rows}
 
     def forget(self, keys: Collection[str]) -> None:
-        """Removes keys that will never be a session again."""
+        """Deletes keys that will never name a session again."""
         Entry.objects.using(self._store.using).filter(session_key__in=keys).delete()
 
     def unseen(self, keys: Collection[str]) -> set[str]:
-        """Those of these keys that are not in the index."""
+        """Returns those of the keys that are not in the index."""
         asked = {key for key in keys if key not in self._seen}
         if not asked:
             return set()
@@ -110,7 +110,7 @@ class Index:
         return asked - found
 
     def is_complete(self) -> bool:
-        """Whether it has seen every session once: ``sessionward index`` has finished, and no note has failed since."""
+        """Returns whether the index has every session: ``sessionward index`` has finished, and no note has failed since."""
         return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
@@ -121,14 +121,16 @@ class Index:
     def _try_to_note(self, key: str, user_id: str) -> None:
         try:
             self.note(key, user_id)
-        except Exception as failure:  # the application's answer does not depend on it
-            log.error("a session could not be noted, so the index is not complete any more: %s", type(failure).__name__)
+        except Exception as failure:  # the application's response does not depend on it
+            log.error(
+                "the index has missed a session, so it is not complete any more (%s); run `sessionward index` again", type(failure).__name__
+            )
             with suppress(Exception):
                 State.objects.using(self._store.using).filter(name=COMPLETE).delete()
 
 
 def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
-    """Puts entries into the index; a key that is there gets its new user."""
+    """Writes entries into the index. A key that is in it already gets the new user."""
     again = "ON DUPLICATE KEY UPDATE {user} = VALUES({user})"
     if connections[using].vendor != "mysql":
         again = "ON CONFLICT ({key}) DO UPDATE SET {user} = excluded.{user}"
@@ -141,9 +143,9 @@ _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "u
 
 
 def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[int], object]) -> int:
-    """Reads all live sessions once, in the order of their keys, from where the last run has stopped; returns how many.
+    """Reads all live sessions once, in the order of their keys, from where the last run has stopped. Returns how many.
 
-    Marks the index as complete at the end. ``progress`` is called with how many more have been read.
+    It marks the index as complete at the end. It calls ``progress`` after each batch, with the number of sessions in it.
     """
     ensure(store.using)
     states = State.objects.using(store.using)
@@ -162,7 +164,7 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
 
 
 def mark_complete(store: TableStore | KeyValueStore) -> None:
-    """Marks the index as holding every session there is."""
+    """Marks the index as complete."""
     ensure(store.using)
     states = State.objects.using(store.using)
     states.update_or_create(name=COMPLETE, defaults={"value": timezone.now().isoformat()})

@@ -1,4 +1,4 @@
-"""SQL that is written out, where compiling a query takes Django longer than the database takes to answer it."""
+"""Raw SQL, for queries that Django takes longer to compile than the database takes to answer."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -14,14 +14,14 @@ from django.db import connections
 
 
 def ask(using: str, template: str, values: Sequence[Any], **names: str) -> list[tuple[Any, ...]]:
-    """Returns all rows of a query. ``{name}`` in the template: a table or column, quoted as the database does it; ``%s``: a value."""
+    """Returns all rows of a query. In the template ``{name}`` is a table or column, which gets quoted, and ``%s`` is a value."""
     with connections[using].cursor() as cursor:
         cursor.execute(_written(using, template, names), values)
         return list(cursor.fetchall())
 
 
 def change(using: str, template: str, values: Sequence[Any], **names: str) -> int:
-    """Executes a statement; returns how many rows it has found."""
+    """Executes a statement. Returns how many rows it has found."""
     with connections[using].cursor() as cursor:
         cursor.execute(_written(using, template, names), values)
         return int(cursor.rowcount)
@@ -34,17 +34,17 @@ def change_each(using: str, template: str, values: Iterable[Sequence[Any]], **na
 
 
 def marks(number: int) -> str:
-    """So many placeholders, in brackets."""
+    """Returns ``number`` placeholders in brackets."""
     return f"({', '.join(['%s'] * number)})"
 
 
 def moment(using: str, value: datetime) -> Any:
-    """A time as this database takes it."""
+    """Returns a time in the form that this database takes."""
     return connections[using].ops.adapt_datetimefield_value(value)
 
 
 def for_update(using: str) -> str:
-    """What locks the rows of a query, where rows can be locked."""
+    """Returns the clause that locks the rows of a query, or ``""`` where the database has none."""
     return " FOR UPDATE" if connections[using].features.has_select_for_update else ""
 
 

@@ -1,4 +1,4 @@
-"""Where a Django project keeps its sessions, whichever engine it is: read without side effects, revoked for good."""
+"""The store where a Django project keeps its sessions. We read it without side effects, and revoke sessions in it."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -29,16 +29,16 @@ from sessionward.backends.django.users import claimed_user
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 REVOKED: Final = "revoked:"
-"""In front of the key of a session that was revoked, and of its data, which then sign nobody in under any key."""
+"""The beginning of a revoked session's key, and of its data, which then decode to an anonymous session."""
 
 Data = Mapping[str, Any]
 
 
-_TOO_MANY: Final = "more than {limit} sessions would have to be looked through; run `sessionward index` once, or raise scan_limit"
+_TOO_MANY: Final = "finding the user's sessions means to read more than {limit}; run `sessionward index` once, or raise scan_limit"
 
 
 class Page(NamedTuple):
-    """A part of all sessions, in the order of their keys: its last key, how many were read, and whose they are."""
+    """A part of all sessions, in the order of their keys: the last key, how many we read, and ``(key, user id)`` where there is a user."""
 
     last: str | None
     looked_at: int
@@ -46,12 +46,12 @@ class Page(NamedTuple):
 
 
 def is_key(text: str) -> bool:
-    """Whether Django itself would look this key up and could have made it."""
+    """Returns whether a key has the form of Django's keys. Django does not look up any other."""
     return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
 
 
 def store_of() -> TableStore | KeyValueStore:
-    """The store of this project. Raises :class:`ConfigurationError` for one that keeps nothing on the server."""
+    """Returns the store of this project. Raises :class:`ConfigurationError` for one that keeps nothing on the server."""
     path: str = settings.SESSION_ENGINE
     module: Any = import_module(path)
     engine: Any = module.SessionStore
@@ -69,9 +69,9 @@ def store_of() -> TableStore | KeyValueStore:
 
 
 class TableStore:
-    """Sessions in a table: ``db``, ``cached_db``, django-qsessions, django-user-sessions. The row is the truth.
+    """Sessions in a table: ``db``, ``cached_db``, django-qsessions, django-user-sessions. The row decides, not the cache.
 
-    ``revocation_sticks``: what is revoked stays so, whatever a request that is late may write.
+    ``revocation_sticks``: whether a revoked session stays revoked when a late request saves it.
     """
 
     listable = True
@@ -92,7 +92,7 @@ class TableStore:
         self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user"), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
-        """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
+        """Returns the data of the live sessions. ``lock``: locks their rows until the transaction ends, always in the same order."""
         sought = list(keys)
         if not sought:
             return {}
@@ -104,9 +104,9 @@ class TableStore:
         return {key: self._decode(data) for key, data in rows}
 
     def revoke(self, keys: Sequence[str]) -> None:
-        """Renames the rows: they and their data stay, the cookie names nothing, and a forced update that comes late finds no row.
+        """Renames the rows. The data stay, the cookie names no session, and a late forced update finds no row.
 
-        Django would accept the new key too, from somebody who has read it in the database; the data behind it decode to nothing.
+        Django would accept the new key too, from a client that has read the database. So the data of the row are made undecodable.
         """
         if not keys:
             return
@@ -119,27 +119,27 @@ class TableStore:
         change(self.using, statement, [*pairs, REVOKED, *keys], **self._names)
 
     def absent(self, keys: Iterable[str]) -> set[str]:
-        """Those of these keys that have no row at all, not even one that has expired: no session will have them again."""
+        """Returns those of the keys that have no row, not even an expired one. No session will have such a key again."""
         sought = set(keys)
         return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
 
     def evict(self, keys: Sequence[str]) -> None:
-        """Removes the copies from the cache, where there is one. What was revoked is on record already."""
+        """Deletes the copies in the cache, if the engine has one. A failure does not matter: the sessions are recorded as revoked."""
         prefix: str | None = getattr(self._engine, "cache_key_prefix", None)
         if prefix is not None:
             with suppress(Exception):
                 self._engine()._cache.delete_many([prefix + key for key in keys])
 
     def hints(self, user_id: str) -> set[str]:
-        """Keys that are this user's as the table itself, or allauth, says."""
+        """Returns the keys of this user by the user column of the table, or by allauth. They may be wrong or incomplete."""
         if self._user is None:
             return _of_allauth(user_id)
         return set(self._live().filter(**{self._user: user_id}).values_list("session_key", flat=True))
 
     def scan(self, user_id: str, limit: int) -> set[str]:
-        """All keys of this user, found by looking through the table. Raises :class:`BackendUnavailable` beyond ``limit`` rows."""
+        """Reads the table and returns all keys of this user. Raises :class:`BackendUnavailable` if that takes more than ``limit`` rows."""
         rows = self._live()
-        if self._user is not None:  # a row without a user may be anybody's: some ways of saving leave it out
+        if self._user is not None:  # a row without a user may be of any user: not all code that saves a session sets the column
             rows = rows.filter(Q((self._user, user_id)) | Q((f"{self._user}__isnull", True)))
         if rows.order_by()[: limit + 1].count() > limit:
             raise BackendUnavailable(_TOO_MANY.format(limit=limit))
@@ -147,7 +147,7 @@ class TableStore:
         return {key for key, data in found if claimed_user(self._decode(data)) == user_id}
 
     def walk(self, after: str, batch: int) -> Page:
-        """The next live sessions in the order of their keys, for filling the index."""
+        """Returns the next live sessions in the order of their keys, for the index."""
         rows = self._live().filter(session_key__gt=after).order_by("session_key").values_list("session_key", "session_data")
         found = [(key, claimed_user(self._decode(data))) for key, data in rows[:batch]]
         return Page(found[-1][0] if found else None, len(found), [(key, user) for key, user in found if user is not None])
@@ -163,7 +163,7 @@ class TableStore:
 
 
 class KeyValueStore:
-    """Sessions in a cache, in files, or in an engine of the project's own: whatever is written late is there again."""
+    """Sessions in a cache, in files, or in the project's own engine. A late request can write a deleted session back."""
 
     revocation_sticks = False
     model: Any = None
@@ -177,7 +177,7 @@ class KeyValueStore:
             return {key: data for key in keys if (data := self._load(key))}
 
     def revoke(self, keys: Sequence[str]) -> None:
-        """Does nothing: the session would be written back. The record of what was revoked is the truth."""
+        """Does nothing: a late request could write the session back. The record of revoked sessions decides."""
 
     def evict(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -209,11 +209,11 @@ class KeyValueStore:
 
     @property
     def listable(self) -> bool:
-        """Whether the store can tell which sessions there are."""
+        """Whether the store can list its sessions."""
         return self._keys() is not None
 
     def _keys(self) -> Iterator[str] | None:
-        """The keys of all sessions, where the store can tell them."""
+        """Returns the keys of all sessions, or None if the store cannot list them."""
         store: Any = self._engine()
         if isinstance(store, file.SessionStore):
             names = os.listdir(store.storage_path)
@@ -226,14 +226,14 @@ class KeyValueStore:
         if not is_key(key):
             return None
         store: Any = self._engine(key)
-        if type(store).load is cache.SessionStore.load:  # it takes a cache that is down for one that is empty
+        if type(store).load is cache.SessionStore.load:  # Django's code treats a cache that is down as an empty one
             return store._cache.get(store.cache_key)  # type: ignore[no-any-return]
-        store.create = store.delete = _nothing  # loading what has expired would begin another session
+        store.create = store.delete = _nothing  # to load an expired session would create another one
         data: Data = store.load()
         if store.session_key == key:
             return data
         if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
-            raise BackendUnavailable("a session's file could not be read")  # the engine takes it for one that is missing
+            raise BackendUnavailable("a session's file could not be read")  # the engine treats it as a missing file
         return None
 
 
@@ -247,7 +247,7 @@ def _is_there(path: str) -> bool:
 
 @contextmanager
 def _answering() -> Generator[None]:
-    """A cache or a file system that fails is a backend that is unavailable, never an empty store."""
+    """Raises ``BackendUnavailable`` when the cache or the file system fails, so that a failure is never taken for an empty store."""
     try:
         yield
     except (BackendUnavailable, Error):
@@ -257,11 +257,11 @@ def _answering() -> Generator[None]:
 
 
 def _nothing(*_: object) -> None:
-    """Takes the place of the methods that would change a session that is only read."""
+    """Replaces the methods that would change a session that we only read."""
 
 
 def _of_allauth(user_id: str) -> set[str]:
-    """The keys that allauth's ``usersessions`` has noted; it misses sign-ins that did not go through it."""
+    """Returns the keys that allauth's ``usersessions`` has recorded. It lacks sign-ins that did not go through allauth."""
     if not apps.is_installed("allauth.usersessions"):
         return set()
     model: Any = apps.get_model("usersessions", "UserSession")

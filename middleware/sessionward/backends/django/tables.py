@@ -1,4 +1,4 @@
-"""Our four tables in Django's database, reached through its connections. Import this module once Django is set up."""
+"""Our four tables in Django's database, over Django's connections. Import this module only after Django is set up."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -20,7 +20,7 @@ from sessionward.errors import BackendUnavailable, UsageError
 
 
 class Ended(models.Model):
-    """A session that was revoked: the SHA-256 of its key, as 64 hexadecimal digits. It is deleted by ``purge`` only."""
+    """A session that was revoked: the SHA-256 of its key, as 64 hexadecimal digits. Only ``purge`` deletes it."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     ended_at = models.DateTimeField(db_index=True)
@@ -31,7 +31,7 @@ class Ended(models.Model):
 
 
 class Entry(models.Model):
-    """The index: whose a session was when it was seen last. A hint; keys stand in clear, as in ``django_session`` itself."""
+    """An entry of the index: the user of a session when we last saw it. Keys are in clear, as in ``django_session`` itself."""
 
     session_key = models.CharField(max_length=40, primary_key=True)
     user = models.CharField(max_length=64, db_index=True)
@@ -42,7 +42,7 @@ class Entry(models.Model):
 
 
 class User(models.Model):
-    """A row to lock for each user whose sessions were revoked. ``closed``: what we have not seen of theirs is refused."""
+    """A row to lock for each user whose sessions were revoked. ``closed``: we refuse this user's sessions that are not in the index."""
 
     user = models.CharField(max_length=64, primary_key=True)
     closed = models.BooleanField(default=False)  # pyright: ignore[reportArgumentType]
@@ -70,21 +70,23 @@ _there: Final[set[str]] = set()
 
 
 def user_digest(user_id: str) -> str:
-    """What stands for a user: SHA-256 in hexadecimal, so that no collation takes two users for one."""
+    """Returns the SHA-256 of a user's id in hexadecimal digits, so that no collation takes two users for one."""
     return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def ensure(using: str) -> None:
-    """Creates what is missing. Safe to repeat, and in several workers at once. Not inside a transaction of the application's.
+    """Creates the tables that are missing. It is safe to repeat, also in several workers at once.
 
-    Raises :class:`BackendUnavailable` with the SQL if the tables are missing and may not be created, :class:`UsageError` if
-    they are missing inside a transaction.
+    Raises :class:`BackendUnavailable`, with the SQL, if the database user may not create them, and :class:`UsageError` if they
+    are missing inside a transaction.
     """
     if using in _there:
         return
     missing = _missing(using)
-    if missing and connections[using].in_atomic_block:  # rolled back, they would be gone again, and we would not know
-        raise UsageError("the tables of sessionward cannot be created inside a transaction, and are not there yet")
+    if missing and connections[using].in_atomic_block:  # a rollback would drop them, and we would not notice
+        raise UsageError(
+            "the tables of sessionward are missing, and cannot be created inside a transaction; call the backend once outside of one"
+        )
     for model in missing:
         _create(using, model)
     _there.add(using)
@@ -108,15 +110,15 @@ def _create(using: str, model: type[models.Model]) -> None:
 
 
 def lock(using: str, user_id: str) -> bool:
-    """Inside a transaction: makes everybody else who revokes sessions of this user wait for its end. False if there is no row yet.
+    """Locks a user until the transaction ends: other revocations of this user's sessions wait. Returns False if there is no row yet.
 
-    On SQLite, which has one lock for all, a write takes it before anything is read.
+    SQLite has one lock for the whole database, and this write takes it before anything is read.
     """
     return change(using, "UPDATE {table} SET {user} = {user} WHERE {user} = %s", [user_digest(user_id)], **_USER) > 0
 
 
 def close(using: str, user_id: str) -> None:
-    """Inside a transaction that has the lock: sessions of this user that nobody has noted are refused from now on."""
+    """Refuses, from now on, the sessions of this user that are not in the index. The transaction must have the user's lock."""
     change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [True, user_digest(user_id)], **_USER)
 
 
@@ -124,13 +126,13 @@ _USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed"
 
 
 def add_lock(using: str, user_id: str) -> None:
-    """Adds the row to lock, in a transaction of its own: MariaDB's shared lock on it would make two transactions wait for each other."""
+    """Adds the row to lock, in a separate transaction: with MariaDB's shared lock on it, two transactions would wait for each other."""
     with read_committed(using):
         User.objects.using(using).bulk_create([User(user=user_digest(user_id))], ignore_conflicts=True)
 
 
 def is_closed(using: str, user_id: str) -> bool:
-    """Whether sessions of this user that were never noted are refused."""
+    """Returns whether we refuse the sessions of this user that are not in the index."""
     return bool(User.objects.using(using).filter(user=user_digest(user_id), closed=True).exists())
 
 
@@ -147,7 +149,7 @@ def _missing(using: str) -> list[type[models.Model]]:
 
 
 def _sql(using: str, model: type[models.Model]) -> list[str]:
-    """What Django would execute. Not by its editor, which looks through all of an SQLite database when it is left."""
+    """Returns the statements that Django would execute. We run them without its editor, whose exit checks a whole SQLite database."""
     editor: Any = connections[using].schema_editor(collect_sql=True)
     editor.deferred_sql = []
     editor.create_model(model)

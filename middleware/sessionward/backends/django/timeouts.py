@@ -1,4 +1,4 @@
-"""How long a transaction of ours waits for locks of others, on a connection that is Django's."""
+"""Limits how long our transactions wait for locks, on connections that belong to Django."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -37,7 +37,7 @@ _SETTINGS: Final = {
 
 @contextmanager
 def lock_timeout(using: str, timeout: float) -> Generator[None]:
-    """Lets a connection wait so many seconds for a lock, and then restores its own setting. Not PostgreSQL; see below."""
+    """Limits the wait for a lock to ``timeout`` seconds, and then restores the setting. On PostgreSQL it does nothing; see below."""
     connection = connections[using]
     setting = _SETTINGS.get(connection.vendor)
     if setting is None:
@@ -51,14 +51,16 @@ def lock_timeout(using: str, timeout: float) -> Generator[None]:
     try:
         yield
     finally:
-        with suppress(Error), connection.cursor() as cursor:  # a connection on which this fails is broken anyway
+        with suppress(Error), connection.cursor() as cursor:  # a connection on which this fails is broken
             cursor.execute(setting.write.format(*before))
 
 
 @contextmanager
 def read_timeout(using: str, timeout: float) -> Generator[None]:
-    """The same for PostgreSQL, around queries that change nothing: they too may wait for a table that is locked."""
-    if connections[using].vendor != "postgresql" or connections[using].in_atomic_block:  # there the setting would stay after us
+    """Does the same on PostgreSQL, around queries that change nothing: they may wait for a locked table, too."""
+    if (
+        connections[using].vendor != "postgresql" or connections[using].in_atomic_block
+    ):  # in a transaction of the application the setting would stay
         yield
         return
     with atomic(using=using):
@@ -67,11 +69,11 @@ def read_timeout(using: str, timeout: float) -> Generator[None]:
 
 
 def transaction_timeout(using: str, timeout: float) -> None:
-    """The same for PostgreSQL, inside a transaction; the setting ends with it."""
+    """Does the same on PostgreSQL, inside a transaction. The setting ends with the transaction."""
     if connections[using].vendor == "postgresql":
         with connections[using].cursor() as cursor:
             milliseconds = max(1, int(timeout * 1000))
-            cursor.execute(  # whatever level the project has chosen: after waiting for a lock, this must see what was committed
+            cursor.execute(  # at any isolation level of the project, this must see what was committed while it waited for a lock
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
                 f" SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"
             )
@@ -79,10 +81,10 @@ def transaction_timeout(using: str, timeout: float) -> None:
 
 @contextmanager
 def read_committed(using: str) -> Generator[None]:
-    """A short transaction at READ COMMITTED. MariaDB reads again once it has a lock, at any level; SQLite has one writer."""
+    """Runs a short transaction at READ COMMITTED. At other levels MariaDB also reads anew once it has a lock; SQLite has one writer."""
     connection = connections[using]
     with atomic(using=using):
-        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase it would come too late
+        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase the transaction has begun already
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield

@@ -1,7 +1,7 @@
-"""Whom a session of Django's signs in: as ``django.contrib.auth.get_user`` decides it, but without its side effects.
+"""Says which user a Django session signs in, as ``django.contrib.auth.get_user`` does, but without its side effects.
 
-``get_user()`` gives the session a new key where a fallback secret signed it, and empties it where the password has
-changed: called by a middleware that sends no cookie of Django's, it would sign the caller out.
+``get_user()`` changes the session's key if a fallback secret signed it, and empties the session if the password has changed.
+A middleware cannot send Django's new cookie, so a call of ``get_user()`` would sign the caller out.
 """
 
 # Django ships no types.
@@ -21,7 +21,7 @@ from django.utils.crypto import constant_time_compare
 
 
 class Users:
-    """Looks each user up once, for the time of one question."""
+    """Looks up each user once. Make a new one for each question."""
 
     __slots__ = ("_found", "_hold")
 
@@ -30,7 +30,7 @@ class Users:
         self._hold: dict[tuple[str, str, object], bool] = {}
 
     def authenticated_user(self, data: Mapping[str, Any]) -> str | None:
-        """The id, as text, of the user whom a session with these data signs in; None if it signs nobody in."""
+        """Returns the id of the user whom a session with these data signs in, as a ``str``, or None if the session is anonymous."""
         named = claimed_user(data)
         if named is None:
             return None
@@ -49,7 +49,7 @@ class Users:
 
 
 def _user(path: str, named: str) -> Any:
-    """What the authentication backend makes of the id; None also for one from before the primary key was of another kind."""
+    """Returns the user that the authentication backend finds, or None, also if the id does not fit the type of the primary key."""
     try:
         user_id = get_user_model()._meta.pk.to_python(named)
     except ValidationError:
@@ -58,15 +58,15 @@ def _user(path: str, named: str) -> Any:
 
 
 def claimed_user(data: Mapping[str, Any]) -> str | None:
-    """The user's id that stands in a session, whether or not it still signs them in."""
+    """Returns the user's id in a session, even if Django does not accept the session any more."""
     user_id = data.get(SESSION_KEY)
     return None if user_id is None else str(user_id)
 
 
 def _hash_holds(user: Any, session_hash: object) -> bool:
-    """Whether the session is from after the last change of the password, by the present secret or a fallback."""
+    """Returns whether the session was made with the user's current password, by the current secret or a fallback."""
     if not hasattr(user, "get_session_auth_hash"):
-        return True  # as Django has it for user models of the application's own
+        return True  # Django does the same for user models without a session hash
     if not isinstance(session_hash, str) or not session_hash:
         return False
     if constant_time_compare(session_hash, user.get_session_auth_hash()):

@@ -31,7 +31,7 @@ class LoopPool:
     async def ask(self, query: Query[R], timeout: float) -> R:
         opened = self._opened.get(asyncio.get_running_loop()) or await self._open()
         answer = _ask(opened, query.run, timeout)
-        # An await gives a connection back to the user's Engine, and a cancelled task would not get past that await.
+        # Giving a connection back to the user's Engine takes an await, and a cancelled task would not get past it.
         return await (self._run_to_the_end(answer) if query.writes or opened.permits is None else answer)
 
     async def create_tables(self) -> None:
@@ -52,7 +52,7 @@ class LoopPool:
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not log an exception for which no caller waits any more
+            task.exception()  # marks it as retrieved; asyncio would log an exception that no caller retrieves
 
     async def _open(self) -> _Opened:
         for other in [other for other in self._opened if other.is_closed()]:
@@ -69,7 +69,7 @@ class LoopPool:
         return opened
 
     async def _close_with_loop(self, pool: Pool) -> AsyncGenerator[None]:
-        """Waits at its ``yield`` until ``close()`` closes it, or the event loop does, which closes its generators before it ends."""
+        """Closes the pool when ``close()`` closes this generator, or when the event loop does, just before the loop ends."""
         try:
             yield
         finally:
@@ -102,10 +102,10 @@ async def _ask(opened: _Opened, run: Callable[[Executor], R], timeout: float) ->
 
 
 class _LoopDeadline:
-    """A deadline that the event loop keeps. It cancels the wait for a connection, and aborts a connection that is in use.
+    """A deadline that the event loop enforces. It cancels the wait for a connection, and aborts a connection that is in use.
 
-    If we cancelled a query, some drivers would wait for the server, which may be just what does not answer. If we cancelled the
-    code that only gives a connection back, we would lose the answer.
+    If we cancelled a query, some drivers would first wait for the server, and the server may be what does not answer. If we
+    cancelled the code that only gives a connection back, we would lose the answer.
     """
 
     __slots__ = ("_abort", "_ends_at", "_expired", "_handle", "_loop", "_task", "_uncancel_to", "timeout")
@@ -143,7 +143,7 @@ class _LoopDeadline:
         await_only(asyncio.sleep(seconds))
 
     def finish(self) -> bool:
-        """Ends the deadline. Returns whether it, and nobody else, has cancelled the task."""
+        """Stops the deadline. Returns whether the deadline, and no other code, has cancelled the task."""
         self._handle.cancel()
         before, self._uncancel_to = self._uncancel_to, None
         return before is not None and self._task is not None and self._task.uncancel() <= before

@@ -34,7 +34,9 @@ class SQLBackend:
     would wait for each other.
 
     ``pool_size``: how many connections one process opens at most. ``timeout``: how long a query may take, in seconds or as a
-    ``timedelta``; then the backend gives it up. The middleware passes its own timeout.
+    ``timedelta``; then the backend aborts it. The middleware passes its own timeout.
+
+    The methods are those of :class:`~sessionward.backends.SupportsCompanions`, which says what each does.
 
     The backend connects at the first query, not before. The constructor raises ``ConfigurationError`` for a URL that is not
     supported or whose driver is not installed. All methods raise ``BackendUnavailable`` when the database does not answer in
@@ -97,7 +99,7 @@ class SQLBackend:
     def purge(self, older_than: float | timedelta) -> int:
         """Deletes sessions that stopped being live more than ``older_than`` (seconds or a ``timedelta``) ago. Returns how many.
 
-        It works in batches of 1000, so it does not delay the requests of live sessions, and nothing is lost if it is interrupted.
+        It works in batches of 1000, so it does not delay the requests of live sessions, and it can be interrupted and repeated.
         It never deletes users.
         """
         age, total, after = seconds(older_than), 0, queries.NOBODY
@@ -119,7 +121,7 @@ class SQLBackend:
 class AsyncSQLBackend:
     """Sessions in SQLite, PostgreSQL, MariaDB or MySQL; async: for ASGI applications.
 
-    It works as :class:`SQLBackend`, whose docstring says what the methods raise. ``database``: a URL (``sqlite:///sessions.db``,
+    It works like :class:`SQLBackend`, whose docstring says what the methods raise. ``database``: a URL (``sqlite:///sessions.db``,
     ``postgresql://user@host/db``, ``postgresql+asyncpg://...``, ``mysql://...``) or an AsyncEngine of the application, which the
     backend never disposes.
 

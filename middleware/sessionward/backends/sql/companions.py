@@ -12,7 +12,7 @@ from sessionward.session.session import ADOPTION_PAUSE, MAX_ADOPTIONS, Companion
 
 @reads
 def companion_status(executor: Executor, user_id: str, app_session: bytes) -> CompanionStatus:
-    """Returns what decides about this session of the application. Runs one statement and locks nothing."""
+    """Returns what we know about the companions of this session of the application. Runs one statement and locks nothing."""
     return _status(executor, user_id, app_session)
 
 

@@ -40,7 +40,7 @@ class Dialect:
     begin: str
     """Begins a transaction that reads what is committed. Where BEGIN can limit the wait for a lock, the limit is ``{ms}`` ms."""
     own_begin: str
-    """The same on a connection of ours, whose settings nobody else sees."""
+    """The same on a connection of our own Engine, whose settings no other code uses."""
     lock_timeout: LockTimeout | None
     """How we limit the wait for a lock on a connection of the user's Engine, where BEGIN cannot limit it."""
     id_in: Callable[[UUID], Any]

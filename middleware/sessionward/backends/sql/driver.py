@@ -66,14 +66,14 @@ _ABORTERS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def aborter(driver: str) -> Callable[[Any], None]:
-    """Returns a function that aborts a connection of this driver, so that whoever waits on it fails at once.
+    """Returns a function that aborts a connection of this driver, so that the thread or task that waits on it fails at once.
 
     Another thread or a callback may call it. It raises nothing.
     """
     abort = _ABORTERS.get(driver, _abort_by_descriptor)
 
     def quietly(connection: Any) -> None:
-        with suppress(Exception):  # the connection is broken already, which is all that we want
+        with suppress(Exception):  # the connection is broken already, so there is nothing to abort
             abort(connection)
 
     return quietly

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Phase(Enum):
-    """How far a query has come. It tells what a failure leaves behind."""
+    """How far a query has come. It says what state a failure leaves."""
 
     READING = "nothing has been changed"
     WRITING = "nothing is committed yet"
@@ -80,7 +80,7 @@ class Executor:
         self._run_script(self._sql.begin.format(ms=max(1, int(self._left() * 1000))))
         try:
             result = body(self)
-        except SessionwardError:  # a decision of ours, not a failure: the connection stays usable
+        except SessionwardError:  # our own decision, not a failure: the connection stays usable
             self._run_script("ROLLBACK")
             self.phase = Phase.READING
             self._restore(restore)
@@ -109,7 +109,7 @@ class Executor:
                 self._run_script(command)
 
     def abandon(self) -> None:
-        """Rolls back where that waits for nothing, on SQLite. A server rolls back by itself when the connection closes."""
+        """Rolls back on SQLite, where that never waits. A server rolls back when the connection closes."""
         if self.dialect is SQLITE and self.phase is not Phase.READING:
             with suppress(Exception):
                 self._connection.rollback()

@@ -1,4 +1,4 @@
-"""Runs one query on one connection: takes it from a pool, limits the time, and gives it back clean or not at all.
+"""Runs one query on one connection: takes it from a pool, limits the time, and gives it back or closes it.
 
 The code is sync and exists once. For an async backend SQLAlchemy runs it in a greenlet, so that the same lines wait on an async
 driver.
@@ -57,7 +57,7 @@ class Deadline(Protocol):
         ...
 
     def pause(self, seconds: float) -> None:
-        """Waits, sync or async as the backend is."""
+        """Waits so many seconds. With an async backend the event loop runs meanwhile."""
         ...
 
 
@@ -74,7 +74,7 @@ class _Retry(Exception):
 
 
 def close_or_return(held: PoolProxiedConnection | Connection) -> None:
-    """Closes a connection of ours for good, or gives a connection back to the user's Engine."""
+    """Closes a connection of our own Engine for good, or gives a connection back to the user's Engine."""
     if not isinstance(held, Connection):
         held.invalidate()
     held.close()
@@ -83,9 +83,9 @@ def close_or_return(held: PoolProxiedConnection | Connection) -> None:
 class Pool:
     """Connections of one Engine, ours or the user's.
 
-    We keep idle connections of ours here between queries, last in first out, since a check-out of SQLAlchemy's pool costs more
-    than a lookup in SQLite. Each caller has a permit, so there are never more connections than the pool allows. None of them ever
-    rests in SQLAlchemy's pool. So our Engine needs no dispose(), after which a caller might wait in vain.
+    We keep the idle connections of our own Engine here between queries, last in first out, since a check-out of SQLAlchemy's
+    pool costs more than a lookup in SQLite. Each caller has a permit, so there are never more connections than the pool allows.
+    No connection is ever idle in SQLAlchemy's pool. So our Engine needs no dispose(), after which a caller could wait forever.
     """
 
     def __init__(self, engine: Engine, sql: CompiledSQL, *, own: bool) -> None:
@@ -115,7 +115,7 @@ class Pool:
                 deadline.pause(pause)
 
     def close(self) -> None:
-        """Closes the idle connections, and from now on each one that is given back. Leaves the user's Engine alone."""
+        """Closes the idle connections, and from now on each one that is given back. Does nothing to the user's Engine."""
         if self._own:
             self._closed = True
             while (held := self._pop()) is not None:
@@ -131,17 +131,17 @@ class Pool:
         except BaseException as failure:
             in_time = deadline.disarm()
             if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:
-                self._give_back(held, deadline)  # a decision of ours, whose transaction has been rolled back
+                self._give_back(held, deadline)  # our own decision, whose transaction has been rolled back
                 raise
             kind = self._kind_of(failure, connection.dbapi_connection)
             executor.abandon()
             self._discard(held, connection)
-            if not isinstance(failure, Exception) and in_time:  # somebody else has cancelled it, or the process exits
+            if not isinstance(failure, Exception) and in_time:  # other code has cancelled the query, or the process exits
                 raise
             raise self._error_of(failure, kind, executor.phase, in_time, deadline) from failure
         if deadline.disarm():
             self._give_back(held, deadline)
-        else:  # the deadline came after the answer: the answer is true, but the connection is broken
+        else:  # the deadline came after the answer: the answer is valid, but the connection is broken
             self._discard(held, connection)
         return answer
 
@@ -158,7 +158,9 @@ class Pool:
         except (SessionwardError, _Retry):
             raise
         except PoolTimeout as error:
-            raise BackendUnavailable("all connections of the Engine's pool are in use") from error
+            raise BackendUnavailable(
+                "all connections of the Engine's pool are in use; raise its pool_size, or look for slow queries"
+            ) from error
         except Exception as error:
             cause = getattr(error, "orig", None) or error
             message = (str(cause).splitlines() or [""])[0][:200]
@@ -185,7 +187,7 @@ class Pool:
 
     def _give_back(self, held: PoolProxiedConnection | Connection, deadline: Deadline) -> None:
         if isinstance(held, Connection):
-            with suppress(Exception):  # the answer is true, whatever becomes of the connection
+            with suppress(Exception):  # the answer is valid, even if the connection breaks now
                 deadline.give_back(held.close) if self._asks_server else held.close()
         else:
             self._idle.append(held)
@@ -199,7 +201,7 @@ class Pool:
             return None
 
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
-        """Closes the driver's connection. The server then rolls back whatever transaction was open there."""
+        """Closes the driver's connection. The server then rolls back the transaction that was open on it."""
         self._sql.abort(connection.driver_connection)
         with suppress(Exception):  # each driver has its own errors for closing a broken connection
             held.invalidate()

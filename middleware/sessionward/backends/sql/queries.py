@@ -1,7 +1,7 @@
 """The queries on the two tables, and the order of their locks.
 
 Each change of a user's sessions locks the user's row first. Then it reads what it decides on, so it sees everything that was
-committed before it got the lock. A single clever UPDATE would decide on what it saw before it waited.
+committed before it got the lock. A single UPDATE would decide on what it read before it waited.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def revoke_others(executor: Executor, session: Session) -> RevokedCount:
     def body(executor: Executor) -> RevokedCount:
         before = lock_user(executor, session.user_id)
         if not is_live(executor, session.user_id, session.id):  # P2: the second look, under the lock
-            raise SessionRevoked("the session that asked is not live any more")
+            raise SessionRevoked("the caller's session is not live any more")
         return _revoke(executor, session.user_id, before.generation, keep=session.id, reason="others")
 
     return with_users(executor, [session.user_id], body)
@@ -192,7 +192,7 @@ def _revoke_one(executor: Executor, user_id: str, id: UUID, *, by: UUID, reason:
     dialect = executor.dialect
     own, user = dialect.id_in(id), dialect.user_in(user_id)
     executor.change("revoke_one", id=own, user=user, by=dialect.id_in(by), reason=reason)
-    executor.change("require_companions", id=own, user=user)  # for a companion: copies of an earlier login sign nobody in from now on
+    executor.change("require_companions", id=own, user=user)  # for a companion: from now on a copy of an earlier login is refused
 
 
 def new_session(new: NewSession, user: User) -> Session:

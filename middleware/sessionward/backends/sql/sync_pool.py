@@ -34,7 +34,7 @@ os.register_at_fork(after_in_child=_renew)
 
 
 class SyncPool:
-    """Connections of one process. A forked child opens its own and leaves those of its parent alone."""
+    """Connections of one process. A forked child opens its own and does not use those of its parent."""
 
     def __init__(self, database: Database, *, size: int, timeout: float) -> None:
         self._database = database
@@ -54,7 +54,9 @@ class SyncPool:
         if opened.permits is None:
             return opened.pool.ask(query.run, deadline)
         if not opened.permits.take(timeout):
-            raise BackendUnavailable(f"all {self._size} connections were in use for {timeout:g} s")
+            raise BackendUnavailable(
+                f"all {self._size} connections were in use for {timeout:g} s; raise pool_size, or look for slow queries"
+            )
         try:
             return opened.pool.ask(query.run, deadline)
         finally:
@@ -90,7 +92,7 @@ class SyncPool:
 
 
 class _Permits:
-    """Lets so many callers work at once, first come, first served.
+    """Lets at most ``number`` callers work at once, first come, first served.
 
     The semaphores of the standard library let quick callers starve the others.
     """
@@ -101,7 +103,7 @@ class _Permits:
         self._waiting: deque[threading.Lock] = deque()
 
     def take(self, seconds: float) -> bool:
-        """Waits for a permit, at most so many seconds. Returns whether there was one."""
+        """Waits at most ``seconds`` for a permit. Returns whether there was one."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -136,11 +138,11 @@ class _Opened:
 
 
 _inherited: Final[list[_Opened]] = []
-"""Connections that a fork inherited. They belong to the parent. We keep them, so that nothing closes them in this process."""
+"""Connections that a fork inherited. They belong to the parent. We keep a reference, so that this process never closes them."""
 
 
 class _SyncDeadline:
-    """A deadline that the watchdog keeps. ``is_watched``: False for reads of SQLite, which never wait for anything."""
+    """A deadline that the watchdog enforces. ``is_watched``: False for reads of SQLite, which never wait."""
 
     __slots__ = ("_ends_at", "_is_watched", "_key", "timeout")
 

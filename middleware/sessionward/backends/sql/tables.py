@@ -30,9 +30,9 @@ users: Final = Table(
     "sessionward_users",
     metadata,
     Column("user_id", _USER_ID, primary_key=True),
-    Column("generation", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's other sessions were ended"),
+    Column("generation", BigInteger, nullable=False, server_default=text("0"), comment="how often this user's sessions were revoked"),
     Column("revoked_at", _TIME, comment="when the generation was raised last"),
-    Column("companion_required", Boolean, nullable=False, server_default=false(), comment="companions: only a new sign-in mints"),
+    Column("companion_required", Boolean, nullable=False, server_default=false(), comment="whether only a new sign-in makes a companion"),
     **_MYSQL,
 )
 
@@ -47,7 +47,7 @@ sessions: Final = Table(
     Column("expires_at", _TIME, nullable=False),
     Column("last_seen_at", _TIME, nullable=False),
     Column("ended_at", _TIME),
-    Column("ended_by", _ID, comment="the session that ended it, if one did"),
+    Column("ended_by", _ID, comment="the session that revoked it, if one did"),
     Column("reason", String(16), comment="others, all, logout, replaced or expired"),
     Column("methods", String(255), nullable=False, server_default="", comment="how the person signed in, separated by blanks"),
     Column("ip_address", String(64)),
@@ -56,7 +56,7 @@ sessions: Final = Table(
     **_MYSQL,
 )
 
-# Rows with a time in ended_at cost nothing: they are not in the index, or (MariaDB, MySQL) in another part of it.
+# Rows with a time in ended_at do not slow a lookup: they are not in the index, or (MariaDB, MySQL) in another part of it.
 live: Final = Index(
     "sessionward_sessions_live",
     sessions.c.user_id,
@@ -74,7 +74,7 @@ app_session_index: Final = Index(
 
 
 def create(engine: Engine) -> None:
-    """Creates what is missing. If another process creates the same meanwhile, it tries again and finds that in place."""
+    """Creates what is missing. If another process creates the same meanwhile, it tries again, and the table is there."""
     for attempt in range(5):
         try:
             metadata.create_all(engine)

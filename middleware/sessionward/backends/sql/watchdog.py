@@ -17,7 +17,7 @@ Entry: TypeAlias = tuple[float, Callable[[], None]]
 
 
 class Watchdog:
-    """Calls each function that nobody has cancelled by its time. Times are those of ``time.monotonic``."""
+    """Calls each function at its time, unless the function was cancelled before. Times are those of ``time.monotonic``."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -52,7 +52,7 @@ class Watchdog:
                     if at <= now:
                         del self._entries[key]
                         with suppress(Exception):  # a call that fails must not stop the thread, which watches all others
-                            call()  # under the lock: nobody can cancel it and go on meanwhile
+                            call()  # under the lock: cancel() waits until this call has returned
                 self._wakes_at = min((at for at, _ in self._entries.values()), default=float("inf"))
                 wait = None if self._wakes_at == float("inf") else self._wakes_at - monotonic()
                 if wait is None or wait > 0:

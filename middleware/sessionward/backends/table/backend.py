@@ -42,7 +42,7 @@ class TableBackend:
 
     ``key``: the column that the credential names. It must be unique, or the key could name a row of another user: then the
     backend raises ``ConfigurationError`` and revokes nothing. If it is a number, the database must never give it to another row
-    again (on SQLite: AUTOINCREMENT), or a copied cookie signs somebody in again.
+    again (on SQLite: AUTOINCREMENT), or an old cookie names the session of another user.
 
     ``user``: the column with the user's id: a string, a number or a UUID. The backend compares it byte for byte, whatever the
     collation. NULL means an anonymous session. Create an index on it: each call finds all rows of the user.
@@ -52,7 +52,7 @@ class TableBackend:
 
     ``transform``: a function from the credential to the value in ``key``: ``verbatim``, ``sha256``, ``sha512``,
     ``hmac_suffixed(...)``, ``rails_signed(...)``, ``laravel_encrypted(...)``, or one of the application. It must verify a
-    signature: where the cookie only names a row, a transform that does not verify lets anybody sign in as anybody.
+    signature: where the cookie only names a row, a transform that does not verify lets every client sign in as every user.
 
     ``expires``: when a row expires, by the clock of the database: ``Expires.at("expires")``,
     ``Expires.created("created_at", lifetime=3600)``, ``Expires.unix("last_activity", lifetime=7200)``. It must be what the
@@ -61,7 +61,7 @@ class TableBackend:
 
     By default the backend deletes a row. ``revoked``: it marks the row in a column instead, ``RevokedBy.value("active", False)``
     or ``RevokedBy.time("revoked_at")``; the application must check this column. ``rename``: it replaces the key by ``revoked:``
-    and random characters that nobody can guess, so that the row and its data stay; not for a ``key`` to which other tables refer.
+    and random characters, so that the row and its data stay; not for a ``key`` to which other tables refer.
 
     ``where``: the columns, and their values, that make a row a session: ``where={"context": "session"}``.
 
@@ -151,7 +151,7 @@ class TableBackend:
 class AsyncTableBackend:
     """Sessions in a table of the application; async: for ASGI applications.
 
-    It works as :class:`TableBackend`, whose docstring says what each option means and what the methods raise. ``database``: a URL
+    It works like :class:`TableBackend`, whose docstring says what each option means and what the methods raise. ``database``: a URL
     (``postgresql+asyncpg://...``, ``mysql://...``, ``sqlite:///app.db``) or an AsyncEngine of the application, which the backend
     never disposes. Each event loop has its own connections.
     """

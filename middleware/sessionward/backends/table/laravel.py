@@ -1,7 +1,7 @@
 """The encrypted session cookie of Laravel. This module imports ``cryptography``.
 
 The cookie is ``base64({"iv", "value", "mac"})``: AES in CBC mode, and a MAC over the first two. In the decrypted value a keyed
-hash of the cookie's name precedes the session's id, so nobody can pass another cookie of the application off as its session.
+hash of the cookie's name precedes the session's id, so another cookie of the application does not pass as its session.
 """
 
 from __future__ import annotations

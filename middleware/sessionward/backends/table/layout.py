@@ -23,8 +23,8 @@ RENAMED_LENGTH: Final = 34
 class Expires:
     """When a row expires, by one of its columns. :meth:`at`, :meth:`unix` and :meth:`created` make one.
 
-    A row whose column is NULL never expires. We do not count an expired row and do not change it. So a lifetime that is shorter
-    than the application's own spares sessions that the application still accepts.
+    A row whose column is NULL never expires. We do not count an expired row and do not change it. So with a lifetime that is
+    shorter than the application's own, sessions that the application still accepts are not revoked.
     """
 
     column: str
@@ -34,17 +34,17 @@ class Expires:
 
     @classmethod
     def at(cls, column: str) -> Self:
-        """The column holds the time at which the session expires. A time without a time zone is UTC."""
+        """For a column that holds the time at which the session expires. A time without a time zone is UTC."""
         return cls(column=column)
 
     @classmethod
     def created(cls, column: str, *, lifetime: Duration) -> Self:
-        """The column holds the time at which the session began or was last used. It expires ``lifetime`` after that."""
+        """For a column that holds the time at which the session began or was last used. It expires ``lifetime`` after that."""
         return cls(column=column, lifetime=_lifetime(lifetime))
 
     @classmethod
     def unix(cls, column: str, *, lifetime: Duration = 0.0, per_second: int = 1) -> Self:
-        """The column holds seconds since 1970 (``per_second=1000``: milliseconds). The session expires ``lifetime`` after that."""
+        """For a column of seconds since 1970 (``per_second=1000``: milliseconds). The session expires ``lifetime`` after that."""
         if type(per_second) is not int or per_second < 1:
             raise ConfigurationError("per_second: must be how many of the column's units are a second: 1, or 1000 for milliseconds")
         return cls(column=column, lifetime=_lifetime(lifetime), per_second=per_second)
@@ -57,7 +57,7 @@ class Expires:
             if self.per_second:
                 return _EPOCH + timedelta(seconds=float(value) / self.per_second + self.lifetime)
             return clock.read(value, kind) + timedelta(seconds=self.lifetime)
-        except OverflowError:  # no calendar has such a time
+        except OverflowError:  # Python's calendar has no such time
             return _EPOCH if self.per_second and float(value) < 0 else None
         except (ValueError, TypeError):
             expected, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.unix")
@@ -90,12 +90,12 @@ class RevokedBy:
 
     @classmethod
     def value(cls, column: str, revoked: Value) -> Self:
-        """The column has this value once the session is revoked: ``RevokedBy.value("active", False)``."""
+        """For a column that has the value ``revoked`` once the session is revoked: ``RevokedBy.value("active", False)``."""
         return cls(column=column, revoked=revoked)
 
     @classmethod
     def time(cls, column: str) -> Self:
-        """The column has the time at which the session was revoked, and NULL before: ``RevokedBy.time("revoked_at")``."""
+        """For a column that has the time at which the session was revoked, and NULL before: ``RevokedBy.time("revoked_at")``."""
         return cls(column=column)
 
     def says(self, value: Any) -> bool:

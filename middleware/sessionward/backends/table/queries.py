@@ -1,8 +1,8 @@
 """The queries on the application's table, and the order of their locks.
 
 Our own tables have a row for each user to lock; the application's table has none. So we lock all of the user's session rows,
-always in the order of their keys: the second caller waits at a row, and then sees what became of its own row. Then we revoke each
-row by its key. Rows that the application adds meanwhile are later logins.
+always in the order of their keys: the second caller waits at a row, and then sees whether its own row has been revoked. Then we
+revoke each row by its key. Rows that the application adds meanwhile are later logins.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Queries:
         self._known: _Table | None = None
 
     def check(self) -> Query[None]:
-        """Examines the table. Raises :class:`ConfigurationError` for what does not fit, and names the real columns."""
+        """Returns the query that examines the table. It raises :class:`ConfigurationError` for what does not fit, with the real columns."""
         return Query(self._check, writes=False)
 
     def find(self, credential: Credential) -> Query[Session | None] | None:
@@ -66,12 +66,12 @@ class Queries:
         return None if key is None else Query(lambda executor: self._find(executor, credential, key), writes=False)
 
     def revoke_others(self, session: Session) -> Query[int]:
-        """Revokes the other live sessions of the same user. Returns how many they were."""
+        """Returns the query that revokes the other live sessions of the same user. Its answer is how many were live."""
         key = self._own_key(session)
         return Query(lambda executor: self._revoke_others(executor, session, key), writes=True)
 
     def revoke_all(self, user_id: str) -> Query[int]:
-        """Revokes all sessions of a user. Returns how many were live."""
+        """Returns the query that revokes all sessions of a user. Its answer is how many were live."""
         return Query(lambda executor: self._revoke_all(executor, user_id), writes=True)
 
     # --- keys
@@ -82,12 +82,12 @@ class Queries:
         return None if key == "" or key == b"" else key
 
     def _own_key(self, session: Session) -> Key:
-        """Returns the same for the caller's own session."""
+        """Returns what the key column holds for the caller's own session."""
         if session.credential is None:
             raise UsageError("the session carries no credential, so this backend has not found it; pass a session that find() returned")
         key = self._key(session.credential)
         if key is None:
-            raise SessionRevoked("the transform does not accept the credential of the session that asked any more")
+            raise SessionRevoked("the transform does not accept the credential of the caller's session any more")
         return key
 
     # --- on a connection
@@ -118,7 +118,7 @@ class Queries:
         return executor.transact(body)
 
     def _revoke_all(self, executor: Executor, user_id: str) -> int:
-        """Revokes also the rows that have expired by our calculation, but does not count them (P5)."""
+        """Also revokes the rows that have expired by our calculation, but does not count them (P5)."""
         user = self._table(executor).user.from_user_id(user_id, executor.dialect)
         if user is None:
             return 0
@@ -135,11 +135,11 @@ class Queries:
     def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> _Row:
         row = self._own(executor, statement, key)
         if row is None or not row.is_live or self._table(executor).user.to_user_id(row.user) != session.user_id:
-            raise SessionRevoked("the session that asked is not live any more")
+            raise SessionRevoked("the caller's session is not live any more")
         return row
 
     def _own(self, executor: Executor, statement: str, key: Key) -> _Row | None:
-        """Returns the row of exactly this key, whatever the database considers equal."""
+        """Returns the row of exactly this key. The database may find others that it considers equal."""
         column = self._table(executor).key
         value = column.to_driver(key, executor.dialect)
         if value is None:

@@ -1,7 +1,7 @@
-"""The signed cookies of Rails: which row of ``sessions`` a cookie names.
+"""The signed cookies of Rails, and which row of ``sessions`` a cookie names.
 
 From Rails 6 on a cookie is ``base64({"_rails": {"message": base64(json), "exp": ..., "pur": "cookie.<name>"}})--hexdigest``, and its
-key is derived from ``secret_key_base``. We unmarshal nothing. We reject a cookie of another purpose, although it is signed.
+key is derived from ``secret_key_base``. We never unmarshal Ruby objects. We reject a cookie that was signed for another purpose.
 """
 
 from __future__ import annotations

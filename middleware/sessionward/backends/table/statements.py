@@ -36,7 +36,7 @@ def statements(layout: Layout, dialect: Dialect) -> Mapping[str, str]:
 
 
 def _quoted(name: str, dialect: Dialect) -> str:
-    """Returns a name in quotes. SQLite too gets back-ticks: it takes an unknown name in double quotes as a string, and finds all rows."""
+    """Returns a name in quotes. SQLite gets back-ticks too: it takes an unknown name in double quotes for a string, and finds all rows."""
     return f'"{name}"' if dialect is POSTGRESQL else f"`{name}`"
 
 

@@ -21,22 +21,22 @@ Transform: TypeAlias = Callable[[str], Key | None]
 
 
 def verbatim(value: str) -> str | None:
-    """The key column holds the credential itself: fastapi-users, Auth.js."""
+    """Returns the credential itself, or None if it is not ASCII. For tables of fastapi-users and Auth.js."""
     return value if value.isascii() else None
 
 
 def sha256(value: str) -> str:
-    """The key column holds the SHA-256 of the credential in lower-case hexadecimal digits."""
+    """Returns the SHA-256 of the credential in lower-case hexadecimal digits."""
     return hashlib.sha256(value.encode("latin-1")).hexdigest()
 
 
 def sha512(value: str) -> str:
-    """The key column holds the SHA-512 of the credential: Knox, whose ``digest`` column is unique."""
+    """Returns the SHA-512 of the credential in lower-case hexadecimal digits. For the ``digest`` column of Knox."""
     return hashlib.sha512(value.encode("latin-1")).hexdigest()
 
 
 def hmac_suffixed(*secrets: str | bytes, prefix: str = "", padded: bool = True) -> Transform:
-    """Returns a transform for ``key.base64(HMAC-SHA256(key))``, percent-encoded or not: so JavaScript applications sign cookies.
+    """Returns a transform for ``key.base64(HMAC-SHA256(key))``, percent-encoded or not, as JavaScript applications sign cookies.
 
     better-auth: ``hmac_suffixed(BETTER_AUTH_SECRET)``. express-session: ``hmac_suffixed(secret, prefix="s:", padded=False)``.
     ``secrets``: all that the application still accepts. The transform compares in constant time.
@@ -60,8 +60,8 @@ def hmac_suffixed(*secrets: str | bytes, prefix: str = "", padded: bool = True) 
 
 
 def byte_secrets(secrets: Sequence[str | bytes], function: str) -> Sequence[bytes]:
-    """Returns the secrets as bytes. Raises :class:`ConfigurationError` if one is empty, since anybody could sign with it, or if there
-    is none.
+    """Returns the secrets as bytes. Raises :class:`ConfigurationError` if there is none, or if one is empty: with an empty secret
+    every client could sign.
     """
     if not secrets or not all(secrets):
         raise ConfigurationError(f"{function}: must be given the secret with which the application signs, and no empty one")

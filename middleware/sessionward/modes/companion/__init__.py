@@ -1,1 +1,1 @@
-"""The application keeps its login; a companion session of ours decides whether it may still be used."""
+"""Mode companion: the application keeps its login, and our companion session decides whether it is still valid."""

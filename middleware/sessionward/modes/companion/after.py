@@ -1,4 +1,4 @@
-"""After the application: it has signed somebody in, signed somebody out, or gone on; the browser's companion follows."""
+"""After the application: starts, extends or revokes the companion when the response signs the user in or out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus, 
 
 
 def touches(rules: Rules, context: CompanionContext, head: Fields) -> bool:
-    """Whether something about the login may have changed with this answer."""
+    """Returns whether the response may have changed the login."""
     return (
         context.cookie is not None
         or context.adopting is not None
@@ -31,7 +31,7 @@ def touches(rules: Rules, context: CompanionContext, head: Fields) -> bool:
 
 
 def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
-    """Decides what becomes of the companion; returns the head of the answer as it may go out."""
+    """Starts, extends or revokes the companion. Returns the response head that the client gets."""
     word = word_of(rules, context, head)
     cookies = word.cookies
     if context.minted is not None and said(cookies) != context.minted_with:
@@ -40,10 +40,10 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
         judged = yield from judge(rules.spec, cookies_after(context.kept, cookies, clears=word.clears))
         named = judged.named
         for credential in judged.invalid:
-            if credential.name in {cookie.name for cookie in cookies}:  # no client has forged it: the application itself has set it
+            if credential.name in {cookie.name for cookie in cookies}:  # the application has set it, so no client has forged it
                 context.warning = INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
         if context.minted is not None:
-            pass  # the same again
+            pass  # this head repeats the one that started the companion
         elif not named:
             if cookies or word.clears or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
                 yield from _signed_out(rules, context)
@@ -54,7 +54,7 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
         else:
             yield from _signed_in(rules, context, named, cookies)
         context.is_answered = True
-    except Exception:  # the driver has logged it, or it is StaleLogin: in no case may the browser keep what was being set (P9)
+    except Exception:  # StaleLogin, or the driver has logged it: the browser must not get the cookies (P9)
         context.session = None
         return drop_login_cookies(without_set_cookie(head, rules.own.cookie_name), rules.names, context.clock)
     head = without_set_cookie(head, rules.own.cookie_name)
@@ -62,7 +62,7 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
 
 
 def _taken_back(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:
-    """A head in place of one that was handed to the server says something else of the login: what that one has minted ends."""
+    """Revokes what an earlier head of this response has started, since the head that replaces it sets another login, or none."""
     minted, context.minted = context.minted, None
     context.session = context.companion = context.cookie = None
     if minted is not None:
@@ -72,7 +72,7 @@ def _taken_back(rules: Rules, context: CompanionContext, head: Fields) -> Flow[F
 
 
 def _has_moved(context: CompanionContext) -> Flow[bool]:
-    """Whether the browser has another session by now: an answer that comes late finds its own gone, and must sign nobody out."""
+    """Returns whether the browser has another session by now. Then this response is late, and must not sign the user out."""
     if context.session is None or context.credential is None or context.identity is None:
         return False
     fresh = yield from Find(context.credential)
@@ -80,22 +80,22 @@ def _has_moved(context: CompanionContext) -> Flow[bool]:
 
 
 def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
-    """The application has signed the user out, or nobody was signed in: an answer that deletes the login revokes the companion."""
+    """Revokes the companion, since the response has signed the user out. Does nothing for an anonymous request."""
     identity, session = context.identity, context.session
     if identity is None:
         return
     if session is not None:
         context.session = context.companion = None
         context.cookie = rules.own.cleared
-    with suppress(Exception):  # the driver has logged it; the answer deletes the login, and that must go out
-        if session is None and context.adopting is not None:  # so that a copy of this login is revoked, too
+    with suppress(Exception):  # the driver has logged it; the response must go out, since it deletes the login
+        if session is None and context.adopting is not None:  # so that we also revoke a copy of this login
             session = yield from Adopt(_new(context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
         if session is not None:
             yield from Revoke(session.user_id, session.id)
 
 
 def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], word: Word) -> Flow[None]:
-    """The same user as before: its session must still be live if the answer sets a cookie, and follows a new id."""
+    """Handles a response to the same user: checks that the session is still live, extends it, and follows a new session id."""
     session, credential = context.session, context.credential
     assert session is not None
     assert credential is not None
@@ -108,8 +108,8 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
     if fresh is None:
         raise StaleLogin("the session was revoked while its request was being answered")
     if app_session is not None and fresh.app_session not in (session.app_session, app_session):
-        raise StaleLogin("another answer has given this browser a new session meanwhile")
-    if moved or word.clears or rules.grows_old(context):  # a browser that forgets all cookies needs ours anew
+        raise StaleLogin("another response has given this browser a new session meanwhile")
+    if moved or word.clears or rules.grows_old(context):  # a browser that clears its cookies needs ours again
         lifetime = rules.longest_life(named)
         extended = yield from Extend(session=session, lifetime=lifetime, app_session=app_session if moved else None)
         if extended and context.cookie is None:
@@ -117,7 +117,7 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
 
 
 def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
-    """A login from before the installation, of a user for whom companions are not compulsory: it gets its companion now."""
+    """Starts a companion for a login from before the installation, unless companions are compulsory for its user."""
     user_id, app_session = named[0][1].user_id, app_session_of(named[0])
     if context.adopting is None or is_public(head) or context.is_answered:
         if _is_set(named[0], cookies) and (yield from FindCompanionStatus(user_id, app_session)).companion_required:
@@ -130,17 +130,17 @@ def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Seque
 
 
 def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
-    """The answer has signed somebody in: decided under the user's lock, as every login (P3)."""
+    """Starts a companion, since the response has signed a user in. The backend decides under the user's lock (P3)."""
     user_id, app_session = named[0][1].user_id, app_session_of(named[0])
     if any((kept.name, kept.value) == (named[0][0].name, named[0][0].value) for kept in context.kept):
-        # The id stayed, and a store has changed behind it: by this answer, by another one to this browser that has seen it
-        # first, or by a request that writes back who was signed out meanwhile.
+        # The id stayed, and the session in the store has changed: by this response, by an earlier response to this browser, or
+        # by a request that writes back a user who was signed out meanwhile.
         if (yield from FindCompanionStatus(user_id, app_session)).companions:
             return
         if rules.spec.keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
-            raise StaleLogin("this session of the application's was revoked while the request was being answered")
+            raise StaleLogin("this session of the application was revoked while the request was being answered")
     if context.is_answered:
-        raise StaleLogin("an answer that takes the place of another one signs nobody in")
+        raise StaleLogin("a response head that replaces another one cannot sign a user in")
     credential, lifetime = _new_credential(), rules.longest_life(named)
     session = yield from Login(
         NewSession(
@@ -158,17 +158,17 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
 
 
 def _is_anew(context: CompanionContext, named: Named, cookies: Sequence[SetCookie]) -> bool:
-    """Whether a user who came with a header token only, and gets no companion for it, is signed in by this very answer."""
+    """Returns whether this response signs in a user who had only a header token, for which we start no companion."""
     return context.companion_required and _is_set(named, cookies)
 
 
 def _is_set(named: Named, cookies: Sequence[SetCookie]) -> bool:
-    """Whether the answer itself sets this credential."""
+    """Returns whether the response sets this credential."""
     return named[0].name in {cookie.name for cookie in cookies}
 
 
 def _new(context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
-    """A companion for a login that was there before. Nobody saw how its user signed in."""
+    """Returns the argument of ``adopt``, for a login that the application had before. We do not know how its user signed in."""
     return NewSession(user_id=user_id, digest=credential.digest, lifetime=lifetime, device=context.device(), app_session=app_session)
 
 
@@ -177,7 +177,7 @@ def _new_credential() -> Credential:
 
 
 def _cookie(rules: Rules, credential: Credential, lifetime: float, cookies: Sequence[SetCookie]) -> bytes:
-    """Our cookie goes where the application's login cookies in the same answer go."""
+    """Returns our cookie with the SameSite and Partitioned attributes of the login cookies in the same response."""
     samesites = [cookie.samesite for cookie in cookies if cookie.value is not None]
     return rules.own.cookie(credential, max_age=lifetime, samesites=samesites, partitioned=any(cookie.partitioned for cookie in cookies))
 

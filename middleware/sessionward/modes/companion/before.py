@@ -1,8 +1,8 @@
-"""Before the application: which of its login credentials may pass, and whose session this is.
+"""Before the application: decides which of its login credentials pass, and whose session this is.
 
-They pass only together with a live companion of the same user. Once any companion of a user has been revoked, companions
-are compulsory for that user: whatever was copied or kept from before stays outside. No issue time is ever compared, but for
-a header token of such a user, which has nothing else.
+A credential passes only together with a live companion of the same user. After a companion of a user has been revoked,
+companions are compulsory for that user, so a login that was copied or kept from before does not pass. We compare the issue time
+only of a header token of such a user, since a header has no companion.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SKEW: Final = 60.0
 
 
 def admit(rules: Rules, context: CompanionContext, companion: Session | None) -> Flow[Fields | None]:
-    """Judges the application's login credentials, beside the live companion of this browser, if it has one.
+    """Decides which of the application's login credentials pass. ``companion``: the live companion of this browser, or None.
 
-    Returns the fields that stand in place of ``context.found``; None if all may pass as they came. ``context.session`` is
-    set if the companion is live and one of the credentials is of its user.
+    Returns the fields that replace ``context.found``, or None if they stay the same. Sets ``context.session`` if one of the
+    credentials belongs to the user of the companion.
     """
     parsed = parse_login_credentials(partial(joined, context.found), rules.names)
     judged = yield from judge(rules.spec, parsed.credentials)
@@ -41,10 +41,10 @@ def admit(rules: Rules, context: CompanionContext, companion: Session | None) ->
         passing = [pair for pair in named if _goes_with(pair[1], companion)]
         context.session = companion if passing else None
         proven = {credential.name for credential, _ in passing}
-        out += [credential for credential in kept if credential.name in proven]  # an empty session planted by a sibling domain
+        out += [credential for credential in kept if credential.name in proven]  # a sibling domain may have planted an empty session
         kept = [credential for credential in kept if credential.name not in proven]
     elif len({identity.user_id for _, identity in named}) == 1 and not parsed.doubled():
-        # Of several users nobody could say whose this browser is: a sibling domain can plant a second cookie.
+        # With credentials of several users we cannot know the user: a sibling domain can plant a second cookie.
         passing = yield from _without_companion(context, named)
     context.identity = passing[0][1] if passing else None
     context.kept = [*kept, *(credential for credential, _ in passing)]
@@ -53,7 +53,7 @@ def admit(rules: Rules, context: CompanionContext, companion: Session | None) ->
 
 
 def take_all(rules: Rules, context: CompanionContext) -> Fields | None:
-    """For a request that asks no question: takes out every login credential of the application's."""
+    """Removes all login credentials of the application from a request, without a question."""
     parsed = parse_login_credentials(partial(joined, context.found), rules.names)
     headers = {carrier.name for carrier in rules.spec.headers}
     context.is_exempt = any(name == b"cookie" or name in headers for name, _ in context.found)
@@ -61,7 +61,7 @@ def take_all(rules: Rules, context: CompanionContext) -> Fields | None:
 
 
 def _revoked(judged: Judged) -> Flow[list[LoginCredential]]:
-    """Ids that were somebody's until that was revoked: a request under way may write their owner back at any moment (P6)."""
+    """Returns the anonymous credentials whose session was revoked. A request in flight may write its user back at any time (P6)."""
     revoked: list[LoginCredential] = []
     for credential, anonymous in judged.anonymous_sessions:
         if (yield from IsRevokedAppSession(anonymous.app_session)):
@@ -70,12 +70,12 @@ def _revoked(judged: Judged) -> Flow[list[LoginCredential]]:
 
 
 def _goes_with(identity: Identity, companion: Session) -> bool:
-    """Whether this companion is of the same user, and of the same session where the application's has an id that stays."""
+    """Returns whether the companion has the same user, and the same session if the application's session has an id that stays."""
     return identity.user_id == companion.user_id and identity.app_session in (None, companion.app_session)
 
 
 def _without_companion(context: CompanionContext, named: Sequence[Named]) -> Flow[Sequence[Named]]:
-    """What passes of a user's credentials in a browser without a companion: everything, until companions are compulsory."""
+    """Returns the credentials that pass without a companion: all of them, unless companions are compulsory for the user."""
     app_session = app_session_of(named[0])
     status = yield from FindCompanionStatus(named[0][1].user_id, app_session)
     context.companion_required = status.companion_required
@@ -87,7 +87,7 @@ def _without_companion(context: CompanionContext, named: Sequence[Named]) -> Flo
 
 
 def _is_issued_later(identity: Identity, status: CompanionStatus) -> bool:
-    """For a header token only: whether it was issued after the user's other sessions were revoked, if they ever were."""
-    if status.revoked_at is None:  # companions are compulsory by a logout in one browser, which says nothing about tokens elsewhere
+    """Returns whether a header token was issued after the last revocation of the user's sessions, if there was one."""
+    if status.revoked_at is None:  # only a logout in one browser made companions compulsory, and that revokes no tokens elsewhere
         return True
     return identity.issued_at is not None and identity.issued_at > status.revoked_at.timestamp() + SKEW

@@ -1,4 +1,4 @@
-"""What a request says of the application's login, and what of it one request remembers."""
+"""Asks the identifier about the login credentials of a request, and keeps its answers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sessionward.session.session import Session
 from sessionward.session.step import Flow
 
 Named: TypeAlias = tuple[LoginCredential, Identity]
-"""A login credential and whom it signs in."""
+"""A login credential and the user whom it signs in."""
 
 
 class CompanionContext(Context):
-    """``session`` is set only where the application's login and its companion go together.
+    """The context of a request in mode companion. ``session`` is set only if the login and the companion have the same user.
 
-    - ``companion``: the live session of this browser, whether or not the application's login goes with it.
-    - ``kept``: the login credentials that the application sees; ``identity``: whom they sign in.
-    - ``adopting``: the application's session that may be given a companion, by its digest.
-    - ``companion_required``: the user gets no companion but by signing in.
-    - ``location``: where the request goes.
-    - ``minted``: the companion that this answer gives to the browser; ``minted_with``: what the same head says of the login.
-    - ``is_answered``: a head has gone to the server; one that takes its place (PEP 3333, ``exc_info``) mints nothing.
-    - ``is_exempt``: all login credentials were taken out without a question, so the answer may set none.
+    - ``companion``: the live companion of this browser, even if the application's login has another user.
+    - ``kept``: the login credentials that the application gets. ``identity``: the user whom they sign in.
+    - ``adopting``: the digest of the application's session for which we may start a companion.
+    - ``companion_required``: whether only a sign-in starts a companion for this user.
+    - ``location``: the host and path of the request.
+    - ``minted``: the companion that this response starts. ``minted_with``: the login cookies of the same response head.
+    - ``is_answered``: whether the server has a response head. One that replaces it (PEP 3333, ``exc_info``) starts no companion.
+    - ``is_exempt``: whether we removed all login credentials without a question, so the response may set none.
     """
 
     companion: Session | None = None
@@ -47,10 +47,10 @@ class CompanionContext(Context):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the door's settings and the identifier say, worked out once.
+    """What the settings and the identifier say, computed once.
 
-    ``lifetime``: seconds, if the settings say so; ``cookie_domain``: whether ours has one; ``places``: where the application
-    sets its login cookies.
+    ``lifetime``: seconds, or None if the settings do not have it. ``cookie_domain``: the Domain of our cookie, or None.
+    ``places``: where the application sets its login cookies.
     """
 
     spec: IdentifierSpec
@@ -61,15 +61,15 @@ class Rules:
     places: Places = field(default_factory=Places)
 
     def life(self, identity: Identity) -> float:
-        """Seconds that a companion of this login lives."""
+        """Returns the seconds that a companion of this login lives."""
         return self.lifetime or identity.lifetime or self.spec.lifetime
 
     def longest_life(self, named: Sequence[Named]) -> float:
-        """As long as the longest of the credentials that it goes with."""
+        """Returns the longest of the lifetimes of this user's credentials, in seconds."""
         return max(self.life(identity) for _, identity in named if identity.user_id == named[0][1].user_id)
 
     def grows_old(self, context: CompanionContext) -> bool:
-        """Whether less than half of the companion's life is left while the application's session goes on."""
+        """Returns whether less than half of the companion's lifetime is left, so that it must be extended."""
         session, identity = context.session, context.identity
         if session is None or session.expires_at is None or identity is None:
             return False
@@ -78,7 +78,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Judged:
-    """Credentials by what the identifier says: ``named`` with the most decisive first, ``anonymous`` with and without an id."""
+    """The credentials of a request, sorted by the answer of the identifier. ``named``: in order of precedence."""
 
     named: list[Named]
     anonymous_sessions: list[tuple[LoginCredential, AnonymousSession]]
@@ -87,7 +87,7 @@ class Judged:
 
 
 def judge(spec: IdentifierSpec, credentials: Sequence[LoginCredential]) -> Flow[Judged]:
-    """Asks the identifier about each credential. Raises what it raises, but for ``InvalidCredential``."""
+    """Asks the identifier about each credential. Raises what the identifier raises, except ``InvalidCredential``."""
     judged = Judged([], [], [], [])
     for credential in credentials:
         try:
@@ -96,7 +96,7 @@ def judge(spec: IdentifierSpec, credentials: Sequence[LoginCredential]) -> Flow[
             if not credential.lenient:
                 judged.invalid.append(credential)
             continue
-        if credential.lenient:  # spelled so that only some frameworks read it: never proved
+        if credential.lenient:  # only some frameworks read this spelling, so it never signs a user in
             if identity is not None:
                 judged.invalid.append(credential)
         elif identity is None:
@@ -111,6 +111,6 @@ def judge(spec: IdentifierSpec, credentials: Sequence[LoginCredential]) -> Flow[
 
 
 def app_session_of(named: Named) -> bytes:
-    """The digest of the application's session: of its id, or else of the credential itself."""
+    """Returns the digest of the application's session: of its id if it has one, otherwise of the credential."""
     credential, identity = named
     return identity.app_session or app_session_digest(credential.value.encode("latin-1"))

@@ -1,4 +1,4 @@
-"""The application keeps its login; a companion session of ours decides whether that login may still be used."""
+"""Mode companion: the application keeps its login, and our companion session decides whether that login is still valid."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from sessionward.settings import MAKE_SECRET, Settings
 def mistakes(
     capabilities: Capabilities, spec: IdentifierSpec, settings: Collection[str], *, cookie_name: str, on_invalid: object, awaits: bool
 ) -> Iterator[str]:
-    """What is wrong with this mode. ``settings``: the names of those that were given; ``awaits``: the door can await."""
+    """Yields the mistakes in this mode. ``settings``: the names of those that the user has given; ``awaits``: the middleware can await."""
     identifier, backend = type(spec.identifier).__name__, capabilities.backend
     if "secrets" not in settings and not capabilities.carriers:
-        yield f"secrets: our cookies are signed, so at least one is needed; {MAKE_SECRET}"
+        yield f"secrets: must be at least one, to sign our cookies; {MAKE_SECRET}"
     if "assertion_secrets" in settings:
-        yield "assertion_secrets: the sidecar looks at the login, so identify does not go with it"
+        yield "assertion_secrets: must not be set together with identify, since the sidecar checks the login; leave one of them out"
     if not capabilities.supports_companions or capabilities.carriers:
         yield f"identify: {backend} cannot keep companions; use SQLBackend, AsyncSQLBackend or MemoryBackend"
     if spec.is_async and not awaits:
-        yield f"identify: {identifier} is async, and a WSGI application cannot await it"
+        yield f"identify: {identifier} is async, and a WSGI application cannot await it; use a sync identifier"
     elif spec.is_async and not capabilities.is_async and capabilities.blocks:
         yield f"identify: {identifier} is async, so the backend must be async too: Async{backend}"
     if on_invalid == "reject":
-        yield "on_invalid: with identify it must be 'strip'; a browser whose session was revoked could not even reach the login page"
+        yield "on_invalid: with identify it must be 'strip', or a browser whose session was revoked could not reach the login page"
     if LoginNames(spec.cookies, spec.headers).of(cookie_name.encode("utf-8", "replace")) is not None:
-        yield f"cookie_name: {cookie_name!r} is a login cookie of the application's own; choose another name"
+        yield f"cookie_name: {cookie_name!r} is a login cookie of the application; choose another name"
 
 
 class Companion(Mode[CompanionContext]):
-    """The application's login credentials reach it only together with a live companion of the same user."""
+    """Passes the application's login credentials on only together with a live companion of the same user."""
 
     context = CompanionContext
     looks_always = True
     can_set_cookies = True
 
     def __init__(self, capabilities: Capabilities, settings: Settings, spec: IdentifierSpec, *, chosen: Collection[str]) -> None:
-        """``chosen``: the names of the settings that were given; the identifier knows better what the others should be."""
+        """``chosen``: the names of the settings that the user has given. For the others the identifier has better defaults."""
         super().__init__(capabilities, settings)
         self.is_async = capabilities.is_async or spec.is_async
         self.blocks = capabilities.blocks or spec.blocks
@@ -89,23 +89,23 @@ class Companion(Mode[CompanionContext]):
         return touches(self._rules, context, head)
 
     def on_response(self, context: CompanionContext, head: Fields) -> Flow[Fields]:
-        if context.is_exempt:  # an empty session would take the place of the login
+        if context.is_exempt:  # an empty session would replace the login
             return drop_login_cookies(head, self._rules.names, context.clock)
         return (yield from follow(self._rules, context, head))
 
     # --- for the endpoint
 
     def read(self, context: CompanionContext) -> tuple[Credential | Unproven, CredentialSource]:
-        """A companion travels in its cookie; an X-Session-Token that does not have our form is the application's."""
+        """Returns the companion's credential. An X-Session-Token that does not have the form of our token belongs to the application."""
         found = self._rules.own.read(context.found)
         if found[0] is not Unproven.FOREIGN:
             return found
         return self._rules.own.read([field for field in context.found if field[0] != b"x-session-token"])
 
     def confirm(self, context: CompanionContext, session: Session) -> Flow[str | None]:
-        """A companion proves its caller only together with the application's own login."""
+        """Returns None if the request also has the application's own login of the same user, or the reason why that is missing."""
         yield from admit(self._rules, context, session)
-        return None if context.session is not None else "The session is a companion, and no login of its user's goes with it."
+        return None if context.session is not None else "The session is a companion, and the request has no login of the same user."
 
     def why_inactive(self, unproven: Unproven) -> str:
         return f"{_WHY_INACTIVE[unproven]} {_NO_COMPANION}"
@@ -121,7 +121,7 @@ class Companion(Mode[CompanionContext]):
     def new_session(
         self, context: CompanionContext, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]
     ) -> NewSession:
-        """A login through us is a companion like any other; it belongs to no session of the application's."""
+        """Returns a companion that belongs to no session of the application, since the application has called our ``login()``."""
         return NewSession(
             user_id=user_id,
             digest=digest,
@@ -147,9 +147,9 @@ class Companion(Mode[CompanionContext]):
 _WHY_INACTIVE = {
     Unproven.NONE: "The request carries no companion cookie.",
     Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
-    Unproven.INVALID: "The companion cookie has our name, but none of our secrets has signed it.",
+    Unproven.INVALID: "The companion cookie is malformed, or was not signed with one of `secrets`.",
 }
 _NO_COMPANION = (
-    "A browser gets its companion cookie with an answer of the application in which the identifier finds a user; if it never does,"
-    " check the identifier's cookie names, and where in the session it looks for the user's id."
+    "A browser gets its companion cookie with the first page that it loads while it is signed in. If it never does, check the"
+    " identifier's cookie names, and where in the session it looks for the user's id."
 )

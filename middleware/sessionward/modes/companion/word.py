@@ -1,4 +1,4 @@
-"""What an answer says of the login: which of the application's login cookies it sets, and which it deletes."""
+"""What a response does to the login: which of the application's login cookies it sets, and which it deletes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sessionward.response.set_cookies import SetCookie, clears_cookies, parse_se
 
 
 class Word(NamedTuple):
-    """``cookies``: set and deleted, in order. ``clears``: the browser forgets all others first."""
+    """``cookies``: the login cookies that it sets or deletes, in order. ``clears``: whether the browser first deletes all cookies."""
 
     cookies: Sequence[SetCookie]
     clears: bool
 
 
 def word_of(rules: Rules, context: CompanionContext, head: Fields) -> Word:
-    """Reads the head of an answer, without deletions of old namesakes with another Domain or Path."""
+    """Reads a response head. Leaves out deletions of older cookies of the same name with another Domain or Path."""
     cookies = parse_set_cookies(head, rules.names, context.clock)
     here: list[SetCookie] = []
     for cookie in cookies:
@@ -31,12 +31,12 @@ def word_of(rules: Rules, context: CompanionContext, head: Fields) -> Word:
 
 
 def said(cookies: Sequence[SetCookie]) -> frozenset[tuple[str, int, str | None]]:
-    """The same as a value that can be compared with what another head has said."""
+    """Returns what a response head does to the login, as a value to compare with that of another head."""
     return frozenset((cookie.name, cookie.part, cookie.value) for cookie in cookies)
 
 
 def _is_set_at(deleted: SetCookie, cookies: Sequence[SetCookie]) -> bool:
-    """Whether the answer itself sets a cookie at the place of this deletion."""
+    """Returns whether the response also sets a cookie with the name, Domain and Path of this deletion."""
     place = (deleted.name, deleted.part, deleted.domain, deleted.path)
     return any(cookie.value is not None and (cookie.name, cookie.part, cookie.domain, cookie.path) == place for cookie in cookies)
 

@@ -1,0 +1,74 @@
+"""The page of the demo, as HTML: signed out, and signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Final
+from uuid import UUID
+
+from sessionward.cli.demo.device import Device
+
+_ASSETS: Final = files("sessionward.cli.demo") / "assets"
+
+
+def asset(name: str) -> str:
+    """A file that stands beside this one."""
+    return (_ASSETS / name).read_text("utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line in the list of devices."""
+
+    device: Device
+    since: str
+    is_current: bool
+
+
+def signed_out(name: str, *, by_another: bool) -> str:
+    """A field and a button; says so if another device has signed this browser out."""
+    status = _SIGNED_OUT.substitute(user=escape(name)) if by_another else ""
+    content = _template("signed_out.html").substitute(name=escape(name))
+    title = "Signed out" if by_another else "Sign in"
+    return _template("page.html").substitute(title=title, state="out", session="", content=content, status=status)
+
+
+def signed_in(session: UUID, user: str, rows: Iterable[Row], *, revoked: int | None = None) -> str:
+    """Who this is, which devices are signed in, and the button; with ``revoked`` its answer."""
+    devices = "".join(
+        _ROW.substitute(
+            picture=row.device.picture, name=escape(row.device.name), mark=_THIS_DEVICE if row.is_current else "", since=escape(row.since)
+        )
+        for row in rows
+    )
+    content = _template("signed_in.html").substitute(user=escape(user), devices=devices)
+    status = "" if revoked is None else f"<p>{counted(revoked)}</p>"
+    return _template("page.html").substitute(
+        title=f"Signed in as {escape(user)}", state="in", session=session, content=content, status=status
+    )
+
+
+def counted(revoked: int) -> str:
+    """What the button did, for browsers without JavaScript; ``script.js`` says the same."""
+    if revoked == 0:
+        return "No other device was signed in."
+    return f"{revoked} other {'device was' if revoked == 1 else 'devices were'} signed out."
+
+
+def _template(name: str) -> Template:
+    return Template(asset(name))
+
+
+_SIGNED_OUT: Final = Template(
+    "<p><strong>This browser has been signed out.</strong></p>"
+    "<p>Another device of $user pressed \u201cSign out my other devices\u201d. You can sign in again.</p>"
+)
+_ROW: Final = Template(
+    '<li><svg class="picture" aria-hidden="true"><use href="#$picture"/></svg>'
+    '<div><span class="device">$name</span> $mark<small>signed in at <time>$since</time></small></div></li>\n'
+)
+_THIS_DEVICE: Final = '<span class="mark">this device</span>'
