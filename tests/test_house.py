@@ -186,7 +186,7 @@ REBUILT = {"sidecar/config.py", "sidecar/listener.py", "sidecar/upstream.py"}
 
 @every_file
 def test_no_file_is_longer_than_a_reader_can_hold(file: str) -> None:
-    settings = re.compile(r"\n    Keyword Args:\n.*?\n    Raises:", re.DOTALL)  # a list to look things up in, the same in both doors
+    settings = re.compile(r"\n    Keyword Args:\n.*?\n    Raises:|^class Options.*?\n\n\n", re.DOTALL | re.MULTILINE)
     lines = len(settings.sub("", FILES[file].read_text(encoding="utf-8")).splitlines())
     limit = 230 if file == "flow.py" else 200 if file.startswith("modes/") else 300
     assert lines <= limit or file in REBUILT, f"{file} has {lines} lines"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
@@ -419,6 +420,25 @@ def test_a_mode_signs_with_the_newest_secret_and_verifies_with_all() -> None:
     both, before = own(secrets=[SECRET, OLD_SECRET]).signature, own(secrets=[OLD_SECRET]).signature
     assert both.sign(TOKEN) == own(secrets=[SECRET]).signature.sign(TOKEN)
     assert unsigned(both, before.sign(TOKEN)) == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"audience": "shop"}, "__Host-session-ward-MARK"),
+        ({"audience": "shop", "insecure": True}, "session-ward-MARK"),
+        ({"audience": "shop", "cookie_domain": "example.com"}, "__Secure-session-ward-MARK"),
+        ({"audience": "shop", "cookie_name": "mine"}, "mine"),
+    ],
+)
+def test_with_an_audience_the_default_cookie_name_ends_in_its_mark(options: dict[str, Any], name: str) -> None:
+    number = int(hashlib.sha256(b"shop").hexdigest(), 16)
+    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    whole = ""
+    while number:
+        number, digit = divmod(number, 62)
+        whole = alphabet[digit] + whole
+    assert Settings.of(options).cookie_name == name.replace("MARK", whole.rjust(43, "0")[:6])
 
 
 def test_cookies_of_one_audience_are_none_of_another() -> None:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, warn
+from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, tell
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -132,6 +132,7 @@ class ASGIMiddleware:
         sessions = AsyncSessions(self._door, scope)
         context = self._opened(sessions, ASGIRequest(scope), scope)
         answer = await self._door.driver(on_request(self._mode, context))
+        tell(context)
         if answer is not None:
             if isinstance(answer, Response):
                 return await self._refuse(answer, context, scope, receive, send)
@@ -179,13 +180,11 @@ class ASGIMiddleware:
 
     async def _send_head(self, context: Context, message: Message, send: Send) -> None:
         headers = await self._door.driver(self._mode.on_response(context, _headers(message)))
-        if context.warning is not None:
-            warn(context.warning)
+        tell(context)
         await send({**message, "headers": headers})
 
     async def _refuse(self, response: Response, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
-        if context.warning is not None:
-            warn(context.warning)
+        tell(context)
         if scope["type"] == "http":
             await _send_response(response, send)
             return

@@ -33,6 +33,7 @@ class Context:
     - ``head_is_out``: whether the response head has been sent, so that we cannot set a cookie any more.
     - ``has_twins``: whether the request also has fields of these names spelled with ``_``. We remove them; ``found`` lacks them.
     - ``is_misplaced``: whether the application's session middleware runs before ours.
+    - ``refusal``: why a sign-in was refused, for the log, or None.
     - ``warning``: a message to the operator, for the log, or None.
     """
 
@@ -42,6 +43,7 @@ class Context:
     head_is_out: bool = False
     has_twins: bool = False
     is_misplaced: bool = False
+    refusal: str | None = None
     warning: str | None = None
 
     def __init__(self, request: Request, found: Fields, age: Callable[[], float], clock: Callable[[], float] = float) -> None:

@@ -101,6 +101,15 @@ def warn(message: str) -> None:
     log.warning(message)
 
 
+def tell(context: Context) -> None:
+    """Logs what the operator should know about a request."""
+    if context.warning is not None:
+        warn(context.warning)
+    if context.refusal is not None:
+        log.warning("%s", context.refusal)
+        context.refusal = None
+
+
 def _since(started: float) -> float:
     return monotonic() - started
 

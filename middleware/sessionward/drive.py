@@ -20,7 +20,9 @@ from anyio.to_thread import run_sync as run_in_thread
 
 from sessionward.errors import BackendUnavailable, InvalidCredential, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin
 from sessionward.session.identifier import Identify
+from sessionward.session.session import user_mark
 from sessionward.session.step import Flow, Step
+from sessionward.session.steps import Adopt, Login
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -73,6 +75,8 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
 
     An exception that is not ours becomes ``BackendUnavailable`` with its type and place. Its message may quote values, so we drop it.
     """
+    if isinstance(failure, StaleLogin) and isinstance(step, (Login, Adopt)):
+        log.warning("a sign-in of user %s was refused: %s", user_mark(step.new.user_id), failure)
     if isinstance(failure, (SessionRevoked, StaleLogin, InvalidCredential)):
         return failure
     if not isinstance(failure, SessionwardError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cached_property
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import quote
 
@@ -30,6 +32,18 @@ _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
+
+
+def audience_mark(audience: str) -> str:
+    """Returns the end of the default cookie name: 6 base-62 digits of the SHA-256 of the audience (CONTRACT.md 2).
+
+    So two applications on one host do not share a cookie.
+    """
+    number = int.from_bytes(hashlib.sha256(audience.encode()).digest())
+    return "".join(_BASE_62[number // 62**place % 62] for place in range(42, 36, -1))  # 256 bits need 43 digits
+
+
+_BASE_62: Final = digits + ascii_uppercase + ascii_lowercase
 
 
 class Options(TypedDict, total=False):
@@ -122,7 +136,8 @@ class Settings:
             raise ConfigurationError(*mistakes)
         if not self.cookie_name:
             prefix = "" if self.insecure else "__Secure-" if self.cookie_domain else "__Host-"
-            object.__setattr__(self, "cookie_name", f"{prefix}session-ward")
+            mark = f"-{audience_mark(self.audience)}" if self.audience else ""
+            object.__setattr__(self, "cookie_name", f"{prefix}session-ward{mark}")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, Unpack
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, passed_on, warn
+from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, passed_on, tell
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -131,6 +131,7 @@ class WSGIMiddleware:
         sessions = _Answering(self._door, environ, start_response)
         context = self._opened(sessions, WSGIRequest(environ), environ)
         answer = self._door.driver(on_request(self._mode, context))
+        tell(context)
         if answer is not None:
             if isinstance(answer, Response):
                 return _refuse(answer, context, start_response)
@@ -237,8 +238,7 @@ class _Answering(Sessions):
     def _sealed(self, headers: Fields) -> Fields:
         context = context_of(self)
         sealed = self._door.driver(self._mode().on_response(context, headers))
-        if context.warning is not None:
-            warn(context.warning)
+        tell(context)
         return sealed
 
 
@@ -282,8 +282,7 @@ def _close(body: object) -> None:
 
 
 def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:
-    if context.warning is not None:
-        warn(context.warning)
+    tell(context)
     return _send_response(response, start_response)
 
 

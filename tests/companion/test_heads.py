@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
@@ -179,3 +181,30 @@ def test_the_iterable_of_the_application_is_handed_on_whenever_its_head_comes(ap
     assert body is given[0]
     assert isinstance(body, Generator)
     body.close()
+
+
+@pytest.mark.parametrize("mode", ["own", "companion"])
+def test_p3_a_sign_in_that_is_refused_is_in_the_log_without_its_user(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    backend = MemoryBackend()
+
+    def overtaken(environ: Any, start_response: Any) -> Iterable[bytes]:
+        backend.revoke_all("ann")
+        if mode == "own":
+            with pytest.raises(sessionward.StaleLogin):
+                sessionward.of(environ).login("ann")
+        return early(environ, start_response)
+
+    door = sessionward.WSGIMiddleware(overtaken, backend, secrets=[SECRET], **({"identify": Signed()} if mode == "companion" else {}))
+    with caplog.at_level(logging.WARNING, "sessionward"):
+        list(door(wsgi_environ("GET", "/", {}), lambda status, fields, exc_info=None: lambda data: None))
+    (record,) = caplog.records
+    assert f"a sign-in of user {hashlib.sha256(b'ann').hexdigest()[:8]} was refused" in record.getMessage()
+    assert "ann" not in record.getMessage()
+
+
+def test_p9_one_that_the_mode_itself_refuses_is_in_the_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    backend = MemoryBackend()
+    with caplog.at_level(logging.WARNING, "sessionward"):
+        ask(late_and_replaced_by_a_login, backend, f"session={sealed('-.1')}")
+    (record,) = caplog.records
+    assert f"a sign-in of user {hashlib.sha256(b'ann').hexdigest()[:8]} was refused" in record.getMessage()

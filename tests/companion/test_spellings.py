@@ -220,9 +220,16 @@ def test_doubled_cookies_of_the_application_are_never_a_400_not_even_on_our_rout
     assert browser.press().json() == {"count": 0}
 
 
-def test_our_own_cookie_twice_is_a_400(ann: Browser) -> None:
-    ann.planted = [f"{COOKIE}=another"]
+def test_our_own_cookie_twice_is_a_400(site: Site, ann: Browser) -> None:
+    other = Browser(ann.house)
+    other.get("/login/bob.1")
+    ann.planted = [f"{COOKIE}={other.companion}"]
     assert ann.ask("GET", "/me").error == "ambiguous_credentials"
+
+
+def test_beside_one_that_a_sibling_host_has_planted_ours_counts(ann: Browser) -> None:
+    ann.planted = [f"{COOKIE}=another"]
+    assert ann.me() == "ann"
 
 
 def test_who_sends_more_than_anybody_has_gets_none_through(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import sqlite3
 import warnings
@@ -19,6 +20,7 @@ from itsdangerous import Signer
 import sessionward
 from sessionward.backends import Credential
 from sessionward.credential.token import new_token
+from sessionward.door import warn
 from tests.doors.keepers import Foreign, Keeper, Memory
 from tests.doors.sides import COOKIE, SECRET, SESSIONS, TEXT, ASGIHouse, Browser, Builder, Fields, Here, House, Reply, town
 
@@ -232,7 +234,7 @@ TEXTS: Final = {
 FOREIGN: Final = ("Sec-Fetch-Site", "cross-site")
 LONG: Final = ("Cookie", "x=" + "y" * 16_384)
 UNSIGNED: Final = cookie("x" * 32 + "." + "y" * 43)
-TWO: Final = cookie("a", "b")
+TWO: Final = cookie(signed(new_token()), signed(new_token()))
 
 
 def down() -> sessionward.BackendUnavailable:
@@ -570,8 +572,8 @@ def test_an_exempt_path_costs_no_look_and_is_no_open_door(build: Builder, on_inv
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param([cookie("a", "b")], id="our cookie twice"),
-        pytest.param([cookie("", signed(new_token()))], id="our cookie, once empty"),
+        pytest.param([cookie(signed(new_token()), signed(new_token()))], id="our cookie twice"),
+        pytest.param([cookie("planted", signed(new_token()), signed(new_token()))], id="our cookie twice beside one that is not ours"),
         pytest.param([("X-Session-Token", new_token()), ("X-Session-Token", "other")], id="two lines of X-Session-Token"),
         pytest.param([("X-Session-Token", f"other, {new_token()}")], id="joined by a comma"),
         pytest.param([("X-Session-Token", new_token()), ("Authorization", f"Bearer {new_token()}")], id="two carriers that differ"),
@@ -584,6 +586,36 @@ def test_ambiguous_credentials_of_ours_are_refused_on_every_route(build: Builder
     method, path = route.split()
     answer = house.ask(method, path, *fields)
     assert (answer.status, answer.error, house.seen) == (400, "ambiguous_credentials", [])
+
+
+@pytest.mark.parametrize("planted", ["", "x", new_token()], ids=["an empty one", "rubbish", "a token that nobody has signed"])
+def test_a_cookie_of_our_name_that_a_sibling_host_has_planted_locks_nobody_out(build: Builder, planted: str) -> None:
+    keeper_house = build(town)
+    (browser,) = signed_in(keeper_house, "ann")
+    both = ("Cookie", f"{COOKIE}={planted}; {COOKIE}={browser.cookie}")
+    assert keeper_house.ask("GET", "/me", both).body == b"ann"
+    assert keeper_house.ask("DELETE", SESSIONS, both).status == 200
+
+
+def test_a_cookie_of_our_name_that_is_not_ours_is_explained_once_in_the_log(build: Builder, caplog: pytest.LogCaptureFixture) -> None:
+    warn.cache_clear()
+    house = build(town)
+    with caplog.at_level(logging.WARNING, "sessionward"):
+        for _ in range(3):
+            house.ask("GET", "/me", UNSIGNED)
+    (record,) = caplog.records
+    assert f"the cookie {COOKIE}" in record.getMessage()
+    assert "`audience`" in record.getMessage()
+
+
+def test_two_applications_on_one_host_do_not_share_a_cookie_if_each_has_its_audience(build: Builder) -> None:
+    names = {
+        audience: build(town, audience=audience).ask("POST", "/login/ann").values("set-cookie")[0].partition("=")[0]
+        for audience in ("", "shop", "forum")
+    }
+    assert names[""] == COOKIE
+    assert names["shop"].startswith(f"{COOKIE}-")
+    assert len(set(names.values())) == 3
 
 
 def test_equal_values_count_as_one(build: Builder) -> None:

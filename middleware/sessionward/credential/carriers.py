@@ -88,11 +88,19 @@ def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[
     values = cookie_values(cookie, cookie_name)
     if not values:
         return Unproven.NONE, CredentialSource.NOTHING
-    first = values[0]
     if _differ(values):
-        return Unproven.AMBIGUOUS, _COOKIE
-    signed = first[:TOKEN_LENGTH]
-    return Credential(signed) if is_token(signed) and signature.verifies(signed, first) else _INVALID, _COOKIE
+        # A sibling host can plant a cookie of our name, but cannot sign it: only what we have signed counts.
+        values = [value for value in dict.fromkeys(values) if _is_signed(value, signature)]
+        if len(values) > 1:
+            return Unproven.AMBIGUOUS, _COOKIE
+        return Credential(values[0][:TOKEN_LENGTH]) if values else _INVALID, _COOKIE
+    first = values[0]
+    return Credential(first[:TOKEN_LENGTH]) if _is_signed(first, signature) else _INVALID, _COOKIE
+
+
+def _is_signed(value: bytes, signature: Signature) -> bool:
+    signed = value[:TOKEN_LENGTH]
+    return is_token(signed) and signature.verifies(signed, value)
 
 
 def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Unproven, CredentialSource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sessionward.credential.carriers import CredentialSource, Unproven, read_own, without_own
 from sessionward.credential.token import Credential, Signature
@@ -30,6 +31,10 @@ class OwnCredential:
         """Returns our credential among the fields of a request, and what carried it."""
         return read_own(fields, self.cookie_name, self.signature)
 
+    def unsigned(self) -> str:
+        """Returns the warning about a cookie of our name that none of the secrets has signed."""
+        return _UNSIGNED.format(name=self.cookie_name.decode())
+
     def strip(self, fields: Fields) -> Fields:
         """Returns the fields of a request without our credentials."""
         return without_own(fields, self.cookie_name)
@@ -55,3 +60,10 @@ class OwnCredential:
             samesite = None
         same = f"; SameSite={samesite.capitalize()}" if samesite else ""
         return f"; Path=/{domain}{secure}; HttpOnly{same}{'; Partitioned' if partitioned else ''}".encode()
+
+
+_UNSIGNED: Final = (
+    "a request has the cookie {name}, which none of our secrets has signed. If this is frequent, either a secret has changed and"
+    " the old one is missing from `secrets`, or another application on this host uses the same cookie name: give each application"
+    " its own `audience`"
+)

@@ -51,6 +51,8 @@ class Own(Mode[Context]):
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
         elif reading is not _INVALID:  # no credential, or a token that does not have the form of ours
             return None
+        else:
+            context.warning = self.own.unsigned()
         if self.settings.on_invalid == "reject":
             return inactive(context.request, self.settings, source, "The session is unknown, expired or revoked.")
         return self.own.strip(context.found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,6 +112,11 @@ class RevokedCount(int):
         revoked = super().__new__(cls, count)
         revoked.generation = generation
         return revoked
+
+
+def user_mark(user_id: str) -> str:
+    """Returns what stands for a user in the log: the first 8 hexadecimal digits of the SHA-256 of the user's id."""
+    return hashlib.sha256(user_id.encode()).hexdigest()[:8]
 
 
 def user_key(user_id: object) -> str:

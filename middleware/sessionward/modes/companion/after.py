@@ -12,7 +12,7 @@ from sessionward.modes.companion.word import DOMAIN, INVALID, Word, said, word_o
 from sessionward.request.request import Fields
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import SetCookie, clears_cookies, cookies_after, drop_login_cookies, sets_login_cookie
-from sessionward.session.session import NewSession, Session
+from sessionward.session.session import NewSession, Session, user_mark
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus, IsRevokedAppSession, Login, Revoke
 
@@ -106,9 +106,9 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
         return
     fresh = yield from Find(credential)
     if fresh is None:
-        raise StaleLogin("the session was revoked while its request was being answered")
+        raise _stale(context, named, "the session was revoked while its request was being answered")
     if app_session is not None and fresh.app_session not in (session.app_session, app_session):
-        raise StaleLogin("another response has given this browser a new session meanwhile")
+        raise _stale(context, named, "another response has given this browser a new session meanwhile")
     if moved or word.clears or rules.grows_old(context):  # a browser that clears its cookies needs ours again
         lifetime = rules.longest_life(named)
         extended = yield from Extend(session=session, lifetime=lifetime, app_session=app_session if moved else None)
@@ -121,7 +121,7 @@ def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Seque
     user_id, app_session = named[0][1].user_id, app_session_of(named[0])
     if context.adopting is None or is_public(head) or context.is_answered:
         if _is_set(named[0], cookies) and (yield from FindCompanionStatus(user_id, app_session)).companion_required:
-            raise StaleLogin("the user's sessions were revoked while the request was being answered")
+            raise _stale(context, named, "the user's sessions were revoked while the request was being answered")
         return
     credential, lifetime = _new_credential(), rules.longest_life(named)
     session = yield from Adopt(_new(context, user_id, credential, lifetime, context.adopting))
@@ -138,9 +138,9 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
         if (yield from FindCompanionStatus(user_id, app_session)).companions:
             return
         if rules.spec.keeps_id_at_login and (yield from IsRevokedAppSession(app_session)):
-            raise StaleLogin("this session of the application was revoked while the request was being answered")
+            raise _stale(context, named, "this session of the application was revoked while the request was being answered")
     if context.is_answered:
-        raise StaleLogin("a response head that replaces another one cannot sign a user in")
+        raise _stale(context, named, "a response head that replaces another one cannot sign a user in")
     credential, lifetime = _new_credential(), rules.longest_life(named)
     session = yield from Login(
         NewSession(
@@ -155,6 +155,12 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
         )
     )
     _give(rules, context, session, credential, lifetime, cookies)
+
+
+def _stale(context: CompanionContext, named: Sequence[Named], why: str) -> StaleLogin:
+    """Returns the exception for a sign-in that this mode refuses by itself, and notes it for the log."""
+    context.refusal = f"a sign-in of user {user_mark(named[0][1].user_id)} was refused: {why}"
+    return StaleLogin(why)
 
 
 def _is_anew(context: CompanionContext, named: Named, cookies: Sequence[SetCookie]) -> bool:

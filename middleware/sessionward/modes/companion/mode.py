@@ -74,6 +74,8 @@ class Companion(Mode[CompanionContext]):
                 context.session, context.credential = companion, reading
         elif reading is Unproven.AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
+        elif reading is Unproven.INVALID:
+            context.warning = self._rules.own.unsigned()
         fields = yield from admit(self._rules, context, companion)
         if isinstance(reading, Credential) or reading is Unproven.INVALID:
             return fields if companion is not None else self._rules.own.strip(context.found if fields is None else fields)
