@@ -194,7 +194,7 @@ def test_p3_a_sign_in_that_is_refused_is_in_the_log_without_its_user(mode: str, 
                 sessionward.of(environ).login("ann")
         return early(environ, start_response)
 
-    door = sessionward.WSGIMiddleware(overtaken, backend, secrets=[SECRET], **({"identify": Signed()} if mode == "companion" else {}))
+    door = sessionward.WSGIMiddleware(overtaken, backend, secrets=[SECRET], identify=Signed() if mode == "companion" else None)
     with caplog.at_level(logging.WARNING, "sessionward"):
         list(door(wsgi_environ("GET", "/", {}), lambda status, fields, exc_info=None: lambda data: None))
     (record,) = caplog.records
