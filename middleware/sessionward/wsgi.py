@@ -186,7 +186,7 @@ class _Answering(Sessions):
         self._server = start_response
 
     def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
-        """The ``start_response`` for the application."""
+        """Implements ``start_response`` for the application."""
         context = self._context
         if context is None:
             self._head_is_out = True
@@ -257,7 +257,7 @@ class _Head:
         return self._write
 
     def write(self, data: bytes, /) -> object:
-        """The ``write`` callable of PEP 3333, for old applications."""
+        """Implements the ``write`` callable of PEP 3333, for old applications."""
         return self.send()(data)
 
 

@@ -56,7 +56,7 @@ def test_a_door_inside_starlette_s_session_middleware_refuses_everything(caplog:
         assert client.get("/x", headers={"cookie": "session=anything"}).status_code == 503
         with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws"):
             pass
-    assert "put sessionward around it" in caplog.text
+    assert "put sessionward around that middleware" in caplog.text
 
 
 def test_the_other_way_round_everything_is_well() -> None:
@@ -79,7 +79,7 @@ def test_a_door_inside_beaker_s_middleware_refuses_everything(caplog: pytest.Log
         inside.get("/", status=503)
         inside.get("/", headers={"Cookie": "sid=anything"}, status=503)
         inside.delete("/auth/sessions", status=503)
-    assert "put sessionward around it" in caplog.text
+    assert "put sessionward around that middleware" in caplog.text
 
 
 def test_a_door_of_the_wrong_kind_is_refused_at_once() -> None:
