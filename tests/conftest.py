@@ -54,6 +54,16 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/sessions.db"
 
 
+@pytest.fixture
+def never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that sign in right after a revocation and are not about P3.
+
+    A sign-in that the machine holds up for a second, a millisecond after a revocation, would be refused (``CLOCK_RATE``).
+    """
+    for module in ("sql.queries", "memory"):
+        monkeypatch.setattr(f"sessionward.backends.{module}.CLOCK_RATE", 0.0)
+
+
 # --- markers ----------------------------------------------------------------------------------------------------------
 
 SLOW: Final = (
@@ -129,7 +139,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 # --- what a test leaves open ------------------------------------------------------------------------------------------
 
-OPENING: Final = ("backends/", "companion/", "doors/", "sidecar/", "torture/", "test_drive.py")
+OPENING: Final = ("backends/", "companion/", "doors/", "identify/", "matrix/", "sidecar/", "torture/", "test_drive.py", "test_examples.py")
 """Tests of what has sockets, files, threads and event loops."""
 
 

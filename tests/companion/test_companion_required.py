@@ -100,6 +100,7 @@ def test_nothing_but_a_sign_in_makes_a_new_companion(site: Site, how: str) -> No
     assert len(site.place.live()) == live
 
 
+@pytest.mark.usefixtures("never_stale")
 @pytest.mark.parametrize("how", HOWS)
 def test_the_person_signs_in_again_at_once_and_gets_in_even_by_the_same_bytes(site: Site, how: str) -> None:
     first, second = two_browsers(site)
@@ -112,6 +113,7 @@ def test_the_person_signs_in_again_at_once_and_gets_in_even_by_the_same_bytes(si
     assert person.press().status == 200
 
 
+@pytest.mark.usefixtures("never_stale")
 def test_a_person_who_was_put_out_signs_in_in_the_browser_that_still_has_everything(site: Site) -> None:
     first, second = two_browsers(site)
     second.press()
@@ -121,6 +123,7 @@ def test_a_person_who_was_put_out_signs_in_in_the_browser_that_still_has_everyth
     assert [first.me(), second.me()] == ["ann", "ann"]
 
 
+@pytest.mark.usefixtures("never_stale")
 def test_a_copy_that_was_stored_before_the_first_revocation_stays_outside_after_every_later_one(site: Site) -> None:
     first, second = two_browsers(site)
     copies = [Browser(first.house, dict(cookies)) for cookies in COPIES.values()]
@@ -143,6 +146,7 @@ def test_a_copy_that_had_got_a_companion_of_its_own_is_revoked_like_any_device(s
     assert [first.me(), thief.me(), thief.copied().me()] == ["ann", "nobody", "nobody"]
 
 
+@pytest.mark.usefixtures("never_stale")
 def test_a_browser_not_seen_since_the_installation_signs_in_once_more(site: Site) -> None:
     first, second = two_browsers(site)
     unseen = Browser(first.house, {"session": sealed("ann.5")})

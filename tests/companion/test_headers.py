@@ -69,6 +69,7 @@ def test_a_user_who_has_signed_out_in_one_browser_keeps_the_tokens_of_other_clie
     assert browser.house.ask("GET", "/me", ("Cookie", f"session={sealed('ann.1')}")).body == b"nobody"
 
 
+@pytest.mark.usefixtures("never_stale")
 def test_a_token_once_companions_are_compulsory_beside_which_the_answer_signs_in_brings_a_companion(site: Site, browser: Browser) -> None:
     site.place.aside.revoke_all("ann")
     browser.ask("GET", "/login/ann.1", bearer("ann", raised(site.place) + 100))

@@ -225,6 +225,7 @@ def tell(house: House, login: str = "/login/ann", me: str = "/me") -> None:
     assert third.press().status == 401
 
 
+@pytest.mark.usefixtures("never_stale")
 @pytest.mark.parametrize(("app", "login", "me"), ASGI)
 def test_the_story_under_asgi(app: Callable[[], Any], login: str, me: str, async_or_sync: Any, inside: Callable[..., House]) -> None:
     house = inside(ASGIHouse, app(), async_or_sync)
@@ -232,6 +233,7 @@ def test_the_story_under_asgi(app: Callable[[], Any], login: str, me: str, async
     assert house.ask("DELETE", "/auth/sessions").status == 401
 
 
+@pytest.mark.usefixtures("never_stale")
 @pytest.mark.parametrize("checker", [WebTestHouse, ValidatedHouse], ids=["webtest", "wsgiref-validate"])
 @pytest.mark.parametrize("app", WSGI)
 def test_the_story_under_wsgi(app: Callable[[], Any], checker: type[House], sync_backend: Any, inside: Callable[..., House]) -> None:

@@ -209,6 +209,7 @@ def test_the_button_reads_no_body_and_no_query(build: Builder) -> None:
     assert anonymous.status == 401
 
 
+@pytest.mark.usefixtures("never_stale")
 def test_the_button_works_for_every_carrier(build: Builder, keeper: Keeper) -> None:
     house = build(town, keeper.backend)
     tokens = [Browser(house).sign_in() for _ in range(3)]

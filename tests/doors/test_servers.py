@@ -119,8 +119,16 @@ def test_blanks_around_a_value_do_not_matter(server: Server) -> None:
 
 
 def test_a_cookie_of_60_kilobytes_harms_nobody(server: Server) -> None:
-    answer = server.ask("DELETE", SESSIONS, ("Cookie", f'{COOKIE}="' + "\\" * 60_000 + '"'))
-    assert answer.status in ((431, 400) if server.kind.startswith("gunicorn") else (431,))
+    """A server that refuses a head before it is complete may reset the connection while the client still sends."""
+    (ann,) = signed_in(server, "ann")
+    limits_heads = server.kind.startswith(("gunicorn", "hypercorn"))
+    try:
+        status = server.ask("DELETE", SESSIONS, ("Cookie", f'{COOKIE}="' + "\\" * 60_000 + '"')).status
+    except ConnectionError:
+        assert limits_heads
+    else:
+        assert status in ((400, 431) if limits_heads else (431,))
+    assert ann.me() == "ann"
 
 
 # --- what servers do to paths -----------------------------------------------------------------------------------------

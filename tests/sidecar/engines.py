@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
 from sessionward.credential.token import Credential
 from sessionward.sidecar.snippet import snippet
-from tests.support.servers import Server, free_port, served
+from tests.support.servers import Server, served
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "the secret of the authorization service: 0123456789"
@@ -185,16 +186,15 @@ def _envoy(binary: str, folder: Path, printed: Callable[[str], str]) -> Sequence
     return [binary, "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
 
 
-def nowhere() -> int:
-    """A port that nobody listens on."""
-    return free_port()
+def nowhere() -> socket.socket:
+    """A socket whose address refuses connections, and which nobody else can take."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound
 
 
-def silent() -> Any:
+def silent() -> socket.socket:
     """A socket that accepts and never says anything."""
-    import socket
-
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening = nowhere()
     listening.listen(16)
     return listening

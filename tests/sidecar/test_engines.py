@@ -174,7 +174,7 @@ def test_a_service_that_does_not_answer_lets_nobody_pass(chosen: Engine, town: T
     if chosen.wheel and chosen.kind != "envoy":
         pytest.skip("once for each kind of engine")
     with ExitStack() as stack:
-        port = nowhere() if down == "down" else stack.enter_context(silent()).getsockname()[1]
+        port = stack.enter_context(nowhere() if down == "down" else silent()).getsockname()[1]
 
         def sooner(text: str) -> str:
             return (

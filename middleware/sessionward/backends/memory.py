@@ -85,7 +85,7 @@ class MemoryBackend:
             else:
                 stale = user.revoked_at is not None and now - user.revoked_at <= new.age() * CLOCK_RATE
             if stale:  # P3
-                raise StaleLogin("the user's sessions were revoked after this sign-in began")
+                raise StaleLogin("the user's sessions were revoked after this sign-in began; the user must sign in again")
             if before is not None:
                 self._require_companions(before)
                 self._forget(before)

@@ -17,7 +17,7 @@ from sessionward.errors import SessionwardError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; answers its exit code: 0 done, 1 it could not be done, 2 it was called wrongly, 128 + the signal."""
+    """Runs the command. Returns its exit code: 0 done, 1 failed, 2 wrong arguments, 128 + the signal that stopped it."""
     parser = argparse.ArgumentParser(prog="sessionward", description="Sign out my other devices, in front of any Python web application.")
     parser.add_argument("--version", action="version", version=f"sessionward {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown.add_argument("--once", action="store_true", help="stop after the story; serve no page")
     shown.add_argument("--port", type=_port, default=0, help="listen on this port of 127.0.0.1 (default: any free one)")
     indexed = commands.add_parser(
-        "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
+        "index", help="Django: read all sessions once, so that no later call has to search for them", description=index.__doc__
     )
-    indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="sessions that are looked at in one step (default: 5000)")
+    indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="how many sessions to read in one step (default: 5000)")
     add_commands(commands)
     chosen, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _index(chosen.batch)
     try:
         demo(once=chosen.once, port=chosen.port)
-    except BrokenPipeError:  # who read what we print has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush says nothing
+    except BrokenPipeError:  # the program that reads our output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
         return 128 + signal.SIGPIPE
     except (OSError, SessionwardError) as error:
         print(f"sessionward: cannot serve the demo: {error}", file=sys.stderr)
@@ -59,12 +59,12 @@ def _index(batch: int) -> int:
     try:
         return index(batch=batch)
     except KeyboardInterrupt:
-        print("\nsessionward: stopped; the next run goes on from here", file=sys.stderr)
+        print("\nsessionward: stopped; the next run continues here", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
 def _leave(number: int, _frame: object) -> None:
-    sys.exit(128 + number)  # an exception, so that what was begun is tidied up
+    sys.exit(128 + number)  # raises SystemExit, so that finally blocks run
 
 
 def _size(text: str) -> int:

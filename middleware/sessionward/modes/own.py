@@ -49,7 +49,7 @@ class Own(Mode[Context]):
                 return None
         elif reading is _AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
-        elif reading is not _INVALID:  # no credential, or a token that does not have the form of ours
+        elif reading is not _INVALID:  # no credential, or a token that does not have our form
             return None
         else:
             context.warning = self.own.unsigned()

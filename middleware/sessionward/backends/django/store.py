@@ -34,7 +34,9 @@ REVOKED: Final = "revoked:"
 Data = Mapping[str, Any]
 
 
-_TOO_MANY: Final = "finding the user's sessions means to read more than {limit}; run `sessionward index` once, or raise scan_limit"
+_TOO_MANY: Final = (
+    "the user's sessions are among more than {limit} sessions, too many to read; run `sessionward index` once, or raise scan_limit"
+)
 
 
 class Page(NamedTuple):

@@ -64,7 +64,7 @@ def own_statements(_dialect: Dialect) -> Mapping[str, str]:
 class Database:
     """Where connections come from.
 
-    ``engine``: the user's own Engine, or None where we make one from ``url``. ``is_ours``: whether the tables are ours. We never
+    ``engine``: the user's own Engine, or None where we make one from ``url``. ``is_ours``: whether it has our own tables. We never
     change the journal mode of a file that belongs to the application.
     """
 
@@ -172,7 +172,7 @@ def _from_engine(engine: Engine, statements: Statements) -> Database:
 
 
 def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
-    """Returns an Engine of ours: in autocommit mode, without overflow, and with no values in its logs."""
+    """Returns our own Engine: in autocommit mode, without overflow, and with no values in its logs."""
     arguments: dict[str, Any] = {}
     name = database.url.get_backend_name()
     if database.sql.dialect is SQLITE:
@@ -196,7 +196,7 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
 
 
 def create_tables(database: Database, *, timeout: float) -> None:
-    """Creates what is missing, over the user's Engine, or over one of ours that is made for it and disposed afterwards."""
+    """Creates the tables that are missing, over the user's Engine or over a temporary one."""
     if database.engine is not None:
         create(database.engine)
         return
@@ -208,7 +208,7 @@ def create_tables(database: Database, *, timeout: float) -> None:
 
 
 def _first_commands(database: Database, timeout: float) -> list[str]:
-    """Returns the commands that each new connection of ours runs first."""
+    """Returns the commands that each new connection of our own Engine runs first."""
     name = database.url.get_backend_name()
     if name == "sqlite" and database.is_ours:
         return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]

@@ -42,7 +42,7 @@ class CompiledSQL:
 
     @classmethod
     def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> CompiledSQL:
-        """``own``: whether the connections are of an Engine of ours."""
+        """Compiles the statements for a dialect and a driver. ``own``: whether the connections belong to our own Engine."""
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
         begin, lock_timeout = (dialect.own_begin, None) if own else (dialect.begin, dialect.lock_timeout)
         return cls(dialect, begin, lock_timeout, statements, script_runner(driver), aborter(driver))

@@ -154,7 +154,7 @@ def _check_fresh(executor: Executor, new: NewSession, user: User) -> None:
         # The statement that locks may have read the clock before it waited. Only then another query is worth its cost.
         stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(executor))
     if stale:
-        raise StaleLogin("the user's sessions were revoked after this sign-in began")
+        raise StaleLogin("the user's sessions were revoked after this sign-in began; the user must sign in again")
 
 
 def _is_older(new: NewSession, revoked_at: datetime, now: datetime) -> bool:

@@ -74,7 +74,7 @@ app_session_index: Final = Index(
 
 
 def create(engine: Engine) -> None:
-    """Creates what is missing. If another process creates the same meanwhile, it tries again, and the table is there."""
+    """Creates what is missing. If another process creates the same at this moment, it tries again."""
     for attempt in range(5):
         try:
             metadata.create_all(engine)

@@ -64,7 +64,7 @@ def byte_secrets(secrets: Sequence[str | bytes], function: str) -> Sequence[byte
     every client could sign.
     """
     if not secrets or not all(secrets):
-        raise ConfigurationError(f"{function}: must be given the secret with which the application signs, and no empty one")
+        raise ConfigurationError(f"{function}: pass the secret with which the application signs; it must not be empty")
     return [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
 
 

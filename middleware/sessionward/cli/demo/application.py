@@ -1,4 +1,4 @@
-"""The application of the demo: it signs people in, and leaves the rest to the middleware around it."""
+"""The application of the demo. It signs users in without a password, and leaves the rest to the middleware."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessionward.cli.demo.device import Device, device_of
 from sessionward.wsgi import Environ, StartResponse
 
 MAX_FORM: Final = 4096
-"""Bytes of a form that are read."""
+"""How many bytes of a form it reads."""
 MAX_NAME: Final = 40
 """Characters of a name; in UTF-8 they fit into the 255 bytes that a user id may have."""
 MARK: Final = "demo_session"
@@ -54,7 +54,7 @@ class DemoApplication:
         if route is None:
             status, headers, text = _plain("404 Not Found", "There is nothing here. The page is at /")
         elif environ["REQUEST_METHOD"] == "POST" and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
-            # SameSite does not keep out what another port of this machine serves.
+            # SameSite does not stop a page from another port of this machine.
             status, headers, text = _plain("403 Forbidden", "This form belongs to another site.")
         else:
             status, headers, text = route(environ)
@@ -92,7 +92,7 @@ class DemoApplication:
         return _to_the_page(f"{MARK}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
 
     def _sign_out_others(self, environ: Environ) -> Answer:
-        """The button of a browser without JavaScript: a form cannot send a DELETE."""
+        """Handles the button of a browser without JavaScript, whose form cannot send a DELETE."""
         sessions = sessionward.of(environ)
         try:
             revoked = sessions.revoke_others()

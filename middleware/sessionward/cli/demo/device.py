@@ -1,4 +1,4 @@
-"""What a person calls a device: "Firefox on Windows", read from its ``User-Agent``."""
+"""Names a device as a person would, "Firefox on Windows", by its ``User-Agent``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_NAME: Final = 40
-"""Characters of a ``User-Agent`` that is shown as it is."""
+"""How many characters of an unknown ``User-Agent`` the page shows."""
 
 _BROWSERS: Final = (  # most of them also claim to be those below
     ("Edg", "Edge"),
@@ -32,7 +32,7 @@ _HAND_HELD: Final = ("iPhone", "iPad", "Android")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that signed in: whose it is, what to call it, and which picture stands for it."""
+    """A device that signed in: its user, its name, and its picture."""
 
     user: str
     name: str
@@ -40,7 +40,7 @@ class Device:
 
 
 def device_of(user: str, user_agent: str) -> Device:
-    """The device that sends this ``User-Agent``, a guess: a client can send what it likes."""
+    """Returns the device that sends this ``User-Agent``. It is a guess, since a client can send any value."""
     if not user_agent.startswith("Mozilla/"):
         name = user_agent[:MAX_NAME].strip() or "a device"
         return Device(user, name, "computer")

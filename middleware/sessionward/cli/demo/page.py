@@ -16,7 +16,7 @@ _ASSETS: Final = files("sessionward.cli.demo") / "assets"
 
 
 def asset(name: str) -> str:
-    """A file that stands beside this one."""
+    """Returns the content of a file in ``assets``."""
     return (_ASSETS / name).read_text("utf-8")
 
 
@@ -30,7 +30,7 @@ class Row:
 
 
 def signed_out(name: str, *, by_another: bool) -> str:
-    """A field and a button; says so if another device has signed this browser out."""
+    """Returns the page with a field and a button. ``by_another``: whether another device has signed this browser out."""
     status = _SIGNED_OUT.substitute(user=escape(name)) if by_another else ""
     content = _template("signed_out.html").substitute(name=escape(name))
     title = "Signed out" if by_another else "Sign in"
@@ -38,7 +38,7 @@ def signed_out(name: str, *, by_another: bool) -> str:
 
 
 def signed_in(session: UUID, user: str, rows: Iterable[Row], *, revoked: int | None = None) -> str:
-    """Who this is, which devices are signed in, and the button; with ``revoked`` its answer."""
+    """Returns the page with the user, the devices and the button. ``revoked``: the count to report, or None."""
     devices = "".join(
         _ROW.substitute(
             picture=row.device.picture, name=escape(row.device.name), mark=_THIS_DEVICE if row.is_current else "", since=escape(row.since)
@@ -53,7 +53,7 @@ def signed_in(session: UUID, user: str, rows: Iterable[Row], *, revoked: int | N
 
 
 def counted(revoked: int) -> str:
-    """What the button did, for browsers without JavaScript; ``script.js`` says the same."""
+    """Returns what the page reports after the button. ``script.js`` reports the same."""
     if revoked == 0:
         return "No other device was signed in."
     return f"{revoked} other {'device was' if revoked == 1 else 'devices were'} signed out."

@@ -17,7 +17,7 @@ from sessionward.cli.demo.story import bold, tell
 
 HOST: Final = "127.0.0.1"
 PULSE: Final = 0.5
-"""Seconds that the main thread waits at a time: a Ctrl-C just before a wait without end would not be noticed."""
+"""Seconds that the main thread waits at a time. An endless wait would miss a Ctrl-C that comes just before it."""
 
 
 def demo(*, once: bool, port: int) -> None:
@@ -68,7 +68,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def server_bind(self) -> None:
         super().server_bind()
-        self.server_name = HOST  # without asking anybody for the name of this machine
+        self.server_name = HOST  # does not ask the DNS for the name of this machine
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -9,7 +9,7 @@ import sys
 
 
 def tell(host: str, port: int) -> None:
-    """Plays the story against the demo that listens there, and prints it."""
+    """Plays the story against the demo at this address, and prints it."""
     devices = [_Device(name, host, port) for name in ("laptop", "phone", "tablet")]
     print(bold("Ada signs in on three devices."))
     for device in devices:
@@ -25,7 +25,7 @@ def tell(host: str, port: int) -> None:
 
 
 def bold(text: str) -> str:
-    """The text, bold on a terminal."""
+    """Returns the text in bold if stdout is a terminal."""
     return _styled(1, text)
 
 
