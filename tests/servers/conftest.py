@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from tests.support.services import missing
 
 CONNECTIONS = 2
 """So many of the server's connections serve all clients: fewer than clients, so that they change hands all the time."""
+
+GEVENT = "gunicorn gevent --preload --workers 2"
+UWSGI_GEVENT = "uwsgi --processes 2 --gevent 50 --gevent-monkey-patch"
+UWSGI = "uwsgi --processes 2"
+"""Without --enable-threads, where threads stand still between two requests."""
+UWSGI_THREADS = "uwsgi --processes 2 --threads 4"
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +57,13 @@ pool_mode = transaction
 default_pool_size = {CONNECTIONS}
 server_round_robin = 1
 """
+
+
+@pytest.fixture(params=[GEVENT, UWSGI_GEVENT, UWSGI, UWSGI_THREADS], ids=["gunicorn, gevent", "uWSGI, gevent", "uWSGI", "uWSGI, threads"])
+def forking(request: pytest.FixtureRequest) -> str:
+    """A server that loads the application in its master and then forks; two of them patch the standard library after that."""
+    kind: str = request.param
+    for module in ("gevent", "pyuwsgi"):
+        if module.removeprefix("py") in kind and find_spec(module) is None:
+            missing(module, "it is not installed")
+    return kind

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from time import monotonic, sleep
-from typing import Any, Final, TypeVar
-from weakref import WeakSet
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
 from sessionward.backends.sql.dialect import SQLITE
@@ -18,19 +18,9 @@ from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.pool import C, Pool, close_or_return
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.errors import BackendUnavailable
+from sessionward.process import PerProcess
 
 R = TypeVar("R")
-
-
-_pools: Final[WeakSet[SyncPool]] = WeakSet()
-
-
-def _renew() -> None:
-    for pool in list(_pools):
-        pool.renew_lock()
-
-
-os.register_at_fork(after_in_child=_renew)
 
 
 class SyncPool:
@@ -40,16 +30,10 @@ class SyncPool:
         self._database = database
         self._size = size
         self._timeout = timeout
-        self._lock = threading.Lock()
-        self._opened: _Opened | None = None
-        _pools.add(self)
-
-    def renew_lock(self) -> None:
-        """Replaces the lock in a forked child: a thread of the parent may have held it."""
-        self._lock = threading.Lock()
+        self._opened: PerProcess[_Opened] = PerProcess(self._open)
 
     def ask(self, query: Query[R], timeout: float) -> R:
-        opened = self._of_this_process()
+        opened = self._opened()
         deadline = _SyncDeadline(timeout, is_watched=query.writes or self._database.sql.dialect is not SQLITE)
         if opened.permits is None:
             return opened.pool.ask(query.run, deadline)
@@ -65,21 +49,9 @@ class SyncPool:
 
     def close(self) -> None:
         """Closes the idle connections. The next query opens new ones."""
-        with self._lock:
-            opened, self._opened = self._opened, None
-        if opened is not None and opened.process == os.getpid():
+        opened = self._opened.pop()
+        if opened is not None:
             opened.pool.close()
-
-    def _of_this_process(self) -> _Opened:
-        opened = self._opened
-        if opened is not None and opened.process == os.getpid():
-            return opened
-        with self._lock:
-            if self._opened is None or self._opened.process != os.getpid():
-                if self._opened is not None:
-                    _inherited.append(self._opened)
-                self._opened = self._open()
-            return self._opened
 
     def _open(self) -> _Opened:
         database = self._database
@@ -126,17 +98,12 @@ class _Permits:
                 self._free += 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """A pool and the process that opened it. ``permits``: as many as it has connections; None for the user's Engine."""
+    """A pool of one process. ``permits``: as many as it has connections; None for the user's Engine."""
 
-    def __init__(self, pool: Pool, permits: _Permits | None) -> None:
-        self.pool = pool
-        self.permits = permits
-        self.process = os.getpid()
-
-
-_inherited: Final[list[_Opened]] = []
-"""Connections that a fork inherited. They belong to the parent. We keep them, so that nothing closes them in this process."""
+    pool: Pool
+    permits: _Permits | None
 
 
 class _SyncDeadline:
@@ -190,7 +157,7 @@ class _SyncDeadline:
         return watchdog().cancel(self._key) if self._is_watched else True
 
     def pause(self, seconds: float) -> None:
-        sleep(seconds)
+        time.sleep(seconds)  # by its module: gevent patches it there
 
 
 def _close_late(connected: Future[Any]) -> None:
