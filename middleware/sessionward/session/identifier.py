@@ -80,7 +80,8 @@ class Identifier(Protocol):
     - ``keeps_id_at_login`` (default False): ``identify`` returns an :class:`AnonymousSession`, never None, for sessions that
       name nobody.
     - ``samesite`` (default unknown): that of the application's login cookie, in lower case, ``""`` if it has none.
-    - ``blocking`` (default True): False if ``identify`` never waits.
+    - ``blocking`` (default True): False if ``identify`` never waits. One that may wait is asked in a thread of ours, so that the
+      timeout of the middleware holds for it too; variables of the context are there, those of the thread are not.
     - ``lifetime`` (default 31 days): seconds that a login lives at most.
     """
 

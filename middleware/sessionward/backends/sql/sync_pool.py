@@ -109,12 +109,12 @@ class _Opened:
 class _SyncDeadline:
     """A deadline that the watchdog keeps. ``is_watched``: False for reads of SQLite, which never wait for anything."""
 
-    __slots__ = ("_ends_at", "_is_watched", "_key", "timeout")
+    __slots__ = ("_ends_at", "_key", "_watchdog", "timeout")
 
     def __init__(self, timeout: float, *, is_watched: bool) -> None:
         self.timeout = timeout
         self._ends_at = monotonic() + timeout
-        self._is_watched = is_watched
+        self._watchdog = watchdog() if is_watched else None
         self._key = 0
 
     def left(self) -> float:
@@ -138,8 +138,8 @@ class _SyncDeadline:
             raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
 
     def arm(self, abort: Callable[[], None]) -> None:
-        if self._is_watched:
-            self._key = watchdog().watch(self._ends_at, abort)
+        if self._watchdog is not None:
+            self._key = self._watchdog.watch(self._ends_at, abort)
 
     def give_back(self, close: Callable[[], None]) -> None:
         returned: Future[None] = Future()
@@ -154,7 +154,7 @@ class _SyncDeadline:
             returned.result(self.left())
 
     def disarm(self) -> bool:
-        return watchdog().cancel(self._key) if self._is_watched else True
+        return True if self._watchdog is None else self._watchdog.cancel(self._key)
 
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # by its module: gevent patches it there
