@@ -6,19 +6,25 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from sessionward.errors import Mistakes
-from sessionward.settings import seconds
+from sessionward.session.identifier import checked_lifetime
+from sessionward.settings import MAX_LIFETIME, seconds
 
 UserOf: TypeAlias = str | Callable[[Mapping[str, Any]], Any]
 """Where a session holds the user's id: a key, or a function of the session. None and ``""`` mean an anonymous session."""
 
 
-def duration(mistakes: Mistakes, name: str, value: object) -> float:
-    """The argument ``name`` in seconds. Adds a mistake and returns 0.0 if it is not a duration."""
+def duration(mistakes: Mistakes, name: str, value: object, *, least: float = 1.0) -> float:
+    """The argument ``name`` in seconds. Adds a mistake and returns 0.0 if it is no duration, or shorter than ``least``."""
     try:
-        return seconds(value)
-    except TypeError as wrong:
+        return checked_lifetime(value, least=least)
+    except (TypeError, ValueError) as wrong:
         mistakes.add([f"{name}: {wrong}"])
         return 0.0
+
+
+def lifetime_of(value: object) -> float:
+    """What an application's own configuration says of a lifetime, in seconds; one of decades is cut to what we can keep."""
+    return min(seconds(value), MAX_LIFETIME)
 
 
 def cookie_mistakes(name: str, cookie: str) -> Iterator[str]:

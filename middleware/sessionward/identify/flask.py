@@ -15,11 +15,11 @@ from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes
-from sessionward.identify.arguments import cookie_mistakes, duration
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of
 from sessionward.identify.recent import Recent
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import DAY, Identity
-from sessionward.settings import Duration, seconds
+from sessionward.settings import Duration
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """What Flask writes. itsdangerous ignores other bytes in a signature, and cookie parsers do not agree on them."""
@@ -144,6 +144,6 @@ def _configuration(app: Any) -> dict[str, Any]:
         "session_cookie": config["SESSION_COOKIE_NAME"],
         "remember_cookie": config.get("REMEMBER_COOKIE_NAME", "remember_token"),
         "samesite": (config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
-        "lifetime": seconds(app.permanent_session_lifetime),
-        "remember_lifetime": seconds(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
+        "lifetime": lifetime_of(app.permanent_session_lifetime),
+        "remember_lifetime": lifetime_of(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
     }

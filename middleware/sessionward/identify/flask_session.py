@@ -14,7 +14,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 from sqlalchemy import table as table_of
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes, UsageError
-from sessionward.identify.arguments import cookie_mistakes, duration
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
@@ -116,9 +116,9 @@ class FlaskSession:
             user_key=user_key,
             use_signer=interface.use_signer,
             remember_cookie=config.get("REMEMBER_COOKIE_NAME", "remember_token") if config["SECRET_KEY"] else None,
-            lifetime=app.permanent_session_lifetime,
+            lifetime=lifetime_of(app.permanent_session_lifetime),
             samesite=(config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
-            remember_lifetime=config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365)),
+            remember_lifetime=lifetime_of(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
             **where,
         )
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
+from sessionward.settings import MAX_LIFETIME, seconds
 
 DAY: Final = 86_400.0
 """Seconds."""
@@ -26,6 +28,14 @@ DAY: Final = 86_400.0
 def app_session_digest(session_id: str | bytes) -> bytes:
     """The SHA-256 of the id of an application's session, 32 bytes: all that is kept of it."""
     return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
+
+
+def checked_lifetime(value: object, *, least: float = 1.0) -> float:
+    """A lifetime in seconds. Raises TypeError or ValueError, with what it must be, for what is none."""
+    lifetime = seconds(value)
+    if not least <= lifetime <= MAX_LIFETIME:  # nan is neither
+        raise ValueError(f"must be at least {least:g} and at most {MAX_LIFETIME:.0f} seconds ({MAX_LIFETIME / DAY:.0f} days)")
+    return lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,8 @@ class Identity:
     - ``issued_at``: seconds since 1970 by the issuer's clock. Read only for headers, which no companion can go with.
     - ``lifetime``: seconds that this credential can live from now on at most. None: the identifier's own ``lifetime``.
 
-    Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id.
+    Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id or not a number of seconds, and
+    :class:`~sessionward.errors.InvalidCredential` for a lifetime that is over.
     """
 
     user_id: str
@@ -49,7 +60,21 @@ class Identity:
 
     def __post_init__(self, session_id: str | bytes | None) -> None:
         object.__setattr__(self, "user_id", user_key(self.user_id))
+        if self.lifetime is not None:
+            object.__setattr__(self, "lifetime", _left(self.lifetime))
         object.__setattr__(self, "app_session", None if session_id is None else app_session_digest(session_id))
+
+
+def _left(lifetime: object) -> float:
+    try:
+        left = seconds(lifetime)
+    except TypeError as wrong:
+        raise UsageError(f"lifetime: {wrong}") from None
+    if not math.isfinite(left):
+        raise UsageError("lifetime: must be a finite number of seconds")
+    if left <= 0:
+        raise InvalidCredential("the credential has expired")
+    return min(left, MAX_LIFETIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +179,10 @@ class IdentifierSpec:
             raise ConfigurationError(f"identify: {kind}.cookies must be a list of cookie names")
         if not cookies and not headers:
             raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
+        try:
+            lifetime = checked_lifetime(getattr(identifier, "lifetime", 31 * DAY))
+        except (TypeError, ValueError) as wrong:
+            raise ConfigurationError(f"identify: {kind}.lifetime: {wrong}") from None
         return cls(
             identifier,
             tuple(name.encode("ascii") for name in cookies),
@@ -161,7 +190,7 @@ class IdentifierSpec:
             bool(getattr(identifier, "server_side", False)),
             bool(getattr(identifier, "blocking", True)),
             inspect.iscoroutinefunction(identify),
-            float(getattr(identifier, "lifetime", 31 * DAY)),
+            lifetime,
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
             bool(getattr(identifier, "keeps_id_at_login", False)),
