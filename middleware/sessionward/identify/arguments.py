@@ -10,7 +10,7 @@ from sessionward.session.identifier import checked_lifetime
 from sessionward.settings import MAX_LIFETIME, seconds
 
 UserOf: TypeAlias = str | Callable[[Mapping[str, Any]], Any]
-"""Where a session holds the user's id: a key, or a function of the session. None and ``""`` mean an anonymous session."""
+"""Where a session holds the user's id: a key, or a function of the session. None, ``""`` and False mean an anonymous one, 0 does not."""
 
 
 def duration(mistakes: Mistakes, name: str, value: object, *, least: float = 1.0) -> float:
@@ -41,5 +41,13 @@ def user_mistakes(user: object) -> Iterator[str]:
 
 def user_in(session: Mapping[str, Any], user: UserOf) -> Any:
     """The user's id in this session, None if the session is anonymous. Raises what the function ``user`` raises."""
-    found = session.get(user) if isinstance(user, str) else user(session)
-    return found or None  # some applications sign a user out by writing "" or False
+    return named_by(session.get(user) if isinstance(user, str) else user(session))
+
+
+def named_by(found: Any) -> Any:
+    """The user's id that an application has written, or None if it means nobody.
+
+    ``0`` is a user. Some applications sign a user out by writing ``""`` or ``False``.
+    """
+    is_number = isinstance(found, int) and not isinstance(found, bool)
+    return found if found or is_number else None

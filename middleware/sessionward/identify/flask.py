@@ -15,7 +15,7 @@ from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes
-from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
 from sessionward.identify.recent import Recent
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import DAY, Identity
@@ -131,8 +131,8 @@ class FlaskLogin:
             raise InvalidCredential("the session cookie is forged or expired") from None
         if not isinstance(session, dict):
             raise InvalidCredential("the session cookie does not hold a session")
-        user = cast("dict[str, Any]", session).get(self.user_key)
-        return Identity(user_id=user) if user else None  # some applications sign a user out by writing "" or False
+        user = user_in(cast("dict[str, Any]", session), self.user_key)
+        return None if user is None else Identity(user_id=user)
 
 
 def _configuration(app: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 from sqlalchemy import table as table_of
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes, UsageError
-from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
 from sessionward.identify.remember import RememberToken
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
@@ -133,8 +133,8 @@ class FlaskSession:
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
-        user = self._session(session_id).get(self.user_key)
-        if not user:  # some applications sign a user out by writing "" or False
+        user = user_in(self._session(session_id), self.user_key)
+        if user is None:
             return AnonymousSession(session_id=session_id)
         return Identity(user_id=user, session_id=session_id)
 

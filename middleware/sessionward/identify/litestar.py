@@ -14,6 +14,7 @@ from litestar.serialization import decode_json
 
 from sessionward.errors import InvalidCredential
 from sessionward.identify import Function
+from sessionward.identify.arguments import user_in
 from sessionward.session.identifier import AnonymousSession, Identity
 
 _ID: Final = re.compile(r"[0-9a-f]+")
@@ -38,8 +39,8 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
         data = await config.get_store_from_app(app).get(value)
         if data is None:
             raise InvalidCredential("the store does not know the session id")
-        found: Any = decode_json(data).get(user)
-        return Identity(user_id=found, session_id=value) if found else AnonymousSession(session_id=value)
+        found = user_in(decode_json(data), user)
+        return AnonymousSession(session_id=value) if found is None else Identity(user_id=found, session_id=value)
 
     return Function(read, cookies=[config.key], server_side=True, keeps_id_at_login=True, lifetime=float(config.max_age))
 
@@ -61,6 +62,6 @@ def client_side(config: CookieBackendConfig, *, user: str) -> Function:
             raise InvalidCredential("the session cookie is forged, truncated, or encrypted with another secret") from None
         if not session:
             raise InvalidCredential("the session cookie is expired")
-        return session.get(user)
+        return user_in(session, user)
 
     return Function(read, cookies=[config.key, f"{config.key}-*"], blocking=False, lifetime=float(config.max_age))
