@@ -12,12 +12,14 @@ from litestar.middleware.session.client_side import ClientSideSessionBackend, Co
 from litestar.middleware.session.server_side import ServerSideSessionConfig
 from litestar.serialization import decode_json
 
-from sessionward.errors import InvalidCredential
+from sessionward.errors import ConfigurationError, InvalidCredential
 from sessionward.identify import Function
 from sessionward.identify.arguments import user_in
 from sessionward.session.identifier import AnonymousSession, Identity
 
 _ID: Final = re.compile(r"[0-9a-f]+")
+_LITERAL: Final = re.compile(r"[A-Za-z0-9_!#%&'`~-]+")
+"""Names that match nothing but themselves as a regular expression."""
 _ENCRYPTED: Final = re.compile(r'"?([A-Za-z0-9+/]+=*)"?')
 """Litestar sets the cookie by http.cookies, which puts the value in quotes."""
 
@@ -48,8 +50,15 @@ def server_side(app: Litestar, config: ServerSideSessionConfig, *, user: str) ->
 def client_side(config: CookieBackendConfig, *, user: str) -> Function:
     """An identifier for sessions of ``CookieBackendConfig``; ``user`` is the key of the user's id in the session.
 
-    A long session comes in several numbered cookies.
+    A long session comes in several numbered cookies. Litestar takes the key for a regular expression, so that with the key
+    ``app.session`` a cookie ``appXsession`` signs in as well. Raises :class:`~sessionward.errors.ConfigurationError` for a key
+    that matches any name but its own.
     """
+    if not _LITERAL.fullmatch(config.key):
+        raise ConfigurationError(
+            f"identify: Litestar reads the key {config.key!r} of its CookieBackendConfig as a regular expression, so that cookies of other"
+            " names sign in too; choose a key of letters, digits, - and _ (its users sign in once more)"
+        )
     backend = ClientSideSessionBackend(config)
 
     def read(name: str, value: str) -> Any:  # noqa: ARG001 - the numbered cookies have been joined

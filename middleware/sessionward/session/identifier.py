@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
@@ -23,6 +24,8 @@ from sessionward.settings import MAX_LIFETIME, seconds
 
 DAY: Final = 86_400.0
 """Seconds."""
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token of RFC 9110, 5.6.2."""
 
 
 def app_session_digest(session_id: str | bytes) -> bytes:
@@ -177,6 +180,8 @@ class IdentifierSpec:
         headers: tuple[Carrier, ...] = tuple(getattr(identifier, "headers", ()))
         if cookies is None:
             raise ConfigurationError(f"identify: {kind}.cookies must be a list of cookie names")
+        if odd := [name for name in cookies if not _COOKIE_NAME.fullmatch(name)]:
+            raise ConfigurationError(f"identify: {kind}.cookies: {odd[0]!r} is not a name that a cookie can have")
         if not cookies and not headers:
             raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers, so nothing could sign anyone in")
         try:
