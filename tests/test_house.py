@@ -62,6 +62,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "identify/flask_session": frozenset({"cachelib", "flask", "itsdangerous", "msgspec", "redis", "sqlalchemy"}),
     "identify/jwt": frozenset({"jwt"}),
     "identify/litestar": frozenset({"litestar"}),
+    "identify/remember": frozenset({"itsdangerous"}),
     "identify/pyramid": frozenset({"pyramid"}),
     "identify/starlette": frozenset({"itsdangerous", "starsessions"}),
     "sidecar": frozenset({"starlette"}),

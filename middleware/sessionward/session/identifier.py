@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
@@ -111,6 +111,8 @@ class Identifier(Protocol):
     - ``blocking`` (default True): False if ``identify`` never waits. One that may wait is asked in a thread of ours, so that the
       timeout of the middleware holds for it too; variables of the context are there, those of the thread are not.
     - ``lifetime`` (default 31 days): seconds that a login lives at most.
+    - ``advice`` (default none): by the names of cookies, what the log tells the operator to look at where the application sets
+      such a cookie and ``identify`` cannot read it.
     """
 
     @property
@@ -157,6 +159,7 @@ class IdentifierSpec:
     outer_key: str | None
     samesite: str | None
     keeps_id_at_login: bool
+    advice: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, identifier: object) -> IdentifierSpec:
@@ -199,6 +202,7 @@ class IdentifierSpec:
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
             bool(getattr(identifier, "keeps_id_at_login", False)),
+            dict(getattr(identifier, "advice", {})),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin
 from sessionward.modes.companion.judge import CompanionContext, Named, Rules, app_session_of, judge
+from sessionward.modes.companion.unread import unread_warning
 from sessionward.request.request import Fields
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import SetCookie, cookies_after, drop_login_cookies, parse_set_cookies, sets_login_cookie
@@ -35,9 +36,7 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
     try:
         judged = yield from judge(rules.spec, cookies_after(context.kept, cookies))
         named = judged.named
-        for credential in judged.invalid:
-            if credential.name in {cookie.name for cookie in cookies}:  # no client has forged it: the application itself has set it
-                context.warning = _INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
+        context.warning = unread_warning(rules.spec, judged, cookies) or context.warning
         if not named:
             if cookies or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
                 yield from _signed_out(rules, context)
@@ -182,8 +181,4 @@ def _give(
 _DOMAIN: Final = (
     "the application's login cookie has Domain={domain}, but cookie_domain is not set: on other hosts of that domain the login arrives"
     " without our companion cookie, and is taken out once any session of its user has been revoked; set cookie_domain={domain!r}"
-)
-_INVALID: Final = (
-    "{identifier} cannot read the cookie {name!r} that the application has just set, so nobody can sign in with it; check that its"
-    " secret, names and formats are those of the application"
 )
