@@ -63,11 +63,11 @@ def test_p7_the_watchdog_outlives_a_call_that_fails() -> None:
 def test_p7_the_watchdog_starts_again_after_its_thread_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     watchdog, called = Watchdog(), threading.Event()
 
-    def full(_: threading.Thread) -> None:
+    def full(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", full)
+        patch.setattr(watchdog, "_start", full)
         with pytest.raises(RuntimeError):
             watchdog.watch(0.0, called.set)
     watchdog.watch(0.0, called.set)

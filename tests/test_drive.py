@@ -26,8 +26,9 @@ from sessionward import (
 )
 from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
-from sessionward.drive import THREADS, AsyncDriver, NoThreadFree, SyncDriver, async_driver
+from sessionward.drive import THREADS, AsyncDriver, SyncDriver, async_driver
 from sessionward.flow import on_request, revoke_others_endpoint
+from sessionward.process import NoThreadFree
 from sessionward.session.step import Flow, Step
 from sessionward.session.steps import (
     Adopt,

@@ -35,6 +35,7 @@ STOREYS: Sequence[frozenset[str]] = tuple(
         "modes/assertion modes/recorded",
         "modes/choose",
         "flow",  # the page to read first
+        "process",  # what each process makes for itself: locks, threads, connections
         "drive",  # runs a flow; the only file where sync and async meet
         "door",  # what a door and a handle share
         "handle",  # what the application holds
@@ -63,6 +64,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "identify/flask_session": frozenset({"cachelib", "flask", "itsdangerous", "msgspec", "redis", "sqlalchemy"}),
     "identify/jwt": frozenset({"jwt"}),
     "identify/litestar": frozenset({"litestar"}),
+    "identify/remember": frozenset({"itsdangerous"}),
     "identify/pyramid": frozenset({"pyramid"}),
     "identify/starlette": frozenset({"itsdangerous", "starsessions"}),
     "sidecar": frozenset({"starlette"}),
@@ -78,7 +80,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 
 HOUSE = Path(sessionward.__file__).parent
 FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
-CORE = STOREYS[: next(number for number, storey in enumerate(STOREYS) if "drive" in storey)]
+CORE = STOREYS[: next(number for number, storey in enumerate(STOREYS) if "process" in storey)]
 
 
 @cache

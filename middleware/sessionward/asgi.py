@@ -218,7 +218,7 @@ def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:
     """Returns the drivers for a mode and its backend."""
     timeout, capabilities = mode.settings.backend_timeout, mode.capabilities
     driver = async_driver(backend, timeout, is_async=mode.is_async, blocks=mode.blocks)
-    return AsyncDoor(mode, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=capabilities.blocks))
+    return AsyncDoor(mode, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=mode.blocks))
 
 
 async def _close(backend: AnyBackend) -> None:

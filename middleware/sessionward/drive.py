@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from inspect import isawaitable
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
@@ -19,6 +20,7 @@ from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync as run_in_thread
 
 from sessionward.errors import BackendUnavailable, InvalidCredential, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin
+from sessionward.process import DaemonThreads, NoAnswer, NoThreadFree, PerProcess
 from sessionward.session.identifier import Identify
 from sessionward.session.session import user_mark
 from sessionward.session.step import Flow, Step
@@ -31,6 +33,8 @@ log = logging.getLogger("sessionward")
 
 THREADS: Final = 10
 """The most threads for a sync backend without ``pool_size``."""
+IDENTIFIER_THREADS: Final = 20
+"""The most threads for identifiers that wait. They are never threads of the application."""
 
 
 # --- the two loops ----------------------------------------------------------------------------------------------------
@@ -108,11 +112,20 @@ class _Deadline:
         self._ends = monotonic() + timeout
 
     def ask(self, step: Step[Any]) -> Any:
-        """Asks a sync backend."""
+        """Asks a sync backend, or the identifier."""
+        if isinstance(step, Identify):
+            return self._waited_for(step) if step.spec.blocks else step.ask(None)
         left = self._left()
         if self._within is None or left > 0.999 * self._timeout:
             return step.ask(self._backend)
         return step.ask(self._within(left))
+
+    def _waited_for(self, step: Identify) -> Any:
+        """Asks an identifier that waits, in another thread, since it has no timeout of its own."""
+        try:
+            return _identifier_threads().run(self._left(), partial(step.ask, None))
+        except (NoThreadFree, NoAnswer):
+            raise self._no_identity() from None
 
     async def ask_async(self, step: Step[Any]) -> Any:
         """Asks an async backend or the identifier. Cancels the call at the deadline, unless the backend has ``within``."""
@@ -127,11 +140,19 @@ class _Deadline:
         raise kind(f"the backend did not answer within {self._timeout:g} s")
 
     async def _identified(self, step: Identify) -> Any:
-        if not step.spec.is_async and not step.spec.blocks:
-            return step.ask(None)
+        if not step.spec.is_async:
+            if not step.spec.blocks:
+                return step.ask(None)
+            try:
+                return await _identifier_limit.run(self._left(), self._waited_for, step)
+            except NoThreadFree:
+                raise self._no_identity() from None
         with move_on_after(self._left()):
-            return await (step.ask(None) if step.spec.is_async else run_in_thread(step.ask, None, abandon_on_cancel=True))
-        raise BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
+            return await step.ask(None)
+        raise self._no_identity()
+
+    def _no_identity(self) -> BackendUnavailable:
+        return BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
 
     def _left(self) -> float:
         left = self._ends - monotonic()
@@ -227,10 +248,6 @@ def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
     return refuse
 
 
-class NoThreadFree(BackendUnavailable):
-    """All threads were busy for the whole timeout. The function did not run."""
-
-
 class Threads:
     """A limited number of threads for each event loop. No caller waits for a free thread longer than its timeout."""
 
@@ -256,3 +273,7 @@ class Threads:
             limiter = CapacityLimiter(self._size)
             self._limiters.set(limiter)
             return limiter
+
+
+_identifier_threads: Final = PerProcess(partial(DaemonThreads, IDENTIFIER_THREADS))
+_identifier_limit: Final = Threads(IDENTIFIER_THREADS)

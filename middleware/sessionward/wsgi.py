@@ -86,7 +86,7 @@ class WSGIMiddleware:
         self.app = app
         self._mode: Mode[Any] = choose(backend, settings, awaits=False)
         mode = self._mode
-        driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.capabilities.blocks)
+        driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.blocks)
         self._door = Door(mode, driver)
         self._routes = spellings(mode.settings.path)
         self._methods = frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"})

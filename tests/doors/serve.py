@@ -38,6 +38,10 @@ def main(kind: str, number: str, target: str) -> None:
             target,
         ]
         os.execv(sys.executable, [sys.executable, "-m", *command])
+    if kind.startswith("uwsgi"):
+        options = ["--http-socket", f"fd://{fd}", "--wsgi", target, "--master", "--die-on-term", "--disable-logging", "--need-app"]
+        program = "import sys, pyuwsgi; pyuwsgi.run(sys.argv[1:])"
+        os.execv(sys.executable, [sys.executable, "-c", program, *options, *kind.split()[1:]])
     module, _, name = target.partition(":")
     app: Any = getattr(import_module(module), name)
     if kind.startswith("uvicorn"):

@@ -20,7 +20,7 @@ from tests.identify.claims import SECRET
 
 app: Any = Flask(__name__)
 only_the_value: Any = len
-door: Any = sessionward.WSGIMiddleware(app, MemoryBackend(), secrets=[SECRET])
+door: Any = sessionward.WSGIMiddleware(app.wsgi_app, MemoryBackend(), secrets=[SECRET])
 
 
 @pytest.mark.parametrize(

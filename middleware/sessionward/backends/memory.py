@@ -6,16 +6,17 @@ directly, without a thread.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from threading import Lock
 from typing import ClassVar
 from uuid import UUID, uuid4
 
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
+from sessionward.process import PerProcess
 from sessionward.session.session import (
     ADOPTION_PAUSE,
     CLOCK_RATE,
@@ -55,26 +56,26 @@ class MemoryBackend:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = Lock()  # P10: one change after the other
+        self._locks: PerProcess[threading.Lock] = PerProcess(lambda: threading.Lock())  # P10: one change after the other
         self._by_digest: dict[bytes, _Row] = {}
         self._by_user: dict[str, dict[UUID, _Row]] = {}
         self._users: dict[str, _User] = {}
         self._revoked_app_sessions: set[bytes] = set()
 
     def find(self, credential: Credential, /) -> Session | None:
-        with self._lock:
+        with self._locks():
             row = self._by_digest.get(credential.digest)
             return row.session if row is not None and row.expires_at > self._clock() else None
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
-        with self._lock:
+        with self._locks():
             own = self._row(session.user_id, session.id)
             if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
                 raise SessionRevoked("the caller's session is not live any more")
             return self._revoke(session.user_id, keep=own)
 
     def login(self, new: NewSession, /) -> Session:
-        with self._lock:
+        with self._locks():
             now = self._clock()
             user = self._users.setdefault(new.user_id, _User())
             before = None if new.replaces is None else self._row(new.replaces.user_id, new.replaces.id)
@@ -92,12 +93,12 @@ class MemoryBackend:
             return self._start(new, now)
 
     def begin_login(self, user_id: str, /) -> int:
-        with self._lock:
+        with self._locks():
             user = self._users.get(user_id)
             return user.generation if user is not None else 0
 
     def revoke(self, user_id: str, id: UUID, /) -> bool:
-        with self._lock:
+        with self._locks():
             row = self._row(user_id, id)
             if row is None:
                 return False
@@ -106,27 +107,27 @@ class MemoryBackend:
             return row.expires_at > self._clock()
 
     def revoke_all(self, user_id: str, /) -> RevokedCount:
-        with self._lock:
+        with self._locks():
             return self._revoke(user_key(user_id), keep=None)
 
     def companion_status(self, user_id: str, app_session: bytes, /) -> CompanionStatus:
-        with self._lock:
+        with self._locks():
             return self._status(user_id, app_session)
 
     def is_revoked_app_session(self, app_session: bytes, /) -> bool:
-        with self._lock:
+        with self._locks():
             return app_session in self._revoked_app_sessions
 
     def adopt(self, new: NewSession, /) -> Session | None:
         assert new.app_session is not None
-        with self._lock:
+        with self._locks():
             status = self._status(new.user_id, new.app_session)
             if status.companion_required:
                 raise StaleLogin("the user's sessions were revoked; only a new sign-in makes a companion")
             return self._start(new, self._clock()) if status.may_adopt else None
 
     def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
-        with self._lock:
+        with self._locks():
             now = self._clock()
             row = self._row(session.user_id, session.id)
             if row is None or row.expires_at <= now:
@@ -138,13 +139,13 @@ class MemoryBackend:
 
     def list(self, user_id: str, /) -> Sequence[Session]:
         """Returns the live sessions of a user, newest first."""
-        with self._lock:
+        with self._locks():
             rows = list(self._by_user.get(user_key(user_id), {}).values())
             return [row.session for row in reversed(rows) if row.expires_at > self._clock()]
 
     def purge(self, older_than: float = 0.0) -> int:
         """Deletes sessions that expired more than ``older_than`` seconds ago. Returns how many."""
-        with self._lock:
+        with self._locks():
             limit = self._clock() - older_than
             expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
             for row in expired:

@@ -20,6 +20,7 @@ from django.db import Error, close_old_connections, connections  # type: ignore[
 from django.utils.crypto import constant_time_compare  # type: ignore[import-untyped]
 
 from sessionward.errors import ConfigurationError, InvalidCredential
+from sessionward.identify.arguments import lifetime_of
 from sessionward.session.identifier import Identity
 
 _SALT: Final = "django.contrib.sessions.backends.signed_cookies"
@@ -53,7 +54,7 @@ class SignedCookies:
         self._store = store()
         self.cookies = (cast("str", settings.SESSION_COOKIE_NAME),)
         self.samesite = str(settings.SESSION_COOKIE_SAMESITE or "").lower()
-        self.lifetime = float(self._store.get_session_cookie_age())
+        self.lifetime = lifetime_of(self._store.get_session_cookie_age())
 
     def __repr__(self) -> str:
         return f"SignedCookies(cookies={list(self.cookies)})"

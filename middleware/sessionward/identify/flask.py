@@ -9,17 +9,17 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes
-from sessionward.identify.arguments import cookie_mistakes, duration
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
 from sessionward.identify.recent import Recent
-from sessionward.identify.remember import RememberToken
+from sessionward.identify.remember import ADVICE, Remember, RememberFunction, RememberOf, RememberToken, remember_mistakes
 from sessionward.session.identifier import DAY, Identity
-from sessionward.settings import Duration, seconds
+from sessionward.settings import Duration
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """What Flask writes. itsdangerous ignores other bytes in a signature, and cookie parsers do not agree on them."""
@@ -35,13 +35,16 @@ class FlaskLogin:
     - ``lifetime``: ``PERMANENT_SESSION_LIFETIME``, which Flask applies to every session.
     - ``samesite``: ``SESSION_COOKIE_SAMESITE`` in lower case, ``""`` if the cookie has none. None: unknown.
 
+    - ``remember``: where the remember-me cookie has another form than Flask-Login's (a fork's, or the application's own), a
+      function of its value that returns the user's id, and None for what proves nothing. It may wait.
+
     Werkzeug quotes a cookie whose user id has blanks, commas or letters outside of ASCII. Such a remember-me cookie is
-    invalid here.
+    invalid here, and the log says so when the application sets one.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
     """
 
-    blocking: ClassVar[bool] = False
+    blocking: bool = False
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class FlaskLogin:
         user_key: str = "_user_id",
         salt: str = "cookie-session",
         samesite: str | None = None,
+        remember: RememberOf | None = None,
     ) -> None:
         mistakes = Mistakes()
         self.lifetime = duration(mistakes, "lifetime", lifetime)
@@ -64,12 +68,17 @@ class FlaskLogin:
         if isinstance(fallbacks, (str, bytes)) or not all(fallbacks):
             mistakes.add(["fallbacks: must be a list of earlier secrets, as SECRET_KEY_FALLBACKS is"])
         mistakes.add(cookie_mistakes("session_cookie", session_cookie))
-        self._remember: RememberToken | None = None
-        if remember_cookie is not None and not mistakes.found:
+        mistakes.add(remember_mistakes(remember, remember_cookie))
+        self._remember: Remember | None = None
+        if remember is not None:
+            self._remember = RememberFunction(remember, self.remember_lifetime)
+        elif remember_cookie is not None and not mistakes.found:
             with mistakes.collected():
                 self._remember = RememberToken(secret_key, self.remember_lifetime)
         mistakes.raise_any()
         self.cookies = tuple(filter(None, (session_cookie, remember_cookie)))
+        self.advice = {} if remember_cookie is None else {remember_cookie: ADVICE}
+        self.blocking = remember is not None
         self.samesite = samesite
         self.session_cookie = session_cookie
         self.remember_cookie = remember_cookie
@@ -86,7 +95,7 @@ class FlaskLogin:
         self._configuration: Mapping[str, Any] = {}
 
     @classmethod
-    def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
+    def of(cls, app: Any, *, user_key: str = "_user_id", remember: RememberOf | None = None) -> Self:
         """Returns the identifier for a Flask or Quart application, with its secrets, cookie names, lifetimes and serializer.
 
         Call this after the last line that changes the configuration. If the configuration changes later, every call of
@@ -103,7 +112,7 @@ class FlaskLogin:
                 f"identify: {kind} keeps no sessions in the cookie; use sessionward.identify.flask_session.FlaskSession"
             )
         configuration = _configuration(app)
-        identifier = cls(**configuration, user_key=user_key)
+        identifier = cls(**configuration, user_key=user_key, remember=remember)
         identifier._serializer = serializer_of(app)
         identifier._app = app
         identifier._configuration = configuration
@@ -114,6 +123,8 @@ class FlaskLogin:
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         """Returns the user that this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
+        if self.blocking and name == self.remember_cookie:
+            return self._read(name, value)  # the function's answer for one cookie may change
         return self._recent(self._read, name, value)
 
     def _read(self, name: str, value: str) -> Identity | None:
@@ -131,8 +142,8 @@ class FlaskLogin:
             raise InvalidCredential("the session cookie is forged or expired") from None
         if not isinstance(session, dict):
             raise InvalidCredential("the session cookie does not hold a session")
-        user = cast("dict[str, Any]", session).get(self.user_key)
-        return Identity(user_id=user) if user else None  # some applications sign a user out by writing "" or False
+        user = user_in(cast("dict[str, Any]", session), self.user_key)
+        return None if user is None else Identity(user_id=user)
 
 
 def _configuration(app: Any) -> dict[str, Any]:
@@ -144,6 +155,6 @@ def _configuration(app: Any) -> dict[str, Any]:
         "session_cookie": config["SESSION_COOKIE_NAME"],
         "remember_cookie": config.get("REMEMBER_COOKIE_NAME", "remember_token"),
         "samesite": (config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
-        "lifetime": seconds(app.permanent_session_lifetime),
-        "remember_lifetime": seconds(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
+        "lifetime": lifetime_of(app.permanent_session_lifetime),
+        "remember_lifetime": lifetime_of(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
     }

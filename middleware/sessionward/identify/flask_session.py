@@ -14,8 +14,8 @@ from sqlalchemy import DateTime, Engine, LargeBinary, Select, String, bindparam,
 from sqlalchemy import table as table_of
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes, UsageError
-from sessionward.identify.arguments import cookie_mistakes, duration
-from sessionward.identify.remember import RememberToken
+from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
+from sessionward.identify.remember import ADVICE, Remember, RememberFunction, RememberOf, RememberToken, remember_mistakes
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
 
@@ -36,6 +36,8 @@ class FlaskSession:
       ``SESSION_USE_SIGNER`` (``use_signer=True``).
     - ``remember_cookie``: None for an application without remember-me. A remember-me cookie under another name would sign
       users in without a companion.
+    - ``remember``: where that cookie has another form than Flask-Login's, a function of its value that returns the user's id,
+      and None for what proves nothing.
     - ``samesite``: ``SESSION_COOKIE_SAMESITE`` in lower case, ``""`` if the cookie has none. None: unknown.
 
     Raises :class:`~sessionward.errors.ConfigurationError`.
@@ -60,26 +62,31 @@ class FlaskSession:
         lifetime: Duration = 31 * DAY,
         remember_lifetime: Duration = 365 * DAY,
         samesite: str | None = None,
+        remember: RememberOf | None = None,
     ) -> None:
         mistakes = Mistakes()
         self.lifetime = duration(mistakes, "lifetime", lifetime)
         self.remember_lifetime = duration(mistakes, "remember_lifetime", remember_lifetime)
         mistakes.add(_store_mistakes(store))
-        if not secret_key and (use_signer or remember_cookie is not None):
+        mistakes.add(remember_mistakes(remember, remember_cookie))
+        if not secret_key and (use_signer or (remember_cookie is not None and remember is None)):
             mistakes.add(
                 ["secret_key: must be the application's SECRET_KEY; without signed session ids and remember-me set remember_cookie=None"]
             )
         mistakes.add(cookie_mistakes("cookie", cookie))
         self._signer: Signer | None = None
-        self._remember: RememberToken | None = None
+        self._remember: Remember | None = None
+        if remember is not None:
+            self._remember = RememberFunction(remember, self.remember_lifetime)
         if secret_key and not mistakes.found:
             if use_signer:
                 self._signer = Signer(secret_key, salt="flask-session", key_derivation="hmac")
-            if remember_cookie is not None:
+            if remember_cookie is not None and remember is None:
                 with mistakes.collected():
                     self._remember = RememberToken(secret_key, self.remember_lifetime)
         mistakes.raise_any()
         self.cookies = tuple(filter(None, (cookie, remember_cookie)))
+        self.advice = {} if remember_cookie is None else {remember_cookie: ADVICE}
         self.samesite = samesite
         self.store = store
         self.cookie = cookie
@@ -92,7 +99,7 @@ class FlaskSession:
         self._query = _query(table, schema)
 
     @classmethod
-    def of(cls, app: Any, *, user_key: str = "_user_id") -> Self:
+    def of(cls, app: Any, *, user_key: str = "_user_id", remember: RememberOf | None = None) -> Self:
         """Returns the identifier for an application. Call this after Flask-Session is set up; the identifier ignores later changes."""
         interface: Any = getattr(app, "session_interface", None)
         if interface is None:
@@ -115,10 +122,11 @@ class FlaskSession:
             prefix=interface.key_prefix,
             user_key=user_key,
             use_signer=interface.use_signer,
-            remember_cookie=config.get("REMEMBER_COOKIE_NAME", "remember_token") if config["SECRET_KEY"] else None,
-            lifetime=app.permanent_session_lifetime,
+            remember_cookie=config.get("REMEMBER_COOKIE_NAME", "remember_token") if config["SECRET_KEY"] or remember else None,
+            remember=remember,
+            lifetime=lifetime_of(app.permanent_session_lifetime),
             samesite=(config.get("SESSION_COOKIE_SAMESITE") or "").lower(),
-            remember_lifetime=config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365)),
+            remember_lifetime=lifetime_of(config.get("REMEMBER_COOKIE_DURATION", timedelta(days=365))),
             **where,
         )
 
@@ -133,8 +141,8 @@ class FlaskSession:
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
-        user = self._session(session_id).get(self.user_key)
-        if not user:  # some applications sign a user out by writing "" or False
+        user = user_in(self._session(session_id), self.user_key)
+        if user is None:
             return AnonymousSession(session_id=session_id)
         return Identity(user_id=user, session_id=session_id)
 

@@ -62,7 +62,7 @@ class JWT:
             mistakes.add(["user_claim: must be the name of a claim"])
         self.lifetime = duration(mistakes, "lifetime", lifetime)
         self.token_lifetime = None if token_lifetime is None else duration(mistakes, "token_lifetime", token_lifetime)
-        self.leeway = duration(mistakes, "leeway", leeway)
+        self.leeway = duration(mistakes, "leeway", leeway, least=0.0)
         keys: Any = _jwks(key) if isinstance(key, Mapping) else key
         if not mistakes.found or keys is None:  # whether a key is right depends on the algorithms
             mistakes.add(_key_mistakes(keys, algorithms))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Protocol, cast
 from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import InvalidCredential, Mistakes
-from sessionward.identify.arguments import UserOf, cookie_mistakes, duration, user_in, user_mistakes
+from sessionward.identify.arguments import UserOf, cookie_mistakes, duration, lifetime_of, user_in, user_mistakes
 from sessionward.identify.recent import Recent
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
@@ -42,11 +42,11 @@ class StarletteSession:
         mistakes.add(cookie_mistakes("cookie", cookie))
         if isinstance(secret_key, bytes) or not str(secret_key or ""):
             mistakes.add(["secret_key: must be the str or Secret that the application gives to SessionMiddleware"])
-        if max_age is not None and type(max_age) is not int:
-            mistakes.add(["max_age: must be whole seconds or None, as in SessionMiddleware"])
+        if max_age is not None and (type(max_age) is not int or max_age < 1):
+            mistakes.add(["max_age: must be whole seconds, at least 1, or None, as in SessionMiddleware"])
         mistakes.raise_any()
         self.cookies = (cookie,)
-        self.lifetime = FOREVER if max_age is None else float(max_age)
+        self.lifetime = FOREVER if max_age is None else lifetime_of(max_age)
         self.user = user
         self.cookie = cookie
         self.max_age = max_age
@@ -120,10 +120,10 @@ class Starsessions:
         mistakes.add(user_mistakes(user))
         mistakes.add(cookie_mistakes("cookie", cookie))
         mistakes.add(_store_mistakes(store))
-        given = duration(mistakes, "lifetime", lifetime)
+        given = duration(mistakes, "lifetime", lifetime, least=0.0)
         mistakes.raise_any()
         self.cookies = (cookie,)
-        self.lifetime = given or 31 * DAY  # with 0 the cookie lasts until the browser closes
+        self.lifetime = max(given, 1.0) if given else 31 * DAY  # with 0 the cookie lasts until the browser closes
         self.store = store
         self.user = user
         self.cookie = cookie

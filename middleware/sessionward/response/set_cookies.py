@@ -18,7 +18,10 @@ _NUMBER: Final = re.compile(rb"-?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class SetCookie:
-    """A login cookie that a response sets. ``value``: None if the response deletes it."""
+    """A login cookie that a response sets. ``value``: None if the response deletes it.
+
+    ``is_odd``: the response sets a value that frameworks do not read alike, so we remove it from requests. ``value`` is None.
+    """
 
     name: str
     part: int
@@ -27,6 +30,7 @@ class SetCookie:
     partitioned: bool = False
     domain: str | None = None
     path: str | None = None
+    is_odd: bool = False
 
 
 def parse_set_cookies(head: Fields, names: LoginNames, clock: Callable[[], float]) -> list[SetCookie]:
@@ -49,7 +53,8 @@ def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCo
         key, _, text = attribute.partition(b"=")
         attributes[key.strip(BLANKS).lower()] = text.strip(BLANKS)
     plain = verbatim_value(value.strip(BLANKS))
-    gone = plain is None or _is_over(attributes, clock)
+    is_over = _is_over(attributes, clock)
+    gone = plain is None or is_over
     samesite = attributes.get(b"samesite")
     domain = attributes.get(b"domain", b"").lstrip(b".").decode("latin-1")
     return SetCookie(
@@ -60,6 +65,7 @@ def _parse(field: bytes, names: LoginNames, clock: Callable[[], float]) -> SetCo
         b"partitioned" in attributes,
         domain or None,
         attributes.get(b"path", b"").decode("latin-1") or None,
+        is_odd=plain is None and not is_over and value.strip(BLANKS + b'"') != b"",
     )
 
 

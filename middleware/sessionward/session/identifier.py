@@ -10,22 +10,35 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from sessionward.credential.carriers import Carrier
-from sessionward.errors import ConfigurationError
+from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
 from sessionward.session.session import user_key
 from sessionward.session.step import Step
+from sessionward.settings import MAX_LIFETIME, seconds
 
 DAY: Final = 86_400.0
 """Seconds."""
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token of RFC 9110, 5.6.2."""
 
 
 def app_session_digest(session_id: str | bytes) -> bytes:
     """Returns the SHA-256 of the id of an application's session, 32 bytes. We keep only this digest."""
     return hashlib.sha256(session_id.encode("utf-8", "surrogateescape") if isinstance(session_id, str) else session_id).digest()
+
+
+def checked_lifetime(value: object, *, least: float = 1.0) -> float:
+    """A lifetime in seconds. Raises TypeError or ValueError, with what it must be, for what is none."""
+    lifetime = seconds(value)
+    if not least <= lifetime <= MAX_LIFETIME:  # nan is neither
+        raise ValueError(f"must be at least {least:g} and at most {MAX_LIFETIME:.0f} seconds ({MAX_LIFETIME / DAY:.0f} days)")
+    return lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +51,8 @@ class Identity:
     - ``issued_at``: seconds since 1970 by the issuer's clock. We read it only for headers, which have no companion.
     - ``lifetime``: the longest time that this credential can live from now on, in seconds. None: the identifier's ``lifetime``.
 
-    Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id.
+    Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id or not a number of seconds, and
+    :class:`~sessionward.errors.InvalidCredential` for a lifetime that is over.
     """
 
     user_id: str
@@ -49,7 +63,21 @@ class Identity:
 
     def __post_init__(self, session_id: str | bytes | None) -> None:
         object.__setattr__(self, "user_id", user_key(self.user_id))
+        if self.lifetime is not None:
+            object.__setattr__(self, "lifetime", _left(self.lifetime))
         object.__setattr__(self, "app_session", None if session_id is None else app_session_digest(session_id))
+
+
+def _left(lifetime: object) -> float:
+    try:
+        left = seconds(lifetime)
+    except TypeError as wrong:
+        raise UsageError(f"lifetime: {wrong}") from None
+    if not math.isfinite(left):
+        raise UsageError("lifetime: must be a finite number of seconds")
+    if left <= 0:
+        raise InvalidCredential("the credential has expired")
+    return min(left, MAX_LIFETIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +110,11 @@ class Identifier(Protocol):
       an :class:`AnonymousSession`, never None, for a session that names no user.
     - ``samesite`` (default None, unknown): the SameSite attribute of the application's login cookie in lower case, ``""`` if it
       has none.
-    - ``blocking`` (default True): False if ``identify`` never waits.
+    - ``blocking`` (default True): False if ``identify`` never waits. We call one that may wait in a thread of our own, so that the
+      timeout holds for it too. Context variables are there; thread-local variables are not.
     - ``lifetime`` (default 31 days): the longest time that a login can live, in seconds.
+    - ``advice`` (default none): messages for the log, by cookie name. We log one if the application sets such a cookie and
+      ``identify`` cannot read it.
     """
 
     @property
@@ -130,6 +161,7 @@ class IdentifierSpec:
     outer_key: str | None
     samesite: str | None
     keeps_id_at_login: bool
+    advice: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, identifier: object) -> IdentifierSpec:
@@ -153,8 +185,14 @@ class IdentifierSpec:
         headers: tuple[Carrier, ...] = tuple(getattr(identifier, "headers", ()))
         if cookies is None:
             raise ConfigurationError(f"identify: {kind}.cookies must be a list of cookie names")
+        if odd := [name for name in cookies if not _COOKIE_NAME.fullmatch(name)]:
+            raise ConfigurationError(f"identify: {kind}.cookies: {odd[0]!r} is not a name that a cookie can have")
         if not cookies and not headers:
             raise ConfigurationError(f"identify: {kind} lists neither cookies nor headers; name every one that can sign a user in")
+        try:
+            lifetime = checked_lifetime(getattr(identifier, "lifetime", 31 * DAY))
+        except (TypeError, ValueError) as wrong:
+            raise ConfigurationError(f"identify: {kind}.lifetime: {wrong}") from None
         return cls(
             identifier,
             tuple(name.encode("ascii") for name in cookies),
@@ -162,10 +200,11 @@ class IdentifierSpec:
             bool(getattr(identifier, "server_side", False)),
             bool(getattr(identifier, "blocking", True)),
             inspect.iscoroutinefunction(identify),
-            float(getattr(identifier, "lifetime", 31 * DAY)),
+            lifetime,
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
             bool(getattr(identifier, "keeps_id_at_login", False)),
+            dict(getattr(identifier, "advice", {})),
         )
 
 

@@ -45,6 +45,12 @@ def case_whoever_may_not_create_them_is_told_the_sql() -> None:
         with connection.cursor() as cursor:
             cursor.execute("DROP OWNED BY sessionward_test_reader")
             cursor.execute("DROP ROLE sessionward_test_reader")
+    script = said.partition("create them: ")[2]
+    assert script.endswith(";")
+    with connection.cursor() as cursor:
+        cursor.execute(script)  # as it stands there, pasted into the database's own client
+    assert not ours._missing("default")
+    drop_ours()
     ours.ensure("default")
     assert "sessionward_django_ended" in tables()
 

@@ -104,7 +104,7 @@ def _create(using: str, model: type[models.Model]) -> None:
             if model not in missing:  # another worker was faster
                 return
             if last:
-                needed = " ".join(statement for wanted in missing for statement in _sql(using, wanted))
+                needed = " ".join(f"{statement.rstrip('; ')};" for wanted in missing for statement in _sql(using, wanted))
                 why = type(error).__name__
                 raise BackendUnavailable(f"the tables of sessionward could not be created ({why}); create them: {needed}") from None
 

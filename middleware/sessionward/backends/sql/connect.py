@@ -110,6 +110,10 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
             way_out = f"write {url.get_backend_name()}://, or "
         raise ConfigurationError(f"database: {url.drivername}:// is not supported; {way_out}use one of {', '.join(sorted(accepted))}")
     url = url.set(drivername=drivername)
+    try:
+        _prepared_statements(url)
+    except ValueError:
+        raise ConfigurationError(f"database: {' and '.join(_STATEMENT_SETTINGS)} in the URL must be whole numbers") from None
     if url.get_backend_name() == "sqlite" and _in_memory(url):
         if url.host:
             raise ConfigurationError(f"database: the name of an SQLite file must follow three slashes: sqlite:///{url.host}")
@@ -173,7 +177,7 @@ def _from_engine(engine: Engine, statements: Statements) -> Database:
 
 def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     """Returns our own Engine: in autocommit mode, without overflow, and with no values in its logs."""
-    arguments: dict[str, Any] = {}
+    arguments = _prepared_statements(database.url)
     name = database.url.get_backend_name()
     if database.sql.dialect is SQLITE:
         arguments["timeout"] = timeout
@@ -193,6 +197,30 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     for command in _first_commands(database, timeout):
         _run_on_connect(engine, command)
     return engine
+
+
+_STATEMENT_SETTINGS: Final = ("prepare_threshold", "prepared_statement_cache_size", "statement_cache_size")
+
+
+def _prepared_statements(url: URL) -> dict[str, Any]:
+    """Returns the arguments of a driver under which no named prepared statement is made, unless the URL asks for them.
+
+    Behind a pooler in transaction mode (PgBouncer), the next statement may run on another connection of the server, which does
+    not know the name. Raises :class:`ValueError` if the URL asks for what is no number.
+    """
+    if url.get_backend_name() != "postgresql":
+        return {}
+    asked = {name: _number(url.query[name]) for name in _STATEMENT_SETTINGS if name in url.query}
+    if url.get_driver_name() != "asyncpg":
+        return {"prepare_threshold": None, **asked}
+    if any(asked.values()):
+        return dict(asked)
+    # An unnamed one lives from its Parse to its Execute, between which asyncpg sends no Sync: a pooler keeps these together.
+    return {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+
+
+def _number(value: str | tuple[str, ...]) -> int:
+    return int(value) if isinstance(value, str) else int(value[-1])
 
 
 def create_tables(database: Database, *, timeout: float) -> None:

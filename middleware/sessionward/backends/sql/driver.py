@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import os
-import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -24,8 +24,8 @@ class ErrorKind(Enum):
 
 def _shut_down(descriptor: int) -> None:
     """Shuts down both directions of a socket on which another thread waits. The wait ends at once."""
-    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
+    with closing(_socket.socket(fileno=os.dup(descriptor))) as duplicate:  # never gevent's, which would need an event loop here
+        duplicate.shutdown(_socket.SHUT_RDWR)
 
 
 def _abort_psycopg(connection: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from time import monotonic, sleep
-from typing import Any, Final, TypeVar
-from weakref import WeakSet
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
 from sessionward.backends.sql.dialect import SQLITE
@@ -18,19 +18,9 @@ from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.pool import C, Pool, close_or_return
 from sessionward.backends.sql.watchdog import watchdog
 from sessionward.errors import BackendUnavailable
+from sessionward.process import PerProcess
 
 R = TypeVar("R")
-
-
-_pools: Final[WeakSet[SyncPool]] = WeakSet()
-
-
-def _renew() -> None:
-    for pool in list(_pools):
-        pool.renew_lock()
-
-
-os.register_at_fork(after_in_child=_renew)
 
 
 class SyncPool:
@@ -40,16 +30,10 @@ class SyncPool:
         self._database = database
         self._size = size
         self._timeout = timeout
-        self._lock = threading.Lock()
-        self._opened: _Opened | None = None
-        _pools.add(self)
-
-    def renew_lock(self) -> None:
-        """Replaces the lock in a forked child: a thread of the parent may have held it."""
-        self._lock = threading.Lock()
+        self._opened: PerProcess[_Opened] = PerProcess(self._open)
 
     def ask(self, query: Query[R], timeout: float) -> R:
-        opened = self._of_this_process()
+        opened = self._opened()
         deadline = _SyncDeadline(timeout, is_watched=query.writes or self._database.sql.dialect is not SQLITE)
         if opened.permits is None:
             return opened.pool.ask(query.run, deadline)
@@ -67,21 +51,9 @@ class SyncPool:
 
     def close(self) -> None:
         """Closes the idle connections. The next query opens new ones."""
-        with self._lock:
-            opened, self._opened = self._opened, None
-        if opened is not None and opened.process == os.getpid():
+        opened = self._opened.pop()
+        if opened is not None:
             opened.pool.close()
-
-    def _of_this_process(self) -> _Opened:
-        opened = self._opened
-        if opened is not None and opened.process == os.getpid():
-            return opened
-        with self._lock:
-            if self._opened is None or self._opened.process != os.getpid():
-                if self._opened is not None:
-                    _inherited.append(self._opened)
-                self._opened = self._open()
-            return self._opened
 
     def _open(self) -> _Opened:
         database = self._database
@@ -128,28 +100,23 @@ class _Permits:
                 self._free += 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """A pool and the process that opened it. ``permits``: as many as it has connections; None for the user's Engine."""
+    """A pool of one process. ``permits``: as many as it has connections; None for the user's Engine."""
 
-    def __init__(self, pool: Pool, permits: _Permits | None) -> None:
-        self.pool = pool
-        self.permits = permits
-        self.process = os.getpid()
-
-
-_inherited: Final[list[_Opened]] = []
-"""Connections that a fork inherited. They belong to the parent. We keep a reference, so that this process never closes them."""
+    pool: Pool
+    permits: _Permits | None
 
 
 class _SyncDeadline:
     """A deadline that the watchdog enforces. ``is_watched``: False for reads of SQLite, which never wait."""
 
-    __slots__ = ("_ends_at", "_is_watched", "_key", "timeout")
+    __slots__ = ("_ends_at", "_key", "_watchdog", "timeout")
 
     def __init__(self, timeout: float, *, is_watched: bool) -> None:
         self.timeout = timeout
         self._ends_at = monotonic() + timeout
-        self._is_watched = is_watched
+        self._watchdog = watchdog() if is_watched else None
         self._key = 0
 
     def left(self) -> float:
@@ -173,8 +140,8 @@ class _SyncDeadline:
             raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
 
     def arm(self, abort: Callable[[], None]) -> None:
-        if self._is_watched:
-            self._key = watchdog().watch(self._ends_at, abort)
+        if self._watchdog is not None:
+            self._key = self._watchdog.watch(self._ends_at, abort)
 
     def give_back(self, close: Callable[[], None]) -> None:
         returned: Future[None] = Future()
@@ -189,10 +156,10 @@ class _SyncDeadline:
             returned.result(self.left())
 
     def disarm(self) -> bool:
-        return watchdog().cancel(self._key) if self._is_watched else True
+        return True if self._watchdog is None else self._watchdog.cancel(self._key)
 
     def pause(self, seconds: float) -> None:
-        sleep(seconds)
+        time.sleep(seconds)  # by its module: gevent patches it there
 
 
 def _close_late(connected: Future[Any]) -> None:

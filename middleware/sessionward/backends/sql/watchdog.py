@@ -2,51 +2,70 @@
 
 The thread starts with the first query, and again in a forked child. A thread for each query would cost more than the query
 itself. An entry here costs less than a microsecond, and the thread wakes up at most once in a timeout.
+
+It is a thread of the operating system also where gevent has patched the standard library. A greenlet could not run while a
+driver that was imported before the patch, or one in C, holds up all of them: that is when it is needed.
 """
 
 from __future__ import annotations
 
-import os
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Condition, Thread
+from importlib import import_module
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from sessionward.process import PerProcess
 
 Entry: TypeAlias = tuple[float, Callable[[], None]]
+
+
+def _unpatched(name: str) -> Any:
+    """Returns a function of the module ``_thread`` as it was before gevent patched it, if it did."""
+    gevent = sys.modules.get("gevent.monkey")
+    return getattr(import_module("_thread"), name) if gevent is None else gevent.get_original("_thread", name)
 
 
 class Watchdog:
     """Calls each function at its time, unless the function was cancelled before. Times are those of ``time.monotonic``."""
 
     def __init__(self) -> None:
-        self._changed = Condition()
+        allocate_lock, self._start = _unpatched("allocate_lock"), _unpatched("start_new_thread")
+        self._lock = allocate_lock()  # held for no longer than an entry takes, or the call that aborts a connection
+        self._bell = allocate_lock()
+        self._bell.acquire()
         self._entries: dict[int, Entry] = {}
         self._next = 0
         self._wakes_at = 0.0
-        self._thread: Thread | None = None
+        self._is_running = False
 
     def watch(self, at: float, call: Callable[[], None]) -> int:
         """Has another thread call ``call`` at a time. Returns the key that cancels it."""
-        with self._changed:
+        with self._lock:
             self._next += 1
             self._entries[self._next] = (at, call)
-            if self._thread is None or not self._thread.is_alive():
-                thread = Thread(target=self._run, name="sessionward watchdog", daemon=True)
-                thread.start()
-                self._thread = thread
+            if not self._is_running:
+                self._start(self._run, ())
+                self._is_running = True
             elif at < self._wakes_at:
-                self._changed.notify()
+                self._wakes_at = at
+                self._ring()
             return self._next
 
     def cancel(self, key: int) -> bool:
         """Cancels a call. Returns whether it had not begun. Waits for a call that is under way."""
-        with self._changed:
+        with self._lock:
             return self._entries.pop(key, None) is not None
 
+    def _ring(self) -> None:
+        if self._bell.locked():
+            self._bell.release()
+
     def _run(self) -> None:
-        with self._changed:
-            while True:
+        while True:
+            with self._lock:
                 now = monotonic()
                 for key, (at, call) in list(self._entries.items()):
                     if at <= now:
@@ -54,21 +73,10 @@ class Watchdog:
                         with suppress(Exception):  # a call that fails must not stop the thread, which watches all others
                             call()  # under the lock: cancel() waits until this call has returned
                 self._wakes_at = min((at for at, _ in self._entries.values()), default=float("inf"))
-                wait = None if self._wakes_at == float("inf") else self._wakes_at - monotonic()
-                if wait is None or wait > 0:
-                    self._changed.wait(wait)
+                wait = self._wakes_at - monotonic()
+            if wait > 0:
+                self._bell.acquire(timeout=min(wait, threading.TIMEOUT_MAX))
 
 
-_watchdogs: Final[list[Watchdog]] = [Watchdog()]
-
-
-def watchdog() -> Watchdog:
-    """Returns the watchdog of this process."""
-    return _watchdogs[0]
-
-
-def _renew() -> None:
-    _watchdogs[0] = Watchdog()  # no thread survives a fork, and another thread may have held the lock
-
-
-os.register_at_fork(after_in_child=_renew)
+watchdog: Final = PerProcess(Watchdog)
+"""Returns the watchdog of this process."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin
 from sessionward.modes.companion.judge import CompanionContext, Named, Rules, app_session_of, judge
-from sessionward.modes.companion.word import DOMAIN, INVALID, Word, said, word_of
+from sessionward.modes.companion.unread import unread_warning
+from sessionward.modes.companion.word import DOMAIN, Word, said, word_of
 from sessionward.request.request import Fields
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import SetCookie, clears_cookies, cookies_after, drop_login_cookies, sets_login_cookie
@@ -39,9 +40,7 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
     try:
         judged = yield from judge(rules.spec, cookies_after(context.kept, cookies, clears=word.clears))
         named = judged.named
-        for credential in judged.invalid:
-            if credential.name in {cookie.name for cookie in cookies}:  # the application has set it, so no client has forged it
-                context.warning = INVALID.format(identifier=type(rules.spec.identifier).__name__, name=credential.name)
+        context.warning = unread_warning(rules.spec, judged, cookies) or context.warning
         if context.minted is not None:
             pass  # this head repeats the one that started the companion
         elif not named:

@@ -45,7 +45,3 @@ DOMAIN: Final = (
     "the application's login cookie has Domain={domain}, but cookie_domain is not set: other hosts of that domain get the login"
     " without our companion cookie, and we remove it there once any session of its user has been revoked; set cookie_domain={domain!r}"
 )
-INVALID: Final = (
-    "{identifier} cannot read the cookie {name!r} that the application has just set, so no user can sign in with it; check that its"
-    " secret, names and formats are those of the application"
-)
