@@ -10,7 +10,7 @@ from sessionward.backends.sql.connect import Database, Statements, checked, data
 from sessionward.backends.sql.dialect import Dialect
 from sessionward.backends.table.layout import Layout
 from sessionward.backends.table.queries import Queries
-from sessionward.backends.table.statements import statements
+from sessionward.backends.table.statements import catalogue
 from sessionward.backends.table.transform import Transform
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Mistakes
@@ -63,10 +63,10 @@ def options(
 
 
 def _statements_of(layout: Layout | None) -> Statements:
-    """Returns what makes the statements for a layout. Without a layout, which was wrong, there are none."""
+    """Returns what makes the first statement for a layout; the others follow from its answer. A layout that was wrong has none."""
 
     def make(dialect: Dialect) -> Mapping[str, str]:
-        return {} if layout is None else statements(layout, dialect)
+        return {} if layout is None else catalogue(layout, dialect)
 
     return make
 
