@@ -45,7 +45,8 @@ class TableBackend:
     again (on SQLite: AUTOINCREMENT), or a copied cookie signs somebody in again.
 
     ``user``: the column with the user's id: a string, an integer, a UUID or bytes. The backend compares it byte for byte, whatever
-    the collation; :meth:`revoke_all` finds a UUID with hyphens or without. NULL means an anonymous session. Create an index on it: each call finds all rows of the user.
+    the collation; :meth:`revoke_all` finds a UUID with hyphens or without. NULL means an anonymous session. Create an index on
+    it: each call finds all rows of the user.
 
     ``cookie``, ``header``, ``scheme``: where the client sends the application's credential: the name of a cookie (or several:
     ``["__Host-sid", "sid"]``), the name of a header, and what precedes the value in the header. The header takes precedence.

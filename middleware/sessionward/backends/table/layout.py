@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, TypeAlias
 
@@ -140,6 +140,12 @@ class Layout:
         if isinstance(self.revoked, RevokedBy):
             named.append(("revoked", self.revoked.column))
         return named
+
+    def in_schema(self, schemas: Mapping[str | None, str | None]) -> Self:
+        """Returns the layout of the table that takes the place of this one by the ``schema_translate_map`` of an Engine."""
+        schema, _, own = self.table.rpartition(".")
+        named = schemas.get(schema or None, schema)
+        return replace(self, table=f"{named}.{own}" if named else own)
 
     @property
     def filters(self) -> dict[str, Value]:
