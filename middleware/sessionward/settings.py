@@ -24,8 +24,7 @@ MIN_SECRET: Final = 32
 MAX_SECRETS: Final = 16
 MAX_TIMEOUT: Final = 60.0
 """Seconds. No client waits longer."""
-MAX_LIFETIME: Final = 3650 * 86_400.0
-"""Seconds: ten years."""
+MAX_LIFETIME: Final = 3650 * 86_400.0  # seconds: ten years
 
 # A token of RFC 9110, 5.6.2. With its value it stays far below the 4096 bytes that browsers keep (RFC 6265bis, 5.6).
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
@@ -53,6 +52,7 @@ class Options(TypedDict, total=False):
     audience: str
     remote_user: bool
     lifetime: Duration
+    max_sessions: int
     backend_timeout: Duration
     debug: bool
 
@@ -67,22 +67,17 @@ class Settings:
     """Behind a sidecar that signs who is calling (``X-Session-Assertion``): its secrets, newest first. A valid assertion is
     trusted in place of a lookup; without one ``X-Session-User`` and ``X-Session-Id`` are taken out of the request."""
     identify: object = None
-    """An identifier (:class:`sessionward.identify.Identifier`): the application keeps its own login, and each browser that is
-    signed in there gets a companion session here. The application's login passes only together with it."""
+    """An identifier (:class:`sessionward.identify.Identifier`): the application's own login passes only with a companion of ours."""
     path: str = "/auth/sessions"
     """Where ``DELETE`` is answered, below ``root_path`` or ``SCRIPT_NAME``."""
     cookie_name: str = ""
-    """Default ``__Host-session-ward``, which no other site can set; ``__Secure-session-ward`` with ``cookie_domain``,
-    ``session-ward`` with ``insecure``."""
+    """Default ``__Host-session-ward``; ``__Secure-session-ward`` with ``cookie_domain``, ``session-ward`` with ``insecure``."""
     cookie_domain: str | None = None
-    """Needed where the application's login cookie has a Domain, so that the browser sends our cookie wherever it sends that
-    one. Every host below it can then set our cookie too."""
+    """Needed where the application's login cookie has a Domain. Every host below it can then set our cookie too."""
     cookie_samesite: str = "lax"
-    """``strict``: the browser does not send the cookie when another site links here. ``none``: it also sends it from frames of
-    other sites."""
+    """``strict``: browsers do not send the cookie when another site links here. ``none``: from frames of other sites, too."""
     insecure: bool = False
-    """For development over plain http: the cookie has no ``Secure``, so anyone on the network can read it. Without this
-    setting browsers silently drop our cookie over plain http, localhost apart, and nobody stays signed in."""
+    """For development over plain http, where browsers drop ``Secure`` cookies: the network can then read the cookie."""
     on_invalid: str = "strip"
     """What happens to a request whose credential is invalid: ``strip`` passes it on without, ``reject`` answers 401."""
     exempt_paths: tuple[str, ...] = ()
@@ -97,6 +92,8 @@ class Settings:
     """Also set ``REMOTE_USER`` in the WSGI environ, unless the server has. ASGI has no such thing."""
     lifetime: float = 14 * 86_400.0
     """Seconds from sign-in until a session expires."""
+    max_sessions: int = 1000
+    """Live sessions of one user. A sign-in beyond it revokes the one used longest ago, so revoking the others fits into the timeout."""
     backend_timeout: float = 2.0
     """Seconds within which the backend must answer; beyond it the client gets 503."""
     debug: bool = False
@@ -207,6 +204,7 @@ _KINDS: Final = {
     **dict.fromkeys(("path", "cookie_name", "cookie_samesite", "on_invalid", "audience"), ((str,), "a str")),
     **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
     **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a str or None")),
+    "max_sessions": ((int,), "an int"),
 }
 
 
@@ -228,6 +226,8 @@ def _number_mistakes(s: Settings) -> Iterator[str]:
         yield "lifetime: must be at least one second"
     elif s.lifetime > MAX_LIFETIME:
         yield f"lifetime: must be at most {MAX_LIFETIME / 86_400:g} days"
+    if s.max_sessions < 1:
+        yield "max_sessions: must be at least 1"
     if not 0 < s.backend_timeout <= MAX_TIMEOUT:
         yield f"backend_timeout: must be more than 0 and at most {MAX_TIMEOUT:g} seconds"
 
@@ -295,6 +295,6 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterable[str]]
     (("exempt_paths", "path"), _exempt_mistakes),
     (("trusted_origins",), lambda s: (m for origin in s.trusted_origins for m in _origin_mistakes("trusted_origins", origin))),
     (("public_origin",), lambda s: _origin_mistakes("public_origin", s.public_origin) if s.public_origin is not None else ()),
-    (("lifetime", "backend_timeout"), _number_mistakes),
+    (("lifetime", "max_sessions", "backend_timeout"), _number_mistakes),
 )
 """The checks, each with the settings that must be of the right type for it."""

@@ -126,6 +126,13 @@ def test_login_as_somebody_else_revokes_the_session_that_the_browser_had(build: 
     assert (browser.me(), bystander.me(), Browser(house, cookie=before).me()) == ("bob", "ann", "nobody")
 
 
+def test_a_login_beyond_max_sessions_revokes_the_oldest_session(build: Builder, keeper: Keeper) -> None:
+    house = build(town, keeper.backend, max_sessions=2)
+    browsers = signed_in(house, "ann", "ann", "bob", "ann")
+    assert [browser.me() for browser in browsers] == ["nobody", "ann", "bob", "ann"]
+    assert browsers[3].press().json() == {"count": 1}
+
+
 def test_the_current_session_changes_at_once(build: Builder) -> None:
     seen: list[str | None] = []
 

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import ClassVar
 from uuid import UUID, uuid4
 
+from sessionward.backends.limit import tell_of_limit
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
 from sessionward.session.session import (
@@ -149,6 +150,7 @@ class MemoryBackend:
         return self._by_user.get(user_id, {}).get(id)
 
     def _start(self, new: NewSession, now: float) -> Session:
+        self._make_room(new, now)
         at = datetime.fromtimestamp(now, UTC)
         session = Session(
             id=uuid4(),
@@ -163,6 +165,15 @@ class MemoryBackend:
         self._by_digest[new.digest] = row
         self._by_user.setdefault(new.user_id, {})[session.id] = row
         return session
+
+    def _make_room(self, new: NewSession, now: float) -> None:
+        """Revokes the oldest sessions of the user until one more is allowed. It requires no companions: an evicted one is adopted again."""
+        if new.max_sessions is None:
+            return
+        live = [row for row in self._by_user.get(new.user_id, {}).values() if row.expires_at > now]
+        for row in live[: max(0, len(live) + 1 - new.max_sessions)]:
+            self._forget(row)
+            tell_of_limit(new.user_id, new.max_sessions)
 
     def _status(self, user_id: str, app_session: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())

@@ -26,6 +26,8 @@ def mistakes(capabilities: Capabilities, settings: Collection[str]) -> Iterator[
             f"backend: {capabilities.backend} has carriers and login(), but nothing would read the cookie that a login of ours sets;"
             " leave one of the two out"
         )
+    if "max_sessions" in settings:
+        yield "max_sessions: the application starts its sessions itself, so it has to bound them; leave it out"
     if "assertion_secrets" in settings:
         yield "assertion_secrets: the sidecar looks at the login, so a backend with carriers does not go with it"
 

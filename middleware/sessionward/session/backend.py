@@ -69,7 +69,7 @@ class SupportsLogin(Backend, Protocol):
     """A backend that owns its sessions: it starts and revokes them as well."""
 
     def login(self, new: NewSession, /) -> Session:
-        """Starts a session under the user's lock.
+        """Starts a session under the user's lock, and revokes what is then beyond ``new.max_sessions``, never the new one.
 
         Raises ``StaleLogin`` by the first of these that applies: ``new.generation`` is not the user's; ``new.replaces`` is a
         session of this user that is not live; the user's sessions were revoked more recently than ``new.age()`` seconds ago.
@@ -116,7 +116,7 @@ class SupportsCompanions(SupportsLogin, Protocol):
         ...
 
     def adopt(self, new: NewSession, /) -> Session | None:
-        """Starts a companion for a login that was there before, under the user's lock.
+        """Starts a companion for a login that was there before, under the user's lock; ``new.max_sessions`` as for ``login``.
 
         Returns None if the application's session may not have another one now. Raises ``StaleLogin`` if companions are
         compulsory for the user.

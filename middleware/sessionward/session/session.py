@@ -72,6 +72,8 @@ class NewSession:
     - ``replaces``: the session that this browser has; it is revoked in the same transaction, whoever's it is.
     - ``device``, ``methods``: where from, and how the person proved who they are.
     - ``app_session``: of a companion, the digest of the application's own session.
+    - ``max_sessions``: how many live sessions the user may have with this one, or None for any number. Those beyond it, used
+      longest ago, are revoked in the same transaction (reason ``limit``), which raises nothing and requires no companions.
     """
 
     user_id: str
@@ -83,6 +85,7 @@ class NewSession:
     device: Device = Device()
     methods: Sequence[str] = ()
     app_session: bytes | None = field(default=None, repr=False)
+    max_sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"sessionward.testing.{name}"
-        for name in ("backend", "companion_world", "companions", "fresh_login", "identifier", "login", "record", "world")
+        for name in ("backend", "bounded", "companion_world", "companions", "fresh_login", "identifier", "login", "record", "world")
     )
 )
 

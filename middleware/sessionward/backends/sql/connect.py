@@ -232,6 +232,9 @@ def create_tables(database: Database, *, timeout: float) -> None:
     engine = own_engine(database, pool_size=1, timeout=timeout)
     try:
         create(engine)
+        if database.sql.dialect is SQLITE and database.is_ours:
+            with engine.connect() as connection:
+                _prepare_sqlite(connection.connection, None)  # the file was empty when this connection was made
     finally:
         engine.dispose()
 

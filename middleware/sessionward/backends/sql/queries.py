@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
+from sessionward.backends.limit import tell_of_limit
 from sessionward.backends.sql.executor import Executor, reads, writes
 from sessionward.errors import SessionRevoked, SessionwardError, StaleLogin
 from sessionward.session.session import CLOCK_RATE, NewSession, RevokedCount, Session
@@ -208,6 +209,9 @@ def new_session(new: NewSession, user: User) -> Session:
 
 
 def add(executor: Executor, session: Session, new: NewSession) -> None:
+    """Adds a session, under the user's lock, after those beyond ``max_sessions`` were revoked. It is never one of them."""
+    if new.max_sessions is not None and _make_room(executor, session, new.max_sessions):
+        tell_of_limit(new.user_id, new.max_sessions)
     dialect, device = executor.dialect, new.device
     assert session.issued_at is not None
     assert session.expires_at is not None
@@ -223,6 +227,18 @@ def add(executor: Executor, session: Session, new: NewSession) -> None:
         agent=device.user_agent[:512] if device.user_agent else None,
         app_session=session.app_session,
     )
+
+
+def _make_room(executor: Executor, session: Session, limit: int) -> bool:
+    """Revokes the oldest sessions of the user until one more is allowed. It requires no companions: an evicted one is adopted again."""
+    dialect = executor.dialect
+    user = dialect.user_in(session.user_id)
+    row = executor.row("first_beyond", user=user, kept=limit - 1)
+    if row is None:
+        return False
+    issued, oldest = row
+    executor.change("revoke_beyond", user=user, issued=issued, id=oldest, by=dialect.id_in(session.id))
+    return True
 
 
 def _session(executor: Executor, row: Sequence[Any]) -> Session:

@@ -77,7 +77,7 @@ def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
         context.cookie = rules.own.cleared
     with suppress(Exception):  # the driver has logged it; the answer deletes the login, and that must go out
         if session is None and context.adopting is not None:  # so that a copy of this login is revoked, too
-            session = yield from Adopt(_new(context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
+            session = yield from Adopt(_new(rules, context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
         if session is not None:
             yield from Revoke(session.user_id, session.id)
 
@@ -112,7 +112,7 @@ def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Seque
             raise StaleLogin("the user's sessions were revoked while the request was being answered")
         return
     credential, lifetime = _new_credential(), rules.longest_life(named)
-    session = yield from Adopt(_new(context, user_id, credential, lifetime, context.adopting))
+    session = yield from Adopt(_new(rules, context, user_id, credential, lifetime, context.adopting))
     if session is not None:
         _give(rules, context, session, credential, lifetime, cookies)
 
@@ -138,6 +138,7 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
             replaces=context.companion,
             device=context.device(),
             app_session=app_session,
+            max_sessions=rules.max_sessions,
         )
     )
     _give(rules, context, session, credential, lifetime, cookies)
@@ -153,9 +154,16 @@ def _is_set(named: Named, cookies: Sequence[SetCookie]) -> bool:
     return named[0].name in {cookie.name for cookie in cookies}
 
 
-def _new(context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
+def _new(rules: Rules, context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
     """A companion for a login that was there before. Nobody saw how its user signed in."""
-    return NewSession(user_id=user_id, digest=credential.digest, lifetime=lifetime, device=context.device(), app_session=app_session)
+    return NewSession(
+        user_id=user_id,
+        digest=credential.digest,
+        lifetime=lifetime,
+        device=context.device(),
+        app_session=app_session,
+        max_sessions=rules.max_sessions,
+    )
 
 
 def _new_credential() -> Credential:

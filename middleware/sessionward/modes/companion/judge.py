@@ -48,6 +48,7 @@ class Rules:
     own: OwnCredential
     lifetime: float | None
     cookie_domain: str | None
+    max_sessions: int
 
     def life(self, identity: Identity) -> float:
         """Seconds that a companion of this login lives."""
