@@ -35,6 +35,7 @@ FOR_AUTHORS = {
         "AsyncBackend",
         "AsyncSupportsCompanions",
         "AsyncSupportsLogin",
+        "AsyncSupportsQuietRevocation",
         "Backend",
         "Carrier",
         "CompanionStatus",
@@ -45,6 +46,7 @@ FOR_AUTHORS = {
         "Session",
         "SupportsCompanions",
         "SupportsLogin",
+        "SupportsQuietRevocation",
         "SupportsRecord",
         "public_id",
     ],
@@ -68,6 +70,7 @@ SETTINGS = {
     "audience",
     "remote_user",
     "lifetime",
+    "max_sessions",
     "backend_timeout",
     "debug",
 }

@@ -384,7 +384,9 @@ def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, sync, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
     login = {"login", "begin_login", "revoke", "revoke_all"}
     companions = {"companion_status", "is_revoked_app_session", "adopt", "extend"}
-    assert memory == Capabilities("MemoryBackend", frozenset({"find", "revoke_others"} | login | companions), False, False, ())
+    assert memory == Capabilities(
+        "MemoryBackend", frozenset({"find", "revoke_others", "revoke_others_quietly"} | login | companions), False, False, ()
+    )
     assert sync == Capabilities("FindsAndEnds", frozenset({"find", "revoke_others"}), False, True, ())
     assert other == Capabilities("AsyncFindsAndEnds", frozenset({"find", "revoke_others"}), True, True, ())
     assert memory.supports_login

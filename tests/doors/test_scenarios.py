@@ -180,6 +180,15 @@ def test_p5_an_immediate_repeat_counts_nothing(build: Builder, keeper: Keeper) -
     assert [first.press().json()["count"] for _ in range(3)] == [1, 0, 0]
 
 
+def test_p3_a_button_that_finds_nothing_raises_once_and_the_verb_always(build: Builder, keeper: Keeper) -> None:
+    house = build(town, keeper.backend)
+    (browser,) = signed_in(house, "ann")
+    assert [browser.press().json() for _ in range(5)] == [{"count": 0}] * 5
+    assert keeper.aside.begin_login("ann") == 1
+    assert [browser.ask("GET", "/revoke_others").body for _ in range(2)] == [b"0"] * 2
+    assert keeper.aside.begin_login("ann") == 3
+
+
 def test_p5_expired_sessions_are_not_counted(build: Builder) -> None:
     memory = Memory()
     house = build(town, memory, lifetime=60)

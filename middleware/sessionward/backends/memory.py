@@ -21,10 +21,12 @@ from sessionward.session.session import (
     ADOPTION_PAUSE,
     CLOCK_RATE,
     MAX_ADOPTIONS,
+    RAISE_PAUSE,
     CompanionStatus,
     NewSession,
     RevokedCount,
     Session,
+    next_raise,
     user_key,
 )
 
@@ -41,6 +43,8 @@ class _Row:
     session: Session
     digest: bytes
     expires_at: float
+    raises_at: float | None = None
+    """Until when its raises are spent (:func:`~sessionward.session.session.next_raise`)."""
 
 
 class MemoryBackend:
@@ -63,10 +67,15 @@ class MemoryBackend:
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self._lock:
-            own = self._row(session.user_id, session.id)
-            if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
-                raise SessionRevoked("the session that asked is not live any more")
-            return self._revoke(session.user_id, keep=own)
+            return self._revoke(session.user_id, keep=self._live(session))
+
+    def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+        with self._lock:
+            own, now = self._live(session), self._clock()
+            others = self._by_user[session.user_id].values()
+            if any(row is not own and row.expires_at > now for row in others) or self._may_raise(own, now):
+                return self._revoke(session.user_id, keep=own)
+            return RevokedCount(0, self._users[session.user_id].generation)
 
     def login(self, new: NewSession, /) -> Session:
         with self._lock:
@@ -79,6 +88,8 @@ class MemoryBackend:
                 stale = before is None or before.expires_at <= now
             else:
                 stale = user.revoked_at is not None and now - user.revoked_at <= new.age() * CLOCK_RATE
+                if user.revoked_at is not None and user.revoked_at > now:  # the clock was set back, so it is noted anew
+                    user.revoked_at = now
             if stale:  # P3
                 raise StaleLogin("the user's sessions were revoked after this sign-in began")
             if before is not None:
@@ -148,6 +159,23 @@ class MemoryBackend:
 
     def _row(self, user_id: str, id: UUID) -> _Row | None:
         return self._by_user.get(user_id, {}).get(id)
+
+    def _live(self, session: Session) -> _Row:
+        """Returns the caller's own row."""
+        own = self._row(session.user_id, session.id)
+        if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
+            raise SessionRevoked("the session that asked is not live any more")
+        return own
+
+    def _may_raise(self, own: _Row, now: float) -> bool:
+        """P3: whether a button that found nothing raises the generation, since a stolen session can press it on and on."""
+        user = self._users[own.session.user_id]
+        if user.revoked_at is not None and 0 <= now - user.revoked_at < RAISE_PAUSE:
+            return False
+        spent = next_raise(own.raises_at, now)
+        if spent is not None:
+            own.raises_at = spent
+        return spent is not None
 
     def _start(self, new: NewSession, now: float) -> Session:
         self._make_room(new, now)

@@ -73,6 +73,7 @@ class SupportsLogin(Backend, Protocol):
 
         Raises ``StaleLogin`` by the first of these that applies: ``new.generation`` is not the user's; ``new.replaces`` is a
         session of this user that is not live; the user's sessions were revoked more recently than ``new.age()`` seconds ago.
+        A revocation that lies in the future, since the clock was set back, is noted anew as of now: only this login is refused.
         """
         ...
 
@@ -99,6 +100,25 @@ class AsyncSupportsLogin(AsyncBackend, Protocol):
     async def revoke(self, user_id: str, id: UUID, /) -> bool: ...
 
     async def revoke_all(self, user_id: str, /) -> int: ...
+
+
+class SupportsQuietRevocation(SupportsLogin, Protocol):
+    """A backend that a stolen session cannot use to hold its owner's sign-ins off (P3)."""
+
+    def revoke_others_quietly(self, session: Session, /) -> int:
+        """As ``revoke_others``, for the endpoint; verbs of the application always ask ``revoke_others``.
+
+        If it revokes nothing, it does not raise the generation when the last raise was 0 <= t < ``RAISE_PAUSE`` seconds ago, or
+        when this session has raised ``MAX_RAISES`` times within an hour without revoking anything (``next_raise`` decides).
+        Without this method the endpoint asks ``revoke_others``. A subclass that changes one of the two changes the other as well.
+        """
+        ...
+
+
+class AsyncSupportsQuietRevocation(AsyncSupportsLogin, Protocol):
+    """The async form of :class:`SupportsQuietRevocation`."""
+
+    async def revoke_others_quietly(self, session: Session, /) -> int: ...
 
 
 class SupportsCompanions(SupportsLogin, Protocol):
@@ -162,6 +182,7 @@ AnyBackend: TypeAlias = Backend | AsyncBackend
 _REQUIRED = ("find", "revoke_others")
 _LOGIN = ("login", "begin_login", "revoke", "revoke_all")
 _COMPANIONS = ("companion_status", "is_revoked_app_session", "adopt", "extend")
+_QUIET = ("revoke_others_quietly",)
 _RECORD = ("which_revoked", "note")
 
 
@@ -196,7 +217,7 @@ class Capabilities:
         if isinstance(backend, type):
             raise ConfigurationError(f"backend: {backend.__name__} is a class; pass an instance, {backend.__name__}(...)")
         name = type(backend).__name__
-        known = (*_REQUIRED, *_LOGIN, *_COMPANIONS, *_RECORD)
+        known = (*_REQUIRED, *_LOGIN, *_COMPANIONS, *_QUIET, *_RECORD)
         methods = {operation: method for operation in known if callable(method := getattr(backend, operation, None))}
         missing = [operation for operation in _REQUIRED if operation not in methods]
         if missing:

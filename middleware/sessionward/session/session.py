@@ -17,6 +17,11 @@ MAX_ADOPTIONS: Final = 5
 """Live companions that one session of an application may have, so that a client that keeps no cookies stays bounded."""
 ADOPTION_PAUSE: Final = 60.0
 """Seconds between two adoptions of one session of an application."""
+RAISE_PAUSE: Final = 2.0
+"""Seconds after a raise of the generation in which a button that finds nothing to revoke raises no further."""
+MAX_RAISES: Final = 10
+"""How often one session may raise the generation by such a button within ``RAISES_WITHIN`` seconds."""
+RAISES_WITHIN: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,17 @@ class RevokedCount(int):
         revoked = super().__new__(cls, count)
         revoked.generation = generation
         return revoked
+
+
+def next_raise(spent_until: float | None, now: float) -> float | None:
+    """Until when the raises of a session are spent after one more of them, or None if it may not raise (P3).
+
+    It is the generic cell rate algorithm (ITU-T I.371): one time stands for all raises of the last hour. A time that no raise
+    can have led to comes from before a clock was set back, and counts for nothing.
+    """
+    interval = RAISES_WITHIN / MAX_RAISES
+    spent = now if spent_until is None or not now < spent_until <= now + RAISES_WITHIN else spent_until
+    return None if spent - now > RAISES_WITHIN - interval else spent + interval
 
 
 def user_key(user_id: object) -> str:

@@ -18,7 +18,7 @@ STATEMENTS: Final = {
     "generation": "SELECT generation FROM sessionward_users WHERE user_id = :user",
     "lock_user": "SELECT generation, revoked_at, {now}, companion_required FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
-    "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
+    "lock_live": f"SELECT raises_at FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
     "revoke_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
@@ -32,6 +32,8 @@ STATEMENTS: Final = {
     " ORDER BY issued_at DESC, id DESC LIMIT 1 OFFSET :kept",
     "revoke_beyond": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = 'limit'"
     f" WHERE user_id = :user AND {_LIVE} AND (issued_at < :issued OR (issued_at = :issued AND id <= :id))",
+    "spend": "UPDATE sessionward_sessions SET raises_at = :spent WHERE id = :id AND user_id = :user",
+    "note_anew": "UPDATE sessionward_users SET revoked_at = {now} WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, app_session)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :app_session)",

@@ -52,6 +52,7 @@ sessions: Final = Table(
     Column("methods", String(255), nullable=False, server_default="", comment="how the person signed in, separated by blanks"),
     Column("ip_address", String(64)),
     Column("user_agent", String(512)),
+    Column("raises_at", _TIME, comment="until when its raises of the generation are spent"),
     Column("app_session", _DIGEST, comment="companions: digest of the application's own session"),
     **_MYSQL,
 )
