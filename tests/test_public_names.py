@@ -38,6 +38,7 @@ FOR_AUTHORS = {
         "AsyncBackend",
         "AsyncSupportsCompanions",
         "AsyncSupportsLogin",
+        "AsyncSupportsQuietRevocation",
         "Backend",
         "Carrier",
         "CompanionStatus",
@@ -48,6 +49,7 @@ FOR_AUTHORS = {
         "Session",
         "SupportsCompanions",
         "SupportsLogin",
+        "SupportsQuietRevocation",
         "SupportsRecord",
         "public_id",
     ],
@@ -71,6 +73,7 @@ SETTINGS = {
     "audience",
     "remote_user",
     "lifetime",
+    "max_sessions",
     "backend_timeout",
     "debug",
 }

@@ -74,6 +74,7 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "audience": "",
         "remote_user": False,
         "lifetime": 14 * 24 * 60 * 60.0,
+        "max_sessions": 1000,
         "backend_timeout": 2.0,
         "debug": False,
     }
@@ -112,6 +113,7 @@ def test_settings_are_frozen() -> None:
         ("lifetime", timedelta(days=2), 172_800.0),
         ("lifetime", 60, 60.0),
         ("lifetime", 1, 1.0),
+        ("max_sessions", 1, 1),
         ("backend_timeout", timedelta(milliseconds=250), 0.25),
         ("backend_timeout", 60, 60.0),
         ("backend_timeout", 0.001, 0.001),
@@ -207,6 +209,11 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "lifetime goes beyond the calendar": ({"lifetime": timedelta.max}, "lifetime: "),
     "lifetime is a str": ({"lifetime": "14d"}, "lifetime: must be seconds or a timedelta"),
     "lifetime is a truth": ({"lifetime": True}, "lifetime: must be seconds or a timedelta"),
+    "max_sessions is zero": ({"max_sessions": 0}, "max_sessions: must be at least 1"),
+    "max_sessions is less than zero": ({"max_sessions": -1}, "max_sessions: must be at least 1"),
+    "max_sessions is not whole": ({"max_sessions": 1.5}, "max_sessions: must be an int"),
+    "max_sessions is a truth value": ({"max_sessions": True}, "max_sessions: must be an int"),
+    "max_sessions is None": ({"max_sessions": None}, "max_sessions: must be an int"),
     "backend_timeout is zero": ({"backend_timeout": 0}, "backend_timeout: must be more than 0"),
     "backend_timeout is negative": ({"backend_timeout": -1}, "backend_timeout: must be more than 0"),
     "backend_timeout over a minute": ({"backend_timeout": 60.1}, "backend_timeout: must be more than 0 and at most 60"),
@@ -378,7 +385,9 @@ def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     memory, sync, other = (Capabilities.of(backend) for backend in (MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()))
     login = {"login", "begin_login", "revoke", "revoke_all"}
     companions = {"companion_status", "is_revoked_app_session", "adopt", "extend"}
-    assert memory == Capabilities("MemoryBackend", frozenset({"find", "revoke_others"} | login | companions), False, False, ())
+    assert memory == Capabilities(
+        "MemoryBackend", frozenset({"find", "revoke_others", "revoke_others_quietly"} | login | companions), False, False, ()
+    )
     assert sync == Capabilities("FindsAndEnds", frozenset({"find", "revoke_others"}), False, True, ())
     assert other == Capabilities("AsyncFindsAndEnds", frozenset({"find", "revoke_others"}), True, True, ())
     assert memory.supports_login

@@ -106,6 +106,7 @@ fastapi.add_middleware(
     backend=AsyncSQLBackend("sqlite+aiosqlite:///sessions.db"),
     secrets=[SECRET, SECRET.encode()[::-1]],
     lifetime=timedelta(days=1),
+    max_sessions=100,
     backend_timeout=1,
     exempt_paths=("/static/",),
 )

@@ -59,6 +59,8 @@ class ASGIMiddleware:
         remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
         lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
             as long as the application's login.
+        max_sessions (int, default 1_000): The largest number of live sessions of one user, in modes own and companion. A
+            sign-in beyond it revokes the oldest session.
         backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
             503. At most 60.
         debug (bool, default False): Error responses say what was wrong with the credential. Never in production.

@@ -63,7 +63,7 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
         why = yield from mode.confirm(context, session)
         if why is not None:
             return inactive(request, settings, source, why)
-        count = int((yield from RevokeOthers(session)))  # anything but a number is a failure
+        count = int((yield from RevokeOthers(session, quietly=True)))  # anything but a number is a failure
     except SessionRevoked:  # P2: another call was faster and has revoked the caller's session
         return inactive(request, settings, source, "The session was revoked by another call at this moment.")
     except Exception as failure:  # P7: never 401, never success

@@ -87,6 +87,9 @@ class Options(TypedDict, total=False):
     """Also sets ``REMOTE_USER`` in the WSGI environ, unless the server has set it. Does nothing under ASGI. Default False."""
     lifetime: Duration
     """How long a session lives after the sign-in. Default 14 days; with ``identify`` as long as the application's login."""
+    max_sessions: int
+    """The largest number of live sessions of one user in modes own and companion. Default 1 000. A sign-in beyond it revokes the
+    oldest session, so that revoking the others always fits into the timeout."""
     backend_timeout: Duration
     """How long one request waits for the backend before the client gets 503, at most 60 seconds. Default 2 seconds."""
     debug: bool
@@ -112,6 +115,7 @@ class Settings:
     audience: str = ""
     remote_user: bool = False
     lifetime: float = 14 * 86_400.0
+    max_sessions: int = 1000
     backend_timeout: float = 2.0
     debug: bool = False
 
@@ -221,6 +225,7 @@ _KINDS: Final = {
     **dict.fromkeys(("path", "cookie_name", "cookie_samesite", "on_invalid", "audience"), ((str,), "a str")),
     **dict.fromkeys(("insecure", "remote_user", "debug"), ((bool,), "True or False")),
     **dict.fromkeys(("public_origin", "cookie_domain"), ((str, type(None)), "a str or None")),
+    "max_sessions": ((int,), "an int"),
 }
 
 
@@ -242,6 +247,8 @@ def _number_mistakes(s: Settings) -> Iterator[str]:
         yield "lifetime: must be at least one second"
     elif s.lifetime > MAX_LIFETIME:
         yield f"lifetime: must be at most {MAX_LIFETIME / 86_400:g} days"
+    if s.max_sessions < 1:
+        yield "max_sessions: must be at least 1"
     if not 0 < s.backend_timeout <= MAX_TIMEOUT:
         yield f"backend_timeout: must be more than 0 and at most {MAX_TIMEOUT:g} seconds"
 
@@ -309,6 +316,6 @@ _CHECKS: Final[Sequence[tuple[Sequence[str], Callable[[Settings], Iterable[str]]
     (("exempt_paths", "path"), _exempt_mistakes),
     (("trusted_origins",), lambda s: (m for origin in s.trusted_origins for m in _origin_mistakes("trusted_origins", origin))),
     (("public_origin",), lambda s: _origin_mistakes("public_origin", s.public_origin) if s.public_origin is not None else ()),
-    (("lifetime", "backend_timeout"), _number_mistakes),
+    (("lifetime", "max_sessions", "backend_timeout"), _number_mistakes),
 )
 """The checks, each with the settings that must have the right type before it runs."""

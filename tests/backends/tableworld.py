@@ -87,9 +87,11 @@ class TableWorld(World):
             asked = select(self.schema.table).where(self.key_column == self.key_of(client))
             return connection.execute(asked).mappings().one_or_none()
 
-    def rows(self) -> Sequence[RowMapping]:
+    def rows(self, *names: str) -> Sequence[RowMapping]:
+        """All rows, of which only these columns if any are named."""
         with self.safe.connect() as connection:
-            return connection.execute(select(self.schema.table)).mappings().all()
+            asked = select(*(self.schema.table.c[name] for name in names)) if names else select(self.schema.table)
+            return connection.execute(asked).mappings().all()
 
     def text_of(self, user: str) -> str:
         """A user's id as sessions tell it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sessionward.testing import CompanionsContract
+from sessionward.testing import CompanionsContract, QuietContract
 from tests.contract.memory import MemoryWorld
 from tests.contract.signs_in import SignsInContract
 
 
-class TestMemory(SignsInContract, CompanionsContract):
+class TestMemory(QuietContract, SignsInContract, CompanionsContract):
     @pytest.fixture
     def world(self) -> MemoryWorld:
         return MemoryWorld()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -186,35 +186,51 @@ def test_p8_who_holds_the_row_of_another_user_is_not_waited_for(world: TableWorl
 
 
 class Recorded:
-    """A executor of MariaDB's that gives rows in the order in which they were put in, and notes what is locked."""
+    """An executor of MariaDB's with many rows of one user, in the order of the database, that notes what is locked."""
 
     dialect = MYSQL
 
-    def __init__(self, *keys: str) -> None:
+    def __init__(self, keys: Sequence[str]) -> None:
         self.keys = keys
         self.locked: list[str] = []
+        self.templates: Mapping[str, str] = {}
+
+    def compiled(self, templates: Mapping[str, str]) -> Mapping[str, str]:
+        self.templates = templates
+        return {name: name for name in templates}
 
     def rows(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
         now = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver gives it
         if name == "columns":
-            return [("token", "varchar(64)"), ("owner", "varchar(64)")]
-        self.locked += [values["key"]] if name == "lock_one" else []
-        return [(key, "ann", None, None, now, now) for key in self.keys if values.get("key", key) == key]
+            return [("token", "varchar(64)", "by_token"), ("owner", "varchar(64)", None)]
+        if name == "of_user":
+            return [(key, "ann") for key in self.keys]
+        named = list(dict.fromkeys(value for parameter, value in values.items() if parameter.startswith("key")))
+        self.locked += named if name.startswith("lock_") and name != "lock_one" else []
+        return [(key, "ann", None, 0, 0, now, now) for key in named]
 
     def change(self, name: str, **values: Any) -> int:
-        return 1
+        return len({value for parameter, value in values.items() if parameter.startswith("key")})
+
+    def check_time(self) -> None:
+        pass
 
     def transact(self, body: Callable[[Any], Any]) -> Any:
         return body(self)
 
 
-@pytest.mark.parametrize("order", ["abcd", "dcba", "bdac"])
-def test_whatever_the_order_of_an_index_rows_are_locked_in_the_order_of_their_keys(order: str) -> None:
+@pytest.mark.parametrize("many", [1, 2, 20, 21, 500, 501, 1234])
+def test_rows_are_locked_in_the_order_of_the_database_whatever_index_finds_them(many: int) -> None:
+    keys = [f"{number:x}" for number in range(many)]
     queries = Queries(Layout(table="t", key="token", user="owner"), verbatim)
-    executor: Any = Recorded(*order)
-    found = queries.find(Credential(b"c"))
+    executor: Any = Recorded(keys)
+    found = queries.find(Credential(keys[-1].encode()))
     assert found is not None
     session = found.run(executor)
     assert session is not None
-    assert queries.revoke_others(session).run(executor) == 3
-    assert executor.locked[:4] == ["a", "b", "c", "d"]
+    assert queries.revoke_others(session).run(executor) == many - 1
+    assert executor.locked == keys
+    templates = executor.templates
+    assert templates["of_user"].endswith("ORDER BY `token`")
+    locking = [template for name, template in templates.items() if name.startswith("lock_") and name[5:].isdigit()]
+    assert all(" FORCE INDEX (`by_token`) " in template and "ORDER BY `token`" in template for template in locking)

@@ -312,3 +312,16 @@ def test_what_is_no_user_is_503_and_never_a_visitor(memory: Site, user: str) -> 
     browser = Browser(memory.open(SigningShop(), identify), {"session": sealed("ann.1")})
     assert browser.ask("GET", "/me").status == 503
     assert browser.house.seen == []
+
+
+def test_an_adoption_beyond_max_sessions_revokes_the_oldest_companion_which_is_adopted_again(site: Site) -> None:
+    _, first = from_before(site, max_sessions=1)
+    assert first.me() == "ann"
+    second = Browser(first.house)
+    second.jar["session"] = sealed("ann.2")
+    assert second.me() == "ann"
+    assert len(list(site.place.live())) == 1
+    assert not site.place.companion_required()
+    before = first.companion
+    assert first.me() == "ann"
+    assert first.companion != before

@@ -12,12 +12,13 @@ from sqlalchemy import text, update
 
 from sessionward import BackendUnavailable, SessionRevoked
 from sessionward.credential.token import Credential, new_token
+from sessionward.testing import QuietContract
 from sessionward.testing.bridge import PATIENCE
 from tests.contract.signs_in import SignsInContract
 from tests.contract.sql_world import SESSIONS, SQLWorld
 
 
-class SQLContract(SignsInContract):
+class SQLContract(QuietContract, SignsInContract):
     """Subclass it with a ``kind``; the fixture is in ``tests/backends/conftest.py``."""
 
     # --- what stays

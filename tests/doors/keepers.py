@@ -32,6 +32,11 @@ class Memory(MemoryBackend):
         self.on_revoke_others()
         return super().revoke_others(session)
 
+    def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+        self.asked.append("revoke_others")
+        self.on_revoke_others()
+        return super().revoke_others_quietly(session)
+
     def fail(self, failure: Exception) -> None:
         """From now on every look fails."""
 

@@ -128,6 +128,13 @@ def test_login_as_somebody_else_revokes_the_session_that_the_browser_had(build: 
     assert (browser.me(), bystander.me(), Browser(house, cookie=before).me()) == ("bob", "ann", "nobody")
 
 
+def test_a_login_beyond_max_sessions_revokes_the_oldest_session(build: Builder, keeper: Keeper) -> None:
+    house = build(town, keeper.backend, max_sessions=2)
+    browsers = signed_in(house, "ann", "ann", "bob", "ann")
+    assert [browser.me() for browser in browsers] == ["nobody", "ann", "bob", "ann"]
+    assert browsers[3].press().json() == {"count": 1}
+
+
 def test_the_current_session_changes_at_once(build: Builder) -> None:
     seen: list[str | None] = []
 
@@ -173,6 +180,15 @@ def test_p1_one_of_three_browsers_presses_the_button_and_the_others_are_out_at_o
 def test_p5_an_immediate_repeat_counts_nothing(build: Builder, keeper: Keeper) -> None:
     first, _ = signed_in(build(town, keeper.backend), "ann", "ann")
     assert [first.press().json()["count"] for _ in range(3)] == [1, 0, 0]
+
+
+def test_p3_a_button_that_finds_nothing_raises_once_and_the_verb_always(build: Builder, keeper: Keeper) -> None:
+    house = build(town, keeper.backend)
+    (browser,) = signed_in(house, "ann")
+    assert [browser.press().json() for _ in range(5)] == [{"count": 0}] * 5
+    assert keeper.aside.begin_login("ann") == 1
+    assert [browser.ask("GET", "/revoke_others").body for _ in range(2)] == [b"0"] * 2
+    assert keeper.aside.begin_login("ann") == 3
 
 
 def test_p5_expired_sessions_are_not_counted(build: Builder) -> None:

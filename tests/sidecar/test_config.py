@@ -62,6 +62,7 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "public-origin": ("https://a.example", "https://b.example"),
     "audience": ("a", "b"),
     "lifetime": (3600, "7200"),
+    "max-sessions": (5, "50"),
     "backend-timeout": (1, "2.5"),
     "debug": (True, "false"),
 }

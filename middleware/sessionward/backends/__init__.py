@@ -9,9 +9,11 @@ from sessionward.session.backend import (
     AsyncBackend,
     AsyncSupportsCompanions,
     AsyncSupportsLogin,
+    AsyncSupportsQuietRevocation,
     Backend,
     SupportsCompanions,
     SupportsLogin,
+    SupportsQuietRevocation,
     SupportsRecord,
 )
 from sessionward.session.session import CompanionStatus, Device, NewSession, RevokedCount, Session, public_id
@@ -20,6 +22,7 @@ __all__ = [
     "AsyncBackend",
     "AsyncSupportsCompanions",
     "AsyncSupportsLogin",
+    "AsyncSupportsQuietRevocation",
     "Backend",
     "Carrier",
     "CompanionStatus",
@@ -30,6 +33,7 @@ __all__ = [
     "Session",
     "SupportsCompanions",
     "SupportsLogin",
+    "SupportsQuietRevocation",
     "SupportsRecord",
     "public_id",
 ]

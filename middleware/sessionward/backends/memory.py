@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID, uuid4
 
+from sessionward.backends.limit import tell_of_limit
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
 from sessionward.process import PerProcess
@@ -21,10 +22,12 @@ from sessionward.session.session import (
     ADOPTION_PAUSE,
     CLOCK_RATE,
     MAX_ADOPTIONS,
+    RAISE_PAUSE,
     CompanionStatus,
     NewSession,
     RevokedCount,
     Session,
+    next_raise,
     user_key,
 )
 
@@ -41,6 +44,8 @@ class _Row:
     session: Session
     digest: bytes
     expires_at: float
+    raises_at: float | None = None
+    """Until when its raises are spent (:func:`~sessionward.session.session.next_raise`)."""
 
 
 class MemoryBackend:
@@ -69,10 +74,15 @@ class MemoryBackend:
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self._locks():
-            own = self._row(session.user_id, session.id)
-            if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
-                raise SessionRevoked("the caller's session is not live any more")
-            return self._revoke(session.user_id, keep=own)
+            return self._revoke(session.user_id, keep=self._live(session))
+
+    def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+        with self._locks():
+            own, now = self._live(session), self._clock()
+            others = self._by_user[session.user_id].values()
+            if any(row is not own and row.expires_at > now for row in others) or self._may_raise(own, now):
+                return self._revoke(session.user_id, keep=own)
+            return RevokedCount(0, self._users[session.user_id].generation)
 
     def login(self, new: NewSession, /) -> Session:
         with self._locks():
@@ -85,6 +95,8 @@ class MemoryBackend:
                 stale = before is None or before.expires_at <= now
             else:
                 stale = user.revoked_at is not None and now - user.revoked_at <= new.age() * CLOCK_RATE
+                if user.revoked_at is not None and user.revoked_at > now:  # the clock was set back, so it is noted anew
+                    user.revoked_at = now
             if stale:  # P3
                 raise StaleLogin("the user's sessions were revoked after this sign-in began; the user must sign in again")
             if before is not None:
@@ -155,7 +167,25 @@ class MemoryBackend:
     def _row(self, user_id: str, id: UUID) -> _Row | None:
         return self._by_user.get(user_id, {}).get(id)
 
+    def _live(self, session: Session) -> _Row:
+        """Returns the caller's own row."""
+        own = self._row(session.user_id, session.id)
+        if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
+            raise SessionRevoked("the session that asked is not live any more")
+        return own
+
+    def _may_raise(self, own: _Row, now: float) -> bool:
+        """P3: whether a button that found nothing raises the generation, since a stolen session can press it on and on."""
+        user = self._users[own.session.user_id]
+        if user.revoked_at is not None and 0 <= now - user.revoked_at < RAISE_PAUSE:
+            return False
+        spent = next_raise(own.raises_at, now)
+        if spent is not None:
+            own.raises_at = spent
+        return spent is not None
+
     def _start(self, new: NewSession, now: float) -> Session:
+        self._make_room(new, now)
         at = datetime.fromtimestamp(now, UTC)
         session = Session(
             id=uuid4(),
@@ -170,6 +200,15 @@ class MemoryBackend:
         self._by_digest[new.digest] = row
         self._by_user.setdefault(new.user_id, {})[session.id] = row
         return session
+
+    def _make_room(self, new: NewSession, now: float) -> None:
+        """Revokes the oldest sessions of the user until one more is allowed. It requires no companions: an evicted one is adopted again."""
+        if new.max_sessions is None:
+            return
+        live = [row for row in self._by_user.get(new.user_id, {}).values() if row.expires_at > now]
+        for row in live[: max(0, len(live) + 1 - new.max_sessions)]:
+            self._forget(row)
+            tell_of_limit(new.user_id, new.max_sessions)
 
     def _status(self, user_id: str, app_session: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())

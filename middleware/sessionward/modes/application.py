@@ -26,6 +26,8 @@ def mistakes(capabilities: Capabilities, settings: Collection[str]) -> Iterator[
             f"backend: {capabilities.backend} has carriers and login(), but with carriers we do not read the cookie that login() sets;"
             " remove one of the two from the backend"
         )
+    if "max_sessions" in settings:
+        yield "max_sessions: the application starts its sessions itself, so it has to bound them; leave it out"
     if "assertion_secrets" in settings:
         yield "assertion_secrets: must not be set with a backend that has carriers, since the sidecar checks the login; leave it out"
 

@@ -107,6 +107,7 @@ class Own(Mode[Context]):
             replaces=context.session,
             device=context.device(),
             methods=methods,
+            max_sessions=self.settings.max_sessions,
         )
 
     def hold(self, context: Context, session: Session, credential: Credential, *, persistent: bool) -> None:

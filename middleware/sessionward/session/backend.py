@@ -69,11 +69,12 @@ class SupportsLogin(Backend, Protocol):
     """A backend that also starts sessions."""
 
     def login(self, new: NewSession, /) -> Session:
-        """Starts a session under the user's lock, and revokes ``new.replaces``. Returns the new session.
+        """Starts a session under the user's lock. Revokes ``new.replaces``, and what is then beyond ``new.max_sessions``.
 
         Raises ``StaleLogin``. One of these rules decides, the first that applies: if ``new.generation`` is given, it must be
         the user's generation; if ``new.replaces`` is a session of this user, it must be live; otherwise the user's sessions
-        must not have been revoked within the last ``new.age()`` seconds.
+        must not have been revoked within the last ``new.age()`` seconds. If that revocation is in the future, because the clock
+        was set back, the backend records it again with the present time, and refuses only this login.
         """
         ...
 
@@ -102,6 +103,25 @@ class AsyncSupportsLogin(AsyncBackend, Protocol):
     async def revoke_all(self, user_id: str, /) -> int: ...
 
 
+class SupportsQuietRevocation(SupportsLogin, Protocol):
+    """A backend that a stolen session cannot use to hold its owner's sign-ins off (P3)."""
+
+    def revoke_others_quietly(self, session: Session, /) -> int:
+        """As ``revoke_others``, for the endpoint; verbs of the application always ask ``revoke_others``.
+
+        If it revokes nothing, it does not raise the generation when the last raise was 0 <= t < ``RAISE_PAUSE`` seconds ago, or
+        when this session has raised ``MAX_RAISES`` times within an hour without revoking anything (``next_raise`` decides).
+        Without this method the endpoint asks ``revoke_others``. A subclass that changes one of the two changes the other as well.
+        """
+        ...
+
+
+class AsyncSupportsQuietRevocation(AsyncSupportsLogin, Protocol):
+    """The async form of :class:`SupportsQuietRevocation`."""
+
+    async def revoke_others_quietly(self, session: Session, /) -> int: ...
+
+
 class SupportsCompanions(SupportsLogin, Protocol):
     """A backend that also keeps companions of an application's own sessions.
 
@@ -117,7 +137,7 @@ class SupportsCompanions(SupportsLogin, Protocol):
         ...
 
     def adopt(self, new: NewSession, /) -> Session | None:
-        """Starts a companion for a login that the application had before, under the user's lock.
+        """Starts a companion for a login that the application had before, under the user's lock. ``new.max_sessions``: as for ``login``.
 
         Returns the companion, or None if the application's session may not have another one now. Raises ``StaleLogin`` if
         companions are compulsory for the user.
@@ -165,6 +185,7 @@ AnyBackend: TypeAlias = Backend | AsyncBackend
 _REQUIRED = ("find", "revoke_others")
 _LOGIN = ("login", "begin_login", "revoke", "revoke_all")
 _COMPANIONS = ("companion_status", "is_revoked_app_session", "adopt", "extend")
+_QUIET = ("revoke_others_quietly",)
 _RECORD = ("which_revoked", "note")
 
 
@@ -199,7 +220,7 @@ class Capabilities:
         if isinstance(backend, type):
             raise ConfigurationError(f"backend: {backend.__name__} is a class; pass an instance, {backend.__name__}(...)")
         name = type(backend).__name__
-        known = (*_REQUIRED, *_LOGIN, *_COMPANIONS, *_RECORD)
+        known = (*_REQUIRED, *_LOGIN, *_COMPANIONS, *_QUIET, *_RECORD)
         methods = {operation: method for operation in known if callable(method := getattr(backend, operation, None))}
         missing = [operation for operation in _REQUIRED if operation not in methods]
         if missing:

@@ -18,6 +18,11 @@ MAX_ADOPTIONS: Final = 5
 """The most live companions of one session of an application. It limits those of a client that keeps no cookies."""
 ADOPTION_PAUSE: Final = 60.0
 """Seconds between two adoptions of one session of an application."""
+RAISE_PAUSE: Final = 2.0
+"""Seconds after a raise of the generation in which a button that finds nothing to revoke raises no further."""
+MAX_RAISES: Final = 10
+"""How often one session may raise the generation by such a button within ``RAISES_WITHIN`` seconds."""
+RAISES_WITHIN: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,9 @@ class NewSession:
     - ``replaces``: the session that this browser has now, of this user or another. ``login`` revokes it in the same transaction.
     - ``device``, ``methods``: where the user signs in, and how the user was authenticated.
     - ``app_session``: for a companion, the digest of the application's own session.
+    - ``max_sessions``: the largest number of live sessions that the user may have with this one, or None. The backend revokes
+      those beyond it in the same transaction, the oldest first (reason ``limit``). It neither raises the generation nor makes
+      companions compulsory.
     """
 
     user_id: str
@@ -85,6 +93,7 @@ class NewSession:
     device: Device = Device()
     methods: Sequence[str] = ()
     app_session: bytes | None = field(default=None, repr=False)
+    max_sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,17 @@ class RevokedCount(int):
 def user_mark(user_id: str) -> str:
     """Returns what stands for a user in the log: the first 8 hexadecimal digits of the SHA-256 of the user's id."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:8]
+
+
+def next_raise(spent_until: float | None, now: float) -> float | None:
+    """Returns the new ``raises_at`` of a session that raises its user's generation once more, or None if it may not (P3).
+
+    It is the generic cell rate algorithm (ITU-T I.371): one time represents all raises of the last hour. A time that no raise
+    can have produced is older than a change of the clock, so we ignore it.
+    """
+    interval = RAISES_WITHIN / MAX_RAISES
+    spent = now if spent_until is None or not now < spent_until <= now + RAISES_WITHIN else spent_until
+    return None if spent - now > RAISES_WITHIN - interval else spent + interval
 
 
 def user_key(user_id: object) -> str:

@@ -23,9 +23,14 @@ class Find(Step[Session | None]):
 
 @dataclass(frozen=True, slots=True)
 class RevokeOthers(Step[int]):
+    """``quietly``: the endpoint asks, and not a verb of the application."""
+
     session: Session
+    quietly: bool = False
 
     def ask(self, backend: Any) -> Any:
+        if self.quietly:
+            return getattr(backend, "revoke_others_quietly", backend.revoke_others)(self.session)
         return backend.revoke_others(self.session)
 
 

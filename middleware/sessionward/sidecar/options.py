@@ -147,6 +147,7 @@ OPTIONS: Final = (
     _door("public-origin", text, "our own origin as browsers see it"),
     _door("audience", text, "names this application where several share a secret"),
     _door("lifetime", seconds, "seconds that a session lives"),
+    _door("max-sessions", whole, "live sessions of one user; a sign-in beyond it revokes the one used longest ago"),
     _door("backend-timeout", seconds, "seconds that a request waits for the backend"),
     _door("debug", switch, "errors say what was wrong with the credential; never in production"),
 )

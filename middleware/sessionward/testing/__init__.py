@@ -22,6 +22,7 @@ contract               for                                 its fixture
 BackendContract        every backend                       ``world``: World
 LoginContract          a backend with ``login``            ``world``: LoginWorld
 CompanionsContract     a backend that keeps companions     ``world``: LoginWorld (add it as a second base)
+QuietContract          one with ``revoke_others_quietly``  ``world``: LoginWorld (add it as a second base)
 RecordContract         a backend with ``which_revoked``    ``world``: RecordWorld
 IdentifierContract     every identifier                    ``identifier``, and ``samples``: Samples
 =====================  ==================================  ==========================================
@@ -32,7 +33,18 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"sessionward.testing.{name}"
-        for name in ("backend", "companion_world", "companions", "fresh_login", "identifier", "login", "record", "world")
+        for name in (
+            "backend",
+            "bounded",
+            "companion_world",
+            "companions",
+            "fresh_login",
+            "identifier",
+            "login",
+            "quiet",
+            "record",
+            "world",
+        )
     )
 )
 
@@ -41,6 +53,7 @@ from sessionward.testing.bridge import together  # noqa: E402
 from sessionward.testing.companions import CompanionsContract  # noqa: E402
 from sessionward.testing.identifier import IdentifierContract, Samples  # noqa: E402
 from sessionward.testing.login import LoginContract  # noqa: E402
+from sessionward.testing.quiet import QuietContract  # noqa: E402
 from sessionward.testing.record import RecordContract, RecordWorld  # noqa: E402
 from sessionward.testing.world import Client, LoginWorld, World  # noqa: E402
 
@@ -51,6 +64,7 @@ __all__ = [
     "IdentifierContract",
     "LoginContract",
     "LoginWorld",
+    "QuietContract",
     "RecordContract",
     "RecordWorld",
     "Samples",

@@ -23,6 +23,8 @@ PATIENCE: Final = 30.0
 class Everything(SupportsCompanions, Protocol):
     """All operations of a backend, sync, and those with which the tests look into it."""
 
+    def revoke_others_quietly(self, session: Session, /) -> int: ...
+
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]: ...
 
     def note(self, credential: Credential, /) -> None: ...
@@ -71,6 +73,10 @@ class Bridged:
 
     def revoke_others(self, session: Session, /) -> int:
         count: int = self._loop.run(self._backend.revoke_others(session))
+        return count
+
+    def revoke_others_quietly(self, session: Session, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_others_quietly(session))
         return count
 
     def login(self, new: NewSession, /) -> Session:

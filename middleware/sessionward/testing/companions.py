@@ -10,6 +10,7 @@ import pytest
 from sessionward.errors import StaleLogin
 from sessionward.session.identifier import app_session_digest
 from sessionward.session.session import ADOPTION_PAUSE, MAX_ADOPTIONS, CompanionStatus, Session
+from sessionward.testing.bounded import BoundedCompanionsContract
 from sessionward.testing.bridge import together
 from sessionward.testing.companion_world import APP_SESSION, REVOKED_BY, adopted, revoke_companion, signed_in
 from sessionward.testing.fresh_login import LONG
@@ -18,7 +19,7 @@ from sessionward.testing.world import Client, LoginWorld
 OTHER: Final = app_session_digest("another")
 
 
-class CompanionsContract:
+class CompanionsContract(BoundedCompanionsContract):
     """The tests for a backend that keeps companions. Add it as a second base to :class:`LoginContract`; it uses the same ``world``."""
 
     # --- companion_status

@@ -56,6 +56,17 @@ class FreshLoginContract:
         world.sessions.revoke_all("bob")
         assert world.lives(world.login("ann", age=LONG)) == [True]
 
+    def test_p3_a_raise_in_the_future_refuses_only_the_login_that_finds_it(self, world: LoginWorld) -> None:
+        world.sessions.revoke_all("ann")
+        world.pass_time(-LONG)  # the clock was set back
+        with pytest.raises(StaleLogin):
+            world.login(age=1.0)
+        assert world.sessions.begin_login("ann") == 1
+        world.pass_time(5)
+        assert world.lives(world.login(age=1.0)) == [True]
+        with pytest.raises(StaleLogin):
+            world.login(age=60.0)
+
     def test_p3_without_a_raise_no_login_is_too_old(self, world: LoginWorld) -> None:
         world.log_out(world.sign_in())
         assert world.lives(world.login(age=LONG)) == [True]

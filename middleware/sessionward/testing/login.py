@@ -11,6 +11,7 @@ import pytest
 from sessionward.errors import SessionRevoked, StaleLogin
 from sessionward.session.session import Session
 from sessionward.testing.backend import BackendContract
+from sessionward.testing.bounded import BoundedContract
 from sessionward.testing.bridge import together
 from sessionward.testing.fresh_login import LONG, REVOKED_BY, FreshLoginContract, revoke_by
 from sessionward.testing.world import Client, LoginWorld
@@ -37,7 +38,7 @@ TRIPLETS = [
 ]
 
 
-class LoginContract(FreshLoginContract, BackendContract):
+class LoginContract(FreshLoginContract, BoundedContract, BackendContract):
     """The tests for a backend with ``login``. Subclass it with a fixture ``world`` that returns a :class:`LoginWorld`."""
 
     # --- sessions and their times

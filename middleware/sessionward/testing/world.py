@@ -91,6 +91,7 @@ class LoginWorld(World):
         replaces: Client | None = None,
         lasts: float = 3600.0,
         app_session: bytes | None = None,
+        max_sessions: int | None = None,
     ) -> Client:
         """Calls ``login`` as a middleware does. ``age``: seconds since the request arrived; ``lasts``: the lifetime in seconds."""
         credential, seconds = Credential(new_token().encode()), age
@@ -104,6 +105,7 @@ class LoginWorld(World):
             device=Device(ip_address="192.0.2.7", user_agent="a browser"),
             methods=("password", "totp"),
             app_session=app_session,
+            max_sessions=max_sessions,
         )
         return Client(credential, self.sessions.login(new))
 
@@ -111,10 +113,16 @@ class LoginWorld(World):
         """Calls ``revoke`` as a middleware does at a logout. Returns whether the session was live."""
         return self.sessions.revoke(client.session.user_id, client.session.id)
 
-    def adopt(self, user: str, app_session: bytes, *, lasts: float = 3600.0) -> Client | None:
+    def adopt(self, user: str, app_session: bytes, *, lasts: float = 3600.0, max_sessions: int | None = None) -> Client | None:
         """Calls ``adopt`` as a middleware does. Returns None if the backend refused."""
         credential = Credential(new_token().encode())
-        device = Device(ip_address="192.0.2.7")
-        new = NewSession(user_id=user, digest=credential.digest, lifetime=lasts, device=device, app_session=app_session)
+        new = NewSession(
+            user_id=user,
+            digest=credential.digest,
+            lifetime=lasts,
+            device=Device(ip_address="192.0.2.7"),
+            app_session=app_session,
+            max_sessions=max_sessions,
+        )
         session = self.sessions.adopt(new)
         return None if session is None else Client(credential, session)

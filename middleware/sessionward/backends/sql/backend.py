@@ -64,7 +64,10 @@ class SQLBackend:
         return self._ask(queries.find(credential.digest))
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
-        return self._ask(queries.revoke_others(session))
+        return self._ask(queries.revoke_others(session, quietly=False))
+
+    def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+        return self._ask(queries.revoke_others(session, quietly=True))
 
     def login(self, new: NewSession, /) -> Session:
         return self._ask(queries.login(new))
@@ -151,7 +154,10 @@ class AsyncSQLBackend:
         return await self._ask(queries.find(credential.digest))
 
     async def revoke_others(self, session: Session, /) -> RevokedCount:
-        return await self._ask(queries.revoke_others(session))
+        return await self._ask(queries.revoke_others(session, quietly=False))
+
+    async def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+        return await self._ask(queries.revoke_others(session, quietly=True))
 
     async def login(self, new: NewSession, /) -> Session:
         return await self._ask(queries.login(new))

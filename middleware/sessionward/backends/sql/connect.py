@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
 
@@ -12,10 +13,11 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
+from sessionward.backends.sql.arguments import check_arguments
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.executor import CompiledSQL
 from sessionward.backends.sql.statements import STATEMENTS
-from sessionward.backends.sql.tables import create
+from sessionward.backends.sql.tables import create, metadata
 from sessionward.errors import ConfigurationError, Mistakes
 from sessionward.settings import MAX_TIMEOUT, seconds
 
@@ -51,27 +53,43 @@ _EXTRAS: Final = {
 }
 """Maps a driver to its module and to the extra that installs it."""
 
-Statements: TypeAlias = Callable[[Dialect], Mapping[str, str]]
-"""Returns the statements for a dialect, by name."""
+Schemas: TypeAlias = Mapping[str | None, str | None]
+"""``schema_translate_map`` of the user's Engine: a schema, None for a table without one, and the schema that takes its place."""
+Statements: TypeAlias = Callable[[Dialect, Schemas], Mapping[str, str]]
+"""Returns the statements for a dialect, by name, on the tables in these schemas."""
+SCHEMA: Final = re.compile(r"[\w$-][\w$ -]*")
+"""The names of schemas that our statements can quote."""
 
 
-def own_statements(_dialect: Dialect) -> Mapping[str, str]:
+def own_statements(dialect: Dialect, schemas: Schemas) -> Mapping[str, str]:
     """Returns the statements for our own two tables."""
-    return STATEMENTS
+    schema = schemas.get(None)
+    if schema is None:
+        return STATEMENTS
+    written = {name: template.format_map(_Holes(add_user=dialect.add_user)) for name, template in STATEMENTS.items()}
+    place = f"{dialect.quote}{schema}{dialect.quote}."
+    return {name: re.sub(r"\bsessionward_(?=users\b|sessions\b)", lambda found: place + found[0], text) for name, text in written.items()}
+
+
+class _Holes(dict[str, str]):
+    """Leaves the holes of a template that have no value."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """Where connections come from.
 
-    ``engine``: the user's own Engine, or None where we make one from ``url``. ``is_ours``: whether it has our own tables. We never
-    change the journal mode of a file that belongs to the application.
+    ``engine``: the user's own Engine, or None where we make one from ``url``. ``is_ours``: whether the tables are ours.
     """
 
     url: URL
     engine: Engine | None
     sql: CompiledSQL
     is_ours: bool
+    schemas: Schemas = field(default_factory=dict[str | None, str | None])
 
 
 def database_of(
@@ -127,8 +145,10 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
     if any(find_spec(name) is None for name in modules):
         raise ConfigurationError(f"database: {url.drivername}:// needs {' and '.join(modules)}: pip install 'sessionward[{extra}]'")
     paramstyle = dialect_class().paramstyle
+    check_arguments(url)
     dialect = DIALECTS[url.get_backend_name()]
-    return Database(url, None, CompiledSQL.of(dialect, driver, paramstyle, statements(dialect), own=True), statements is own_statements)
+    made = statements(dialect, {})
+    return Database(url, None, CompiledSQL.of(dialect, driver, paramstyle, made, own=True), statements is own_statements)
 
 
 def _in_memory(url: URL) -> bool:
@@ -167,11 +187,18 @@ def _from_engine(engine: Engine, statements: Statements) -> Database:
             f"database: the Engine's {type(engine.pool).__name__} gives one connection to several callers at once, and sessionward"
             " must not share one; use another pool (instead of an SQLite database in memory: a file, or MemoryBackend())"
         )
+    schemas: Schemas = engine.get_execution_options().get("schema_translate_map") or {}
+    if wrong := [schema for schema in schemas.values() if schema is not None and not SCHEMA.fullmatch(schema)]:
+        raise ConfigurationError(
+            f"database: the schema_translate_map of the Engine has the schema {wrong[0]!r}; use letters, digits, _, $, - and blanks,"
+            " or pass an Engine without a map"
+        )
     return Database(
         engine.url,
         engine,
-        CompiledSQL.of(dialect, sqlalchemy_dialect.driver, sqlalchemy_dialect.paramstyle, statements(dialect), own=False),
+        CompiledSQL.of(dialect, sqlalchemy_dialect.driver, sqlalchemy_dialect.paramstyle, statements(dialect, schemas), own=False),
         statements is own_statements,
+        schemas,
     )
 
 
@@ -194,6 +221,8 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
         hide_parameters=True,
         connect_args=arguments,
     )
+    if database.sql.dialect is SQLITE and database.is_ours:
+        event.listen(engine, "connect", _prepare_sqlite)
     for command in _first_commands(database, timeout):
         _run_on_connect(engine, command)
     return engine
@@ -231,6 +260,9 @@ def create_tables(database: Database, *, timeout: float) -> None:
     engine = own_engine(database, pool_size=1, timeout=timeout)
     try:
         create(engine)
+        if database.sql.dialect is SQLITE and database.is_ours:
+            with engine.connect() as connection:
+                _prepare_sqlite(connection.connection, None)  # the file was empty when this connection was made
     finally:
         engine.dispose()
 
@@ -238,12 +270,22 @@ def create_tables(database: Database, *, timeout: float) -> None:
 def _first_commands(database: Database, timeout: float) -> list[str]:
     """Returns the commands that each new connection of our own Engine runs first."""
     name = database.url.get_backend_name()
-    if name == "sqlite" and database.is_ours:
-        return ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
     if name in ("mysql", "mariadb"):
         whole = max(1, math.ceil(timeout))
         return [f"SET SESSION innodb_lock_wait_timeout = {whole} /*M! , SESSION idle_transaction_timeout = {whole} */"]
     return []
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Turns a file to WAL if it holds our tables alone: in a file of the application's the mode is the application's."""
+    cursor = connection.cursor()
+    names = {
+        name for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'")
+    }
+    if names and names <= set(metadata.tables):
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
 
 
 def _run_on_connect(engine: Engine, command: str) -> None:

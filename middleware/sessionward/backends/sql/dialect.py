@@ -30,10 +30,15 @@ class LockTimeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The SQL of one database. ``now``: what reads its clock; on SQLite the parameter ``:now``, the clock of the host."""
+    """The SQL of one database.
+
+    ``quote``: the quotation mark of names. ``now``: the expression for the time of its clock; on SQLite the parameter ``:now``, the
+    clock of the host.
+    """
 
     name: str
     display_name: str
+    quote: str
     now: str
     for_update: str
     add_user: str
@@ -91,6 +96,7 @@ _BEGIN_MYSQL: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRA
 SQLITE: Final = Dialect(
     name="sqlite",
     display_name="SQLite",
+    quote="`",
     now=":now",
     for_update="",
     add_user=f"INSERT OR IGNORE {_INSERT.format(false=0)}",
@@ -107,6 +113,7 @@ SQLITE: Final = Dialect(
 POSTGRESQL: Final = Dialect(
     name="postgresql",
     display_name="PostgreSQL",
+    quote='"',
     now="clock_timestamp()",
     for_update=" FOR UPDATE",
     add_user=f"INSERT {_INSERT.format(false='false')} ON CONFLICT DO NOTHING",
@@ -123,6 +130,7 @@ POSTGRESQL: Final = Dialect(
 MYSQL: Final = Dialect(
     name="mysql",
     display_name="MariaDB/MySQL",
+    quote="`",
     now="UTC_TIMESTAMP(6)",
     for_update=" FOR UPDATE",
     add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes the driver warn

@@ -36,6 +36,7 @@ class CompiledSQL:
     dialect: Dialect
     begin: str
     lock_timeout: LockTimeout | None
+    paramstyle: str
     statements: Mapping[str, Statement]
     run_script: Callable[[Any, str], None]
     abort: Callable[[Any], None]
@@ -45,11 +46,18 @@ class CompiledSQL:
         """Compiles the statements for a dialect and a driver. ``own``: whether the connections belong to our own Engine."""
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
         begin, lock_timeout = (dialect.own_begin, None) if own else (dialect.begin, dialect.lock_timeout)
-        return cls(dialect, begin, lock_timeout, statements, script_runner(driver), aborter(driver))
+        return cls(dialect, begin, lock_timeout, paramstyle, statements, script_runner(driver), aborter(driver))
+
+
+class TimeIsUp(Exception):
+    """The deadline of a query has passed, and its next statement has not been sent."""
 
 
 class Executor:
-    """One query on one connection. ``left`` returns the seconds that the query may still take."""
+    """One query on one connection. ``left`` returns the seconds that the query may still take.
+
+    A statement is given by its name among those of the backend, or as :meth:`compiled` returns it.
+    """
 
     __slots__ = ("_connection", "_left", "_sql", "dialect", "phase")
 
@@ -60,18 +68,27 @@ class Executor:
         self.dialect = sql.dialect
         self.phase = Phase.READING
 
-    def rows(self, name: str, **values: Any) -> Sequence[Sequence[Any]]:
+    def rows(self, statement: str | Statement, **values: Any) -> Sequence[Sequence[Any]]:
         """Returns all rows of a statement."""
-        return self._execute(name, values, _fetch_all)
+        return self._execute(statement, values, _fetch_all)
 
-    def row(self, name: str, **values: Any) -> Sequence[Any] | None:
+    def row(self, statement: str | Statement, **values: Any) -> Sequence[Any] | None:
         """Returns the first row of a statement, or None."""
-        rows = self._execute(name, values, _fetch_all)
+        rows = self._execute(statement, values, _fetch_all)
         return rows[0] if rows else None
 
-    def change(self, name: str, **values: Any) -> int:
+    def change(self, statement: str | Statement, **values: Any) -> int:
         """Runs a statement and returns how many rows it has changed."""
-        return self._execute(name, values, _row_count)
+        return self._execute(statement, values, _row_count)
+
+    def compiled(self, templates: Mapping[str, str]) -> Mapping[str, Statement]:
+        """Returns statements that could not be written before the database was asked, in the form of the driver."""
+        return {name: compiled(template, self.dialect, self._sql.paramstyle) for name, template in templates.items()}
+
+    def check_time(self) -> None:
+        """Raises :class:`TimeIsUp` at the deadline. An abort ends the statement that runs, and not the loop around it."""
+        if self._left() <= 0:
+            raise TimeIsUp
 
     def transact(self, body: Callable[[Executor], R]) -> R:
         """Runs ``body`` in a transaction, which takes effect as a whole or not at all (P4). Returns what ``body`` returns."""
@@ -85,6 +102,7 @@ class Executor:
             self.phase = Phase.READING
             self._restore(restore)
             raise
+        self.check_time()
         self.phase = Phase.COMMITTING
         self._run_script("COMMIT")  # P1: we answer nothing before the database has confirmed this
         self.phase = Phase.READING
@@ -117,8 +135,9 @@ class Executor:
     def _run_script(self, script: str) -> None:
         self._sql.run_script(self._connection, script)
 
-    def _execute(self, name: str, values: dict[str, Any], fetch: Callable[[Any], R]) -> R:
-        text, order = self._sql.statements[name]
+    def _execute(self, statement: str | Statement, values: dict[str, Any], fetch: Callable[[Any], R]) -> R:
+        self.check_time()
+        text, order = self._sql.statements[statement] if isinstance(statement, str) else statement
         if self.dialect is SQLITE:
             values["now"] = SQLITE.time_in(datetime.now(UTC))
         cursor = self._connection.cursor()

@@ -20,7 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
 from sessionward.backends.sql.driver import ErrorKind, code_of, error_kind, is_definite
-from sessionward.backends.sql.executor import CompiledSQL, Executor, Phase
+from sessionward.backends.sql.executor import CompiledSQL, Executor, Phase, TimeIsUp
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")
@@ -129,7 +129,7 @@ class Pool:
             deadline.arm(partial(self._sql.abort, connection.driver_connection))
             answer = run(executor)
         except BaseException as failure:
-            in_time = deadline.disarm()
+            in_time = deadline.disarm() and not isinstance(failure, TimeIsUp)
             if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:
                 self._give_back(held, deadline)  # our own decision, whose transaction has been rolled back
                 raise

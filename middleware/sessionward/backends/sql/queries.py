@@ -7,13 +7,14 @@ committed before it got the lock. A single UPDATE would decide on what it read b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
+from sessionward.backends.limit import tell_of_limit
 from sessionward.backends.sql.executor import Executor, reads, writes
 from sessionward.errors import SessionRevoked, SessionwardError, StaleLogin
-from sessionward.session.session import CLOCK_RATE, NewSession, RevokedCount, Session
+from sessionward.session.session import CLOCK_RATE, RAISE_PAUSE, NewSession, RevokedCount, Session, next_raise
 
 R = TypeVar("R")
 
@@ -51,12 +52,18 @@ def generation(executor: Executor, user_id: str) -> int:
 
 
 @writes
-def revoke_others(executor: Executor, session: Session) -> RevokedCount:
+def revoke_others(executor: Executor, session: Session, *, quietly: bool) -> RevokedCount:
+    """``quietly``: what finds nothing to revoke raises the generation only now and then."""
+
     def body(executor: Executor) -> RevokedCount:
         before = lock_user(executor, session.user_id)
-        if not is_live(executor, session.user_id, session.id):  # P2: the second look, under the lock
+        own = _live_row(executor, session.user_id, session.id)
+        if own is None:  # P2: the second look, under the lock
             raise SessionRevoked("the caller's session is not live any more")
-        return _revoke(executor, session.user_id, before.generation, keep=session.id, reason="others")
+        count = _revoke_live(executor, session.user_id, keep=session.id, reason="others")
+        if quietly and count == 0 and not _may_raise(executor, session, before, own[0]):
+            return RevokedCount(0, before.generation)
+        return _raise(executor, session.user_id, before, count)
 
     return with_users(executor, [session.user_id], body)
 
@@ -65,7 +72,7 @@ def revoke_others(executor: Executor, session: Session) -> RevokedCount:
 def revoke_all(executor: Executor, user_id: str) -> RevokedCount:
     def body(executor: Executor) -> RevokedCount:
         before = lock_user(executor, user_id)
-        return _revoke(executor, user_id, before.generation, keep=NOBODY, reason="all")
+        return _raise(executor, user_id, before, _revoke_live(executor, user_id, keep=NOBODY, reason="all"))
 
     return with_users(executor, [user_id], body)
 
@@ -85,17 +92,21 @@ def revoke(executor: Executor, user_id: str, id: UUID) -> bool:
 def login(executor: Executor, new: NewSession) -> Session:
     users = sorted({new.user_id, new.replaces.user_id if new.replaces else new.user_id})  # all callers lock in the same order
 
-    def body(executor: Executor) -> Session:
+    def body(executor: Executor) -> Session | None:
         locked = {user_id: lock_user(executor, user_id) for user_id in users}
         user = locked[new.user_id]
-        _check_fresh(executor, new, user)
+        if not _is_fresh(executor, new, user):
+            return None
         session = new_session(new, user)
         if new.replaces is not None:
             _revoke_one(executor, new.replaces.user_id, new.replaces.id, by=session.id, reason="replaced")
         add(executor, session, new)
         return session
 
-    return with_users(executor, users, body)
+    session = with_users(executor, users, body)
+    if session is None:
+        raise StaleLogin("the clock of the database was set back after the user's sessions were revoked; sign in again")
+    return session
 
 
 @writes
@@ -143,18 +154,28 @@ def lock_user(executor: Executor, user_id: str) -> User:
     return User(int(generation), None if revoked_at is None else out(revoked_at), out(now), bool(companion_required))
 
 
-def _check_fresh(executor: Executor, new: NewSession, user: User) -> None:
-    """P3: raises ``StaleLogin`` by the first of the three rules that applies."""
+def _is_fresh(executor: Executor, new: NewSession, user: User) -> bool:
+    """P3: raises ``StaleLogin`` by the first of the three rules that applies.
+
+    Returns False, after a change that has to be committed, if the last raise lies in the future: the clock was set back.
+    """
     revoked_at = user.revoked_at
     if new.generation is not None:
         stale = new.generation != user.generation
     elif new.replaces is not None and new.replaces.user_id == new.user_id:
         stale = not is_live(executor, new.replaces.user_id, new.replaces.id)
     else:
-        # The statement that locks may have read the clock before it waited. Only then another query is worth its cost.
-        stale = revoked_at is not None and _is_older(new, revoked_at, user.now) and _is_older(new, revoked_at, clock(executor))
+        stale = revoked_at is not None and _is_older(new, revoked_at, user.now)
+        if stale and revoked_at is not None:
+            # The statement that locks may have read the clock before it waited. Only then another query is worth its cost.
+            now = clock(executor)
+            if revoked_at > now:
+                executor.change("note_anew", user=executor.dialect.user_in(new.user_id))
+                return False
+            stale = _is_older(new, revoked_at, now)
     if stale:
         raise StaleLogin("the user's sessions were revoked after this sign-in began; the user must sign in again")
+    return True
 
 
 def _is_older(new: NewSession, revoked_at: datetime, now: datetime) -> bool:
@@ -171,20 +192,43 @@ def clock(executor: Executor) -> datetime:
     return executor.dialect.time_out(row[0])
 
 
-def _revoke(executor: Executor, user_id: str, before: int, *, keep: UUID, reason: str) -> RevokedCount:
+def _revoke_live(executor: Executor, user_id: str, *, keep: UUID, reason: str) -> int:
     dialect = executor.dialect
     user, kept = dialect.user_in(user_id), dialect.id_in(keep)
     by = None if keep == NOBODY else kept
     count = executor.change("revoke_live", user=user, keep=kept, by=by, reason=reason)  # P5: only live sessions are counted
     executor.change("mark_expired", user=user, keep=kept)  # P6: so that they do not become live again when the clock is set back
-    executor.change("raise", user=user)  # P3: last, so that it records a time that is as late as possible
-    return RevokedCount(count, before + 1)
+    return count
+
+
+def _raise(executor: Executor, user_id: str, before: User, count: int) -> RevokedCount:
+    """Raises the generation. P3: last of all, so that it records a time that is as late as possible."""
+    executor.change("raise", user=executor.dialect.user_in(user_id))
+    return RevokedCount(count, before.generation + 1)
+
+
+def _may_raise(executor: Executor, session: Session, user: User, raises_at: Any) -> bool:
+    """P3: whether a button that found nothing raises the generation, since a stolen session can press it on and on."""
+    dialect, now = executor.dialect, clock(executor)
+    if user.revoked_at is not None and 0 <= (now - user.revoked_at).total_seconds() < RAISE_PAUSE:
+        return False
+    spent = next_raise(None if raises_at is None else dialect.time_out(raises_at).timestamp(), now.timestamp())
+    if spent is None:
+        return False
+    until = dialect.time_in(datetime.fromtimestamp(spent, UTC))
+    executor.change("spend", id=dialect.id_in(session.id), user=dialect.user_in(session.user_id), spent=until)
+    return True
 
 
 def is_live(executor: Executor, user_id: str, id: UUID) -> bool:
     """Returns whether a session is live. A locking read sees what was committed before we got the user's lock."""
+    return _live_row(executor, user_id, id) is not None
+
+
+def _live_row(executor: Executor, user_id: str, id: UUID) -> Sequence[Any] | None:
+    """Returns ``raises_at`` of a session that is live."""
     dialect = executor.dialect
-    return executor.row("lock_live", id=dialect.id_in(id), user=dialect.user_in(user_id)) is not None
+    return executor.row("lock_live", id=dialect.id_in(id), user=dialect.user_in(user_id))
 
 
 def _revoke_one(executor: Executor, user_id: str, id: UUID, *, by: UUID, reason: str) -> None:
@@ -208,6 +252,9 @@ def new_session(new: NewSession, user: User) -> Session:
 
 
 def add(executor: Executor, session: Session, new: NewSession) -> None:
+    """Adds a session, under the user's lock, after those beyond ``max_sessions`` were revoked. It is never one of them."""
+    if new.max_sessions is not None and _make_room(executor, session, new.max_sessions):
+        tell_of_limit(new.user_id, new.max_sessions)
     dialect, device = executor.dialect, new.device
     assert session.issued_at is not None
     assert session.expires_at is not None
@@ -223,6 +270,18 @@ def add(executor: Executor, session: Session, new: NewSession) -> None:
         agent=device.user_agent[:512] if device.user_agent else None,
         app_session=session.app_session,
     )
+
+
+def _make_room(executor: Executor, session: Session, limit: int) -> bool:
+    """Revokes the oldest sessions of the user until one more is allowed. It requires no companions: an evicted one is adopted again."""
+    dialect = executor.dialect
+    user = dialect.user_in(session.user_id)
+    row = executor.row("first_beyond", user=user, kept=limit - 1)
+    if row is None:
+        return False
+    issued, oldest = row
+    executor.change("revoke_beyond", user=user, issued=issued, id=oldest, by=dialect.id_in(session.id))
+    return True
 
 
 def _session(executor: Executor, row: Sequence[Any]) -> Session:

@@ -18,7 +18,7 @@ STATEMENTS: Final = {
     "generation": "SELECT generation FROM sessionward_users WHERE user_id = :user",
     "lock_user": "SELECT generation, revoked_at, {now}, companion_required FROM sessionward_users WHERE user_id = :user{lock}",
     "add_user": "{add_user}",
-    "lock_live": f"SELECT 1 FROM sessionward_sessions WHERE id = :id AND user_id = :user"
+    "lock_live": f"SELECT raises_at FROM sessionward_sessions WHERE id = :id AND user_id = :user"
     f" AND {_STILL_LIVE.format(s='', now='{now}')}{{lock}}",
     "revoke_live": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = :reason"
     f" WHERE user_id = :user AND {_LIVE} AND id <> :keep",
@@ -28,6 +28,12 @@ STATEMENTS: Final = {
     " WHERE id = :id AND user_id = :user AND ended_at IS NULL",
     "raise": "UPDATE sessionward_users SET generation = generation + 1, revoked_at = {now}, companion_required = TRUE"
     " WHERE user_id = :user",
+    "first_beyond": f"SELECT issued_at, id FROM sessionward_sessions WHERE user_id = :user AND {_LIVE}"
+    " ORDER BY issued_at DESC, id DESC LIMIT 1 OFFSET :kept",
+    "revoke_beyond": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = 'limit'"
+    f" WHERE user_id = :user AND {_LIVE} AND (issued_at < :issued OR (issued_at = :issued AND id <= :id))",
+    "spend": "UPDATE sessionward_sessions SET raises_at = :spent WHERE id = :id AND user_id = :user",
+    "note_anew": "UPDATE sessionward_users SET revoked_at = {now} WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, app_session)"
     " VALUES (:id, :user, :digest, :issued, :issued, :expires, :issued, :methods, :ip, :agent, :app_session)",
@@ -37,7 +43,8 @@ STATEMENTS: Final = {
     " (SELECT revoked_at FROM sessionward_users WHERE user_id = :user),"
     f" (SELECT COUNT(*) FROM sessionward_sessions WHERE user_id = :user AND app_session = :app_session AND {_LIVE}),"
     f" (SELECT MAX(issued_at) FROM sessionward_sessions WHERE user_id = :user AND app_session = :app_session AND {_LIVE}), {{now}}",
-    "is_revoked_app_session": "SELECT 1 FROM sessionward_sessions WHERE app_session = :app_session AND ended_at IS NOT NULL LIMIT 1",
+    "is_revoked_app_session": "SELECT 1 FROM sessionward_sessions WHERE app_session = :app_session AND ended_at IS NOT NULL"
+    " AND (reason IS NULL OR reason <> 'limit') LIMIT 1",
     "extend": "UPDATE sessionward_sessions SET expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END,"
     " last_seen_at = :seen WHERE id = :id AND user_id = :user",
     "move": "UPDATE sessionward_sessions SET app_session = :app_session WHERE id = :id AND user_id = :user",

@@ -48,10 +48,11 @@ sessions: Final = Table(
     Column("last_seen_at", _TIME, nullable=False),
     Column("ended_at", _TIME),
     Column("ended_by", _ID, comment="the session that revoked it, if one did"),
-    Column("reason", String(16), comment="others, all, logout, replaced or expired"),
+    Column("reason", String(16), comment="others, all, logout, replaced, limit or expired"),
     Column("methods", String(255), nullable=False, server_default="", comment="how the person signed in, separated by blanks"),
     Column("ip_address", String(64)),
     Column("user_agent", String(512)),
+    Column("raises_at", _TIME, comment="until when its raises of the generation are spent"),
     Column("app_session", _DIGEST, comment="companions: digest of the application's own session"),
     **_MYSQL,
 )

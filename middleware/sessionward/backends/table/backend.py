@@ -44,8 +44,9 @@ class TableBackend:
     backend raises ``ConfigurationError`` and revokes nothing. If it is a number, the database must never give it to another row
     again (on SQLite: AUTOINCREMENT), or an old cookie names the session of another user.
 
-    ``user``: the column with the user's id: a string, a number or a UUID. The backend compares it byte for byte, whatever the
-    collation. NULL means an anonymous session. Create an index on it: each call finds all rows of the user.
+    ``user``: the column with the user's id: a string, an integer, a UUID or bytes. The backend compares it byte for byte, whatever
+    the collation; :meth:`revoke_all` finds a UUID with hyphens or without. NULL means an anonymous session. Create an index on
+    it: each call finds all rows of the user.
 
     ``cookie``, ``header``, ``scheme``: where the client sends the application's credential: the name of a cookie (or several:
     ``["__Host-sid", "sid"]``), the name of a header, and what precedes the value in the header. The header takes precedence.
@@ -61,9 +62,12 @@ class TableBackend:
 
     By default the backend deletes a row. ``revoked``: it marks the row in a column instead, ``RevokedBy.value("active", False)``
     or ``RevokedBy.time("revoked_at")``; the application must check this column. ``rename``: it replaces the key by ``revoked:``
-    and random characters, so that the row and its data stay; not for a ``key`` to which other tables refer.
+    and unguessable digits, so that the row and its data stay; not for a ``key`` to which other tables refer.
 
     ``where``: the columns, and their values, that make a row a session: ``where={"context": "session"}``.
+
+    The database compares what is compared. A column whose values it would compare in its own way (a fraction, a list of labels, a
+    day, JSON) is refused by its name, with what would serve.
 
     ``pool_size``, ``timeout``: as in :class:`~sessionward.backends.sql.SQLBackend`.
 
@@ -72,7 +76,7 @@ class TableBackend:
     not fit the table, and names the real columns. All methods raise ``BackendUnavailable`` when the database does not answer in
     time.
 
-    On MariaDB and MySQL each revoked session costs two round trips. No error and no log contains a token.
+    Each statement names up to 500 sessions. No error and no log contains a token.
     """
 
     blocking: ClassVar[bool] = True

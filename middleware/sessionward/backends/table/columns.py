@@ -24,27 +24,41 @@ class Kind(Enum):
 
     TEXT = auto()
     PADDED = auto()  # text, padded with blanks
+    LABEL = auto()  # one of a list of labels: ENUM
     INTEGER = auto()
+    BOOLEAN = auto()
+    BIT = auto()
+    NUMBER = auto()  # with fractions; on SQLite whatever has numeric affinity, times too
     UUID = auto()
     BYTES = auto()
     AWARE = auto()  # times with a time zone
     NAIVE = auto()  # times in UTC
     LOCAL = auto()  # times that the database returns in the time zone of the connection: TIMESTAMP of MariaDB and MySQL
+    ANY = auto()  # SQLite, without a declared type: values as the application wrote them
     OTHER = auto()
+
+
+EXACT: Final = frozenset({Kind.TEXT, Kind.PADDED, Kind.INTEGER, Kind.UUID, Kind.BYTES, Kind.ANY})
+"""Kinds whose values mean the same to the database and to us, so that a column of them can name a session or a user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table. ``size``: how many characters of text, or bits of an integer; 0 if unlimited."""
+    """A column of the table.
+
+    ``size``: how many characters of text, bits of an integer, or bytes of ``BINARY(n)``, which pads with zeros; 0 if unlimited.
+    ``declared``: its type, as the database spells it.
+    """
 
     name: str
     kind: Kind
     size: int = 0
+    declared: str = ""
 
     def to_driver(self, value: Key, dialect: Dialect) -> Any:
         """Returns the value in the form that the driver takes for this column, or None if the column cannot hold it."""
         if self.kind is Kind.BYTES and isinstance(value, bytes):
-            return value
+            return value.ljust(self.size, b"\0")
         text = _text(value)
         if text is None:
             return None
@@ -53,7 +67,7 @@ class Column:
         if self.kind is Kind.UUID:
             return _uuid(text, dialect)
         if self.kind is Kind.BYTES:
-            return text.encode() if text.isascii() else None
+            return text.encode().ljust(self.size, b"\0") if text.isascii() else None
         return None if self.kind is Kind.PADDED and text.endswith(" ") else text
 
     def normalized(self, value: Any) -> Any:
@@ -69,47 +83,92 @@ class Column:
         normalized = self.normalized(value)
         return normalized.hex() if isinstance(normalized, bytes) else str(normalized)
 
-    def from_user_id(self, user_id: str, dialect: Dialect) -> Any:
-        """Returns a user's id in the form of this column, or None if the column cannot hold it."""
-        if self.kind is not Kind.BYTES:
-            return self.to_driver(user_id, dialect)
-        try:
-            return bytes.fromhex(user_id)
-        except ValueError:
-            return None
+    def from_user_id(self, user_id: str, dialect: Dialect) -> Sequence[Any]:
+        """Returns every form in which this column can hold a user's id; none if it cannot hold it.
+
+        A UUID is written with hyphens or without, by the habit of the framework (SQLAlchemy and Django: ``CHAR(32)``).
+        """
+        spellings = [user_id]
+        if re.fullmatch(_UUID, user_id.lower()) and self.kind in (Kind.TEXT, Kind.PADDED, Kind.ANY):
+            uuid = UUID(user_id)
+            spellings += [spelling for spelling in (str(uuid), uuid.hex) if spelling != user_id]
+        forms = [self.to_driver(spelling, dialect) for spelling in spellings]
+        if self.kind is Kind.BYTES and re.fullmatch(r"([0-9a-f]{2})+", digits := user_id.lower().replace("-", "")):
+            forms.insert(0, bytes.fromhex(digits))
+        if self.kind is Kind.ANY:
+            forms.append(_integer(user_id, 64))
+        return [form for form in forms if form is not None]
+
+    def takes(self, value: str | int | bool, dialect: Dialect) -> bool:
+        """Returns whether the database compares this column with this value as we would, and can store it there."""
+        match self.kind:
+            case Kind.ANY:
+                return True
+            case Kind.TEXT | Kind.PADDED:
+                return isinstance(value, str)
+            case Kind.LABEL:
+                return isinstance(value, str) and "'" + value.replace("'", "''") + "'" in self.declared
+            case Kind.UUID:
+                return isinstance(value, str) and re.fullmatch(_UUID, value.lower()) is not None
+            case Kind.BOOLEAN:
+                return isinstance(value, bool)
+            case Kind.INTEGER:
+                return isinstance(value, int) and value.bit_length() < self.size and (dialect is not POSTGRESQL or type(value) is int)
+            case Kind.BIT | Kind.NUMBER:
+                return isinstance(value, int) and (dialect is not POSTGRESQL or type(value) is int)
+            case _:
+                return False
+
+
+_UUID: Final = r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def column_of(name: str, declared: str, dialect: Dialect) -> Column:
     """Returns a column of the type that the database declares."""
-    declared = declared.lower()
-    kind = next((kind for pattern, kind in _DECLARED[dialect.name] if re.match(pattern, declared)), Kind.OTHER)
-    length = re.search(r"\((\d+)", declared)
+    lower = declared.lower()
+    kind = next((kind for pattern, kind in _DECLARED[dialect.name] if re.match(pattern, lower)), Kind.OTHER)
+    length = re.search(r"\((\d+)", lower)
+    size = 0
     if kind is Kind.INTEGER:
-        return Column(name, kind, _BITS.get(declared, 64) if dialect is POSTGRESQL else 64)
-    return Column(name, kind, int(length[1]) if length and kind in (Kind.TEXT, Kind.PADDED) and dialect is not SQLITE else 0)
+        size = _BITS.get(lower, 64) if dialect is POSTGRESQL else 65 if "unsigned" in lower else 64
+    elif length and (kind in (Kind.TEXT, Kind.PADDED) or (kind is Kind.BYTES and dialect is MYSQL and lower.startswith("binary"))):
+        size = 0 if dialect is SQLITE else int(length[1])
+    return Column(name, kind, size, declared)
 
 
 _BITS: Final = {"smallint": 16, "integer": 32, "bigint": 64}
 _DECLARED: Final[dict[str, Sequence[tuple[str, Kind]]]] = {
     "postgresql": (
         (r"smallint$|integer$|bigint$", Kind.INTEGER),
+        (r"boolean$", Kind.BOOLEAN),
+        (r"numeric|real$|double precision$", Kind.NUMBER),
         (r"uuid$", Kind.UUID),
-        (r"character\(|\"char\"", Kind.PADDED),
+        (r"character\(|bpchar$|\"char\"", Kind.PADDED),
         (r"character varying|text$|name$|(\w+\.)?citext$", Kind.TEXT),
+        (r"enum\(", Kind.LABEL),
         (r"bytea$", Kind.BYTES),
         (r"timestamp.* with time zone", Kind.AWARE),
         (r"timestamp", Kind.NAIVE),
     ),
     "mysql": (
         (r"(tiny|small|medium|big)?int", Kind.INTEGER),
+        (r"decimal|float|double", Kind.NUMBER),
+        (r"bit", Kind.BIT),
         (r"uuid$", Kind.UUID),
-        (r"(var)?char|(tiny|medium|long)?text|enum", Kind.TEXT),
+        (r"(var)?char|(tiny|medium|long)?text", Kind.TEXT),
+        (r"enum\(", Kind.LABEL),
         (r"(var)?binary|(tiny|medium|long)?blob", Kind.BYTES),
         (r"timestamp", Kind.LOCAL),
         (r"datetime", Kind.NAIVE),
     ),
     # By the rules of https://www.sqlite.org/datatype3.html 3.1. A time is in whatever form the application wrote it.
-    "sqlite": ((r".*int", Kind.INTEGER), (r".*(char|clob|text|uuid)", Kind.TEXT), (r".*blob", Kind.BYTES)),
+    "sqlite": (
+        (r".*int", Kind.INTEGER),
+        (r".*(char|clob|text|uuid)", Kind.TEXT),
+        (r".*blob", Kind.BYTES),
+        (r"$", Kind.ANY),
+        (r"", Kind.NUMBER),
+    ),
 }
 
 
@@ -129,14 +188,14 @@ def _text(value: Key) -> str | None:
 
 def _integer(text: str, bits: int) -> int | None:
     """Returns the number, or None for any other spelling of it: with blanks, leading zeros or non-ASCII digits."""
-    if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,19}", text):
         return None
     number = int(text)
-    return number if number.bit_length() < bits else None
+    return number if number.bit_length() < bits and (number >= 0 or bits <= 64) else None
 
 
 def _uuid(text: str, dialect: Dialect) -> UUID | str | None:
-    if not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text.lower()):
+    if not re.fullmatch(_UUID, text.lower()):
         return None
     return UUID(text) if dialect is POSTGRESQL else str(UUID(text))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self, TypeAlias
 
@@ -16,7 +16,7 @@ Value: TypeAlias = str | int | bool
 REVOKED: Final = "revoked:"
 """The beginning of a renamed key. No application makes such a key, and a row with such a key is never live."""
 RENAMED_LENGTH: Final = 34
-"""How many characters a renamed key has. 26 of them are random, 154 bits."""
+"""How many characters a renamed key has. 26 of them are random hexadecimal digits, 104 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class Expires:
         """Returns when a row with this value expires. Raises :class:`ConfigurationError` if the column holds something else."""
         if value is None:
             return None
+        if isinstance(value, str) and (endless := _INFINITE.fullmatch(value)):
+            return _EPOCH if endless[1] == "-" else None
         try:
             if self.per_second:
                 return _EPOCH + timedelta(seconds=float(value) / self.per_second + self.lifetime)
@@ -65,6 +67,7 @@ class Expires:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INFINITE: Final = re.compile(r"\s*([+-]?)inf(?:inity)?\s*", re.IGNORECASE)
 
 
 def _lifetime(lifetime: Duration) -> float:
@@ -97,14 +100,6 @@ class RevokedBy:
     def time(cls, column: str) -> Self:
         """For a column that has the time at which the session was revoked, and NULL before: ``RevokedBy.time("revoked_at")``."""
         return cls(column=column)
-
-    def says(self, value: Any) -> bool:
-        """Returns whether a row with this value is revoked."""
-        if self.revoked is None or value is None:
-            return self.revoked is None and value is not None
-        if isinstance(value, bytes) and len(value) == 1:  # BIT(1) of MariaDB and MySQL
-            value = value[0]
-        return bool(value == self.revoked)
 
 
 _NAME: Final = re.compile(r"[\w$-][\w$ -]*")
@@ -146,10 +141,19 @@ class Layout:
             named.append(("revoked", self.revoked.column))
         return named
 
+    def in_schema(self, schemas: Mapping[str | None, str | None]) -> Self:
+        """Returns the layout of the table that replaces this one under the ``schema_translate_map`` of an Engine."""
+        schema, _, own = self.table.rpartition(".")
+        named = schemas.get(schema or None, schema)
+        return replace(self, table=f"{named}.{own}" if named else own)
+
     @property
     def filters(self) -> dict[str, Value]:
-        """The values of ``where``, by the names of their parameters in the statements."""
-        return {parameter(number): value for number, value in enumerate(self.where.values())}
+        """The values of ``where`` and ``revoked``, by the names of their parameters in the statements."""
+        values = {parameter(number): value for number, value in enumerate(self.where.values())}
+        if self.revoked is not None and self.revoked.revoked is not None:
+            values["is_revoked"] = self.revoked.revoked
+        return values
 
 
 def _is_table(name: object) -> bool:
@@ -165,6 +169,6 @@ def _wrong_name(option: str, name: object) -> str:
     return f"{option}: {name!r} is not a supported name; use letters, digits, _, $, - and blanks (a table: name or schema.name)"
 
 
-def parameter(number: int) -> str:
-    """Returns the name of a parameter of ``where``. Statements allow only letters and _ in such a name."""
-    return f"only_{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}"
+def parameter(number: int, prefix: str = "only") -> str:
+    """Returns the name of one of many parameters, by default those of ``where``. Statements allow only letters and _ in it."""
+    return f"{prefix}_{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}"

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sessionward.backends.sql.connect import Database, Statements, checked, database_of
+from sessionward.backends.sql.connect import Database, Schemas, Statements, checked, database_of
 from sessionward.backends.sql.dialect import Dialect
 from sessionward.backends.table.layout import Layout
 from sessionward.backends.table.queries import Queries
-from sessionward.backends.table.statements import statements
+from sessionward.backends.table.statements import catalogue
 from sessionward.backends.table.transform import Transform
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, Mistakes
@@ -59,14 +59,14 @@ def options(
     assert found is not None
     assert carriers is not None
     assert bounds is not None
-    return Options(found, Queries(mapped, transform), carriers, *bounds)
+    return Options(found, Queries(mapped.in_schema(found.schemas), transform), carriers, *bounds)
 
 
 def _statements_of(layout: Layout | None) -> Statements:
-    """Returns what makes the statements for a layout. Without a layout, which was wrong, there are none."""
+    """Returns what makes the first statement for a layout; the others follow from its answer. A layout that was wrong has none."""
 
-    def make(dialect: Dialect) -> Mapping[str, str]:
-        return {} if layout is None else statements(layout, dialect)
+    def make(dialect: Dialect, schemas: Schemas) -> Mapping[str, str]:
+        return {} if layout is None else catalogue(layout.in_schema(schemas), dialect)
 
     return make
 

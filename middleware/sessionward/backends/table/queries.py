@@ -2,49 +2,50 @@
 
 Our own tables have a row for each user to lock; the application's table has none. So we lock all of the user's session rows,
 always in the order of their keys: the second caller waits at a row, and then sees whether its own row has been revoked. Then we
-revoke each row by its key. Rows that the application adds meanwhile are later logins.
+revoke these rows by their keys, many with each statement. Rows that the application adds meanwhile are later logins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sessionward.backends.sql.dialect import MYSQL, Dialect
 from sessionward.backends.sql.executor import Executor, Query
-from sessionward.backends.table.columns import Clock, Column, Kind, column_of
-from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Layout
+from sessionward.backends.table.columns import Clock
+from sessionward.backends.table.described import Table, described
+from sessionward.backends.table.layout import REVOKED, Layout
+from sessionward.backends.table.statements import in_sets, statements
 from sessionward.backends.table.transform import Key, Transform
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import BackendUnavailable, ConfigurationError, SessionRevoked, UsageError
 from sessionward.session.session import Session, public_id
 
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The table as the database describes it."""
-
-    key: Column
-    user: Column
-    expires: Kind
-    revoked: Kind
+_AT_ONCE: Final = 1000
+"""How many rows we read between two looks at the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One session. ``key`` and ``user``: as the driver returns them, and accepts them again."""
+    """One session. ``key`` and ``user``: as the driver returns them, and accepts them again.
+
+    ``mistake``: the column of the expiry holds something else in this row. Then the row counts as live until its own session asks.
+    """
 
     key: Any
     user: Any
     is_revoked: bool
+    is_expired: bool
     expires_at: datetime | None
+    mistake: ConfigurationError | None
     clock: Clock
 
     @property
     def is_live(self) -> bool:
-        return not self.is_revoked and (self.expires_at is None or self.expires_at > self.clock.now)
+        return not self.is_revoked and not self.is_expired
 
 
 class Queries:
@@ -54,7 +55,7 @@ class Queries:
         self._layout = layout
         self._transform = transform
         self._filters = layout.filters
-        self._known: _Table | None = None
+        self._known: Table | None = None
 
     def check(self) -> Query[None]:
         """Returns the query that examines the table. It raises :class:`ConfigurationError` for what does not fit, with the real columns."""
@@ -94,7 +95,12 @@ class Queries:
 
     def _check(self, executor: Executor) -> None:
         self._known = None
-        self._table(executor)
+        table, expires = self._table(executor), self._layout.expires
+        if expires is not None:
+            clocks = [(value, Clock.of(now, local, executor.dialect)) for value, now, local in executor.rows(table.statements["sample"])]
+            mistakes = [self._expiry(value, None, table, clock)[2] for value, clock in clocks]
+            if mistakes and mistakes[0] is not None and all(mistakes):
+                raise mistakes[0]
 
     def _find(self, executor: Executor, credential: Credential, key: Key) -> Session | None:
         row = self._own(executor, "find", key)
@@ -119,12 +125,12 @@ class Queries:
 
     def _revoke_all(self, executor: Executor, user_id: str) -> int:
         """Also revokes the rows that have expired by our calculation, but does not count them (P5)."""
-        user = self._table(executor).user.from_user_id(user_id, executor.dialect)
-        if user is None:
+        users = self._table(executor).user.from_user_id(user_id, executor.dialect)
+        if not users:
             return 0
 
         def body(executor: Executor) -> int:
-            rows = [row for row in self._locked(executor, user) if not row.is_revoked]
+            rows = [row for user in users for row in self._locked(executor, user) if not row.is_revoked]
             self._revoke_rows(executor, rows)
             return sum(row.is_live for row in rows)
 
@@ -148,48 +154,83 @@ class Queries:
         rows = [row for row in self._rows(executor, statement, key=value) if column.normalized(row.key) == wanted]
         if len(rows) > 1:
             raise self._not_unique()
-        return rows[0] if rows and rows[0].user not in (None, "") else None
+        if not rows or rows[0].user in (None, ""):
+            return None
+        if rows[0].mistake is not None:
+            raise rows[0].mistake
+        return rows[0]
 
     def _locked(self, executor: Executor, user: Any) -> Sequence[_Row]:
         """Returns all rows of exactly this user, locked in the order of their keys."""
-        column = self._table(executor).user
+        table = self._table(executor)
+        column = table.user
         wanted = column.normalized(user)
         if executor.dialect is not MYSQL:
             return [row for row in self._rows(executor, "lock_all", user=user) if column.normalized(row.user) == wanted]
-        # InnoDB locks each row that it passes, in that order. One by one, by the unique key, it passes no row of another user.
-        keys = sorted(row.key for row in self._rows(executor, "of_user", user=user) if column.normalized(row.user) == wanted)
-        rows = [row for key in keys for row in self._rows(executor, "lock_one", key=key) if row.key == key]
-        return [row for row in rows if column.normalized(row.user) == wanted]
+        # InnoDB locks each row that it passes, in that order. By the unique key it passes no row of another user.
+        found = executor.rows(table.statements["of_user"], user=user, **self._filters)
+        keys = [key for key, of in found if column.normalized(of) == wanted]
+        rows = [row for size, _, named in in_sets(keys) for row in self._rows(executor, f"lock_{size}", **named)]
+        exact = {table.key.normalized(key) for key in keys}
+        return [row for row in rows if table.key.normalized(row.key) in exact and column.normalized(row.user) == wanted]
 
     def _revoke_rows(self, executor: Executor, rows: Sequence[_Row]) -> int:
-        table = self._table(executor)
-        revoked_by = self._layout.revoked
+        table, revoked_by = self._table(executor), self._layout.revoked
+        by_user: dict[Any, list[Any]] = {}
         for row in rows:
-            revoked = None if revoked_by is None else revoked_by.revoked
-            if revoked_by is not None and revoked is None:
-                revoked = row.clock.write(table.revoked, executor.dialect)
-            changed = executor.change("revoke", key=row.key, user=row.user, revoked=revoked, renamed=REVOKED + new_token()[:26])
-            if changed > 1:
-                raise self._not_unique()
-            if changed < 1:
-                raise BackendUnavailable(
-                    f"{executor.dialect.display_name} did not revoke a locked row of {self._layout.table};"
-                    " if that is a view, name the table behind it"
-                )
+            by_user.setdefault(row.user, []).append(row.key)
+        if len({table.key.normalized(row.key) for row in rows}) < len(rows):
+            raise self._not_unique()
+        revoked = None if revoked_by is None else revoked_by.revoked
+        if revoked_by is not None and revoked is None and rows:
+            revoked = rows[0].clock.write(table.revoked, executor.dialect)
+        salt = new_token()
+        for user, keys in by_user.items():
+            for size, count, named in in_sets(keys):
+                changed = executor.change(table.statements[f"revoke_{size}"], user=user, revoked=revoked, salt=salt, **named)
+                if changed > count:
+                    raise self._not_unique()
+                if changed < count:
+                    raise BackendUnavailable(
+                        f"{executor.dialect.display_name} did not revoke a locked row of {self._layout.table};"
+                        " if that is a view, name the table behind it"
+                    )
         return len(rows)
 
     def _rows(self, executor: Executor, statement: str, **values: Any) -> list[_Row]:
         table = self._table(executor)
-        return [self._row(row, table, executor.dialect) for row in executor.rows(statement, **values, **self._filters)]
+        found = executor.rows(table.statements[statement], **values, **self._filters)
+        rows: list[_Row] = []
+        for number, row in enumerate(found):
+            if number % _AT_ONCE == 0:
+                executor.check_time()
+            rows.append(self._row(row, table, executor.dialect))
+        return rows
 
-    def _row(self, row: Sequence[Any], table: _Table, dialect: Dialect) -> _Row:
-        key, user, expires, revoked, now, local = row
+    def _row(self, row: Sequence[Any], table: Table, dialect: Dialect) -> _Row:
+        key, user, expires, has_expired, is_revoked, now, local = row
         clock = Clock.of(now, local, dialect)
-        layout = self._layout
-        is_revoked = layout.revoked is not None and layout.revoked.says(revoked)
-        renamed = layout.rename and str(key).startswith(REVOKED)
-        expires_at = None if layout.expires is None else layout.expires.of(expires, table.expires, clock)
-        return _Row(key, user, is_revoked or renamed, expires_at, clock)
+        renamed = self._layout.rename and str(key).startswith(REVOKED)
+        expires_at, is_expired, mistake = self._expiry(expires, has_expired, table, clock)
+        return _Row(key, user, bool(is_revoked) or renamed, is_expired, expires_at, mistake, clock)
+
+    def _expiry(
+        self, value: Any, has_expired: int | None, table: Table, clock: Clock
+    ) -> tuple[datetime | None, bool, ConfigurationError | None]:
+        """Returns when a row expires, whether it has, and what is wrong with its value. ``has_expired``: None if we compare."""
+        expires = self._layout.expires
+        if expires is None:
+            return None, False, None
+        if has_expired is not None:
+            at = None
+            with suppress(ConfigurationError):  # a time that no calendar has, which the database can compare all the same
+                at = expires.of(value, table.expires, clock)
+            return at, bool(has_expired), None
+        try:
+            at = expires.of(value, table.expires, clock)
+        except ConfigurationError as mistake:
+            return None, False, mistake
+        return at, at is not None and at <= clock.now, None
 
     def _not_unique(self) -> ConfigurationError:
         return ConfigurationError(
@@ -198,52 +239,10 @@ class Queries:
 
     # --- the table
 
-    def _table(self, executor: Executor) -> _Table:
+    def _table(self, executor: Executor) -> Table:
         """Returns what the database says about the table. Asks once, so the types must not change while the process runs."""
         if self._known is None:
-            found = [(_as_str(name), _as_str(declared)) for name, declared in executor.rows("columns")]
-            self._known = _checked_table(self._layout, found, executor.dialect)
+            table = described(self._layout, executor.rows("columns"), executor.dialect)
+            made = statements(self._layout, table, executor.dialect)
+            self._known = replace(table, statements=executor.compiled(made))
         return self._known
-
-
-def _as_str(text: str | bytes) -> str:
-    return text.decode() if isinstance(text, bytes) else text  # MySQL 8 returns types as bytes
-
-
-def _checked_table(layout: Layout, found: Sequence[tuple[str, str]], dialect: Dialect) -> _Table:
-    """Returns the table. Raises a :class:`ConfigurationError` that names all differences from the layout."""
-    if not found:
-        raise ConfigurationError(
-            f"table: there is no {layout.table} that the {dialect.display_name} user can see; correct the name, or grant access"
-        )
-    columns = {_folded(name, dialect): column_of(name, declared, dialect) for name, declared in found}
-    real = ", ".join(name for name, _ in found)
-    mistakes = [
-        f"{option}: {layout.table} has no column {name}; it has {real}"
-        for option, name in layout.columns
-        if _folded(name, dialect) not in columns
-    ]
-    if mistakes:
-        raise ConfigurationError(*mistakes)
-
-    def kind(part: Any) -> Kind:
-        return Kind.OTHER if part is None else columns[_folded(part.column, dialect)].kind
-
-    table = _Table(
-        columns[_folded(layout.key, dialect)], columns[_folded(layout.user, dialect)], kind(layout.expires), kind(layout.revoked)
-    )
-    if layout.rename and (table.key.kind is not Kind.TEXT or 0 < table.key.size < RENAMED_LENGTH):
-        mistakes.append(
-            f"rename: {layout.key} cannot hold {RENAMED_LENGTH} characters of text; use revoked, or leave rename out to delete the rows"
-        )
-    if layout.expires is not None and layout.expires.per_second == 0 and table.expires is Kind.INTEGER and dialect.name != "sqlite":
-        mistakes.append(f"expires: {layout.expires.column} holds numbers; use Expires.unix")
-    if layout.expires is not None and layout.expires.per_second and table.expires in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):
-        mistakes.append(f"expires: {layout.expires.column} holds times; use Expires.at or Expires.created")
-    if mistakes:
-        raise ConfigurationError(*mistakes)
-    return table
-
-
-def _folded(name: str, dialect: Dialect) -> str:
-    return name if dialect.name == "postgresql" else name.lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin
@@ -88,7 +89,7 @@ def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
         context.cookie = rules.own.cleared
     with suppress(Exception):  # the driver has logged it; the response must go out, since it deletes the login
         if session is None and context.adopting is not None:  # so that we also revoke a copy of this login
-            session = yield from Adopt(_new(context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
+            session = yield from Adopt(_new(rules, context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
         if session is not None:
             yield from Revoke(session.user_id, session.id)
 
@@ -123,7 +124,7 @@ def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Seque
             raise _stale(context, named, "the user's sessions were revoked while the request was being answered")
         return
     credential, lifetime = _new_credential(), rules.longest_life(named)
-    session = yield from Adopt(_new(context, user_id, credential, lifetime, context.adopting))
+    session = yield from Adopt(_new(rules, context, user_id, credential, lifetime, context.adopting))
     if session is not None:
         _give(rules, context, session, credential, lifetime, cookies)
 
@@ -141,18 +142,9 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
     if context.is_answered:
         raise _stale(context, named, "a response head that replaces another one cannot sign a user in")
     credential, lifetime = _new_credential(), rules.longest_life(named)
-    session = yield from Login(
-        NewSession(
-            user_id=user_id,
-            digest=credential.digest,
-            lifetime=lifetime,
-            generation=context.generations.get(user_id),
-            age=context.age,
-            replaces=context.companion,
-            device=context.device(),
-            app_session=app_session,
-        )
-    )
+    new = _new(rules, context, user_id, credential, lifetime, app_session)
+    generation = context.generations.get(user_id)
+    session = yield from Login(replace(new, generation=generation, age=context.age, replaces=context.companion))
     _give(rules, context, session, credential, lifetime, cookies)
 
 
@@ -172,9 +164,16 @@ def _is_set(named: Named, cookies: Sequence[SetCookie]) -> bool:
     return named[0].name in {cookie.name for cookie in cookies}
 
 
-def _new(context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
-    """Returns the argument of ``adopt``, for a login that the application had before. We do not know how its user signed in."""
-    return NewSession(user_id=user_id, digest=credential.digest, lifetime=lifetime, device=context.device(), app_session=app_session)
+def _new(rules: Rules, context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
+    """Returns the argument of ``adopt``. We do not know how the user signed in."""
+    return NewSession(
+        user_id=user_id,
+        digest=credential.digest,
+        lifetime=lifetime,
+        device=context.device(),
+        app_session=app_session,
+        max_sessions=rules.max_sessions,
+    )
 
 
 def _new_credential() -> Credential:

@@ -58,6 +58,7 @@ class Rules:
     own: OwnCredential
     lifetime: float | None
     cookie_domain: str | None
+    max_sessions: int
     places: Places = field(default_factory=Places)
 
     def life(self, identity: Identity) -> float:

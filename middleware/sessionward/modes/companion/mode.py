@@ -60,7 +60,7 @@ class Companion(Mode[CompanionContext]):
         self.names = OWN_FIELDS | {carrier.name for carrier in spec.headers}
         own = OwnCredential(settings, samesite=None if "cookie_samesite" in chosen else spec.samesite)
         lifetime = settings.lifetime if "lifetime" in chosen else None
-        self._rules = Rules(spec, LoginNames(spec.cookies, spec.headers), own, lifetime, settings.cookie_domain)
+        self._rules = Rules(spec, LoginNames(spec.cookies, spec.headers), own, lifetime, settings.cookie_domain, settings.max_sessions)
 
     # --- before the application
 
@@ -134,6 +134,7 @@ class Companion(Mode[CompanionContext]):
             device=context.device(),
             methods=methods,
             app_session=app_session_digest(digest),
+            max_sessions=self.settings.max_sessions,
         )
 
     def hold(self, context: CompanionContext, session: Session, credential: Credential, *, persistent: bool) -> None:
