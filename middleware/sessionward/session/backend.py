@@ -19,7 +19,7 @@ Rules for every backend:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -145,7 +145,7 @@ class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
 class SupportsRecord(Backend, Protocol):
     """A backend over a store of the application's that may write revoked sessions back, or that keeps an index of its own.
 
-    Both operations are optional, each for itself. They make the door look at the traffic that carries the session cookie.
+    The operations are optional, each for itself. They make the door look at the traffic that carries the session's key.
     """
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
@@ -156,13 +156,23 @@ class SupportsRecord(Backend, Protocol):
         """Records that an answer has set the session cookie to this value. What it raises is logged and changes nothing."""
         ...
 
+    def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        """Records, in place of ``note``, that an answer sets the session cookie to ``new``, which its request did not bring.
+
+        ``old``: the credentials that the request brought. Returns False if one of them was revoked in the last ``age()``
+        seconds, since the request began, and both sessions are the same user's: then the request has taken its login along,
+        so ``new`` is revoked too. Noting and looking are one transaction under the user's lock. The door drops the cookie,
+        as it does where this raises and ``old`` is not empty.
+        """
+        ...
+
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
 _REQUIRED = ("find", "revoke_others")
 _LOGIN = ("login", "begin_login", "revoke", "revoke_all")
 _COMPANIONS = ("companion_status", "is_revoked_app_session", "adopt", "extend")
-_RECORD = ("which_revoked", "note")
+_RECORD = ("which_revoked", "note", "renewed")
 
 
 @dataclass(frozen=True, slots=True)

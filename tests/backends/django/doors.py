@@ -53,10 +53,14 @@ def case_wsgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     own, seen = sign_in(person("ann")), []
 
     def application(environ: Any, start_response: Any) -> Any:
-        seen.extend([environ, dict(environ), start_response])
+        seen.extend([environ, dict(environ)])
+        start_response("200 OK", head)
         return body
 
-    def start_response(*_: Any) -> Any: ...
+    def start_response(*given: Any) -> Any:
+        seen.append(given)
+
+    head = [("Content-Type", "text/plain"), ("Set-Cookie", f"sessionid={own}; Path=/")]
 
     body = [b"as it is"]
     door = sessionward.WSGIMiddleware(application, backend())
@@ -65,7 +69,7 @@ def case_wsgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     assert door(came, start_response) is body
     assert seen[0] is came
     assert seen[1] == {**before, "sessionward.sessions": seen[1]["sessionward.sessions"]}
-    assert seen[2] is start_response
+    assert seen[2] == ("200 OK", head)
     assert queries(lambda: sessionward.of(came)) == []
     assert isinstance(sessionward.of(came), Sessions)
     assert queries(lambda: door(environ("GET", "/me", own), start_response)) == []
@@ -75,12 +79,15 @@ def case_asgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     own, seen = sign_in(person("ann")), []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        seen.extend([scope, dict(scope), receive, send])
+        seen.extend([scope, dict(scope), receive])
+        await send(head)
 
     async def receive() -> Any: ...
 
-    async def send(message: Any) -> None: ...
+    async def send(message: Any) -> None:
+        seen.append(message)
 
+    head = {"type": "http.response.start", "status": 200, "headers": [(b"set-cookie", f"sessionid={own}".encode())]}
     scope = asgi_scope("GET", "/me", {"Cookie": f"sessionid={own}"})
     before = dict(scope)
     asyncio.run(sessionward.ASGIMiddleware(application, backend())(scope, receive, send))
@@ -88,7 +95,7 @@ def case_asgi_ordinary_requests_pass_as_they_came_with_a_handle() -> None:
     assert seen[1] == {**before, "sessionward": seen[1]["sessionward"]}
     assert isinstance(sessionward.of(scope), AsyncSessions)
     assert seen[2] is receive
-    assert seen[3] is send
+    assert seen[3] == head
 
 
 def case_what_django_would_not_read_is_no_session() -> None:

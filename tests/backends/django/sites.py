@@ -24,8 +24,8 @@ class Site:
     atomic_requests: bool = False
 
 
-FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten")
-LATE: Final = ("ending", "races", "late", "half", "noted", "rotated")
+FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten", "rotated", "renewed")
+LATE: Final = ("ending", "races", "late", "half", "noted", "rotated", "renewed")
 
 SITES: Final[Mapping[str, Site]] = {
     "db on SQLite": Site(claims=(*FIRM, "login", "scanning", "doors")),
@@ -42,18 +42,18 @@ SITES: Final[Mapping[str, Site]] = {
     ),
     "cached_db on MariaDB and Redis": Site(claims=("races", "half"), database="mariadb", engine=f"{CORE}.cached_db", cache="redis"),
     "cache on Redis": Site(
-        claims=("ending", "races", "late", "seen", "cache_down", "rotated", "forgotten"),
+        claims=("ending", "races", "late", "seen", "cache_down", "rotated", "renewed", "forgotten"),
         database="postgresql",
         engine=f"{CORE}.cache",
         cache="redis",
     ),
     "cache on django-redis": Site(
-        claims=("ending", "races", "late", "listed", "cache_down", "rotated", "streamed"),
+        claims=("ending", "races", "late", "listed", "cache_down", "rotated", "renewed", "streamed"),
         database="postgresql",
         engine=f"{CORE}.cache",
         cache="django-redis",
     ),
-    "file": Site(claims=("ending", "races", "late", "listed", "files", "rotated", "forgotten"), engine=f"{CORE}.file"),
+    "file": Site(claims=("ending", "races", "late", "listed", "files", "rotated", "renewed", "forgotten"), engine=f"{CORE}.file"),
     "allauth usersessions": Site(claims=("ending", "allauth"), apps=("allauth", "allauth.account", "allauth.usersessions")),
     "allauth usersessions, cache on Redis": Site(
         claims=("ending", "late", "allauth"),
@@ -62,9 +62,11 @@ SITES: Final[Mapping[str, Site]] = {
         cache="redis",
     ),
     "django-user-sessions": Site(
-        claims=("ending", "late", "half", "upserts", "rotated"), apps=("user_sessions",), engine="user_sessions.backends.db"
+        claims=("ending", "late", "half", "upserts", "rotated", "renewed"), apps=("user_sessions",), engine="user_sessions.backends.db"
     ),
-    "django-qsessions": Site(claims=("ending", "renamed", "owned"), apps=("qsessions",), engine="qsessions.backends.db"),
+    "django-qsessions": Site(
+        claims=("ending", "renamed", "rotated", "renewed", "owned"), apps=("qsessions",), engine="qsessions.backends.db"
+    ),
     "django-qsessions, cached": Site(
         claims=("ending", "late", "half", "cached", "owned"), apps=("qsessions",), engine="qsessions.backends.cached_db", cache="redis"
     ),

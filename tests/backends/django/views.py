@@ -37,7 +37,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def me(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(f"{request.user.pk or 'nobody'} {request.session.get('cart', '')}".strip())
+    return HttpResponse(f"{'nobody' if request.user.pk is None else request.user.pk} {request.session.get('cart', '')}".strip())
 
 
 def cart(request: HttpRequest, item: str) -> HttpResponse:

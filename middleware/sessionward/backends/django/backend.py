@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import Error, connections, transaction
 from django.utils import timezone
 
-from sessionward.backends.django.store import TableStore, is_key, store_of
-from sessionward.backends.django.timeouts import lock_timeout, read_timeout, transaction_timeout
+from sessionward.backends.django.attended import attended
+from sessionward.backends.django.sessions import is_key
+from sessionward.backends.django.site import carriers_of
+from sessionward.backends.django.store import TableStore, store_of
+from sessionward.backends.django.timeouts import lock_timeout, read_timeout
 from sessionward.backends.django.users import Users, claimed_user
-from sessionward.credential.carriers import Carrier
 from sessionward.credential.token import Credential
-from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionRevoked, UsageError
+from sessionward.errors import ConfigurationError
 from sessionward.session.session import Session, public_id, user_key
 from sessionward.settings import Duration, seconds
-
-atomic: Any = transaction.atomic
 
 STALE: Final = 50
 """Keys of gone sessions that the index may hold of a user before they are taken out."""
@@ -51,6 +48,9 @@ class DjangoBackend:
     and the log the reason. ``sessionward index``, run once, makes looking through unnecessary. ``timeout``: seconds or a
     ``timedelta`` that a revocation waits for locks of others.
 
+    ``cookies``: the names of the session cookie, where a session middleware of the project's own does not always take
+    SESSION_COOKIE_NAME. With allauth headless the key is read from X-Session-Token too.
+
     Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
     first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was revoked
     hold digests.
@@ -65,7 +65,7 @@ class DjangoBackend:
     note: Callable[[Credential], None]
     """Only with an engine whose sessions are not rows of a table."""
 
-    def __init__(self, *, scan_limit: int = SCAN_LIMIT, timeout: Duration = 2.0) -> None:
+    def __init__(self, *, scan_limit: int = SCAN_LIMIT, timeout: Duration = 2.0, cookies: Sequence[str] | None = None) -> None:
         if not apps.ready:
             raise ConfigurationError("backend: Django is not set up yet; make DjangoBackend() after get_wsgi_application()")
         try:
@@ -74,15 +74,16 @@ class DjangoBackend:
             raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
         if type(scan_limit) is not int or scan_limit < 0:
             raise ConfigurationError("scan_limit: must be a number of sessions, 0 or more")
-        from sessionward.backends.django import index, tables  # models can be made once Django is set up
+        from sessionward.backends.django import index, requests, revoke, tables  # models can be made once Django is set up
 
         self._tables = tables
         self._index = index.Index(self._store)
-        self._index.watch()
-        self._scan_limit = scan_limit
+        self._revocations = revoke.Revocations(self._store, self._index, scan_limit=scan_limit, stale=STALE)
         self._listable = self._store.listable
         self._timeout = _checked(timeout)
-        self.carriers = [Carrier.cookie(settings.SESSION_COOKIE_NAME)]
+        self.carriers = carriers_of(cookies)
+        self._index.watch()
+        requests.watch(self.carriers)
         if not self._store.revocation_sticks:
             self.which_revoked = self._which_revoked
         if not isinstance(self._store, TableStore):
@@ -103,25 +104,35 @@ class DjangoBackend:
         if not is_key(key):
             return None
         using = self._store.using
-        with _attended(alone=True), lock_timeout(using, self._timeout):
+        with attended(alone=True), lock_timeout(using, self._timeout):
             if not self._store.revocation_sticks:
                 self._tables.ensure(using)
             with read_timeout(using, self._timeout):
-                if not self._store.revocation_sticks and self._revoked_among([credential.digest]):
+                if not self._store.revocation_sticks and self._revocations.include(key):
                     return None
                 data = self._store.read([key]).get(key)
                 user = None if data is None else Users().authenticated_user(data)
-                if user is None or self._is_shut_out(key, user):
+                if user is None or self._revocations.shut_out(key, user):
                     return None
         return Session(id=public_id(credential), user_id=user_key(user), credential=credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
-        return self._revoke(session.user_id, keep=session.credential.reveal())
+        return self._revocations.revoke(session.user_id, keep=session.credential.reveal(), timeout=self._timeout)
 
     def revoke_all(self, user_id: str | int, /) -> int:
         """Revokes all sessions of a user, from a job or a shell, or after a changed password; returns how many were live."""
-        return self._revoke(user_key(user_id), keep=None)
+        return self._revocations.revoke(user_key(user_id), keep=None, timeout=self._timeout)
+
+    def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        """Records whose a session is that an answer gives the key ``new``, while its request came with the keys ``old``.
+
+        Returns False, and revokes it, if one of ``old`` was revoked in the last ``age()`` seconds, the user being the same:
+        then a request in flight has taken its login along. One transaction under the user's lock, so whoever revokes at this
+        moment either finds the new key or has revoked the old one.
+        """
+        with attended(), lock_timeout(self._store.using, self._timeout):
+            return self._revocations.admit_renewed(new, old, age, self._timeout)
 
     def purge(self, older_than: Duration) -> int:
         """Forgets what was revoked longer ago than this; returns how many.
@@ -129,15 +140,16 @@ class DjangoBackend:
         Never pass less than a session can live: its cookie would be valid again.
         """
         limit = timezone.now() - timedelta(seconds=seconds(older_than))
-        with _attended():
+        with attended():
             self._tables.ensure(self._store.using)
             return int(self._tables.Ended.objects.using(self._store.using).filter(ended_at__lt=limit).delete()[0])
 
     # --- the parts ----------------------------------------------------------------------------------------------------
 
     def _which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
-        with _attended():
-            revoked = self._revoked_among([credential.digest for credential in credentials])
+        with attended():
+            self._tables.ensure(self._store.using)
+            revoked = self._tables.recorded_among(self._store.using, [credential.digest for credential in credentials])
             live = [credential for credential in credentials if credential.digest not in revoked]
             if self._listable or not live:
                 return [credential for credential in credentials if credential.digest in revoked]
@@ -152,85 +164,10 @@ class DjangoBackend:
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
-        with _attended():
+        with attended():
             user = claimed_user(self._store.read([key]).get(key, {}))
             if user is not None:
                 self._index.note(key, user)
-
-    def _revoked_among(self, digests: Collection[bytes]) -> set[bytes]:
-        using = self._store.using
-        self._tables.ensure(using)
-        rows = self._tables.Ended.objects.using(using).filter(digest__in=[digest.hex() for digest in digests])
-        return {bytes.fromhex(digest) for digest in rows.values_list("digest", flat=True)}
-
-    def _revoke(self, user_id: str, *, keep: str | None) -> int:
-        using = self._store.using
-        _refuse_inside(using)
-        with _attended(alone=True) as phase, lock_timeout(using, self._timeout):
-            self._tables.ensure(using)
-            keys = self._looked_through(user_id)
-            try:
-                others = self._transact(user_id, keys, keep, phase)
-            except _NoLockYet:
-                self._tables.add_lock(using, user_id)
-                others = self._transact(user_id, keys, keep, phase)
-            self._store.evict(others)
-        return len(others)
-
-    def _transact(self, user_id: str, keys: set[str], keep: str | None, phase: list[str]) -> list[str]:
-        using = self._store.using
-        with atomic(using=using, durable=True):
-            transaction_timeout(using, self._timeout)
-            if not self._tables.lock(using, user_id):
-                raise _NoLockYet
-            others = self._revoke_locked(user_id, keys, keep)
-            phase.append("the commit has been sent")
-        return others
-
-    def _looked_through(self, user_id: str) -> set[str]:
-        """The keys of the user that the index may not have. It takes a while, so it is done before anything is locked."""
-        if not self._listable or self._index.is_complete():
-            return set()
-        with read_timeout(self._store.using, self._timeout):
-            return self._store.scan(user_id, self._scan_limit)
-
-    def _revoke_locked(self, user_id: str, keys: set[str], keep: str | None) -> list[str]:
-        """Locks, looks again, and revokes: inside a transaction, in the same order for everybody."""
-        using, users = self._store.using, Users()
-        indexed = self._index.keys_of(user_id)
-        sought = keys | indexed | self._store.hints(user_id)  # hints: whose they are is read again
-        if keep is not None:
-            sought.add(keep)
-        found = self._store.read(sought, lock=True)
-        revoked = set() if self._store.revocation_sticks else self._revoked_among([_digest(key) for key in found])
-        live = [key for key, data in found.items() if _digest(key) not in revoked and users.authenticated_user(data) == user_id]
-        if keep is not None and (keep not in live or self._is_shut_out(keep, user_id)):  # P2: the second look, under the lock
-            raise SessionRevoked("the session that asked is not live any more")
-        others = [key for key in live if key != keep]
-        missed = {key for key in sought.difference(found) if key != keep}
-        if not self._listable:
-            self._close(user_id, keep)
-        if not self._store.revocation_sticks:
-            # What is not there now may be again: a cache missed it, or a request in flight is giving it a new key at this moment.
-            self._tables.record(using, [_digest(key) for key in (*others, *missed)])
-        self._store.revoke(others)
-        if len(indexed) - len(live) > STALE:
-            # What is on record never comes back; where nothing is recorded, only a key without a row is gone for good.
-            if isinstance(self._store, TableStore) and self._store.revocation_sticks:
-                self._index.forget(self._store.absent(missed))
-            else:
-                self._index.forget(indexed.intersection(missed))
-        return others
-
-    def _is_shut_out(self, key: str, user_id: str) -> bool:
-        """Whether a session was never seen before its user's were revoked, in a store that cannot be listed."""
-        return not self._listable and key in self._index.unseen([key]) and self._tables.is_closed(self._store.using, user_id)
-
-    def _close(self, user_id: str, keep: str | None) -> None:
-        """From now on, what nobody has noted of this user is refused."""
-        self._tables.close(self._store.using, user_id)
-        if keep is not None:
-            self._index.write(keep, user_id)
 
 
 def _checked(timeout: Duration) -> float:
@@ -241,45 +178,3 @@ def _checked(timeout: Duration) -> float:
     if not 0 < wait < math.inf:
         raise ConfigurationError("timeout: must be more than 0 seconds")
     return wait
-
-
-def _refuse_inside(using: str) -> None:
-    """Rolled back by a transaction of the application's, revoked sessions would live again. (A TestCase rolls back everything.)"""
-    connection = connections[using]
-    if connection.in_atomic_block and not connection.atomic_blocks[-1]._from_testcase:
-        raise UsageError("sessions cannot be revoked inside transaction.atomic(); call it by transaction.on_commit(...)")
-
-
-def _digest(key: str) -> bytes:
-    return Credential(key.encode("latin-1")).digest
-
-
-class _NoLockYet(Exception):
-    """A user whose sessions were never revoked before."""
-
-
-@contextmanager
-def _attended(*, alone: bool = False) -> Generator[list[str]]:
-    """Work outside Django's request signals: connections are closed as Django does it, failures become errors of ours.
-
-    ``alone``: the application answers no request in this thread. Otherwise a connection that is open now may have an open
-    cursor of the application's, and is left to Django.
-    """
-    phase: list[str] = []
-    kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
-    if alone:
-        _close_old(kept)
-    try:
-        yield phase
-    except Error as failure:
-        kind = OutcomeUnknown if phase else BackendUnavailable
-        raise kind(f"Django's database failed with {type(failure).__name__}") from None
-    finally:
-        _close_old(kept)
-
-
-def _close_old(kept: Collection[Any]) -> None:
-    """As Django's ``close_old_connections()``, except for those inside a transaction of the application's."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block and connection not in kept:
-            connection.close_if_unusable_or_obsolete()

@@ -7,47 +7,43 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import secrets
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from heapq import nsmallest
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from django.apps import apps
 from django.conf import settings
-from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
-from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends import cached_db, db, signed_cookies
+from django.db import connections, router
 from django.db.models import Q
 from django.utils import timezone
 
-from sessionward.backends.django.raw_sql import ask, change, for_update, marks, moment
-from sessionward.backends.django.users import claimed_user
+from sessionward.backends.django.key_value import KeyValueStore
+from sessionward.backends.django.raw_sql import ask, change, change_each, for_update, in_sets, marks, moment
+from sessionward.backends.django.sessions import TOO_MANY, Data, Page, keys_of_allauth
+from sessionward.backends.django.users import claimed_user, primary_key
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
+__all__ = ["REVOKED", "KeyValueStore", "TableStore", "revoked_key", "store_of"]
+
 REVOKED: Final = "revoked:"
-"""In front of the key of a session that was revoked, and of its data, which then sign nobody in under any key."""
-
-Data = Mapping[str, Any]
+"""In front of the digest that a revoked session has as its key, and of its data, which then sign nobody in under any key."""
 
 
-_TOO_MANY: Final = "more than {limit} sessions would have to be looked through; run `sessionward index` once, or raise scan_limit"
+def revoked_key(key: str) -> str:
+    """The key that a session has once it is revoked: whoever holds the old one finds it, and nobody else can guess it."""
+    return REVOKED + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-class Page(NamedTuple):
-    """A part of all sessions, in the order of their keys: its last key, how many were read, and whose they are."""
-
-    last: str | None
-    looked_at: int
-    named: Sequence[tuple[str, str]]
-
-
-def is_key(text: str) -> bool:
-    """Whether Django itself would look this key up and could have made it."""
-    return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
+_REVOKED_KEY: Final = {
+    "postgresql": "%s || SUBSTR(ENCODE(SHA256(CONVERT_TO({key}, 'UTF8')), 'hex'), 1, 32)",
+    "mysql": "CONCAT(%s, LEFT(SHA2({key}, 256), 32))",
+    "sqlite": "%s || SUBSTR(SHA256({key}), 1, 32)",  # a function of Django's
+}
+"""The same in SQL, so that one statement renames many rows and takes no longer for each than for one."""
 
 
 def store_of() -> TableStore | KeyValueStore:
@@ -89,39 +85,53 @@ class TableStore:
             "data": columns["session_data"],
             "expiry": columns["expire_date"],
         }
-        self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user"), None)
+        self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user" and _is_of_user(field)), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
         """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
-        sought = list(keys)
-        if not sought:
-            return {}
-        query = (
-            f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
-            f"{for_update(self.using) if lock else ''}"
-        )
-        rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
-        return {key: self._decode(data) for key, data in rows}
+        found: dict[str, Data] = {}
+        for sought in in_sets(keys):
+            query = (
+                f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
+                f"{for_update(self.using) if lock else ''}"
+            )
+            rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
+            found.update((key, self._decode(data)) for key, data in rows)
+        return found
 
-    def revoke(self, keys: Sequence[str]) -> None:
+    def revoke(self, keys: Iterable[str]) -> None:
         """Renames the rows: they and their data stay, the cookie names nothing, and a forced update that comes late finds no row.
 
         Django would accept the new key too, from somebody who has read it in the database; the data behind it decode to nothing.
         """
-        if not keys:
-            return
-        pairs = [value for key in keys for value in (key, REVOKED + secrets.token_hex(16))]
-        marked = "CONCAT(%s, {data})" if connections[self.using].vendor == "mysql" else "%s || {data}"
-        statement = (
-            f"UPDATE {{table}} SET {{key}} = CASE {{key}} {'WHEN %s THEN %s ' * len(keys)}END, {{data}} = {marked}"
-            f" WHERE {{key}} IN {marks(len(keys))}"
-        )
-        change(self.using, statement, [*pairs, REVOKED, *keys], **self._names)
+        vendor = connections[self.using].vendor
+        marked = "CONCAT(%s, {data})" if vendor == "mysql" else "%s || {data}"
+        statement = f"UPDATE {{table}} SET {{key}} = {_REVOKED_KEY[vendor]}, {{data}} = {marked} WHERE {{key}} IN "
+        for some in in_sets(keys):
+            self._make_room(some)
+            change(self.using, statement + marks(len(some)), [REVOKED, REVOKED, *some], **self._names)
+
+    def _make_room(self, keys: Sequence[str]) -> None:
+        """Of a session that was written back, or restored from a backup, a revoked row may be there already: it moves aside."""
+        there = self._present(map(revoked_key, keys))
+        pairs = [(REVOKED + secrets.token_hex(16), key) for key in there]
+        if pairs:
+            change_each(self.using, "UPDATE {table} SET {key} = %s WHERE {key} = %s", pairs, **self._names)
+
+    def revoked_among(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys whose rows were renamed."""
+        names = {revoked_key(key): key for key in keys}
+        return {names[name] for name in self._present(names)}
 
     def absent(self, keys: Iterable[str]) -> set[str]:
         """Those of these keys that have no row at all, not even one that has expired: no session will have them again."""
         sought = set(keys)
-        return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
+        return sought - self._present(sought)
+
+    def _present(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that have a row, expired or not."""
+        query = "SELECT {key} FROM {table} WHERE {key} IN "
+        return {key for some in in_sets(keys) for (key,) in ask(self.using, query + marks(len(some)), some, **self._names)}
 
     def evict(self, keys: Sequence[str]) -> None:
         """Removes the copies from the cache, where there is one. What was revoked is on record already."""
@@ -133,16 +143,18 @@ class TableStore:
     def hints(self, user_id: str) -> set[str]:
         """Keys that are this user's as the table itself, or allauth, says."""
         if self._user is None:
-            return _of_allauth(user_id)
-        return set(self._live().filter(**{self._user: user_id}).values_list("session_key", flat=True))
+            return keys_of_allauth(user_id)
+        user = primary_key(user_id)
+        return set() if user is None else set(self._live().filter(**{self._user: user}).values_list("session_key", flat=True))
 
     def scan(self, user_id: str, limit: int) -> set[str]:
         """All keys of this user, found by looking through the table. Raises :class:`BackendUnavailable` beyond ``limit`` rows."""
         rows = self._live()
         if self._user is not None:  # a row without a user may be anybody's: some ways of saving leave it out
-            rows = rows.filter(Q((self._user, user_id)) | Q((f"{self._user}__isnull", True)))
+            user = primary_key(user_id)
+            rows = rows.filter(Q((f"{self._user}__isnull", True)) | (Q() if user is None else Q((self._user, user))))
         if rows.order_by()[: limit + 1].count() > limit:
-            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
+            raise BackendUnavailable(TOO_MANY.format(limit=limit))
         found = rows.values_list("session_key", "session_data").iterator(chunk_size=1000)
         return {key for key, data in found if claimed_user(self._decode(data)) == user_id}
 
@@ -162,108 +174,6 @@ class TableStore:
         return self.model._base_manager.using(self.using)
 
 
-class KeyValueStore:
-    """Sessions in a cache, in files, or in an engine of the project's own: whatever is written late is there again."""
-
-    revocation_sticks = False
-    model: Any = None
-    using = DEFAULT_DB_ALIAS
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-
-    def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:  # noqa: ARG002 - nothing here can be locked
-        with _answering():
-            return {key: data for key in keys if (data := self._load(key))}
-
-    def revoke(self, keys: Sequence[str]) -> None:
-        """Does nothing: the session would be written back. The record of what was revoked is the truth."""
-
-    def evict(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            with suppress(Exception):
-                self._engine().delete(key)
-
-    def hints(self, user_id: str) -> set[str]:
-        return _of_allauth(user_id)
-
-    def scan(self, user_id: str, limit: int) -> set[str]:
-        with _answering():
-            listed = list(islice(self._keys() or (), limit + 1))
-        if len(listed) > limit:
-            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
-        return {key for key, data in self.read(listed).items() if claimed_user(data) == user_id}
-
-    def walk(self, after: str, batch: int) -> Page:
-        keys = self._keys()
-        if keys is None:
-            raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} cannot be listed")
-        with _answering():
-            chosen = nsmallest(batch, (key for key in keys if key > after))
-        named = ((key, claimed_user(data)) for key, data in self.read(chosen).items())
-        return Page(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
-
-    def count(self) -> int:
-        with _answering():
-            return sum(1 for _ in self._keys() or ())
-
-    @property
-    def listable(self) -> bool:
-        """Whether the store can tell which sessions there are."""
-        return self._keys() is not None
-
-    def _keys(self) -> Iterator[str] | None:
-        """The keys of all sessions, where the store can tell them."""
-        store: Any = self._engine()
-        if isinstance(store, file.SessionStore):
-            names = os.listdir(store.storage_path)
-            return (name.removeprefix(store.file_prefix) for name in names if name.startswith(store.file_prefix))
-        listed: Any = getattr(getattr(store, "_cache", None), "iter_keys", None)  # django-redis
-        prefix: str = getattr(store, "cache_key_prefix", "")
-        return None if listed is None else (key.removeprefix(prefix) for key in listed(f"{prefix}*"))
-
-    def _load(self, key: str) -> Data | None:
-        if not is_key(key):
-            return None
-        store: Any = self._engine(key)
-        if type(store).load is cache.SessionStore.load:  # it takes a cache that is down for one that is empty
-            return store._cache.get(store.cache_key)  # type: ignore[no-any-return]
-        store.create = store.delete = _nothing  # loading what has expired would begin another session
-        data: Data = store.load()
-        if store.session_key == key:
-            return data
-        if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
-            raise BackendUnavailable("a session's file could not be read")  # the engine takes it for one that is missing
-        return None
-
-
-def _is_there(path: str) -> bool:
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextmanager
-def _answering() -> Generator[None]:
-    """A cache or a file system that fails is a backend that is unavailable, never an empty store."""
-    try:
-        yield
-    except (BackendUnavailable, Error):
-        raise
-    except Exception as failure:
-        raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} could not be read: {type(failure).__name__}") from None
-
-
-def _nothing(*_: object) -> None:
-    """Takes the place of the methods that would change a session that is only read."""
-
-
-def _of_allauth(user_id: str) -> set[str]:
-    """The keys that allauth's ``usersessions`` has noted; it misses sign-ins that did not go through it."""
-    if not apps.is_installed("allauth.usersessions"):
-        return set()
-    model: Any = apps.get_model("usersessions", "UserSession")
-    rows: Collection[str] = model._base_manager.filter(user_id=user_id).values_list("session_key", flat=True)
-    return set(rows)
+def _is_of_user(field: Any) -> bool:
+    """Whether a column refers to the user model by its primary key. Of any other we do not know what stands in it."""
+    return field.remote_field is not None and field.related_model is get_user_model() and field.target_field.primary_key

@@ -78,11 +78,16 @@ def transaction_timeout(using: str, timeout: float) -> None:
 
 
 @contextmanager
-def read_committed(using: str) -> Generator[None]:
-    """A short transaction at READ COMMITTED. MariaDB reads again once it has a lock, at any level; SQLite has one writer."""
+def read_committed(using: str, timeout: float | None = None) -> Generator[None]:
+    """A short transaction at READ COMMITTED; with a timeout, on PostgreSQL.
+
+    MariaDB reads again once it has a lock, at any level; SQLite has one writer."""
     connection = connections[using]
     with atomic(using=using):
         if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase it would come too late
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            if timeout is None:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            else:
+                transaction_timeout(using, timeout)
         yield
