@@ -13,13 +13,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from django.apps import apps
 from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.utils import timezone
 
 from sessionward.backends.django.key_value import KeyValueStore
 from sessionward.backends.django.raw_sql import ask, change_each, in_sets
-from sessionward.backends.django.requests import keys_that_came
+from sessionward.backends.django.requests import Came, keys_that_came
 from sessionward.backends.django.store import TableStore
 from sessionward.backends.django.tables import (
     Entry,
@@ -59,41 +60,42 @@ class Index:
         """Notes each session that this process saves: requests that save none pay nothing for it."""
         if isinstance(self._store, TableStore):
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
-        else:
+        elif apps.is_installed("allauth.headless"):  # whose keys leave with the body of an answer, where no door sees them
             self._store.watch(self._kept)
 
-    def note(self, key: str, user_id: str) -> None:
-        """Records whose a session is, unless that is known.
+    def note(self, key: str, user_id: str) -> bool:
+        """Records whose a session is, unless that is known. Returns False where it has taken a login along, and was revoked.
 
         Under the lock of its user, where the door looks again: whoever revokes their sessions at this moment either finds it, or
         has revoked the one that it comes from.
         """
         using = self._store.using
         ensure(using)
-        if ask(using, "SELECT {user} FROM {table} WHERE {key} = %s", [key], **_NAMES) == [(user_digest(user_id),)]:
-            return
         came = keys_that_came()
-        if came is not None and (old := came.keys - {key}):
-            self.renew(key, user_id, old, came.age)
-        elif self._store.revocation_sticks:
+        if came is not None and came.keys - {key}:
+            return self.renew(key, user_id, came)
+        if ask(using, "SELECT {user} FROM {table} WHERE {key} = %s", [key], **_NAMES) == [(user_digest(user_id),)]:
+            return True
+        if self._store.revocation_sticks:
             write(using, [(key, user_id)])
         else:
             add_lock(using, user_id)
             with read_committed(using):
                 lock(using, user_id)
                 write(using, [(key, user_id)])
+        return True
 
-    def renew(self, key: str, user_id: str, old: Collection[str], age: Callable[[], float], timeout: float = 2.0) -> bool:
+    def renew(self, key: str, user_id: str, came: Came) -> bool:
         """Records whose a session with a new key is; or revokes it, and returns False.
 
-        That is where one of the keys ``old`` was revoked in the last ``age()`` seconds. One transaction under the user's lock:
+        That is where a key that its request came with was revoked since that began. One transaction under the user's lock:
         whoever revokes at this moment either finds the new key or has revoked the old one.
         """
         using = self._store.using
         add_lock(using, user_id)
-        with lock_timeout(using, timeout), read_committed(using, timeout):
+        with lock_timeout(using, came.timeout), read_committed(using, came.timeout):
             lock(using, user_id)
-            stands = not (old and is_revoked_within(using, user_id, age() * CLOCK_RATE) and any_revoked(self._store, old))
+            stands = not (is_revoked_within(using, user_id, came.age() * CLOCK_RATE) and any_revoked(self._store, came.keys - {key}))
             if stands:
                 write(using, [(key, user_id)])
             else:

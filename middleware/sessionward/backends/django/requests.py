@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -17,10 +18,11 @@ from sessionward.credential.carriers import Carrier, cookie_values, schemed
 
 
 class Came(NamedTuple):
-    """The keys, and the moment of the monotonic clock."""
+    """The keys, the moment of the monotonic clock, and how long one may wait for locks of others."""
 
     keys: frozenset[str]
     began: float
+    timeout: float = 2.0
 
     def age(self) -> float:
         return monotonic() - self.began
@@ -32,6 +34,16 @@ _came: Final[ContextVar[Came | None]] = ContextVar("sessionward_django_came", de
 def keys_that_came() -> Came | None:
     """None outside of a request."""
     return _came.get()
+
+
+@contextmanager
+def coming_with(keys: frozenset[str], age: float, timeout: float) -> Generator[None]:
+    """As if it were in this request: for a door, which may stand in another process or thread."""
+    token = _came.set(Came(keys, monotonic() - age, timeout))
+    try:
+        yield
+    finally:
+        _came.reset(token)
 
 
 def watch(carriers: Sequence[Carrier]) -> None:

@@ -16,6 +16,7 @@ from sessionward.backends.django import tables
 from sessionward.backends.django.attended import attended, refuse_inside
 from sessionward.backends.django.index import Index, any_revoked, digest_of, revoke_rows
 from sessionward.backends.django.key_value import KeyValueStore
+from sessionward.backends.django.requests import coming_with
 from sessionward.backends.django.sessions import is_key
 from sessionward.backends.django.store import TableStore
 from sessionward.backends.django.timeouts import lock_timeout, read_timeout, transaction_timeout
@@ -53,7 +54,8 @@ class Revocations:
         if user is None:  # anonymous, or what saved it here has revoked it already
             return not self.include(key)
         tables.ensure(using)
-        return self._index.renew(key, user, {credential.reveal() for credential in old}, age, timeout)
+        with coming_with(frozenset(credential.reveal() for credential in old), age(), timeout):
+            return self._index.note(key, user)
 
     def revoke(self, user_id: str, *, keep: str | None, timeout: float) -> int:
         """Revokes all sessions of a user but ``keep``; returns how many of them were live."""
