@@ -24,6 +24,7 @@ class Site:
     atomic_requests: bool = False
 
 
+HEADLESS: Final = ("allauth", "allauth.account", "allauth.headless")
 FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten", "rotated", "renewed")
 LATE: Final = ("ending", "races", "late", "half", "noted", "rotated", "renewed")
 
@@ -61,6 +62,9 @@ SITES: Final[Mapping[str, Site]] = {
         engine=f"{CORE}.cache",
         cache="redis",
     ),
+    "allauth headless": Site(claims=("headless",), apps=HEADLESS),
+    "allauth headless, cached_db": Site(claims=("ending", "headless"), apps=HEADLESS, engine=f"{CORE}.cached_db", cache="redis"),
+    "allauth headless, cache on Redis": Site(claims=("ending", "late", "headless"), apps=HEADLESS, engine=f"{CORE}.cache", cache="redis"),
     "django-user-sessions": Site(
         claims=("ending", "late", "half", "upserts", "rotated", "renewed"), apps=("user_sessions",), engine="user_sessions.backends.db"
     ),
