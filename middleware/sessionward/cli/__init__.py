@@ -26,13 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "index", help="Django: look once at all sessions, so that none has to be searched for", description=index.__doc__
     )
     indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="sessions that are looked at in one step (default: 5000)")
+    indexed.add_argument(
+        "--incomplete", action="store_true", help="do not look; take back that the index is complete: something saves sessions without us"
+    )
     add_commands(commands)
     chosen = parser.parse_args(arguments)
     if chosen.command in COMMANDS:
         return run_sidecar(chosen)
     signal.signal(signal.SIGTERM, _leave)
     if chosen.command == "index":
-        return _index(chosen.batch)
+        return _index(chosen.batch, incomplete=chosen.incomplete)
     try:
         demo(once=chosen.once, port=chosen.port)
     except OSError as error:
@@ -43,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _index(batch: int) -> int:
+def _index(batch: int, *, incomplete: bool) -> int:
     try:
-        return index(batch=batch)
+        return index(batch=batch, incomplete=incomplete)
     except KeyboardInterrupt:
         print("\nsessionward: stopped; the next run goes on from here", file=sys.stderr)
         return 128 + signal.SIGINT

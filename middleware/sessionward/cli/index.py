@@ -15,10 +15,11 @@ PAUSE: Final = 0.2
 """Seconds between two looks of the bar; in a log file ten times as many."""
 
 
-def index(*, batch: int) -> int:
+def index(*, batch: int, incomplete: bool = False) -> int:
     """Fill the index of the project that DJANGO_SETTINGS_MODULE names; answers the exit code.
 
-    Can be stopped at any time; the next run goes on where this one ended. Run it once every worker runs with sessionward.
+    Can be stopped at any time; the next run goes on where this one ended. Run it once every worker runs with sessionward, and
+    take it back with --incomplete before anything saves sessions without it.
     """
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return _refuse("set DJANGO_SETTINGS_MODULE to the project's settings, and run this where manage.py is")
@@ -29,7 +30,7 @@ def index(*, batch: int) -> int:
         database: Any = import_module("django.db")
     except Exception as error:
         return _refuse(f"Django could not be set up: {type(error).__name__}: {error}")
-    from sessionward.backends.django.index import fill
+    from sessionward.backends.django.index import fill, mark_incomplete
     from sessionward.backends.django.store import store_of
     from sessionward.errors import SessionwardError
 
@@ -37,6 +38,10 @@ def index(*, batch: int) -> int:
         store = store_of()
         if not store.listable:
             print("The sessions of this cache cannot be listed, so there is nothing to do: each is noted when it is seen first.")
+            return 0
+        if incomplete:
+            mark_incomplete(store)
+            print("The index is not complete any more: the sessions of a user are looked for among all.")
             return 0
         bar = Bar(store.count(), sys.stderr)
         total = fill(store, batch=batch, progress=bar)

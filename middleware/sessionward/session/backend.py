@@ -41,6 +41,7 @@ class Backend(Protocol):
     - ``within(seconds)``: returns a view of the backend that answers or gives up within so many seconds. A backend
       without it is given the whole ``backend_timeout`` for each question.
     - ``pool_size: int``: how many questions can be under way at once; the ASGI door gives a sync backend so many threads.
+    - ``for_sidecar()``: returns a view of the backend for a sidecar, whose application changes its sessions in another process.
     - ``close()``: closes what is idle when the application ends. Not final: the next question opens again.
     - ``create_tables()``: creates what is missing. ``sessionward serve --create-tables`` calls it.
     """

@@ -29,7 +29,7 @@ FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables",
 LATE: Final = ("ending", "races", "late", "half", "noted", "rotated", "renewed")
 
 SITES: Final[Mapping[str, Site]] = {
-    "db on SQLite": Site(claims=(*FIRM, "login", "scanning", "doors")),
+    "db on SQLite": Site(claims=(*FIRM, "login", "scanning", "doors", "cookies")),
     "db on PostgreSQL": Site(claims=(*FIRM, "no_right", "isolation"), database="postgresql"),
     "db on MariaDB": Site(claims=(*FIRM, "isolation"), database="mariadb"),
     "db on MariaDB, with names as ids": Site(

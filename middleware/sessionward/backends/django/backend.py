@@ -99,6 +99,15 @@ class DjangoBackend:
             view.note = view._note
         return view
 
+    def for_sidecar(self) -> DjangoBackend:
+        """Returns the same backend for a process that does not run the application: whether the index is complete proves nothing.
+
+        The application saves sessions without us there, so those of a user are looked for among all, as far as ``scan_limit``.
+        """
+        view = self.within(self._timeout)
+        view._revocations = self._revocations.beside_the_application()
+        return view
+
     def find(self, credential: Credential, /) -> Session | None:
         key = credential.reveal()
         if not is_key(key):

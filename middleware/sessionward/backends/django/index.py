@@ -212,6 +212,12 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
     return total
 
 
+def mark_incomplete(store: TableStore | KeyValueStore) -> None:
+    """Takes it back: from now on the sessions of a user are looked for among all, until :func:`fill` has run once more."""
+    ensure(store.using)
+    State.objects.using(store.using).filter(name__in=[COMPLETE, WALKED]).delete()
+
+
 def mark_complete(store: TableStore | KeyValueStore) -> None:
     """Marks the index as holding every session there is."""
     ensure(store.using)

@@ -33,12 +33,17 @@ LOOKS: Final = 3
 class Revocations:
     """What was revoked, and how it is done: under the lock of the user, which every change of their sessions takes."""
 
-    def __init__(self, store: TableStore | KeyValueStore, index: Index, *, scan_limit: int, stale: int) -> None:
+    def __init__(self, store: TableStore | KeyValueStore, index: Index, *, scan_limit: int, stale: int, trusts_index: bool = True) -> None:
         self._store = store
         self._index = index
         self._scan_limit = scan_limit
         self._stale = stale
+        self._trusts_index = trusts_index
         self._listable = store.listable
+
+    def beside_the_application(self) -> Revocations:
+        """The same for a process that does not save the application's sessions: the index does not learn of all of them."""
+        return Revocations(self._store, self._index, scan_limit=self._scan_limit, stale=self._stale, trusts_index=False)
 
     def include(self, key: str) -> bool:
         """Whether this session was revoked."""
@@ -92,7 +97,7 @@ class Revocations:
 
     def _looked_through(self, user_id: str, timeout: float) -> set[str]:
         """The keys of the user that the index may not have. It takes a while, so it is done before anything is locked."""
-        if not self._listable or self._index.is_complete():
+        if not self._listable or (self._trusts_index and self._index.is_complete()):
             return set()
         with read_timeout(self._store.using, timeout):
             return self._store.scan(user_id, self._scan_limit)

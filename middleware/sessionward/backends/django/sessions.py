@@ -17,7 +17,10 @@ from sessionward.backends.django.users import primary_key
 
 Data = Mapping[str, Any]
 
-TOO_MANY: Final = "more than {limit} sessions would have to be looked through; run `sessionward index` once, or raise scan_limit"
+TOO_MANY: Final = (
+    "more than {limit} sessions would have to be looked through; raise scan_limit, or run `sessionward index` once"
+    " if every process that saves sessions has sessionward in it"
+)
 
 
 class Page(NamedTuple):

@@ -39,7 +39,7 @@ def carriers_of(cookies: Sequence[str] | None) -> list[Carrier]:
 
 
 def _checked(cookies: Any) -> list[str]:
-    names: list[Any] = [] if isinstance(cookies, (str, bytes)) else list(cookies)
+    names: list[Any] = list(cookies) if isinstance(cookies, (list, tuple)) else []
     if not names or not all(isinstance(name, str) and name and name.isascii() and _NO_NAME.isdisjoint(name) for name in names):
         raise ConfigurationError("cookies: must be a list of one or more names of cookies")
     return list(dict.fromkeys(names))
