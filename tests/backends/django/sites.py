@@ -24,8 +24,9 @@ class Site:
     atomic_requests: bool = False
 
 
+COLUMNS: Final = "tests.backends.django.columns"
 HEADLESS: Final = ("allauth", "allauth.account", "allauth.headless")
-FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten", "rotated", "renewed")
+FIRM: Final = ("ending", "renamed", "races", "outages", "connections", "tables", "noted", "forgotten", "rotated", "renewed", "many")
 LATE: Final = ("ending", "races", "late", "half", "noted", "rotated", "renewed")
 
 SITES: Final[Mapping[str, Site]] = {
@@ -37,7 +38,9 @@ SITES: Final[Mapping[str, Site]] = {
     ),
     "db on PostgreSQL, connections kept": Site(claims=("connections",), database="postgresql", conn_max_age=600),
     "db on PostgreSQL, ATOMIC_REQUESTS": Site(claims=("ending", "noted", "atomic"), database="postgresql", atomic_requests=True),
-    "cached_db on SQLite": Site(claims=("ending", "late", "half", "noted", "cached", "dangling", "forgotten"), engine=f"{CORE}.cached_db"),
+    "cached_db on SQLite": Site(
+        claims=("ending", "late", "half", "noted", "cached", "dangling", "forgotten", "many"), engine=f"{CORE}.cached_db"
+    ),
     "cached_db on PostgreSQL and Redis": Site(
         claims=(*LATE, "cached", "first", "streamed"), database="postgresql", engine=f"{CORE}.cached_db", cache="redis"
     ),
@@ -69,11 +72,14 @@ SITES: Final[Mapping[str, Site]] = {
         claims=("ending", "late", "half", "upserts", "rotated", "renewed"), apps=("user_sessions",), engine="user_sessions.backends.db"
     ),
     "django-qsessions": Site(
-        claims=("ending", "renamed", "rotated", "renewed", "owned"), apps=("qsessions",), engine="qsessions.backends.db"
+        claims=("ending", "renamed", "rotated", "renewed", "owned", "many"), apps=("qsessions",), engine="qsessions.backends.db"
     ),
     "django-qsessions, cached": Site(
         claims=("ending", "late", "half", "cached", "owned"), apps=("qsessions",), engine="qsessions.backends.cached_db", cache="redis"
     ),
+    "a column of names": Site(claims=("ending", "unowned"), apps=(COLUMNS,), engine=f"{COLUMNS}.named"),
+    "a column of foreign ids": Site(claims=("ending", "unowned"), apps=(COLUMNS,), engine=f"{COLUMNS}.foreign"),
+    "a column of another table": Site(claims=("ending", "unowned"), apps=(COLUMNS,), engine=f"{COLUMNS}.badged", database="postgresql"),
     "users with UUIDs and e-mail addresses": Site(claims=("ending", "uuids"), apps=("tests.backends.django.people",), user="people.Person"),
     "users without a session hash": Site(claims=("ending", "plain_users"), apps=("tests.backends.django.people",), user="people.Plain"),
 }

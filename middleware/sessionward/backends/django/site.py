@@ -56,7 +56,7 @@ def _warn_of_another_middleware() -> None:
     own = [path for path in kinds if "session" in path.lower()]
     log.warning(
         "Django's SessionMiddleware is not in MIDDLEWARE%s; if the session cookie is not always named %s,"
-        " name all of its names: DjangoBackend(cookies=[...])",
+        " name all of its names: sessionward.backends.django.DjangoBackend(cookies=[...])",
         f", in its place stands {' or '.join(own)}" if own else "",
         settings.SESSION_COOKIE_NAME,
     )
