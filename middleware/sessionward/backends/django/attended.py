@@ -13,22 +13,25 @@ from typing import Any
 
 from django.db import Error, connections
 
+from sessionward.backends.django.silence import waits_at_most
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, UsageError
 
 
 @contextmanager
-def attended(*, alone: bool = False) -> Generator[list[str]]:
+def attended(using: str, timeout: float, *, alone: bool = False) -> Generator[list[str]]:
     """Work outside Django's request signals: connections are closed as Django does it, failures become errors of ours.
 
+    ``timeout``: seconds that it waits at most for the database of ``using``, and that of the users.
     ``alone``: the application answers no request in this thread. Otherwise a connection that is open now may have an open
     cursor of the application's, and is left to Django.
     """
     phase: list[str] = []
     kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
-    if alone:
-        _close_old(kept)
     try:
-        yield phase
+        if alone:
+            _close_old(kept)
+        with waits_at_most(using, timeout):
+            yield phase
     except Error as failure:
         kind = OutcomeUnknown if phase else BackendUnavailable
         raise kind(f"Django's database failed with {type(failure).__name__}") from None

@@ -113,7 +113,7 @@ class DjangoBackend:
         if not is_key(key):
             return None
         using = self._store.using
-        with attended(alone=True), lock_timeout(using, self._timeout):
+        with attended(self._store.using, self._timeout, alone=True), lock_timeout(using, self._timeout):
             if not self._store.revocation_sticks:
                 self._tables.ensure(using)
             with read_timeout(using, self._timeout):
@@ -140,7 +140,7 @@ class DjangoBackend:
         then a request in flight has taken its login along. One transaction under the user's lock, so whoever revokes at this
         moment either finds the new key or has revoked the old one.
         """
-        with attended(), lock_timeout(self._store.using, self._timeout):
+        with attended(self._store.using, self._timeout), lock_timeout(self._store.using, self._timeout):
             return self._revocations.admit_renewed(new, old, age, self._timeout)
 
     def purge(self, older_than: Duration) -> int:
@@ -149,14 +149,14 @@ class DjangoBackend:
         Never pass less than a session can live: its cookie would be valid again.
         """
         limit = timezone.now() - timedelta(seconds=seconds(older_than))
-        with attended():
+        with attended(self._store.using, self._timeout):
             self._tables.ensure(self._store.using)
             return int(self._tables.Ended.objects.using(self._store.using).filter(ended_at__lt=limit).delete()[0])
 
     # --- the parts ----------------------------------------------------------------------------------------------------
 
     def _which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
-        with attended():
+        with attended(self._store.using, self._timeout):
             self._tables.ensure(self._store.using)
             revoked = self._tables.recorded_among(self._store.using, [credential.digest for credential in credentials])
             live = [credential for credential in credentials if credential.digest not in revoked]
@@ -173,7 +173,7 @@ class DjangoBackend:
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
-        with attended():
+        with attended(self._store.using, self._timeout):
             user = claimed_user(self._store.read([key]).get(key, {}))
             if user is not None:
                 self._index.note(key, user)

@@ -66,7 +66,7 @@ class Revocations:
         """Revokes all sessions of a user but ``keep``; returns how many of them were live."""
         using = self._store.using
         refuse_inside(using)
-        with attended(alone=True) as phase, lock_timeout(using, timeout):
+        with attended(self._store.using, timeout, alone=True) as phase, lock_timeout(using, timeout):
             tables.ensure(using)
             keys, gone, looks = self._looked_through(user_id, timeout), set[str](), 1
             while True:
