@@ -9,10 +9,14 @@ import asyncio
 import json
 import subprocess
 import sys
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
+from unittest.mock import patch
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 from django.test import override_settings
 
 import sessionward
@@ -21,10 +25,12 @@ from tests.backends.django.faults import gone
 from tests.backends.django.world import (
     backend,
     environ,
+    found,
     person,
     queries,
     refused,
     sign_in,
+    store,
     visit,
     whom,
 )
@@ -113,6 +119,54 @@ def case_an_engine_that_keeps_nothing_on_the_server_is_refused() -> None:
         assert "SignedCookies" in refused(backend, ConfigurationError)
     with override_settings(SESSION_ENGINE="no.such.engine"):
         assert "SESSION_ENGINE" in refused(backend, ConfigurationError)
+
+
+def case_tables_that_depend_on_the_request_are_refused() -> None:
+    with patch.dict(connections.settings["default"], {"ENGINE": "django_tenants.postgresql_backend"}):
+        for engine in ("db", "cached_db", "cache", "file"):  # our own tables are there too
+            with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
+                assert "tenant" in refused(backend, ConfigurationError)
+    tenants = type("DatabaseWrapper", (), {"__module__": "django_tenants.postgresql_backend.base"})
+    derived = {alias: type("DatabaseWrapper", (tenants,), {"__module__": "project.database"})() for alias in connections}
+    with patch.object(type(connections), "__getitem__", at(derived)):
+        assert "tenant" in refused(backend, ConfigurationError)
+
+
+def at(wrappers: dict[str, Any]) -> Any:
+    return lambda _self, alias: wrappers[alias]
+
+
+class Swallowing(SessionBase):
+    """As django-redis-sessions: what fails while loading is a session that is missing."""
+
+    kept: ClassVar[dict[str, Any]] = {}
+    down: ClassVar[bool] = False
+
+    def load(self) -> Any:
+        if self.down or self.session_key not in self.kept:
+            self._session_key = None
+            return {}
+        return self.kept[self.session_key]
+
+    def exists(self, session_key: str) -> bool:
+        if self.down:
+            raise ConnectionError
+        return session_key in self.kept
+
+
+def case_an_engine_that_takes_an_outage_for_an_empty_store_is_seen_through() -> None:
+    engine, ann = ModuleType("swallowing"), person("ann")
+    engine.SessionStore = Swallowing  # type: ignore[attr-defined]
+    key = sign_in(ann)
+    with (
+        patch.dict(sys.modules, {engine.__name__: engine}),
+        patch.dict(Swallowing.kept, {key: dict(store()(key).items())}),
+        override_settings(SESSION_ENGINE=engine.__name__),
+    ):
+        assert [found(known) is not None for known in (key, "x" * 32)] == [True, False]
+        with patch.object(Swallowing, "down", new=True):
+            refused(lambda: found(key))
+            assert visit("/auth/sessions", key, "DELETE").status == 503
 
 
 def case_before_django_is_set_up_it_is_refused() -> None:

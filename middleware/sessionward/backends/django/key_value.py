@@ -110,6 +110,7 @@ class KeyValueStore:
             return data
         if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
             raise BackendUnavailable("a session's file could not be read")  # the engine takes it for one that is missing
+        store.exists(key)  # raises where the store does not answer, which django-redis-sessions takes for a session that is missing
         return None
 
 

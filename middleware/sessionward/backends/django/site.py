@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.apps import apps
@@ -36,6 +36,21 @@ def carriers_of(cookies: Sequence[str] | None) -> list[Carrier]:
         names = _checked(cookies)
     headers = [Carrier.header("X-Session-Token")] if apps.is_installed("allauth.headless") else []  # its client "app"
     return [*headers, *map(Carrier.cookie, names)]
+
+
+def refuse_tenants(databases: Iterable[str]) -> None:
+    """Raises :class:`ConfigurationError` where the tables depend on the request. ``databases``: modules of the connections."""
+    tenants = TENANTS.intersection(module.partition(".")[0] for module in databases)
+    if tenants:
+        raise ConfigurationError(
+            f"backend: a database of the project is {min(tenants)}'s, where the tables that a request sees are those of its tenant,"
+            " which only the application knows; use SESSION_ENGINE signed_cookies, and SQLBackend(...) with"
+            " identify=sessionward.identify.django.SignedCookies()"
+        )
+
+
+TENANTS: Final = frozenset({"django_tenants", "tenant_schemas"})
+"""Packages whose database connections stand in the schema of the last request."""
 
 
 def _checked(cookies: Any) -> list[str]:

@@ -24,6 +24,7 @@ from django.utils import timezone
 from sessionward.backends.django.key_value import KeyValueStore
 from sessionward.backends.django.raw_sql import ask, change, change_each, for_update, in_sets, marks, moment
 from sessionward.backends.django.sessions import TOO_MANY, Data, Page, keys_of_allauth
+from sessionward.backends.django.site import refuse_tenants
 from sessionward.backends.django.users import claimed_user, primary_key
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
@@ -51,6 +52,9 @@ def store_of() -> TableStore | KeyValueStore:
     path: str = settings.SESSION_ENGINE
     module: Any = import_module(path)
     engine: Any = module.SessionStore
+    databases = [connections.settings[alias]["ENGINE"] for alias in connections]
+    databases += [kind.__module__ for alias in connections for kind in type(connections[alias]).__mro__]
+    refuse_tenants(databases)
     if issubclass(engine, signed_cookies.SessionStore):
         raise ConfigurationError(
             "backend: SESSION_ENGINE is signed_cookies, which keeps nothing on the server; use SQLBackend(...) with"
