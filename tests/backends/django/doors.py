@@ -122,7 +122,7 @@ def case_an_engine_that_keeps_nothing_on_the_server_is_refused() -> None:
 
 
 def case_tables_that_depend_on_the_request_are_refused() -> None:
-    with patch.dict(connections.settings["default"], {"ENGINE": "django_tenants.postgresql_backend"}):
+    with patch.dict(connections["default"].settings_dict, {"ENGINE": "django_tenants.postgresql_backend"}):
         for engine in ("db", "cached_db", "cache", "file"):  # our own tables are there too
             with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
                 assert "tenant" in refused(backend, ConfigurationError)

@@ -52,7 +52,7 @@ def store_of() -> TableStore | KeyValueStore:
     path: str = settings.SESSION_ENGINE
     module: Any = import_module(path)
     engine: Any = module.SessionStore
-    databases = [connections.settings[alias]["ENGINE"] for alias in connections]
+    databases: list[str] = [connections[alias].settings_dict["ENGINE"] for alias in connections]
     databases += [kind.__module__ for alias in connections for kind in type(connections[alias]).__mro__]
     refuse_tenants(databases)
     if issubclass(engine, signed_cookies.SessionStore):
