@@ -127,7 +127,10 @@ def case_tables_that_depend_on_the_request_are_refused() -> None:
             with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}"):
                 assert "tenant" in refused(backend, ConfigurationError)
     tenants = type("DatabaseWrapper", (), {"__module__": "django_tenants.postgresql_backend.base"})
-    derived = {alias: type("DatabaseWrapper", (tenants,), {"__module__": "project.database"})() for alias in connections}
+    derived = {
+        alias: type("DatabaseWrapper", (tenants,), {"__module__": "project.database", "settings_dict": {"ENGINE": "project"}})()
+        for alias in connections
+    }
     with patch.object(type(connections), "__getitem__", at(derived)):
         assert "tenant" in refused(backend, ConfigurationError)
 

@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections, router
 
 GRACE: Final = 0.25
-"""Seconds more, so that a server that does answer ends a statement by itself, and its connection stays."""
+"""Seconds more, so that a server that does answer ends a statement by itself (MySQL: in whole seconds), and its connection stays."""
 SERVERS: Final = ("postgresql", "mysql")
 """Databases that are asked through a socket."""
 
@@ -34,7 +34,8 @@ def waits_at_most(using: str, seconds: float) -> Generator[None]:
         yield
         return
     cutter = _Cutter(wrappers)
-    timer = Timer(seconds + GRACE, cutter.cut)
+    by_itself = math.ceil(seconds) if any(wrapper.vendor == "mysql" for wrapper in wrappers) else seconds
+    timer = Timer(by_itself + GRACE, cutter.cut)
     timer.daemon = True
     timer.start()
     try:
