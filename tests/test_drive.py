@@ -40,6 +40,7 @@ from sessionward.session.steps import (
     IsRevokedAppSession,
     Login,
     Note,
+    Renewed,
     Revoke,
     RevokeAll,
     RevokeOthers,
@@ -215,6 +216,7 @@ NEW = new_session("ada", TOKEN, app_session=b"a" * 32)
         (IsRevokedAppSession(b"a"), ("is_revoked_app_session", (b"a",), {}), False),
         (FindRevoked([OURS]), ("which_revoked", ([OURS],), {}), False),
         (Note(OURS), ("note", (OURS,), {}), True),
+        (Renewed(OURS, [OURS], float), ("renewed", (OURS, [OURS], float), {}), True),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Step) else "",
 )

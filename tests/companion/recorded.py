@@ -62,6 +62,38 @@ class Watching(FindingRevoked, Seeing):
     """Both: what an index over a cached store needs."""
 
 
+class Renewing(Store):
+    """Over firm rows: a revoked one never comes back, but a request in flight may take its login along under a new key."""
+
+    def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        self.on.get("renewed", int)()
+        self.asked.append((new.reveal(), sorted(credential.reveal() for credential in old)))
+        assert 0 <= age() < 60
+        return not any(credential.digest in self.revoked for credential in old)
+
+
+class AsyncRenewing:
+    """The same, async."""
+
+    carriers = Store.carriers
+
+    def __init__(self) -> None:
+        self.sync = Renewing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sync, name)
+
+    async def find(self, credential: Credential, /) -> Session | None:
+        return self.sync.find(credential)
+
+    async def revoke_others(self, session: Session, /) -> int:
+        return self.sync.revoke_others(session)
+
+    async def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        await asyncio.sleep(0)
+        return self.sync.renewed(new, old, age)
+
+
 class AsyncWatching:
     """The same, async."""
 
@@ -96,9 +128,11 @@ class Application:
     fields: Fields = ()
     meanwhile: Callable[[], object] = int
     cookies: list[str | None] = field(default_factory=list)
+    headers: list[str | None] = field(default_factory=list)
 
     async def __call__(self, here: Here) -> Reply:
         self.cookies.append(here.header("cookie"))
+        self.headers.append(here.header("x-key") or None)
         users = [self.store.keys[value] for name, value in pairs_of(here) if name == "sid" and value in self.store.keys]
         self.meanwhile()
         return Reply((users or ["nobody"])[0].encode(), fields=[*TEXT, *self.fields])

@@ -10,7 +10,7 @@ import pytest
 
 from sessionward import BackendUnavailable
 from sessionward.backends import Credential
-from tests.companion.recorded import AsyncWatching, FindingRevoked, Seeing, Store, Watched, Watching, watched
+from tests.companion.recorded import AsyncRenewing, AsyncWatching, FindingRevoked, Renewing, Seeing, Store, Watched, Watching, watched
 from tests.companion.shops import Browser
 from tests.doors.sides import ASGIHouse, House, ValidatedHouse, WebTestHouse
 from tests.doors.test_websocket import handshake
@@ -155,6 +155,66 @@ def test_a_browser_that_was_put_out_comes_back_by_a_sign_in_only(site: Watched) 
     browser.get("/")
     site.sets()
     assert browser.me() == "ann"
+
+
+# --- the other carriers -----------------------------------------------------------------------------------------------
+
+
+def test_a_revoked_key_in_a_header_is_taken_out_like_one_in_a_cookie(site: Watched) -> None:
+    site.store.revoke_keys("a2")
+    for value, passes in (("a2", False), (" a2 ", False), ("a2, x", False), ("x,a2", False), ("a1", True)):
+        site.house.ask("GET", "/", ("X-Key", value), ("Cookie", "sid=b1"))
+        assert (site.application.headers[-1] is not None) is passes, value
+        assert site.saw == "sid=b1"
+
+
+def test_p9_an_answer_to_a_header_whose_session_was_revoked_sets_no_cookie(site: Watched) -> None:
+    site.application.meanwhile = lambda: site.store.revoke_keys("a1")
+    site.sets("sid=c1; Path=/")
+    assert site.house.ask("GET", "/", ("X-Key", "a1")).values("set-cookie") == []
+
+
+# --- firm rows, whose keys may change in flight -----------------------------------------------------------------------
+
+
+@pytest.fixture(params=[(ASGIHouse, Renewing), (ASGIHouse, AsyncRenewing), (WebTestHouse, Renewing), (ValidatedHouse, Renewing)])
+def firm(request: pytest.FixtureRequest) -> Iterator[Watched]:
+    house, store = request.param
+    made = watched(house, store(), exempt_paths=["/static/"])
+    yield made
+    made.house.close()
+
+
+def test_an_ordinary_answer_costs_no_question(firm: Watched) -> None:
+    for set_cookie in ("theme=dark", "sid=a1; Path=/", 'sid="a1"', "sid=; Max-Age=0", "sid=gone; Expires=Thu, 01 Jan 1970 00:00:00 GMT"):
+        firm.sets(set_cookie)
+        assert firm.ask("theme=dark;sid=a1").values("set-cookie") == [set_cookie]
+        assert (firm.saw, firm.store.asked) == ("theme=dark;sid=a1", [])
+
+
+def test_p9_a_new_key_for_a_session_that_was_revoked_meanwhile_does_not_go_out(firm: Watched) -> None:
+    firm.application.meanwhile = lambda: firm.store.revoke_keys("a1")
+    firm.sets("sid=c1; Path=/", "theme=dark")
+    assert firm.ask("sid=a1").values("set-cookie") == ["theme=dark"]
+    assert firm.house.ask("GET", "/", ("X-Key", "a1")).values("set-cookie") == ["theme=dark"]
+    assert firm.ask("sid=a2; sid=a1").values("set-cookie") == ["theme=dark"]
+    assert firm.store.asked == [("c1", ["a1"]), ("c1", ["a1"]), ("c1", ["a1", "a2"])]
+    assert firm.ask("sid=a2").values("set-cookie") == ["sid=c1; Path=/", "theme=dark"]
+
+
+@pytest.mark.parametrize(
+    "pair", ['"sid"=a1', "\x0bsid=a1", 'sid="\\141\\061"', "x=1 sid=a1", ";".join(f"sid=x{number}" for number in range(17))]
+)
+def test_a_key_that_only_some_frameworks_read_is_taken_out(firm: Watched, pair: str) -> None:
+    for path in ("/", "/static/app.css"):
+        firm.house.ask("GET", path, ("Cookie", f"theme=dark; {pair}"))
+        assert (firm.saw, firm.store.asked) == ("theme=dark", [])
+
+
+def test_p7_a_silent_backend_costs_the_new_key_of_who_came_with_one(firm: Watched) -> None:
+    firm.store.on["renewed"] = raising(RuntimeError(CANARY))
+    firm.sets("sid=c1; Path=/")
+    assert [firm.ask(cookie).values("set-cookie") for cookie in ("sid=a1", "")] == [[], ["sid=c1; Path=/"]]
 
 
 # --- who has only one of both -----------------------------------------------------------------------------------------

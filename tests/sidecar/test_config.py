@@ -581,3 +581,23 @@ def test_a_socket_whose_queue_is_full_is_in_use(tmp_path: Path) -> None:
 def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(OSError, match="no name of a host"):
         Address.parse("a..b:80").bind()
+
+
+class Beside:
+    """A backend that wants to know that the application runs in another process."""
+
+    told = False
+
+    def find(self, credential: object, /) -> None: ...
+
+    def revoke_others(self, session: object, /) -> int:
+        return 0
+
+    def for_sidecar(self) -> Beside:
+        view = Beside()
+        view.told = True
+        return view
+
+
+def test_a_backend_is_told_that_the_application_runs_elsewhere() -> None:
+    assert of({"backend": f"{__name__}:Beside"}).make_backend().told

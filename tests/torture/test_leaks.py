@@ -32,6 +32,7 @@ from sessionward.session.steps import (
     IsRevokedAppSession,
     Login,
     Note,
+    Renewed,
     Revoke,
     RevokeAll,
     RevokeOthers,
@@ -266,6 +267,7 @@ def test_reprs_show_no_token_no_cookie_and_no_digest() -> None:
         *(Find(credential), RevokeOthers(session), Revoke("ann", session.id), RevokeAll("ann"), BeginLogin("ann"), Login(new), Adopt(new)),
         *(FindCompanionStatus("ann", credential.digest), IsRevokedAppSession(credential.digest)),
         *(Extend(session=session, lifetime=1.0, app_session=credential.digest), FindRevoked([credential]), Note(credential)),
+        Renewed(credential, [credential], float),
         Identify(spec, "sid", browser.value),
     ]
     told = [identity, AnonymousSession(session_id=browser.token)]

@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "index", help="Django: read all sessions once, so that no later call has to search for them", description=index.__doc__
     )
     indexed.add_argument("--batch", type=_size, default=5000, metavar="N", help="how many sessions to read in one step (default: 5000)")
+    indexed.add_argument(
+        "--incomplete", action="store_true", help="read nothing; record that the index is incomplete, since another process saves sessions"
+    )
     add_commands(commands)
     chosen, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_sidecar(chosen)
     signal.signal(signal.SIGTERM, _leave)
     if chosen.command == "index":
-        return _index(chosen.batch)
+        return _index(chosen.batch, incomplete=chosen.incomplete)
     try:
         demo(once=chosen.once, port=chosen.port)
     except BrokenPipeError:  # the program that reads our output has ended
@@ -55,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _index(batch: int) -> int:
+def _index(batch: int, *, incomplete: bool) -> int:
     try:
-        return index(batch=batch)
+        return index(batch=batch, incomplete=incomplete)
     except KeyboardInterrupt:
         print("\nsessionward: stopped; the next run continues here", file=sys.stderr)
         return 128 + signal.SIGINT

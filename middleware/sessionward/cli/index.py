@@ -15,10 +15,11 @@ PAUSE: Final = 0.2
 """Seconds between two updates of the bar. In a log file there are ten times as many."""
 
 
-def index(*, batch: int) -> int:
+def index(*, batch: int, incomplete: bool = False) -> int:
     """Reads all sessions of the project that DJANGO_SETTINGS_MODULE names into the index.
 
     You can stop it at any time; the next run continues where this one stopped. Run it after all workers run with sessionward.
+    ``incomplete``: records instead that the index is incomplete, before a process without sessionward saves sessions.
     """
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return _refuse("set DJANGO_SETTINGS_MODULE to the project's settings, and run this where manage.py is")
@@ -29,7 +30,7 @@ def index(*, batch: int) -> int:
         database: Any = import_module("django.db")
     except Exception as error:
         return _refuse(f"Django could not be set up: {type(error).__name__}: {error}")
-    from sessionward.backends.django.index import fill
+    from sessionward.backends.django.index import fill, mark_incomplete
     from sessionward.backends.django.store import store_of
     from sessionward.errors import SessionwardError
 
@@ -37,6 +38,10 @@ def index(*, batch: int) -> int:
         store = store_of()
         if not store.listable:
             print("The sessions of this cache cannot be listed, so there is nothing to do: sessionward notes each at its first request.")
+            return 0
+        if incomplete:
+            mark_incomplete(store)
+            print("The index is not complete any more: the sessions of a user are looked for among all.")
             return 0
         bar = Bar(store.count(), sys.stderr)
         total = fill(store, batch=batch, progress=bar)

@@ -1,7 +1,8 @@
 """Mode recorded: the application's store may write a revoked session back, so the backend records what it has revoked.
 
-It is for backends with ``which_revoked`` or ``note`` (:class:`sessionward.backends.SupportsRecord`). Only the backend's record says
-which sessions were revoked. A key in the application's store does not say that its session is live (P6).
+For backends with ``which_revoked``, ``note`` or ``renewed`` (:class:`sessionward.backends.SupportsRecord`): the truth about
+"revoked" is the backend's own record, never the presence of a key in the application's store (P6). Where a revoked row is
+firmly dead, ``renewed`` alone is there: a request in flight may still take its login along under a new key.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from sessionward.response.answer import Response
 from sessionward.response.set_cookies import drop_login_cookies, parse_set_cookies, sets_login_cookie
 from sessionward.session.backend import Capabilities
 from sessionward.session.step import Flow
-from sessionward.session.steps import FindRevoked, Note
+from sessionward.session.steps import FindRevoked, Note, Renewed
 from sessionward.settings import Settings
 
 
 def names_of(capabilities: Capabilities) -> LoginNames:
-    """Returns the names of the application's session cookies."""
-    return LoginNames(carrier.name for carrier in capabilities.carriers if carrier.is_cookie)
+    """What carries the application's session keys: its cookies, and headers."""
+    carriers = capabilities.carriers
+    return LoginNames([carrier.name for carrier in carriers if carrier.is_cookie], [each for each in carriers if not each.is_cookie])
 
 
 def mistakes(capabilities: Capabilities, settings: Collection[str], cookie_name: str) -> Iterator[str]:
@@ -36,14 +38,14 @@ def mistakes(capabilities: Capabilities, settings: Collection[str], cookie_name:
 
 
 class RecordedContext(ApplicationContext):
-    """``kept``: the session cookies that the application gets. ``is_exempt``: it gets none, so its response may set none."""
+    """``kept``: the session keys that the application sees. ``is_exempt``: it sees none, so its answer may set none."""
 
     kept: Sequence[LoginCredential] = ()
     is_exempt: bool = False
 
 
 class Recorded(ApplicationSessions[RecordedContext]):
-    """Removes revoked session cookies from requests, and notes new sessions."""
+    """A request with a revoked session key reaches the application without it; new sessions are noted."""
 
     context = RecordedContext
     looks_always = True
@@ -52,14 +54,15 @@ class Recorded(ApplicationSessions[RecordedContext]):
         super().__init__(capabilities, settings)
         self._logins = names_of(capabilities)
         self._finds_revoked = "which_revoked" in capabilities.operations
+        self._renews = "renewed" in capabilities.operations
         self._notes = "note" in capabilities.operations
 
     # --- before the application
 
     def on_request(self, context: RecordedContext) -> Flow[Response | Fields | None]:
-        """Removes the session cookies whose sessions were revoked, and those in a spelling that only some frameworks read."""
+        """Takes out the session keys that were revoked, or that are spelled so that only some frameworks read them."""
         if not self._finds_revoked:
-            return None
+            return self._without_obfuscated(context)
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
         credentials = {login: _credential(login.value) for login in parsed.credentials}
         revoked = (yield from FindRevoked(list(credentials.values()))) if credentials else ()
@@ -72,10 +75,18 @@ class Recorded(ApplicationSessions[RecordedContext]):
 
     def exempt(self, context: RecordedContext) -> Fields | None:
         if not self._finds_revoked:
-            return None
+            return self._without_obfuscated(context)
         context.is_exempt = bool(context.found)
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
         return self._seen(context, strip(context.found, parsed, parsed.credentials))
+
+    def _without_obfuscated(self, context: RecordedContext) -> Fields | None:
+        """The application refuses what was revoked itself, but it must not read a key that we do not: see :meth:`_admits`."""
+        if not self._renews or not context.found:
+            return None
+        parsed = parse_login_credentials(partial(joined, context.found), self._logins)
+        context.kept = parsed.credentials
+        return self._seen(context, strip(context.found, parsed, ()))
 
     def _seen(self, context: RecordedContext, fields: Fields | None) -> Fields | None:
         """Replaces ``context.found``, so that we see the same caller as the application."""
@@ -95,19 +106,32 @@ class Recorded(ApplicationSessions[RecordedContext]):
         """
         if context.is_exempt:  # an empty session would replace the login
             return drop_login_cookies(head, self._logins, context.clock)
-        news = [_credential(cookie.value) for cookie in parse_set_cookies(head, self._logins, context.clock) if cookie.value is not None]
-        if self._notes:
-            for credential in news:
-                with suppress(Exception):  # the driver has logged it; a scan of the store finds a session without a note, or we refuse it
-                    yield from Note(credential)
-        if self._finds_revoked and news and context.kept:
-            try:
-                is_revoked = bool((yield from FindRevoked([_credential(login.value) for login in context.kept])))
-            except Exception:  # the driver has logged the exception
-                is_revoked = True
-            if is_revoked:
-                return drop_login_cookies(head, self._logins, context.clock)
+        news = [cookie.value for cookie in parse_set_cookies(head, self._logins, context.clock) if cookie.value is not None]
+        if news and not (yield from self._admits(context, news)):
+            return drop_login_cookies(head, self._logins, context.clock)
         return head
+
+    def _admits(self, context: RecordedContext, news: Sequence[str]) -> Flow[bool]:
+        """Whether an answer may set these keys. One that its request came with needs no question: it is refused where it is revoked."""
+        kept = context.kept
+        came = [_credential(login.value) for login in kept]
+        for value in dict.fromkeys(news):
+            if self._renews and all(value != login.value for login in kept):
+                try:
+                    if not (yield from Renewed(_credential(value), came, context.age)):
+                        return False
+                except Exception:  # the driver has logged it; what is not noted is found by a scan of the store, or refused
+                    if came:
+                        return False
+            elif self._notes:
+                with suppress(Exception):
+                    yield from Note(_credential(value))
+        if not self._finds_revoked or not came:
+            return True
+        try:
+            return not (yield from FindRevoked(came))
+        except Exception:  # the driver has logged it
+            return False
 
 
 def _credential(value: str) -> Credential:

@@ -19,7 +19,7 @@ Rules for every backend:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -41,6 +41,7 @@ class Backend(Protocol):
     - ``within(seconds)``: returns a view of the backend whose methods answer or raise within so many seconds. Without it,
       each call may take the whole ``backend_timeout``.
     - ``pool_size: int``: how many calls can run at once. The ASGI middleware gives a sync backend so many threads.
+    - ``for_sidecar()``: returns a view of the backend for a sidecar, whose application changes its sessions in another process.
     - ``close()``: closes idle connections; the middleware calls it when the application ends. The next call opens new ones.
     - ``create_tables()``: creates the tables that are missing. ``sessionward serve --create-tables`` calls it.
     """
@@ -167,8 +168,8 @@ class AsyncSupportsCompanions(AsyncSupportsLogin, Protocol):
 class SupportsRecord(Backend, Protocol):
     """A backend over an application's store that may write revoked sessions back, or a backend that needs to see new sessions.
 
-    A backend may have one of the two methods or both. With either, the middleware checks the requests and responses that carry
-    the session cookie.
+    A backend may have some of these methods or all. With any, the middleware checks the requests and responses that carry the
+    session's key.
     """
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
@@ -179,6 +180,16 @@ class SupportsRecord(Backend, Protocol):
         """Records that a response sets the session cookie to this value. The middleware logs what it raises, and continues."""
         ...
 
+    def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        """Records, in place of ``note``, that an answer sets the session cookie to ``new``, which its request did not bring.
+
+        ``old``: the credentials that the request brought. Returns False if one of them was revoked in the last ``age()``
+        seconds, since the request began, and both sessions are the same user's: then the request has taken its login along,
+        so ``new`` is revoked too. Noting and looking are one transaction under the user's lock. The door drops the cookie,
+        as it does where this raises and ``old`` is not empty.
+        """
+        ...
+
 
 AnyBackend: TypeAlias = Backend | AsyncBackend
 
@@ -186,7 +197,7 @@ _REQUIRED = ("find", "revoke_others")
 _LOGIN = ("login", "begin_login", "revoke", "revoke_all")
 _COMPANIONS = ("companion_status", "is_revoked_app_session", "adopt", "extend")
 _QUIET = ("revoke_others_quietly",)
-_RECORD = ("which_revoked", "note")
+_RECORD = ("which_revoked", "note", "renewed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import UUID
@@ -126,3 +126,13 @@ class Note(Step[None]):
 
     def ask(self, backend: Any) -> Any:
         return backend.note(self.credential)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed(Step[bool]):
+    new: Credential
+    old: Collection[Credential]
+    age: Callable[[], float]
+
+    def ask(self, backend: Any) -> Any:
+        return backend.renewed(self.new, self.old, self.age)

@@ -86,7 +86,12 @@ class Config:
         return inspect.isfunction(named) or inspect.isclass(named)
 
     def make_backend(self) -> Any:
-        """The backend that was named. Raises :class:`ConfigurationError` if it cannot be made."""
+        """The backend that was named, told that the application runs elsewhere. Raises :class:`ConfigurationError`."""
+        backend = self._made_backend()
+        for_sidecar = getattr(backend, "for_sidecar", None)
+        return for_sidecar() if callable(for_sidecar) else backend
+
+    def _made_backend(self) -> Any:
         if self.backend == "django":
             _set_up_django("backend")
         if self.backend in _BACKENDS:

@@ -118,6 +118,9 @@ class Bridged:
     def note(self, credential: Credential, /) -> None:
         self._loop.run(self._backend.note(credential))
 
+    def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
+        return bool(self._loop.run(self._backend.renewed(new, old, age)))
+
     def list(self, user_id: str, /) -> Sequence[Session]:
         found: Sequence[Session] = self._loop.run(self._backend.list(user_id))
         return found

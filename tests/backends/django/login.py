@@ -47,9 +47,40 @@ def case_an_inactive_user_is_not_signed_in() -> None:
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann)
     get_user_model().objects.filter(pk=ann).update(is_active=False)
-    assert backend().revoke_all(ann) == 0
     assert delete(own) == (401, None)
     assert [both(key) for key in (own, other)] == [False, False]
+
+
+def case_the_sessions_of_a_disabled_user_are_revoked_like_anyones() -> None:
+    ann, bob = person("ann"), person("bob")
+    own, other, bystander = sign_in(ann), sign_in(ann), sign_in(bob)
+    get_user_model().objects.filter(pk=ann).update(is_active=False)
+    assert backend().revoke_all(ann) == 2
+    assert backend().revoke_all(ann) == 0
+    get_user_model().objects.filter(pk=ann).update(is_active=True)
+    assert [both(key) for key in (own, other, bystander)] == [False, False, True]
+
+
+def case_sessions_of_an_authentication_backend_that_comes_back_do_not() -> None:
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    with override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.RemoteUserBackend"]):
+        assert backend().revoke_all(ann) == 0
+    assert [both(key) for key in (own, other)] == [False, False]
+
+
+def case_an_id_that_no_user_can_have_ends_nothing() -> None:
+    own = sign_in(person("ann"))
+    assert [backend().revoke_all(odd) for odd in ("x", "6fa459ea-ee8a-3ca4-894e-db77e160355e", "-1", 10**30)] == [0] * 4
+    assert both(own)
+
+
+def case_user_id_0_is_a_user() -> None:
+    get_user_model().objects.create_user("nought", pk=0)
+    own, other = sign_in("0"), sign_in("0")
+    assert (session(own).user_id, delete(own)) == ("0", (200, 1))
+    assert [both(key) for key in (own, other)] == [True, False]
+    assert backend().revoke_all(0) == 1
 
 
 def case_a_deleted_user_is_not_signed_in() -> None:
@@ -75,7 +106,7 @@ def case_a_session_from_before_a_change_of_the_password_is_dead_and_not_counted(
     own, other = sign_in(ann), sign_in(ann)
     assert delete(old) == (401, None)
     assert delete(own) == (200, 1)
-    assert rows().filter(session_key__in=[old, older]).count() == 2
+    assert rows().filter(session_key__in=[old, older]).count() == 0, "a password that is put back would revive them"
     assert [both(key) for key in (old, own, other)] == [False, True, False]
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.db import connection, transaction
 
 from sessionward.backends.django import tables as ours
-from sessionward.backends.django.index import mark_complete
+from sessionward.backends.django.index import Index, mark_complete, mark_incomplete, write
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry, user_digest
 from tests.backends.django.world import (
@@ -147,6 +147,44 @@ def case_a_login_while_the_caller_waits_for_the_lock_ends_too() -> None:
         assert ask.revoke_others(known) == 1
     assert whom(str(late[0])) == "nobody"
     assert whom(own) == ann
+
+
+def case_what_another_process_has_changed_is_noted_again() -> None:
+    """The session was ann's, in another process bob's, and is ann's again."""
+    backend()
+    ann, bob = person("ann"), person("bob")
+    key = saved_by_hand(ann)
+    mark_complete(store_of())
+    for change in (lambda: write("default", [(key, bob)]), Entry.objects.all().delete):
+        change()
+        kept = store()(key)
+        kept["cart"] = "book"
+        kept.save()
+        assert index() == {key: user_digest(ann)}
+    assert backend().revoke_all(ann) == 1
+
+
+def case_beside_the_application_a_complete_index_proves_nothing() -> None:
+    ann = person("ann")
+    own = sign_in(ann)
+    mark_complete(store_of())
+    with patch.object(Index, "_note_later"), patch.object(Index, "note", return_value=True):  # by the application, without us
+        others = [sign_in(ann) for _ in range(2)]
+    assert backend().revoke_others(session(own)) == 0, "this is what a sidecar must not answer"
+    sidecar = backend().for_sidecar()
+    assert sidecar.revoke_others(session(own)) == 2
+    assert [whom(key) for key in (own, *others)] == [ann, "nobody", "nobody"]
+    assert "scan_limit" in refused(lambda: backend(scan_limit=0).for_sidecar().within(9.0).revoke_all(ann))
+
+
+def case_that_it_is_complete_can_be_taken_back() -> None:
+    ann = person("ann")
+    own, other = sign_in(ann), sign_in(ann)
+    mark_complete(store_of())
+    Entry.objects.all().delete()
+    mark_incomplete(store_of())
+    assert backend().revoke_others(session(own)) == 1
+    assert whom(other) == "nobody"
 
 
 def case_the_application_does_not_depend_on_it() -> None:

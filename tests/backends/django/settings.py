@@ -52,6 +52,10 @@ INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"]
 if "allauth" in SITE.apps:
     MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+if "allauth.headless" in SITE.apps:
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    ACCOUNT_LOGIN_METHODS = {"username"}
+    ACCOUNT_RATE_LIMITS = False
 if "user_sessions" in SITE.apps:
     MIDDLEWARE[0] = "user_sessions.middleware.SessionMiddleware"
 if "qsessions" in SITE.apps:

@@ -89,6 +89,16 @@ def test_it_fills_the_index_says_so_and_can_be_repeated(place: Path) -> None:
         assert is_complete(place)
 
 
+def test_that_it_is_complete_can_be_taken_back(place: Path) -> None:
+    index(environment(place))
+    for _ in range(2):
+        ran = index(environment(place), "--incomplete")
+        assert (ran.returncode, ran.stdout.startswith("The index is not complete any more")) == (0, True)
+        assert not is_complete(place)
+    assert index(environment(place)).stdout.startswith("Looked at 300 sessions")
+    assert is_complete(place)
+
+
 def test_in_a_file_the_bar_is_lines(place: Path) -> None:
     lines = index(environment(place), "--batch", "70").stderr.splitlines()
     assert lines[-1] == f"[{'#' * 30}] 100% 300"

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from itertools import chain
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model, login, logout
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import include, path
 
 meanwhile: list[Callable[[], object]] = []
 """What happens while a slow request runs; each once."""
@@ -37,7 +43,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def me(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(f"{request.user.pk or 'nobody'} {request.session.get('cart', '')}".strip())
+    return HttpResponse(f"{'nobody' if request.user.pk is None else request.user.pk} {request.session.get('cart', '')}".strip())
 
 
 def cart(request: HttpRequest, item: str) -> HttpResponse:
@@ -79,6 +85,17 @@ def slow_me(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{known} {request.session.get('cart', '')}")
 
 
+def slow_app(request: HttpRequest) -> HttpResponse:
+    """What allauth headless does for its client ``app`` when the password is changed."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(request.headers["X-Session-Token"])
+    session.get("cart")
+    it_happens()
+    session.cycle_key()
+    with suppress(UpdateError):  # revoked already
+        session.save()
+    return HttpResponse(json.dumps({"key": session.session_key}))
+
+
 def broken(request: HttpRequest, user: str) -> HttpResponse:
     login(request, get_user_model().objects.get(pk=user))
     request.session.save()
@@ -96,4 +113,7 @@ urlpatterns = [
     path("slow-rotate", slow_rotate),
     path("streamed", streamed),
     path("broken/<user>", broken),
+    path("slow-app", slow_app),
 ]
+if apps.is_installed("allauth.headless"):
+    urlpatterns += [path("_allauth/", include("allauth.headless.urls")), path("accounts/", include("allauth.urls"))]

@@ -8,54 +8,74 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from django.apps import apps
 from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.utils import timezone
 
-from sessionward.backends.django.raw_sql import ask, change_each
-from sessionward.backends.django.store import KeyValueStore, TableStore
-from sessionward.backends.django.tables import Entry, State, add_lock, ensure, is_closed, lock, user_digest
-from sessionward.backends.django.timeouts import read_committed
+from sessionward.backends.django.key_value import KeyValueStore
+from sessionward.backends.django.raw_sql import ask, change_each, in_sets
+from sessionward.backends.django.requests import Came, keys_that_came
+from sessionward.backends.django.store import TableStore
+from sessionward.backends.django.tables import (
+    Entry,
+    State,
+    add_lock,
+    ensure,
+    is_closed,
+    is_revoked_within,
+    lock,
+    record,
+    recorded_among,
+    user_digest,
+)
+from sessionward.backends.django.timeouts import lock_timeout, read_committed
 from sessionward.backends.django.users import claimed_user
+from sessionward.credential.token import Credential
+from sessionward.session.session import CLOCK_RATE
 
 log = logging.getLogger("sessionward")
 
 COMPLETE: Final = "complete"
 WALKED: Final = "walked"
-REMEMBERED: Final = 10_000
-"""How many sessions a process remembers to have found in the index."""
 
 atomic: Any = transaction.atomic
 
 
 class Index:
-    """Notes sessions when we see them, and finds the keys of a user."""
+    """Notes sessions as they are seen, and knows the keys of a user.
+
+    It remembers nothing itself: another process may have changed a row, or deleted it.
+    """
 
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
-        self._noted: set[tuple[str, str]] = set()
-        self._seen: set[str] = set()
 
     def watch(self) -> None:
-        """Notes each session that this process saves, where sessions are rows. Requests that save no session do not get slower."""
-        if self._store.model is not None:
+        """Notes each session that this process saves: requests that save none pay nothing for it."""
+        if isinstance(self._store, TableStore):
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
+        elif apps.is_installed("allauth.headless"):  # whose keys leave with the body of an answer, where no door sees them
+            self._store.watch(self._kept)
 
-    def note(self, key: str, user_id: str) -> None:
-        """Records which user a session has, unless this process has recorded it before.
+    def note(self, key: str, user_id: str) -> bool:
+        """Records whose a session is, unless that is known. Returns False where it has taken a login along, and was revoked.
 
         Where the middleware checks the session again after the application, this takes the lock of the user. So a concurrent
         revocation either finds the new session, or has revoked the session that it comes from.
         """
-        if (key, user_id) in self._noted:
-            return
         using = self._store.using
         ensure(using)
+        came = keys_that_came()
+        if came is not None and came.keys - {key}:
+            return self.renew(key, user_id, came)
+        if ask(using, "SELECT {user} FROM {table} WHERE {key} = %s", [key], **_NAMES) == [(user_digest(user_id),)]:
+            return True
         if self._store.revocation_sticks:
             write(using, [(key, user_id)])
         else:
@@ -63,10 +83,26 @@ class Index:
             with read_committed(using):
                 lock(using, user_id)
                 write(using, [(key, user_id)])
-        if len(self._noted) >= REMEMBERED:
-            self._noted.clear()
-        self._noted.add((key, user_id))
-        self._remember([key])
+        return True
+
+    def renew(self, key: str, user_id: str, came: Came) -> bool:
+        """Records whose a session with a new key is; or revokes it, and returns False.
+
+        That is where a key that its request came with was revoked since that began. One transaction under the user's lock:
+        whoever revokes at this moment either finds the new key or has revoked the old one.
+        """
+        using = self._store.using
+        add_lock(using, user_id)
+        with lock_timeout(using, came.timeout), read_committed(using, came.timeout):
+            lock(using, user_id)
+            stands = not (is_revoked_within(using, user_id, came.age() * CLOCK_RATE) and any_revoked(self._store, came.keys - {key}))
+            if stands:
+                write(using, [(key, user_id)])
+            else:
+                revoke_rows(self._store, [key])
+        if not stands:
+            self._store.evict([key])
+        return stands
 
     def admit(self, key: str, user_id: str) -> bool:
         """Records a session that is older than the index, unless its user's sessions were revoked. Returns whether it may pass.
@@ -80,43 +116,39 @@ class Index:
             if is_closed(using, user_id):
                 return False
             self.write(key, user_id)
-        self._remember([key])
         return True
 
     def write(self, key: str, user_id: str) -> None:
-        """Records which user a session has. For use inside a transaction that may roll back, so this process does not remember it."""
+        """Records whose a session is, inside a transaction."""
         write(self._store.using, [(key, user_id)])
-
-    def _remember(self, keys: Collection[str]) -> None:
-        if len(self._seen) >= REMEMBERED:
-            self._seen.clear()
-        self._seen.update(keys)
 
     def keys_of(self, user_id: str) -> set[str]:
         rows = ask(self._store.using, "SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_NAMES)
         return {key for (key,) in rows}
 
     def forget(self, keys: Collection[str]) -> None:
-        """Deletes keys that will never name a session again."""
-        Entry.objects.using(self._store.using).filter(session_key__in=keys).delete()
+        """Removes keys that will never be a session again."""
+        for some in in_sets(keys):
+            Entry.objects.using(self._store.using).filter(session_key__in=some).delete()
 
     def unseen(self, keys: Collection[str]) -> set[str]:
-        """Returns those of the keys that are not in the index."""
-        asked = {key for key in keys if key not in self._seen}
-        if not asked:
-            return set()
-        found = set(Entry.objects.using(self._store.using).filter(session_key__in=asked).values_list("session_key", flat=True))
-        self._remember(found)
-        return asked - found
+        """Those of these keys that are not in the index."""
+        found = Entry.objects.using(self._store.using).filter(session_key__in=keys).values_list("session_key", flat=True)
+        return set(keys).difference(found)
 
     def is_complete(self) -> bool:
         """Returns whether the index has every session: ``sessionward index`` has finished, and no note has failed since."""
         return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
 
     def _saved(self, instance: Any, using: str, **_: object) -> None:
-        user_id = claimed_user(instance.get_decoded())
-        if user_id is not None and (instance.session_key, user_id) not in self._noted:
-            transaction.on_commit(partial(self._try_to_note, instance.session_key, user_id), using=using, robust=True)
+        self._note_later(instance.session_key, claimed_user(instance.get_decoded()), using)
+
+    def _kept(self, key: str, data: Mapping[str, Any]) -> None:
+        self._note_later(key, claimed_user(data), self._store.using)
+
+    def _note_later(self, key: str, user_id: str | None, using: str) -> None:
+        if user_id is not None:
+            transaction.on_commit(partial(self._try_to_note, key, user_id), using=using, robust=True)
 
     def _try_to_note(self, key: str, user_id: str) -> None:
         try:
@@ -127,6 +159,25 @@ class Index:
             )
             with suppress(Exception):
                 State.objects.using(self._store.using).filter(name=COMPLETE).delete()
+
+
+def digest_of(key: str) -> bytes:
+    """What stands for a session on record."""
+    return Credential(key.encode("latin-1")).digest
+
+
+def any_revoked(store: TableStore | KeyValueStore, keys: Collection[str]) -> bool:
+    """Whether any of these was revoked: its row was renamed, or it is on record."""
+    if recorded_among(store.using, map(digest_of, keys)):
+        return True
+    return isinstance(store, TableStore) and store.revocation_sticks and bool(store.revoked_among(keys))
+
+
+def revoke_rows(store: TableStore | KeyValueStore, keys: Collection[str]) -> None:
+    """Inside a transaction: revokes these for good."""
+    if not store.revocation_sticks:
+        record(store.using, map(digest_of, keys))
+    store.revoke(keys)
 
 
 def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
@@ -161,6 +212,12 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
         progress(page.looked_at)
     mark_complete(store)
     return total
+
+
+def mark_incomplete(store: TableStore | KeyValueStore) -> None:
+    """Takes it back: from now on the sessions of a user are looked for among all, until :func:`fill` has run once more."""
+    ensure(store.using)
+    State.objects.using(store.using).filter(name__in=[COMPLETE, WALKED]).delete()
 
 
 def mark_complete(store: TableStore | KeyValueStore) -> None:

@@ -7,49 +7,44 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import secrets
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from heapq import nsmallest
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from django.apps import apps
 from django.conf import settings
-from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
-from django.contrib.sessions.backends.base import VALID_KEY_CHARS
-from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends import cached_db, db, signed_cookies
+from django.db import connections, router
 from django.db.models import Q
 from django.utils import timezone
 
-from sessionward.backends.django.raw_sql import ask, change, for_update, marks, moment
-from sessionward.backends.django.users import claimed_user
+from sessionward.backends.django.key_value import KeyValueStore
+from sessionward.backends.django.raw_sql import ask, change, change_each, for_update, in_sets, marks, moment
+from sessionward.backends.django.sessions import TOO_MANY, Data, Page, keys_of_allauth
+from sessionward.backends.django.site import refuse_tenants
+from sessionward.backends.django.users import claimed_user, primary_key
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
+__all__ = ["REVOKED", "KeyValueStore", "TableStore", "revoked_key", "store_of"]
+
 REVOKED: Final = "revoked:"
-"""The beginning of a revoked session's key, and of its data, which then decode to an anonymous session."""
-
-Data = Mapping[str, Any]
+"""In front of the digest that a revoked session has as its key, and of its data, which then sign nobody in under any key."""
 
 
-_TOO_MANY: Final = (
-    "the user's sessions are among more than {limit} sessions, too many to read; run `sessionward index` once, or raise scan_limit"
-)
+def revoked_key(key: str) -> str:
+    """The key that a session has once it is revoked: whoever holds the old one finds it, and nobody else can guess it."""
+    return REVOKED + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-class Page(NamedTuple):
-    """A part of all sessions, in the order of their keys: the last key, how many we read, and ``(key, user id)`` where there is a user."""
-
-    last: str | None
-    looked_at: int
-    named: Sequence[tuple[str, str]]
-
-
-def is_key(text: str) -> bool:
-    """Returns whether a key has the form of Django's keys. Django does not look up any other."""
-    return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
+_REVOKED_KEY: Final = {
+    "postgresql": "%s || SUBSTR(ENCODE(SHA256(CONVERT_TO({key}, 'UTF8')), 'hex'), 1, 32)",
+    "mysql": "CONCAT(%s, LEFT(SHA2({key}, 256), 32))",
+    "sqlite": "%s || SUBSTR(SHA256({key}), 1, 32)",  # a function of Django's
+}
+"""The same in SQL, so that one statement renames many rows and takes no longer for each than for one."""
 
 
 def store_of() -> TableStore | KeyValueStore:
@@ -57,6 +52,9 @@ def store_of() -> TableStore | KeyValueStore:
     path: str = settings.SESSION_ENGINE
     module: Any = import_module(path)
     engine: Any = module.SessionStore
+    databases: list[str] = [connections[alias].settings_dict["ENGINE"] for alias in connections]
+    databases += [kind.__module__ for alias in connections for kind in type(connections[alias]).__mro__]
+    refuse_tenants(databases)
     if issubclass(engine, signed_cookies.SessionStore):
         raise ConfigurationError(
             "backend: SESSION_ENGINE is signed_cookies, which keeps nothing on the server; use SQLBackend(...) with"
@@ -91,39 +89,53 @@ class TableStore:
             "data": columns["session_data"],
             "expiry": columns["expire_date"],
         }
-        self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user"), None)
+        self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user" and _is_of_user(field)), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
-        """Returns the data of the live sessions. ``lock``: locks their rows until the transaction ends, always in the same order."""
-        sought = list(keys)
-        if not sought:
-            return {}
-        query = (
-            f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
-            f"{for_update(self.using) if lock else ''}"
-        )
-        rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
-        return {key: self._decode(data) for key, data in rows}
+        """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
+        found: dict[str, Data] = {}
+        for sought in in_sets(keys):
+            query = (
+                f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
+                f"{for_update(self.using) if lock else ''}"
+            )
+            rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
+            found.update((key, self._decode(data)) for key, data in rows)
+        return found
 
-    def revoke(self, keys: Sequence[str]) -> None:
-        """Renames the rows. The data stay, the cookie names no session, and a late forced update finds no row.
+    def revoke(self, keys: Iterable[str]) -> None:
+        """Renames the rows: they and their data stay, the cookie names nothing, and a forced update that comes late finds no row.
 
         Django would accept the new key too, from a client that has read the database. So the data of the row are made undecodable.
         """
-        if not keys:
-            return
-        pairs = [value for key in keys for value in (key, REVOKED + secrets.token_hex(16))]
-        marked = "CONCAT(%s, {data})" if connections[self.using].vendor == "mysql" else "%s || {data}"
-        statement = (
-            f"UPDATE {{table}} SET {{key}} = CASE {{key}} {'WHEN %s THEN %s ' * len(keys)}END, {{data}} = {marked}"
-            f" WHERE {{key}} IN {marks(len(keys))}"
-        )
-        change(self.using, statement, [*pairs, REVOKED, *keys], **self._names)
+        vendor = connections[self.using].vendor
+        marked = "CONCAT(%s, {data})" if vendor == "mysql" else "%s || {data}"
+        statement = f"UPDATE {{table}} SET {{key}} = {_REVOKED_KEY[vendor]}, {{data}} = {marked} WHERE {{key}} IN "
+        for some in in_sets(keys):
+            self._make_room(some)
+            change(self.using, statement + marks(len(some)), [REVOKED, REVOKED, *some], **self._names)
+
+    def _make_room(self, keys: Sequence[str]) -> None:
+        """Of a session that was written back, or restored from a backup, a revoked row may be there already: it moves aside."""
+        there = self._present(map(revoked_key, keys))
+        pairs = [(REVOKED + secrets.token_hex(16), key) for key in there]
+        if pairs:
+            change_each(self.using, "UPDATE {table} SET {key} = %s WHERE {key} = %s", pairs, **self._names)
+
+    def revoked_among(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys whose rows were renamed."""
+        names = {revoked_key(key): key for key in keys}
+        return {names[name] for name in self._present(names)}
 
     def absent(self, keys: Iterable[str]) -> set[str]:
         """Returns those of the keys that have no row, not even an expired one. No session will have such a key again."""
         sought = set(keys)
-        return sought - set(self._rows().filter(session_key__in=sought).values_list("session_key", flat=True))
+        return sought - self._present(sought)
+
+    def _present(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that have a row, expired or not."""
+        query = "SELECT {key} FROM {table} WHERE {key} IN "
+        return {key for some in in_sets(keys) for (key,) in ask(self.using, query + marks(len(some)), some, **self._names)}
 
     def evict(self, keys: Sequence[str]) -> None:
         """Deletes the copies in the cache, if the engine has one. A failure does not matter: the sessions are recorded as revoked."""
@@ -135,16 +147,18 @@ class TableStore:
     def hints(self, user_id: str) -> set[str]:
         """Returns the keys of this user by the user column of the table, or by allauth. They may be wrong or incomplete."""
         if self._user is None:
-            return _of_allauth(user_id)
-        return set(self._live().filter(**{self._user: user_id}).values_list("session_key", flat=True))
+            return keys_of_allauth(user_id)
+        user = primary_key(user_id)
+        return set() if user is None else set(self._live().filter(**{self._user: user}).values_list("session_key", flat=True))
 
     def scan(self, user_id: str, limit: int) -> set[str]:
         """Reads the table and returns all keys of this user. Raises :class:`BackendUnavailable` if that takes more than ``limit`` rows."""
         rows = self._live()
-        if self._user is not None:  # a row without a user may be of any user: not all code that saves a session sets the column
-            rows = rows.filter(Q((self._user, user_id)) | Q((f"{self._user}__isnull", True)))
+        if self._user is not None:  # a row without a user may be anybody's: some ways of saving leave it out
+            user = primary_key(user_id)
+            rows = rows.filter(Q((f"{self._user}__isnull", True)) | (Q() if user is None else Q((self._user, user))))
         if rows.order_by()[: limit + 1].count() > limit:
-            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
+            raise BackendUnavailable(TOO_MANY.format(limit=limit))
         found = rows.values_list("session_key", "session_data").iterator(chunk_size=1000)
         return {key for key, data in found if claimed_user(self._decode(data)) == user_id}
 
@@ -164,108 +178,6 @@ class TableStore:
         return self.model._base_manager.using(self.using)
 
 
-class KeyValueStore:
-    """Sessions in a cache, in files, or in the project's own engine. A late request can write a deleted session back."""
-
-    revocation_sticks = False
-    model: Any = None
-    using = DEFAULT_DB_ALIAS
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-
-    def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:  # noqa: ARG002 - nothing here can be locked
-        with _answering():
-            return {key: data for key in keys if (data := self._load(key))}
-
-    def revoke(self, keys: Sequence[str]) -> None:
-        """Does nothing: a late request could write the session back. The record of revoked sessions decides."""
-
-    def evict(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            with suppress(Exception):
-                self._engine().delete(key)
-
-    def hints(self, user_id: str) -> set[str]:
-        return _of_allauth(user_id)
-
-    def scan(self, user_id: str, limit: int) -> set[str]:
-        with _answering():
-            listed = list(islice(self._keys() or (), limit + 1))
-        if len(listed) > limit:
-            raise BackendUnavailable(_TOO_MANY.format(limit=limit))
-        return {key for key, data in self.read(listed).items() if claimed_user(data) == user_id}
-
-    def walk(self, after: str, batch: int) -> Page:
-        keys = self._keys()
-        if keys is None:
-            raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} cannot be listed")
-        with _answering():
-            chosen = nsmallest(batch, (key for key in keys if key > after))
-        named = ((key, claimed_user(data)) for key, data in self.read(chosen).items())
-        return Page(chosen[-1] if chosen else None, len(chosen), [(key, user) for key, user in named if user is not None])
-
-    def count(self) -> int:
-        with _answering():
-            return sum(1 for _ in self._keys() or ())
-
-    @property
-    def listable(self) -> bool:
-        """Whether the store can list its sessions."""
-        return self._keys() is not None
-
-    def _keys(self) -> Iterator[str] | None:
-        """Returns the keys of all sessions, or None if the store cannot list them."""
-        store: Any = self._engine()
-        if isinstance(store, file.SessionStore):
-            names = os.listdir(store.storage_path)
-            return (name.removeprefix(store.file_prefix) for name in names if name.startswith(store.file_prefix))
-        listed: Any = getattr(getattr(store, "_cache", None), "iter_keys", None)  # django-redis
-        prefix: str = getattr(store, "cache_key_prefix", "")
-        return None if listed is None else (key.removeprefix(prefix) for key in listed(f"{prefix}*"))
-
-    def _load(self, key: str) -> Data | None:
-        if not is_key(key):
-            return None
-        store: Any = self._engine(key)
-        if type(store).load is cache.SessionStore.load:  # Django's code treats a cache that is down as an empty one
-            return store._cache.get(store.cache_key)  # type: ignore[no-any-return]
-        store.create = store.delete = _nothing  # to load an expired session would create another one
-        data: Data = store.load()
-        if store.session_key == key:
-            return data
-        if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
-            raise BackendUnavailable("a session's file could not be read")  # the engine treats it as a missing file
-        return None
-
-
-def _is_there(path: str) -> bool:
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextmanager
-def _answering() -> Generator[None]:
-    """Raises ``BackendUnavailable`` when the cache or the file system fails, so that a failure is never taken for an empty store."""
-    try:
-        yield
-    except (BackendUnavailable, Error):
-        raise
-    except Exception as failure:
-        raise BackendUnavailable(f"the sessions of {settings.SESSION_ENGINE} could not be read: {type(failure).__name__}") from None
-
-
-def _nothing(*_: object) -> None:
-    """Replaces the methods that would change a session that we only read."""
-
-
-def _of_allauth(user_id: str) -> set[str]:
-    """Returns the keys that allauth's ``usersessions`` has recorded. It lacks sign-ins that did not go through allauth."""
-    if not apps.is_installed("allauth.usersessions"):
-        return set()
-    model: Any = apps.get_model("usersessions", "UserSession")
-    rows: Collection[str] = model._base_manager.filter(user_id=user_id).values_list("session_key", flat=True)
-    return set(rows)
+def _is_of_user(field: Any) -> bool:
+    """Whether a column refers to the user model by its primary key. Of any other we do not know what stands in it."""
+    return field.remote_field is not None and field.related_model is get_user_model() and field.target_field.primary_key

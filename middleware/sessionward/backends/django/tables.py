@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
-from sessionward.backends.django.raw_sql import change
+from sessionward.backends.django.raw_sql import SET, ask, change, in_sets, seconds_now
 from sessionward.backends.django.timeouts import read_committed
 from sessionward.errors import BackendUnavailable, UsageError
 
@@ -42,10 +42,14 @@ class Entry(models.Model):
 
 
 class User(models.Model):
-    """A row to lock for each user whose sessions were revoked. ``closed``: we refuse this user's sessions that are not in the index."""
+    """A row to lock for each user. ``closed``: what we have not seen of theirs is refused.
+
+    ``revoked_at``: when their sessions were revoked last, in seconds since 1970 by the database's clock.
+    """
 
     user = models.CharField(max_length=64, primary_key=True)
     closed = models.BooleanField(default=False)  # pyright: ignore[reportArgumentType]
+    revoked_at = models.FloatField(null=True)
 
     class Meta:
         app_label = "sessionward"
@@ -122,7 +126,43 @@ def close(using: str, user_id: str) -> None:
     change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [True, user_digest(user_id)], **_USER)
 
 
-_USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed"}
+UNDER_WAY: Final = 1e12
+"""In the place of a time: a revocation that has not been committed yet, or that nobody has dated since. It lies in the future."""
+
+
+def begin_revocation(using: str, user_id: str) -> None:
+    """Inside a transaction that has the lock. Its time is known only after its commit: see :func:`date_revocation`."""
+    _set_revoked_at(using, user_id, UNDER_WAY)
+
+
+def date_revocation(using: str, user_id: str) -> None:
+    """Dates the last revocation of this user, which has been committed: no request that began later has seen what it revoked."""
+    with read_committed(using):
+        lock(using, user_id)
+        _set_revoked_at(using, user_id, seconds_now(using))
+
+
+def _set_revoked_at(using: str, user_id: str, moment: float) -> None:
+    change(using, "UPDATE {table} SET {revoked_at} = %s WHERE {user} = %s", [moment, user_digest(user_id)], **_USER)
+
+
+def is_revoked_within(using: str, user_id: str, seconds: float) -> bool:
+    """Inside a transaction that has the lock: whether sessions of this user were revoked in these last seconds.
+
+    A time that lies in the future was noted by a clock that has been set back since, or by a process that has died at that
+    moment: it counts, and is noted anew, so that only who finds it first is refused.
+    """
+    found = ask(using, "SELECT {revoked_at} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_USER)
+    moment = found[0][0] if found else None
+    if moment is None:
+        return False
+    now = seconds_now(using)
+    if moment > now:
+        _set_revoked_at(using, user_id, now)
+    return bool(now - moment <= seconds)
+
+
+_USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed", "revoked_at": "revoked_at"}
 
 
 def add_lock(using: str, user_id: str) -> None:
@@ -136,11 +176,23 @@ def is_closed(using: str, user_id: str) -> bool:
     return bool(User.objects.using(using).filter(user=user_digest(user_id), closed=True).exists())
 
 
-def record(using: str, digests: Sequence[bytes]) -> None:
+def record(using: str, digests: Iterable[bytes]) -> None:
     """Records sessions as revoked."""
     now = timezone.now()
     rows = [Ended(digest=digest.hex(), ended_at=now) for digest in digests]
-    Ended.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+    Ended.objects.using(using).bulk_create(rows, ignore_conflicts=True, batch_size=SET)
+
+
+def recorded_among(using: str, digests: Iterable[bytes]) -> set[bytes]:
+    """Those of these sessions that are on record as revoked."""
+    rows = Ended.objects.using(using)
+    found = (rows.filter(digest__in=some).values_list("digest", flat=True) for some in in_sets(digest.hex() for digest in digests))
+    return {bytes.fromhex(digest) for digests in found for digest in digests}
+
+
+def are_missing(using: str) -> bool:
+    """Whether any of our tables is missing: then nothing was ever revoked, since that creates them first."""
+    return using not in _there and bool(_missing(using))
 
 
 def _missing(using: str) -> list[type[models.Model]]:

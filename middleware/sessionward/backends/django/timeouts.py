@@ -80,11 +80,16 @@ def transaction_timeout(using: str, timeout: float) -> None:
 
 
 @contextmanager
-def read_committed(using: str) -> Generator[None]:
-    """Runs a short transaction at READ COMMITTED. At other levels MariaDB also reads anew once it has a lock; SQLite has one writer."""
+def read_committed(using: str, timeout: float | None = None) -> Generator[None]:
+    """A short transaction at READ COMMITTED; with a timeout, on PostgreSQL.
+
+    MariaDB reads again once it has a lock, at any level; SQLite has one writer."""
     connection = connections[using]
     with atomic(using=using):
-        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase the transaction has begun already
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase it would come too late
+            if timeout is None:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            else:
+                transaction_timeout(using, timeout)
         yield

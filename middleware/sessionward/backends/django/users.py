@@ -12,7 +12,7 @@ A middleware cannot send Django's new cookie, so a call of ``get_user()`` would 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
@@ -42,19 +42,48 @@ class Users:
         user = self._found[path, named]
         if user is None:
             return None
-        looked_at = path, named, data.get(HASH_SESSION_KEY)
+        return named if self._holds(path, named, user, data.get(HASH_SESSION_KEY)) else None
+
+    def is_live(self, data: Mapping[str, Any]) -> bool:
+        """Whether a session counts: it signs its user in, or would if the account were enabled again."""
+        named, path = claimed_user(data), str(data.get(BACKEND_SESSION_KEY))
+        if named is None or path not in settings.AUTHENTICATION_BACKENDS:
+            return False
+        if self.authenticated_user(data) is not None:
+            return True
+        if (ANYBODY, named) not in self._found:
+            self._found[ANYBODY, named] = _anybody(named)
+        user = self._found[ANYBODY, named]
+        return user is not None and self._holds(ANYBODY, named, user, data.get(HASH_SESSION_KEY))
+
+    def _holds(self, path: str, named: str, user: Any, session_hash: object) -> bool:
+        looked_at = path, named, session_hash
         if looked_at not in self._hold:
-            self._hold[looked_at] = _hash_holds(user, looked_at[2])
-        return named if self._hold[looked_at] else None
+            self._hold[looked_at] = _hash_holds(user, session_hash)
+        return self._hold[looked_at]
+
+
+ANYBODY: Final = ""
+"""In the place of an authentication backend: the user's row, enabled or not."""
+
+
+def primary_key(named: str) -> Any:
+    """A user's id as the user model has it; None if it cannot be one."""
+    try:
+        return get_user_model()._meta.pk.to_python(named)
+    except ValidationError:
+        return None
+
+
+def _anybody(named: str) -> Any:
+    key = primary_key(named)
+    return None if key is None else get_user_model()._base_manager.filter(pk=key).first()
 
 
 def _user(path: str, named: str) -> Any:
-    """Returns the user that the authentication backend finds, or None, also if the id does not fit the type of the primary key."""
-    try:
-        user_id = get_user_model()._meta.pk.to_python(named)
-    except ValidationError:
-        return None
-    return load_backend(path).get_user(user_id)
+    """What the authentication backend makes of the id; None also for one from before the primary key was of another kind."""
+    user_id = primary_key(named)
+    return None if user_id is None else load_backend(path).get_user(user_id)
 
 
 def claimed_user(data: Mapping[str, Any]) -> str | None:

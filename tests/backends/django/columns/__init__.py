@@ -1,0 +1,1 @@
+"""Session models with a column ``user`` that is not the key of the user model."""
