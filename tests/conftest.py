@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import thread_time
 from typing import Any, Final
 
 import pytest
@@ -85,8 +86,8 @@ SLOW: Final = (
     "torture/",
 )
 """Whole sites and servers, callers at once, timeouts that are waited for."""
-SLOW_FIXTURES: Final = frozenset({"server"})
-"""A server in a process."""
+SLOW_FIXTURES: Final = frozenset({"duplex", "real", "server"})
+"""A server in a process of its own."""
 
 SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "postgresql_url", "redis_url"})
 """Fixtures that need a server."""
@@ -143,23 +144,22 @@ OPENING: Final = ("backends/", "companion/", "doors/", "identify/", "matrix/", "
 """Tests of what has sockets, files, threads and event loops."""
 
 
+LONG: Final = 0.003
+"""Seconds."""
+
+
 @pytest.fixture(autouse=True)
 def closes_what_it_opens(request: pytest.FixtureRequest) -> Iterator[None]:
     """Collects garbage after the test, so that a socket which nobody has closed fails this test and not another one."""
     yield
     if request.path.relative_to(HERE).as_posix().startswith(OPENING):
+        begun = thread_time()
         gc.collect()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
-    """Freezes what outlives a module, and the tests themselves: a collection takes a millisecond then, not half a second."""
-    ran = yield
-    if nextitem is None or nextitem.path != item.path:
-        gc.collect()
-        gc.freeze()
-    return ran
+        if thread_time() - begun > LONG:  # what is alive now is kept for other tests, and need not be looked through again
+            gc.freeze()
 
 
 def pytest_collection_finish() -> None:
+    """Spares the collector the modules and the tests themselves: it takes a millisecond then, not half a second."""
+    gc.collect()
     gc.freeze()

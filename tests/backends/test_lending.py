@@ -35,6 +35,9 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
     """An Engine that asks its server before it lends, as many in the field do."""
     engine = create_engine(sqlite_url, pool_pre_ping=True)
     yield engine
+    for thread in threading.enumerate():
+        if thread.name.startswith("sessionward "):  # it gives a connection back that is to be disposed of
+            thread.join(PATIENCE)
     engine.dispose()
 
 
