@@ -552,7 +552,7 @@ def test_a_reader_gives_exactly_what_was_issued_or_nothing(fields: list[Field]) 
         assert value in (TOKEN, RIVAL)
         if source is CredentialSource.COOKIE:
             written = {found.strip(b" \t") for found in WRITTEN.findall(b"; ".join(v for n, v in fields if n == b"cookie"))}
-            assert written == {SIGNATURE.sign(value)}
+            assert {found for found in written if found in (SIGNED, SIGNED_RIVAL)} == {SIGNATURE.sign(value)}
         else:
             listed = b",".join(field for name, field in fields if name in (b"x-session-token", b"authorization"))
             assert {part.strip(b" \t") for part in listed.split(b",")} & {value, b"Bearer " + value, b"bearer " + value}

@@ -135,7 +135,7 @@ def test_a_schema_that_no_statement_can_name_is_refused(tmp_path: Path) -> None:
         ("postgresql://h/d?passwd=hunter2", "psycopg does not take passwd"),
         ("mysql+asyncmy://h/d?sslmode=require", "asyncmy does not take sslmode; write ssl_ca="),
         ("mysql+pymysql://h/d?ssl-mode=REQUIRED", "pymysql does not take ssl-mode; write ssl_ca="),
-        ("mysql+pymysql://h/d?connect_timeout=soon", "correct what stands behind the"),
+        ("mysql+pymysql://h/d?connect_timeout=soon", "correct the part after the ?"),
     ],
 )
 @pytest.mark.parametrize("table", [False, True], ids=["our tables", "the application's"])

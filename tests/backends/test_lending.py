@@ -135,7 +135,8 @@ import os, sys
 from sessionward.backends.sql import SQLBackend
 backend = SQLBackend(sys.argv[1])
 backend.create_tables()
-with backend._pool._lock:  # as a thread may that is making the first connection
+backend.begin_login("ada")
+with backend._pool._opened().permits._lock:  # as a thread may hold it that takes a connection
     child = os.fork()
     if child == 0:
         os._exit(0 if backend.begin_login("ada") == 0 else 1)
@@ -144,6 +145,6 @@ with backend._pool._lock:  # as a thread may that is making the first connection
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_child_forked_while_a_connection_is_being_made_asks_as_if_nothing_had_been(sqlite_url: str) -> None:
+def test_a_child_forked_while_a_connection_is_being_taken_asks_as_if_nothing_had_been(sqlite_url: str) -> None:
     done = subprocess.run([sys.executable, "-c", FORK, sqlite_url], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -39,10 +39,11 @@ SESSIONS = [
     "methods",
     "ip_address",
     "user_agent",
+    "raises_at",
     "app_session",
 ]
 USERS = ["user_id", "generation", "revoked_at", "companion_required"]
-NULLABLE = {"ended_at", "ended_by", "reason", "ip_address", "user_agent", "app_session", "revoked_at"}
+NULLABLE = {"raises_at", "ended_at", "ended_by", "reason", "ip_address", "user_agent", "app_session", "revoked_at"}
 
 
 @pytest.fixture(params=[SQLITE, PSYCOPG, PYMYSQL], ids=["SQLite", "PostgreSQL", "MariaDB"])

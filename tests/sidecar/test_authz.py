@@ -157,8 +157,13 @@ def test_with_reject_an_invalid_credential_is_refused_even_where_visitors_pass()
     assert service.ask("/authz/optional").status == 204
 
 
+def signed() -> str:
+    """A cookie value of some session that does not exist."""
+    return Signature([SECRET.encode()], "cookie").sign(new_token().encode()).decode()
+
+
 HOSTILE: dict[str, list[Field]] = {
-    "two cookies": [("Cookie", f"{COOKIE}=a; {COOKIE}=b")],
+    "two cookies": [("Cookie", f"{COOKIE}={signed()}; {COOKIE}={signed()}")],
     "two tokens": [("X-Session-Token", new_token()), ("X-Session-Token", new_token())],
     "a huge cookie": [("Cookie", "a" * 60_000)],
     "an upgrade": [("Upgrade", "websocket"), ("Connection", "Upgrade")],
@@ -227,7 +232,7 @@ def test_elsewhere_there_is_nothing(path: str) -> None:
 def test_the_endpoint_is_on_the_same_port_with_its_own_statuses() -> None:
     service = Service()
     assert service.ask("/auth/sessions", method="DELETE").status == 401
-    assert service.ask("/auth/sessions", ("Cookie", f"{COOKIE}=a; {COOKIE}=b"), method="DELETE").status == 400
+    assert service.ask("/auth/sessions", ("Cookie", f"{COOKIE}={signed()}; {COOKIE}={signed()}"), method="DELETE").status == 400
     assert service.ask("/auth/sessions", cookie(service.login()), ("Sec-Fetch-Site", "cross-site"), method="DELETE").status == 403
 
 
