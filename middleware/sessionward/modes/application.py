@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sessionward.context import Context
 from sessionward.credential.carriers import CredentialSource, Unproven, read_carriers
+from sessionward.credential.login_cookies import LoginNames, parse_login_credentials, strip
 from sessionward.credential.token import Credential
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, joined
@@ -85,15 +86,29 @@ class ApplicationSessions(Mode[A]):
 
 
 class Application(ApplicationSessions[ApplicationContext]):
-    """Passes requests and responses on unchanged. Only the endpoint and the verbs ask the backend."""
+    """Passes requests and responses on unchanged. Only the endpoint and the verbs ask the backend.
+
+    The one exception is a backend with ``cookie_caches``: the application trusts such a cookie without asking its table, so we ask.
+    """
 
     context = ApplicationContext
 
-    def on_request(self, context: ApplicationContext) -> Flow[Response | Fields | None]:  # noqa: ARG002 - it asks nothing
-        return answered(None)
+    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+        super().__init__(capabilities, settings)
+        self._caches = LoginNames(name.encode("ascii") for name in capabilities.caches)
+        if capabilities.caches:
+            self.names |= {b"cookie"}
+            self.needles = {b"cookie": b""}  # frameworks read many spellings of a name
 
-    def exempt(self, context: ApplicationContext) -> Fields | None:  # noqa: ARG002 - the application refuses revoked rows itself
-        return None
+    def on_request(self, context: ApplicationContext) -> Flow[Response | Fields | None]:
+        """Removes the copies of a session in cookies, unless the session is live."""
+        parsed = parse_login_credentials(partial(joined, context.found), self._caches)
+        session = (yield from self.current(context)) if parsed.credentials else None
+        return strip(context.found, parsed, parsed.credentials if session is None else ())
+
+    def exempt(self, context: ApplicationContext) -> Fields | None:
+        parsed = parse_login_credentials(partial(joined, context.found), self._caches)
+        return strip(context.found, parsed, parsed.credentials)
 
     def touches(self, context: ApplicationContext, head: Fields) -> bool:  # noqa: ARG002 - it changes no response
         return False

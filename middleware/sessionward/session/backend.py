@@ -38,6 +38,8 @@ class Backend(Protocol):
     - ``blocking: bool`` (default True): False if no method ever waits. Then both middlewares call it without a thread.
     - ``carriers``: the cookies and headers that carry its credentials, as :class:`~sessionward.backends.Carrier` values in
       order of precedence, if the credentials are the application's own. Without it, those of CONTRACT.md 2.
+    - ``cookie_caches``: the names of cookies in which the application keeps a copy of a session, and trusts it without asking its
+      table (``session_data`` of better-auth). The middleware removes them from requests whose session is not live.
     - ``within(seconds)``: returns a view of the backend whose methods answer or raise within so many seconds. Without it,
       each call may take the whole ``backend_timeout``.
     - ``pool_size: int``: how many calls can run at once. The ASGI middleware gives a sync backend so many threads.
@@ -70,7 +72,7 @@ class SupportsLogin(Backend, Protocol):
     """A backend that also starts sessions."""
 
     def login(self, new: NewSession, /) -> Session:
-        """Starts a session under the user's lock. Revokes ``new.replaces``, and what is then beyond ``new.max_sessions``.
+        """Starts a session under the user's lock and returns it. Revokes ``new.replaces``, and the oldest beyond ``new.max_sessions``.
 
         Raises ``StaleLogin``. One of these rules decides, the first that applies: if ``new.generation`` is given, it must be
         the user's generation; if ``new.replaces`` is a session of this user, it must be live; otherwise the user's sessions
@@ -105,20 +107,20 @@ class AsyncSupportsLogin(AsyncBackend, Protocol):
 
 
 class SupportsQuietRevocation(SupportsLogin, Protocol):
-    """A backend that a stolen session cannot use to hold its owner's sign-ins off (P3)."""
+    """A backend in which a stolen session cannot keep its owner from signing in (P3)."""
 
     def revoke_others_quietly(self, session: Session, /) -> int:
-        """As ``revoke_others``, for the endpoint; verbs of the application always ask ``revoke_others``.
+        """Does what ``revoke_others`` does, for a call of the endpoint. ``sessions.revoke_others()`` always calls ``revoke_others``.
 
         If it revokes nothing, it does not raise the generation when the last raise was 0 <= t < ``RAISE_PAUSE`` seconds ago, or
-        when this session has raised ``MAX_RAISES`` times within an hour without revoking anything (``next_raise`` decides).
-        Without this method the endpoint asks ``revoke_others``. A subclass that changes one of the two changes the other as well.
+        when this session has raised it ``MAX_RAISES`` times within an hour without revoking anything (``next_raise`` decides).
+        Without this method the endpoint calls ``revoke_others``. A subclass that overrides one of the two must override both.
         """
         ...
 
 
 class AsyncSupportsQuietRevocation(AsyncSupportsLogin, Protocol):
-    """The async form of :class:`SupportsQuietRevocation`."""
+    """Like :class:`SupportsQuietRevocation`, but async."""
 
     async def revoke_others_quietly(self, session: Session, /) -> int: ...
 
@@ -181,12 +183,12 @@ class SupportsRecord(Backend, Protocol):
         ...
 
     def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
-        """Records, in place of ``note``, that an answer sets the session cookie to ``new``, which its request did not bring.
+        """Records that a response sets the session cookie to ``new``. The middleware calls it instead of ``note`` for a new value.
 
-        ``old``: the credentials that the request brought. Returns False if one of them was revoked in the last ``age()``
-        seconds, since the request began, and both sessions are the same user's: then the request has taken its login along,
-        so ``new`` is revoked too. Noting and looking are one transaction under the user's lock. The door drops the cookie,
-        as it does where this raises and ``old`` is not empty.
+        ``old``: the credentials of the request. ``age()``: the seconds since the request began. Revokes ``new`` and returns False
+        if one of ``old`` was revoked in that time, and both have the same user: the request has copied a revoked login. It checks
+        and records in one transaction under the user's lock. The middleware drops the cookie if this returns False, and also if
+        it raises and ``old`` is not empty.
         """
         ...
 
@@ -210,6 +212,8 @@ class Capabilities:
     blocks: bool
     carriers: Sequence[Carrier]
     """Empty for those of CONTRACT.md 2."""
+    caches: Sequence[str] = ()
+    """The cookies in which the application keeps a copy of a session."""
 
     @property
     def supports_login(self) -> bool:
@@ -242,4 +246,5 @@ class Capabilities:
                 f"backend: {name} mixes sync and async: only {', '.join(asynchronous)} are async; make all sync or all async"
             )
         carriers: Sequence[Carrier] = getattr(backend, "carriers", ())
-        return cls(name, frozenset(methods), bool(asynchronous), bool(getattr(backend, "blocking", True)), tuple(carriers))
+        caches: Sequence[str] = getattr(backend, "cookie_caches", ())
+        return cls(name, frozenset(methods), bool(asynchronous), bool(getattr(backend, "blocking", True)), tuple(carriers), tuple(caches))

@@ -31,8 +31,8 @@ class TableBackend:
     ordinary request. It is for tables with one row for each session and with the user's id in a column. When a request in flight
     ends, the application must not insert a revoked row again.
 
-    The backend does not revoke what else signs people in: remember-me tokens, copies in a cache (better-auth's ``session_data``
-    cookie), API tokens in another table.
+    The backend does not revoke what else signs users in: remember-me tokens, refresh tokens in a request body, API tokens in
+    another table.
 
     ``database``: a URL (``postgresql://user@host/db``, ``mysql://...``, ``sqlite:///app.db``) or an Engine of the application,
     which the backend never disposes. An SQLite file keeps its journal mode. The database user must have the privilege SELECT, and
@@ -50,6 +50,10 @@ class TableBackend:
 
     ``cookie``, ``header``, ``scheme``: where the client sends the application's credential: the name of a cookie (or several:
     ``["__Host-sid", "sid"]``), the name of a header, and what precedes the value in the header. The header takes precedence.
+
+    ``cookie_cache``: the name of a cookie, or several, in which the application keeps a copy of the session and trusts it without
+    asking the table: ``"better-auth.session_data"``. The middleware removes it from requests whose session is not live, which costs
+    one query for each request that carries it.
 
     ``transform``: a function from the credential to the value in ``key``: ``verbatim``, ``sha256``, ``sha512``,
     ``hmac_suffixed(...)``, ``rails_signed(...)``, ``laravel_encrypted(...)``, or one of the application. It must verify a
@@ -91,6 +95,7 @@ class TableBackend:
         cookie: str | Sequence[str] | None = None,
         header: str | None = None,
         scheme: str = "",
+        cookie_cache: str | Sequence[str] = (),
         transform: Transform = verbatim,
         expires: Expires | None = None,
         revoked: RevokedBy | None = None,
@@ -105,6 +110,7 @@ class TableBackend:
             cookie=cookie,
             header=header,
             scheme=scheme,
+            cookie_cache=cookie_cache,
             transform=transform,
             timeout=timeout,
             pool_size=pool_size,
@@ -118,7 +124,7 @@ class TableBackend:
                 "where": dict(where or {}),
             },
         )
-        self.carriers, self.pool_size = made.carriers, made.pool_size
+        self.carriers, self.cookie_caches, self.pool_size = made.carriers, made.caches, made.pool_size
         self._timeout = made.timeout
         self._queries = made.queries
         self._pool = SyncPool(made.database, size=made.pool_size, timeout=made.timeout)
@@ -172,6 +178,7 @@ class AsyncTableBackend:
         cookie: str | Sequence[str] | None = None,
         header: str | None = None,
         scheme: str = "",
+        cookie_cache: str | Sequence[str] = (),
         transform: Transform = verbatim,
         expires: Expires | None = None,
         revoked: RevokedBy | None = None,
@@ -186,6 +193,7 @@ class AsyncTableBackend:
             cookie=cookie,
             header=header,
             scheme=scheme,
+            cookie_cache=cookie_cache,
             transform=transform,
             timeout=timeout,
             pool_size=pool_size,
@@ -199,7 +207,7 @@ class AsyncTableBackend:
                 "where": dict(where or {}),
             },
         )
-        self.carriers, self.pool_size = made.carriers, made.pool_size
+        self.carriers, self.cookie_caches, self.pool_size = made.carriers, made.caches, made.pool_size
         self._timeout = made.timeout
         self._queries = made.queries
         self._pool = open_async_pool(made.database, size=made.pool_size, timeout=made.timeout)

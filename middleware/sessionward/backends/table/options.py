@@ -25,6 +25,7 @@ class Options:
     database: Database
     queries: Queries
     carriers: Sequence[Carrier]
+    caches: Sequence[str]
     timeout: float
     pool_size: int
 
@@ -36,6 +37,7 @@ def options(
     cookie: str | Sequence[str] | None,
     header: str | None,
     scheme: str,
+    cookie_cache: str | Sequence[str],
     transform: Transform,
     timeout: object,
     pool_size: object,
@@ -52,6 +54,9 @@ def options(
         carriers = _carriers(cookie, header, scheme)
     with mistakes.collected():
         bounds = checked(timeout, pool_size)
+    caches = (cookie_cache,) if isinstance(cookie_cache, str) else tuple(cookie_cache)
+    if not all(isinstance(name, str) and name and name.isascii() for name in caches):  # pyright: ignore[reportUnnecessaryIsInstance]
+        mistakes.add(["cookie_cache: must be the name of a cookie, or a list of names"])
     if not callable(transform):
         mistakes.add(["transform: must be a function that takes the credential as a str and returns the value in the key column"])
     mistakes.raise_any()
@@ -59,7 +64,7 @@ def options(
     assert found is not None
     assert carriers is not None
     assert bounds is not None
-    return Options(found, Queries(mapped.in_schema(found.schemas), transform), carriers, *bounds)
+    return Options(found, Queries(mapped.in_schema(found.schemas), transform), carriers, caches, *bounds)
 
 
 def _statements_of(layout: Layout | None) -> Statements:
