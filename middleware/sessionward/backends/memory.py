@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID, uuid4
 
 from sessionward.backends.limit import tell_of_limit
@@ -30,6 +30,11 @@ from sessionward.session.session import (
     next_raise,
     user_key,
 )
+
+SWEEP_FROM: Final = 1_000
+"""The number of sessions from which a sign-in looks for expired ones."""
+KEPT: Final = 31 * 86_400.0
+"""Seconds after its end for which a revoked session of the application is remembered."""
 
 
 @dataclass(slots=True)
@@ -65,7 +70,8 @@ class MemoryBackend:
         self._by_digest: dict[bytes, _Row] = {}
         self._by_user: dict[str, dict[UUID, _Row]] = {}
         self._users: dict[str, _User] = {}
-        self._revoked_app_sessions: set[bytes] = set()
+        self._revoked_app_sessions: dict[bytes, float] = {}
+        self._sweep_at = SWEEP_FROM
 
     def find(self, credential: Credential, /) -> Session | None:
         with self._locks():
@@ -159,10 +165,7 @@ class MemoryBackend:
         """Deletes sessions that expired more than ``older_than`` seconds ago. Returns how many."""
         with self._locks():
             limit = self._clock() - older_than
-            expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
-            for row in expired:
-                self._forget(row)
-            return len(expired)
+            return self._forget_expired(limit)
 
     def _row(self, user_id: str, id: UUID) -> _Row | None:
         return self._by_user.get(user_id, {}).get(id)
@@ -171,7 +174,7 @@ class MemoryBackend:
         """Returns the caller's own row."""
         own = self._row(session.user_id, session.id)
         if own is None or own.expires_at <= self._clock():  # P2: the second look, under the lock
-            raise SessionRevoked("the session that asked is not live any more")
+            raise SessionRevoked("the caller's session is not live any more")
         return own
 
     def _may_raise(self, own: _Row, now: float) -> bool:
@@ -186,6 +189,8 @@ class MemoryBackend:
 
     def _start(self, new: NewSession, now: float) -> Session:
         self._make_room(new, now)
+        if len(self._by_digest) + len(self._revoked_app_sessions) >= self._sweep_at:
+            self._sweep(now)
         at = datetime.fromtimestamp(now, UTC)
         session = Session(
             id=uuid4(),
@@ -209,6 +214,18 @@ class MemoryBackend:
         for row in live[: max(0, len(live) + 1 - new.max_sessions)]:
             self._forget(row)
             tell_of_limit(new.user_id, new.max_sessions)
+
+    def _sweep(self, now: float) -> None:
+        """Forgets what has expired, so that memory does not grow without end. The cost is constant for each sign-in on average."""
+        self._forget_expired(now)
+        self._revoked_app_sessions = {digest: until for digest, until in self._revoked_app_sessions.items() if until > now}
+        self._sweep_at = max(SWEEP_FROM, 2 * (len(self._by_digest) + len(self._revoked_app_sessions)))
+
+    def _forget_expired(self, limit: float) -> int:
+        expired = [row for row in self._by_digest.values() if row.expires_at <= limit]
+        for row in expired:
+            self._forget(row)
+        return len(expired)
 
     def _status(self, user_id: str, app_session: bytes) -> CompanionStatus:
         now, user = self._clock(), self._users.get(user_id, _User())
@@ -241,7 +258,7 @@ class MemoryBackend:
         """Makes companions compulsory for the user whose companion is revoked: from now on a copy of an earlier login is refused."""
         if row.session.app_session is not None:
             self._users.setdefault(row.session.user_id, _User()).companion_required = True
-            self._revoked_app_sessions.add(row.session.app_session)
+            self._revoked_app_sessions[row.session.app_session] = row.expires_at + KEPT
 
     def _forget(self, row: _Row) -> None:
         del self._by_digest[row.digest]
