@@ -12,14 +12,14 @@ from typing import Any, Final, TextIO
 WIDTH: Final = 30
 """The width of the bar in characters."""
 PAUSE: Final = 0.2
-"""Seconds between two updates of the bar. In a log file there are ten times as many."""
+"""Seconds between two updates of the bar. A log file gets a line after ten times as many."""
 
 
 def index(*, batch: int, incomplete: bool = False) -> int:
     """Reads all sessions of the project that DJANGO_SETTINGS_MODULE names into the index.
 
     You can stop it at any time; the next run continues where this one stopped. Run it after all workers run with sessionward.
-    ``incomplete``: records instead that the index is incomplete, before a process without sessionward saves sessions.
+    ``incomplete``: only marks the index as incomplete. Do so before a process without sessionward saves sessions.
     """
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return _refuse("set DJANGO_SETTINGS_MODULE to the project's settings, and run this where manage.py is")
@@ -41,7 +41,7 @@ def index(*, batch: int, incomplete: bool = False) -> int:
             return 0
         if incomplete:
             mark_incomplete(store)
-            print("The index is not complete any more: the sessions of a user are looked for among all.")
+            print("The index is marked as incomplete: sessionward reads all sessions to find those of a user.")
             return 0
         bar = Bar(store.count(), sys.stderr)
         total = fill(store, batch=batch, progress=bar)

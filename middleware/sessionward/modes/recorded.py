@@ -1,8 +1,8 @@
 """Mode recorded: the application's store may write a revoked session back, so the backend records what it has revoked.
 
-For backends with ``which_revoked``, ``note`` or ``renewed`` (:class:`sessionward.backends.SupportsRecord`): the truth about
-"revoked" is the backend's own record, never the presence of a key in the application's store (P6). Where a revoked row is
-firmly dead, ``renewed`` alone is there: a request in flight may still take its login along under a new key.
+It is for backends with ``which_revoked``, ``note`` or ``renewed`` (:class:`sessionward.backends.SupportsRecord`). Only the backend's
+record says which sessions were revoked. A key in the application's store does not say that its session is live (P6). A backend
+has ``renewed`` alone if a revoked row stays revoked: a request in flight may still copy its login to a new key.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sessionward.settings import Settings
 
 
 def names_of(capabilities: Capabilities) -> LoginNames:
-    """What carries the application's session keys: its cookies, and headers."""
+    """Returns the names of the cookies and headers that carry the application's session keys."""
     carriers = capabilities.carriers
     return LoginNames([carrier.name for carrier in carriers if carrier.is_cookie], [each for each in carriers if not each.is_cookie])
 
@@ -38,14 +38,14 @@ def mistakes(capabilities: Capabilities, settings: Collection[str], cookie_name:
 
 
 class RecordedContext(ApplicationContext):
-    """``kept``: the session keys that the application sees. ``is_exempt``: it sees none, so its answer may set none."""
+    """``kept``: the session keys that the application gets. ``is_exempt``: it gets none, so its response may set none."""
 
     kept: Sequence[LoginCredential] = ()
     is_exempt: bool = False
 
 
 class Recorded(ApplicationSessions[RecordedContext]):
-    """A request with a revoked session key reaches the application without it; new sessions are noted."""
+    """Removes revoked session keys from requests, and notes new sessions."""
 
     context = RecordedContext
     looks_always = True
@@ -60,7 +60,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
     # --- before the application
 
     def on_request(self, context: RecordedContext) -> Flow[Response | Fields | None]:
-        """Takes out the session keys that were revoked, or that are spelled so that only some frameworks read them."""
+        """Removes the session keys whose sessions were revoked, and those in a spelling that only some frameworks read."""
         if not self._finds_revoked:
             return self._without_obfuscated(context)
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
@@ -81,7 +81,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
         return self._seen(context, strip(context.found, parsed, parsed.credentials))
 
     def _without_obfuscated(self, context: RecordedContext) -> Fields | None:
-        """The application refuses what was revoked itself, but it must not read a key that we do not: see :meth:`_admits`."""
+        """Removes keys in an odd spelling, since :meth:`_admits` must know all keys. The application itself refuses revoked keys."""
         if not self._renews or not context.found:
             return None
         parsed = parse_login_credentials(partial(joined, context.found), self._logins)
@@ -112,7 +112,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
         return head
 
     def _admits(self, context: RecordedContext, news: Sequence[str]) -> Flow[bool]:
-        """Whether an answer may set these keys. One that its request came with needs no question: it is refused where it is revoked."""
+        """Returns whether a response may set these keys. We ask ``Renewed`` only about keys that its request did not have."""
         kept = context.kept
         came = [_credential(login.value) for login in kept]
         for value in dict.fromkeys(news):
@@ -120,7 +120,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
                 try:
                     if not (yield from Renewed(_credential(value), came, context.age)):
                         return False
-                except Exception:  # the driver has logged it; what is not noted is found by a scan of the store, or refused
+                except Exception:  # the driver has logged it; a scan of the store finds a session without a note, or we refuse it
                     if came:
                         return False
             elif self._notes:

@@ -1,4 +1,4 @@
-"""Work on Django's connections outside of its request signals."""
+"""Runs our queries on Django's connections, outside of Django's request signals."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -19,11 +19,11 @@ from sessionward.errors import BackendUnavailable, OutcomeUnknown, UsageError
 
 @contextmanager
 def attended(using: str, timeout: float, *, alone: bool = False) -> Generator[list[str]]:
-    """Work outside Django's request signals: connections are closed as Django does it, failures become errors of ours.
+    """Runs code outside of Django's request signals: closes old connections as Django does, and raises our own errors.
 
-    ``timeout``: seconds that it waits at most for the database of ``using``, and that of the users.
-    ``alone``: the application answers no request in this thread. Otherwise a connection that is open now may have an open
-    cursor of the application's, and is left to Django.
+    ``timeout``: how many seconds the code waits for the databases of the sessions (``using``) and of the users.
+    ``alone``: the application answers no request in this thread. Otherwise the application may have an open cursor on a
+    connection that is open now, so we leave that connection to Django.
     """
     phase: list[str] = []
     kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
@@ -40,14 +40,19 @@ def attended(using: str, timeout: float, *, alone: bool = False) -> Generator[li
 
 
 def _close_old(kept: Collection[Any]) -> None:
-    """As Django's ``close_old_connections()``, except for those inside a transaction of the application's."""
+    """Does what Django's ``close_old_connections()`` does, except for ``kept`` and for connections inside a transaction."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block and connection not in kept:
             connection.close_if_unusable_or_obsolete()
 
 
 def refuse_inside(using: str) -> None:
-    """Rolled back by a transaction of the application's, revoked sessions would live again. (A TestCase rolls back everything.)"""
+    """Raises ``UsageError`` inside a transaction of the application: its rollback would make revoked sessions live again.
+
+    The transaction of a TestCase is allowed: its rollback removes the sessions as well.
+    """
     connection = connections[using]
     if connection.in_atomic_block and not connection.atomic_blocks[-1]._from_testcase:
-        raise UsageError("sessions cannot be revoked inside transaction.atomic(); call it by transaction.on_commit(...)")
+        raise UsageError(
+            "sessions cannot be revoked inside transaction.atomic(), which may roll back; revoke them in transaction.on_commit(...)"
+        )

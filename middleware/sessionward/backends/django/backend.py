@@ -39,18 +39,21 @@ class DjangoBackend:
 
     Make it after ``get_wsgi_application()`` or ``get_asgi_application()``. It takes everything else from Django's settings.
 
-    With the engine ``db`` the backend does nothing in an ordinary request. It revokes a session by renaming its row: the data
-    stay, and a request in flight cannot restore the session. The engines ``cached_db``, ``cache`` and ``file`` may write a
-    revoked session back. For them the backend records the digest of each revoked key in its own table, and the middleware
-    removes a cookie with such a key from the request. Most caches cannot list their sessions. There the backend notes each
-    session when it first sees it. Once it has revoked a user's sessions, it refuses those of this user that it has not seen.
+    With the engine ``db`` the backend adds no query to a request that neither saves its session nor gives it a new key. It
+    revokes a session by renaming its row: the data stay, and a request in flight cannot restore the session. The engines
+    ``cached_db``, ``cache`` and ``file`` may write a revoked session back. For them the backend records the digest of each
+    revoked key in its own table, and the middleware removes a revoked key from the request. Most caches cannot list their
+    sessions. There the backend notes each session when it first sees it. Once it has revoked a user's sessions, it refuses
+    those of this user that it has not seen.
 
-    ``cookies``: the names of the session cookie, where a session middleware of the project's own does not always take
-    SESSION_COOKIE_NAME. With allauth headless the key is read from X-Session-Token too.
+    In every engine a request in flight may give its session a new key. If the old session was revoked meanwhile, the backend
+    revokes the new one too (:meth:`renewed`).
 
-    Tables of ours, all beginning with ``sessionward_django_``, are created in the database of the sessions when they are
-    first needed. The index among them holds session keys in clear, as ``django_session`` does; records of what was revoked
-    hold digests.
+    ``scan_limit``: the largest number of sessions that the backend reads to find those of the user. Beyond it the caller gets
+    503, and the log says why. After one run of ``sessionward index`` the backend does not have to read them. ``timeout``: how
+    long a call waits for the database and its locks, in seconds or as a ``timedelta``. ``cookies``: all names of the session
+    cookie, if the project's own session middleware does not always use SESSION_COOKIE_NAME. With allauth headless the backend
+    reads the key from X-Session-Token too.
 
     The backend creates its tables when it first needs them, in the database of the sessions. Their names begin with
     ``sessionward_django_``. The index holds session keys in clear, as ``django_session`` does; the record of revoked sessions
@@ -75,7 +78,7 @@ class DjangoBackend:
             raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
         if type(scan_limit) is not int or scan_limit < 0:
             raise ConfigurationError("scan_limit: must be a number of sessions, 0 or more")
-        from sessionward.backends.django import index, requests, revoke, tables  # models can be made once Django is set up
+        from sessionward.backends.django import index, requests, revoke, tables  # these define models, which needs Django to be set up
 
         self._tables = tables
         self._index = index.Index(self._store)
@@ -101,9 +104,10 @@ class DjangoBackend:
         return view
 
     def for_sidecar(self) -> DjangoBackend:
-        """Returns the same backend for a process that does not run the application: whether the index is complete proves nothing.
+        """Returns the same backend for a process that does not run the application. It never takes the index for complete.
 
-        The application saves sessions without us there, so those of a user are looked for among all, as far as ``scan_limit``.
+        The application may save sessions without sessionward. So the backend reads all sessions, up to ``scan_limit``, to find
+        those of a user.
         """
         view = self.within(self._timeout)
         view._revocations = self._revocations.beside_the_application()
@@ -131,15 +135,15 @@ class DjangoBackend:
         return self._revocations.revoke(session.user_id, keep=session.credential.reveal(), timeout=self._timeout)
 
     def revoke_all(self, user_id: str | int, /) -> int:
-        """Revokes all sessions of a user, from a job or a shell, or after a changed password; returns how many were live."""
+        """Revokes all sessions of a user, from a job or a shell, or after a changed password. Returns how many were live."""
         return self._revocations.revoke(user_key(user_id), keep=None, timeout=self._timeout)
 
     def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
-        """Records whose a session is that an answer gives the key ``new``, while its request came with the keys ``old``.
+        """Records the user of a session that gets the key ``new`` from a response, whose request had the keys ``old``.
 
-        Returns False, and revokes it, if one of ``old`` was revoked in the last ``age()`` seconds, the user being the same:
-        then a request in flight has taken its login along. One transaction under the user's lock, so whoever revokes at this
-        moment either finds the new key or has revoked the old one.
+        Revokes the session and returns False if one of ``old`` was revoked, and this user's sessions were revoked in the last
+        ``age()`` seconds: a request in flight has copied the login of a revoked session. It does all this in one transaction
+        under the user's lock. So a concurrent revocation either finds the new key or has revoked the old one.
         """
         with attended(self._store.using, self._timeout), lock_timeout(self._store.using, self._timeout):
             return self._revocations.admit_renewed(new, old, age, self._timeout)

@@ -48,23 +48,23 @@ atomic: Any = transaction.atomic
 
 
 class Index:
-    """Notes sessions as they are seen, and knows the keys of a user.
+    """Notes sessions when we see them, and finds the keys of a user.
 
-    It remembers nothing itself: another process may have changed a row, or deleted it.
+    It keeps nothing in memory, since another process may change or delete a row.
     """
 
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
 
     def watch(self) -> None:
-        """Notes each session that this process saves: requests that save none pay nothing for it."""
+        """Notes each session that this process saves. Requests that save no session do not get slower."""
         if isinstance(self._store, TableStore):
             post_save.connect(self._saved, sender=self._store.model, weak=False, dispatch_uid="sessionward")
-        elif apps.is_installed("allauth.headless"):  # whose keys leave with the body of an answer, where no door sees them
+        elif apps.is_installed("allauth.headless"):  # it sends keys in response bodies, which no door reads
             self._store.watch(self._kept)
 
     def note(self, key: str, user_id: str) -> bool:
-        """Records whose a session is, unless that is known. Returns False where it has taken a login along, and was revoked.
+        """Records which user a session has, unless the index says so already. Returns False if :meth:`renew` revokes the session.
 
         Where the middleware checks the session again after the application, this takes the lock of the user. So a concurrent
         revocation either finds the new session, or has revoked the session that it comes from.
@@ -86,10 +86,10 @@ class Index:
         return True
 
     def renew(self, key: str, user_id: str, came: Came) -> bool:
-        """Records whose a session with a new key is; or revokes it, and returns False.
+        """Records which user a session with a new key has, or revokes the session and returns False.
 
-        That is where a key that its request came with was revoked since that began. One transaction under the user's lock:
-        whoever revokes at this moment either finds the new key or has revoked the old one.
+        It revokes the session if a key of the request was revoked after the request began. It checks and writes in one
+        transaction under the user's lock. So a concurrent revocation either finds the new key or has revoked the old one.
         """
         using = self._store.using
         add_lock(using, user_id)
@@ -119,7 +119,7 @@ class Index:
         return True
 
     def write(self, key: str, user_id: str) -> None:
-        """Records whose a session is, inside a transaction."""
+        """Records which user a session has. The caller must be inside a transaction."""
         write(self._store.using, [(key, user_id)])
 
     def keys_of(self, user_id: str) -> set[str]:
@@ -127,12 +127,12 @@ class Index:
         return {key for (key,) in rows}
 
     def forget(self, keys: Collection[str]) -> None:
-        """Removes keys that will never be a session again."""
+        """Deletes keys that will never name a session again."""
         for some in in_sets(keys):
             Entry.objects.using(self._store.using).filter(session_key__in=some).delete()
 
     def unseen(self, keys: Collection[str]) -> set[str]:
-        """Those of these keys that are not in the index."""
+        """Returns those of the keys that are not in the index."""
         found = Entry.objects.using(self._store.using).filter(session_key__in=keys).values_list("session_key", flat=True)
         return set(keys).difference(found)
 
@@ -162,19 +162,19 @@ class Index:
 
 
 def digest_of(key: str) -> bytes:
-    """What stands for a session on record."""
+    """Returns the digest that the record of revoked sessions has for a key."""
     return Credential(key.encode("latin-1")).digest
 
 
 def any_revoked(store: TableStore | KeyValueStore, keys: Collection[str]) -> bool:
-    """Whether any of these was revoked: its row was renamed, or it is on record."""
+    """Returns whether one of these sessions was revoked: we have recorded its digest, or renamed its row."""
     if recorded_among(store.using, map(digest_of, keys)):
         return True
     return isinstance(store, TableStore) and store.revocation_sticks and bool(store.revoked_among(keys))
 
 
 def revoke_rows(store: TableStore | KeyValueStore, keys: Collection[str]) -> None:
-    """Inside a transaction: revokes these for good."""
+    """Revokes these sessions. The caller must be inside a transaction."""
     if not store.revocation_sticks:
         record(store.using, map(digest_of, keys))
     store.revoke(keys)
@@ -215,7 +215,7 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
 
 
 def mark_incomplete(store: TableStore | KeyValueStore) -> None:
-    """Takes it back: from now on the sessions of a user are looked for among all, until :func:`fill` has run once more."""
+    """Marks the index as incomplete: until :func:`fill` has run again, we read all sessions to find those of a user."""
     ensure(store.using)
     State.objects.using(store.using).filter(name__in=[COMPLETE, WALKED]).delete()
 

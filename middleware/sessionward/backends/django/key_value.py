@@ -1,4 +1,4 @@
-"""Sessions in a cache, in files, or in an engine of the project's own."""
+"""Sessions in a cache, in files, or in the project's own engine."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -25,7 +25,7 @@ from sessionward.errors import BackendUnavailable
 
 
 class KeyValueStore:
-    """Sessions in a cache, in files, or in an engine of the project's own: whatever is written late is there again."""
+    """Sessions in a cache, in files, or in the project's own engine. A late request can write a deleted session back."""
 
     revocation_sticks = False
     model: Any = None
@@ -35,7 +35,7 @@ class KeyValueStore:
         self._engine = engine
 
     def watch(self, saved: Callable[[str, Data], object]) -> None:
-        """Has ``saved`` called with the key and the data of each session that this process saves."""
+        """Calls ``saved`` with the key and the data of each session that this process saves."""
         save: Any = self._engine.save
         if getattr(save, "is_watched", False):
             return
@@ -53,7 +53,7 @@ class KeyValueStore:
             return {key: data for key in keys if (data := self._load(key))}
 
     def revoke(self, keys: Iterable[str]) -> None:
-        """Does nothing: the session would be written back. The record of what was revoked is the truth."""
+        """Does nothing: a late request could write the session back. The record of revoked sessions decides."""
 
     def evict(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -85,11 +85,11 @@ class KeyValueStore:
 
     @property
     def listable(self) -> bool:
-        """Whether the store can tell which sessions there are."""
+        """Whether the store can list its sessions."""
         return self._keys() is not None
 
     def _keys(self) -> Iterator[str] | None:
-        """The keys of all sessions, where the store can tell them."""
+        """Returns the keys of all sessions, or None if the store cannot list them."""
         store: Any = self._engine()
         if isinstance(store, file.SessionStore):
             names = os.listdir(store.storage_path)
@@ -102,15 +102,15 @@ class KeyValueStore:
         if not is_key(key):
             return None
         store: Any = self._engine(key)
-        if type(store).load is cache.SessionStore.load:  # it takes a cache that is down for one that is empty
+        if type(store).load is cache.SessionStore.load:  # Django's code treats a cache that is down as an empty one
             return store._cache.get(store.cache_key)  # type: ignore[no-any-return]
-        store.create = store.delete = _nothing  # loading what has expired would begin another session
+        store.create = store.delete = _nothing  # to load an expired session would create another one
         data: Data = store.load()
         if store.session_key == key:
             return data
         if isinstance(store, file.SessionStore) and _is_there(store._key_to_file(key)):
-            raise BackendUnavailable("a session's file could not be read")  # the engine takes it for one that is missing
-        store.exists(key)  # raises where the store does not answer, which django-redis-sessions takes for a session that is missing
+            raise BackendUnavailable("a session's file could not be read")  # the engine treats it as a missing file
+        store.exists(key)  # raises if the store does not answer, which django-redis-sessions treats as a missing session
         return None
 
 
@@ -124,7 +124,7 @@ def _is_there(path: str) -> bool:
 
 @contextmanager
 def _answering() -> Generator[None]:
-    """A cache or a file system that fails is a backend that is unavailable, never an empty store."""
+    """Raises ``BackendUnavailable`` when the cache or the file system fails, so that a failure is never taken for an empty store."""
     try:
         yield
     except (BackendUnavailable, Error):
@@ -134,4 +134,4 @@ def _answering() -> Generator[None]:
 
 
 def _nothing(*_: object) -> None:
-    """Takes the place of the methods that would change a session that is only read."""
+    """Replaces the methods that would change a session that we only read."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import connections
 
 SET: Final = 500
-"""Values that one statement names at most: MariaDB begins at 1 000 to look for them in another way, which locks every row."""
+"""The largest number of values in one statement. From 1 000 values on, MariaDB searches in another way, which locks every row."""
 
 
 def ask(using: str, template: str, values: Sequence[Any], **names: str) -> list[tuple[Any, ...]]:
@@ -43,13 +43,13 @@ def marks(number: int) -> str:
 
 
 def in_sets(values: Iterable[str]) -> Iterator[list[str]]:
-    """The values in their order, so many at a time as a statement may name. In one order for everybody, locks do not cross."""
+    """Yields the values in ascending order, at most :data:`SET` at a time. All callers lock in this order, so they do not deadlock."""
     ordered = sorted(values)
     return (ordered[at : at + SET] for at in range(0, len(ordered), SET))
 
 
 def seconds_now(using: str) -> float:
-    """The database's own clock, in seconds since 1970. SQLite has that of the machine, which is finer than what it tells."""
+    """Returns the time of the database, in seconds since 1970. For SQLite we read the machine's clock, which has finer steps."""
     query = _CLOCKS.get(connections[using].vendor)
     if query is None:
         return time.time()
@@ -58,7 +58,7 @@ def seconds_now(using: str) -> float:
 
 
 _CLOCKS: Final = {
-    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",  # now() is when the transaction began
+    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",  # now() is the time when the transaction began
     "mysql": "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000",
 }
 

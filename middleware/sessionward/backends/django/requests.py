@@ -1,4 +1,4 @@
-"""Which session keys the request came with that Django answers here at this moment, and when it began."""
+"""The session keys of the request that Django answers in this context, and the time when that request began."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -18,7 +18,7 @@ from sessionward.credential.carriers import Carrier, cookie_values, schemed
 
 
 class Came(NamedTuple):
-    """The keys, the moment of the monotonic clock, and how long one may wait for locks of others."""
+    """The session keys of a request, when it began by the monotonic clock, and how many seconds it waits for locks."""
 
     keys: frozenset[str]
     began: float
@@ -32,13 +32,13 @@ _came: Final[ContextVar[Came | None]] = ContextVar("sessionward_django_came", de
 
 
 def keys_that_came() -> Came | None:
-    """None outside of a request."""
+    """Returns the keys and the beginning of the current request, or None outside of a request."""
     return _came.get()
 
 
 @contextmanager
 def coming_with(keys: frozenset[str], age: float, timeout: float) -> Generator[None]:
-    """As if it were in this request: for a door, which may stand in another process or thread."""
+    """Runs the block as a part of a request with these keys. Doors use it, since they may run in another process or thread."""
     token = _came.set(Came(keys, monotonic() - age, timeout))
     try:
         yield
@@ -47,7 +47,7 @@ def coming_with(keys: frozenset[str], age: float, timeout: float) -> Generator[N
 
 
 def watch(carriers: Sequence[Carrier]) -> None:
-    """Looks at each request that Django begins in this process. A key may leave with the body of an answer, past every door."""
+    """Records the keys of each request that Django begins in this process. New keys may be in response bodies, which no door reads."""
 
     def begins(environ: Mapping[str, Any] | None = None, scope: Mapping[str, Any] | None = None, **_: object) -> None:
         fields = _of_environ(environ, carriers) if environ is not None else _of_scope(scope or {})

@@ -1,4 +1,4 @@
-"""Revoking the sessions of a user, and what was revoked, in whichever engine. Import this module once Django is set up."""
+"""Revokes the sessions of a user, in every engine. Import this module only after Django is set up."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -27,11 +27,11 @@ from sessionward.errors import SessionRevoked
 atomic: Any = transaction.atomic
 
 LOOKS: Final = 3
-"""How often the sessions of a user are looked for, if some of them have got another key before they could be locked."""
+"""How often we search for the sessions of a user, if some of them get a new key before we lock them."""
 
 
 class Revocations:
-    """What was revoked, and how it is done: under the lock of the user, which every change of their sessions takes."""
+    """Revokes sessions, and checks which were revoked. Every change of a user's sessions takes the lock of that user."""
 
     def __init__(self, store: TableStore | KeyValueStore, index: Index, *, scan_limit: int, stale: int, trusts_index: bool = True) -> None:
         self._store = store
@@ -42,28 +42,28 @@ class Revocations:
         self._listable = store.listable
 
     def beside_the_application(self) -> Revocations:
-        """The same for a process that does not save the application's sessions: the index does not learn of all of them."""
+        """Returns the same for a process that does not save the application's sessions, so that the index may lack some."""
         return Revocations(self._store, self._index, scan_limit=self._scan_limit, stale=self._stale, trusts_index=False)
 
     def include(self, key: str) -> bool:
-        """Whether this session was revoked."""
+        """Returns whether this session was revoked."""
         return any_revoked(self._store, [key])
 
     def admit_renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], timeout: float) -> bool:
-        """Records whose a session with a new key is, or revokes it, if one of ``old`` was revoked since the request began."""
+        """Records which user a session with a new key has, or revokes it if one of ``old`` was revoked since the request began."""
         key, using = new.reveal(), self._store.using
         if self._store.revocation_sticks and tables.are_missing(using):
             return True
         with read_timeout(using, timeout):
             user = claimed_user(self._store.read([key]).get(key, {})) if is_key(key) else None
-        if user is None:  # anonymous, or what saved it here has revoked it already
+        if user is None:  # an anonymous session, or one that :meth:`Index.note` has revoked already
             return not self.include(key)
         tables.ensure(using)
         with coming_with(frozenset(credential.reveal() for credential in old), age(), timeout):
             return self._index.note(key, user)
 
     def revoke(self, user_id: str, *, keep: str | None, timeout: float) -> int:
-        """Revokes all sessions of a user but ``keep``; returns how many of them were live."""
+        """Revokes all sessions of a user except ``keep``. Returns how many were live."""
         using = self._store.using
         refuse_inside(using)
         with attended(self._store.using, timeout, alone=True) as phase, lock_timeout(using, timeout):
@@ -78,7 +78,7 @@ class Revocations:
                 except _HaveMoved as moved:
                     gone |= moved.keys
                     keys, looks = self._looked_through(user_id, timeout), looks + 1
-            with suppress(Exception):  # whoever reads it undated takes it for one of this moment
+            with suppress(Exception):  # without a time it counts as a revocation of the moment when we next read it
                 tables.date_revocation(using, user_id)
             self._store.evict(others)
         return count
@@ -96,20 +96,20 @@ class Revocations:
         return others, count
 
     def _looked_through(self, user_id: str, timeout: float) -> set[str]:
-        """The keys of the user that the index may not have. It takes a while, so it is done before anything is locked."""
+        """Returns the keys of the user that the index may lack. It can take seconds, so we call it before we lock anything."""
         if not self._listable or (self._trusts_index and self._index.is_complete()):
             return set()
         with read_timeout(self._store.using, timeout):
             return self._store.scan(user_id, self._scan_limit)
 
     def _revoke_locked(self, user_id: str, keys: set[str], gone: set[str], keep: str | None, *, last: bool) -> tuple[Sequence[str], int]:
-        """Locks, looks again, and revokes: inside a transaction, in the same order for everybody.
+        """Locks the sessions, reads them again, and revokes them. All callers do so in a transaction and in the same order.
 
-        Whatever names the user is revoked. Counted is what would sign them in.
+        It revokes every session that names the user, and counts those that would sign the user in.
         """
         using, users = self._store.using, Users()
         indexed = self._index.keys_of(user_id)
-        sought = keys | indexed | self._store.hints(user_id)  # hints: whose they are is read again
+        sought = keys | indexed | self._store.hints(user_id)  # a hint may be wrong: the rows are read below
         if keep is not None:
             sought.add(keep)
         found = self._store.read(sought, lock=True)
@@ -118,17 +118,18 @@ class Revocations:
         if keep is not None:  # P2: the second look, under the lock
             own = named.pop(keep, {})
             if users.authenticated_user(own) != user_id or self.shut_out(keep, user_id):
-                raise SessionRevoked("the session that asked is not live any more")
+                raise SessionRevoked("the caller's session is not live any more")
         count = sum(users.is_live(data) for data in named.values())
         missed = sought.difference(found, [keep] if keep is not None else [])
-        if not last and not missed.isdisjoint(keys):  # a request in flight may be giving them new keys at this moment
+        if not last and not missed.isdisjoint(keys):  # requests in flight may have given them new keys
             raise _HaveMoved(missed & keys)
         if not self._listable:
             self._close(user_id, keep)
-        # What is not there now may be again: a cache missed it, or it has another key, at which the door will look.
+        # A key without a session may get one again, if the cache missed it. Or the session has a new key by now, which the door
+        # will check against this record.
         tables.record(using, map(digest_of, gone | (missed & (keys | indexed) if self._store.revocation_sticks else missed)))
         if len(indexed) - len(named) > self._stale:
-            # What is on record never comes back; where nothing is recorded, only a key without a row is gone for good.
+            # A recorded key never names a session again. Where we record nothing, that holds only for a key without a row.
             if isinstance(self._store, TableStore) and self._store.revocation_sticks:
                 self._index.forget(self._store.absent(missed))
             else:
@@ -138,22 +139,22 @@ class Revocations:
         return list(named), count
 
     def shut_out(self, key: str, user_id: str) -> bool:
-        """Whether a session was never seen before its user's were revoked, in a store that cannot be listed."""
+        """Returns whether the store cannot list its sessions, we have not seen this one, and we refuse the unseen ones of its user."""
         return not self._listable and key in self._index.unseen([key]) and tables.is_closed(self._store.using, user_id)
 
     def _close(self, user_id: str, keep: str | None) -> None:
-        """From now on, what nobody has noted of this user is refused."""
+        """Refuses, from now on, the sessions of this user that we have not noted."""
         tables.close(self._store.using, user_id)
         if keep is not None:
             self._index.write(keep, user_id)
 
 
 class _NoLockYet(Exception):
-    """A user whose sessions were never revoked before."""
+    """The user has no row to lock yet."""
 
 
 class _HaveMoved(Exception):
-    """Sessions that were there a moment ago, and are not under the lock."""
+    """Sessions that we have found before we took the lock, but not again under it."""
 
     def __init__(self, keys: set[str]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What all stores of a Django project's sessions share: what a session is, and who says whose it is."""
+"""What all stores of a Django project's sessions share: the form of a key, and the keys that allauth has recorded."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -18,13 +18,13 @@ from sessionward.backends.django.users import primary_key
 Data = Mapping[str, Any]
 
 TOO_MANY: Final = (
-    "more than {limit} sessions would have to be looked through; raise scan_limit, or run `sessionward index` once"
-    " if every process that saves sessions has sessionward in it"
+    "the user's sessions are among more than {limit} sessions, too many to read; raise scan_limit, or, if every process that saves"
+    " sessions runs with sessionward, run `sessionward index` once"
 )
 
 
 class Page(NamedTuple):
-    """A part of all sessions, in the order of their keys: its last key, how many were read, and whose they are."""
+    """A part of all sessions, in the order of their keys: the last key, how many we read, and ``(key, user id)`` where there is a user."""
 
     last: str | None
     looked_at: int
@@ -32,12 +32,12 @@ class Page(NamedTuple):
 
 
 def is_key(text: str) -> bool:
-    """Whether Django itself would look this key up and could have made it."""
+    """Returns whether a key has the form of Django's keys. Django does not look up any other."""
     return 8 <= len(text) <= 128 and set(text).issubset(VALID_KEY_CHARS)
 
 
 def keys_of_allauth(user_id: str) -> set[str]:
-    """The keys that allauth's ``usersessions`` has noted; it misses sign-ins that did not go through it."""
+    """Returns the keys that allauth's ``usersessions`` has recorded. It lacks sign-ins that did not go through allauth."""
     if not apps.is_installed("allauth.usersessions"):
         return set()
     user = primary_key(user_id)

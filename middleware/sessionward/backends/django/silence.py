@@ -1,4 +1,4 @@
-"""Ends the wait for a database that says nothing any more: no setting of its own can, since it would have to keep it."""
+"""Cuts off a database that does not answer. No timeout of the database helps then, since a silent server does not keep it."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -18,23 +18,23 @@ from django.contrib.auth import get_user_model
 from django.db import connections, router
 
 GRACE: Final = 0.25
-"""Seconds more, so that a server that does answer ends a statement by itself (MySQL: in whole seconds), and its connection stays."""
+"""Seconds that we wait longer. A server that still answers ends its statement by then, and its connection stays open."""
 SERVERS: Final = ("postgresql", "mysql")
-"""Databases that are asked through a socket."""
+"""Databases that we reach through a socket."""
 
 
 @contextmanager
 def waits_at_most(using: str, seconds: float) -> Generator[None]:
-    """Lets this thread's connections wait for their servers so many seconds in all, and then cuts them off.
+    """Lets this thread's connections wait for their servers so many seconds in all, then cuts them off.
 
-    Connecting is given as many, in the whole seconds that drivers count in.
+    A new connection may take as long, rounded up to whole seconds, since drivers take no fractions.
     """
     wrappers = [wrapper for wrapper in _asked(using) if wrapper.vendor in SERVERS]
     if not wrappers:
         yield
         return
     cutter = _Cutter(wrappers)
-    by_itself = math.ceil(seconds) if any(wrapper.vendor == "mysql" for wrapper in wrappers) else seconds
+    by_itself = math.ceil(seconds) if any(wrapper.vendor == "mysql" for wrapper in wrappers) else seconds  # MySQL takes whole seconds
     timer = Timer(by_itself + GRACE, cutter.cut)
     timer.daemon = True
     timer.start()
@@ -49,12 +49,12 @@ def waits_at_most(using: str, seconds: float) -> Generator[None]:
 
 
 def _asked(using: str) -> Iterable[Any]:
-    """The connections of this thread that a question goes through: that of the sessions, and that of the users."""
+    """Returns this thread's connections to the databases of the sessions and of the users."""
     return [connections[alias] for alias in {using, router.db_for_read(get_user_model())}]
 
 
 class _Cutter:
-    """Shuts sockets down, unless the block has ended: then they are somebody else's."""
+    """Shuts down the sockets, unless the block has ended: after it the application may use them."""
 
     def __init__(self, wrappers: Collection[Any]) -> None:
         self._wrappers = wrappers
@@ -63,7 +63,7 @@ class _Cutter:
     def cut(self) -> None:
         with self._lock:
             for wrapper in self._wrappers:
-                with suppress(Exception):  # it has been closed meanwhile
+                with suppress(Exception):  # the connection was closed meanwhile
                     _shut_down(_descriptor(wrapper.connection))
 
     def end(self) -> None:
@@ -72,7 +72,7 @@ class _Cutter:
 
 
 def _descriptor(raw: Any) -> int:
-    """Of psycopg and mysqlclient, or of PyMySQL."""
+    """Returns the file descriptor of a connection by psycopg, mysqlclient or PyMySQL."""
     return int(raw.fileno() if hasattr(raw, "fileno") else raw._sock.fileno())
 
 
@@ -89,7 +89,7 @@ def _connects_within(wrapper: Any, seconds: int) -> Generator[None]:
         given: dict[str, Any] = params()
         return {**given, "connect_timeout": min(seconds, int(given.get("connect_timeout") or seconds))}
 
-    if wrapper.settings_dict["OPTIONS"].get("pool"):  # it would keep this for all of its connections
+    if wrapper.settings_dict["OPTIONS"].get("pool"):  # the pool would use our timeout for all of its connections
         yield
         return
     wrapper.get_connection_params = bounded

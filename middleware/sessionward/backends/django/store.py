@@ -31,20 +31,20 @@ from sessionward.errors import BackendUnavailable, ConfigurationError
 __all__ = ["REVOKED", "KeyValueStore", "TableStore", "revoked_key", "store_of"]
 
 REVOKED: Final = "revoked:"
-"""In front of the digest that a revoked session has as its key, and of its data, which then sign nobody in under any key."""
+"""The beginning of a revoked session's key, and of its data, which then decode to an anonymous session."""
 
 
 def revoked_key(key: str) -> str:
-    """The key that a session has once it is revoked: whoever holds the old one finds it, and nobody else can guess it."""
+    """Returns the key that a session gets when it is revoked. Only code that knows the old key can compute it."""
     return REVOKED + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 _REVOKED_KEY: Final = {
     "postgresql": "%s || SUBSTR(ENCODE(SHA256(CONVERT_TO({key}, 'UTF8')), 'hex'), 1, 32)",
     "mysql": "CONCAT(%s, LEFT(SHA2({key}, 256), 32))",
-    "sqlite": "%s || SUBSTR(SHA256({key}), 1, 32)",  # a function of Django's
+    "sqlite": "%s || SUBSTR(SHA256({key}), 1, 32)",  # Django adds this function to SQLite
 }
-"""The same in SQL, so that one statement renames many rows and takes no longer for each than for one."""
+"""The same in SQL, so that one statement renames many rows in linear time."""
 
 
 def store_of() -> TableStore | KeyValueStore:
@@ -92,7 +92,7 @@ class TableStore:
         self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user" and _is_of_user(field)), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
-        """The data of those sessions that are there and have not expired; locked until the transaction ends, in one order."""
+        """Returns the data of the live sessions. ``lock``: locks their rows until the transaction ends, always in the same order."""
         found: dict[str, Data] = {}
         for sought in in_sets(keys):
             query = (
@@ -104,7 +104,7 @@ class TableStore:
         return found
 
     def revoke(self, keys: Iterable[str]) -> None:
-        """Renames the rows: they and their data stay, the cookie names nothing, and a forced update that comes late finds no row.
+        """Renames the rows. The data stay, the cookie names no session, and a late forced update finds no row.
 
         Django would accept the new key too, from a client that has read the database. So the data of the row are made undecodable.
         """
@@ -116,14 +116,14 @@ class TableStore:
             change(self.using, statement + marks(len(some)), [REVOKED, REVOKED, *some], **self._names)
 
     def _make_room(self, keys: Sequence[str]) -> None:
-        """Of a session that was written back, or restored from a backup, a revoked row may be there already: it moves aside."""
+        """Renames earlier revoked rows of these keys. They exist if a session was written back, or restored from a backup."""
         there = self._present(map(revoked_key, keys))
         pairs = [(REVOKED + secrets.token_hex(16), key) for key in there]
         if pairs:
             change_each(self.using, "UPDATE {table} SET {key} = %s WHERE {key} = %s", pairs, **self._names)
 
     def revoked_among(self, keys: Iterable[str]) -> set[str]:
-        """Those of these keys whose rows were renamed."""
+        """Returns those of the keys whose rows were renamed."""
         names = {revoked_key(key): key for key in keys}
         return {names[name] for name in self._present(names)}
 
@@ -133,7 +133,7 @@ class TableStore:
         return sought - self._present(sought)
 
     def _present(self, keys: Iterable[str]) -> set[str]:
-        """Those of these keys that have a row, expired or not."""
+        """Returns those of the keys that have a row, expired or not."""
         query = "SELECT {key} FROM {table} WHERE {key} IN "
         return {key for some in in_sets(keys) for (key,) in ask(self.using, query + marks(len(some)), some, **self._names)}
 
@@ -154,7 +154,7 @@ class TableStore:
     def scan(self, user_id: str, limit: int) -> set[str]:
         """Reads the table and returns all keys of this user. Raises :class:`BackendUnavailable` if that takes more than ``limit`` rows."""
         rows = self._live()
-        if self._user is not None:  # a row without a user may be anybody's: some ways of saving leave it out
+        if self._user is not None:  # a row without a user may be of any user: not all code that saves a session sets the column
             user = primary_key(user_id)
             rows = rows.filter(Q((f"{self._user}__isnull", True)) | (Q() if user is None else Q((self._user, user))))
         if rows.order_by()[: limit + 1].count() > limit:
@@ -179,5 +179,5 @@ class TableStore:
 
 
 def _is_of_user(field: Any) -> bool:
-    """Whether a column refers to the user model by its primary key. Of any other we do not know what stands in it."""
+    """Returns whether a column refers to the user model by its primary key. We do not know what another column holds."""
     return field.remote_field is not None and field.related_model is get_user_model() and field.target_field.primary_key

@@ -42,9 +42,9 @@ class Entry(models.Model):
 
 
 class User(models.Model):
-    """A row to lock for each user. ``closed``: what we have not seen of theirs is refused.
+    """A row to lock for each user. ``closed``: we refuse this user's sessions that are not in the index.
 
-    ``revoked_at``: when their sessions were revoked last, in seconds since 1970 by the database's clock.
+    ``revoked_at``: when this user's sessions were last revoked, in seconds since 1970 by the database's clock.
     """
 
     user = models.CharField(max_length=64, primary_key=True)
@@ -127,16 +127,16 @@ def close(using: str, user_id: str) -> None:
 
 
 UNDER_WAY: Final = 1e12
-"""In the place of a time: a revocation that has not been committed yet, or that nobody has dated since. It lies in the future."""
+"""The time, in the future, of a revocation that is not committed yet, or whose process died before it could write the time."""
 
 
 def begin_revocation(using: str, user_id: str) -> None:
-    """Inside a transaction that has the lock. Its time is known only after its commit: see :func:`date_revocation`."""
+    """Marks a revocation whose time is known only after its commit: see :func:`date_revocation`. The transaction must have the lock."""
     _set_revoked_at(using, user_id, UNDER_WAY)
 
 
 def date_revocation(using: str, user_id: str) -> None:
-    """Dates the last revocation of this user, which has been committed: no request that began later has seen what it revoked."""
+    """Writes the time of this user's last revocation, after its commit. No request that begins later finds what it revoked."""
     with read_committed(using):
         lock(using, user_id)
         _set_revoked_at(using, user_id, seconds_now(using))
@@ -147,10 +147,10 @@ def _set_revoked_at(using: str, user_id: str, moment: float) -> None:
 
 
 def is_revoked_within(using: str, user_id: str, seconds: float) -> bool:
-    """Inside a transaction that has the lock: whether sessions of this user were revoked in these last seconds.
+    """Returns whether sessions of this user were revoked in the last ``seconds``. The transaction must have the lock.
 
-    A time that lies in the future was noted by a clock that has been set back since, or by a process that has died at that
-    moment: it counts, and is noted anew, so that only who finds it first is refused.
+    A time in the future means that the clock was set back, or that a process died before it could write the time. It counts
+    as a revocation of this moment, and we write the present time, so that only the caller who finds it first is refused.
     """
     found = ask(using, "SELECT {revoked_at} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_USER)
     moment = found[0][0] if found else None
@@ -184,14 +184,14 @@ def record(using: str, digests: Iterable[bytes]) -> None:
 
 
 def recorded_among(using: str, digests: Iterable[bytes]) -> set[bytes]:
-    """Those of these sessions that are on record as revoked."""
+    """Returns those of these sessions that are recorded as revoked."""
     rows = Ended.objects.using(using)
     found = (rows.filter(digest__in=some).values_list("digest", flat=True) for some in in_sets(digest.hex() for digest in digests))
     return {bytes.fromhex(digest) for digests in found for digest in digests}
 
 
 def are_missing(using: str) -> bool:
-    """Whether any of our tables is missing: then nothing was ever revoked, since that creates them first."""
+    """Returns whether one of our tables is missing. Then no session was ever revoked, since a revocation creates them first."""
     return using not in _there and bool(_missing(using))
 
 

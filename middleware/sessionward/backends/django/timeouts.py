@@ -81,12 +81,13 @@ def transaction_timeout(using: str, timeout: float) -> None:
 
 @contextmanager
 def read_committed(using: str, timeout: float | None = None) -> Generator[None]:
-    """A short transaction at READ COMMITTED; with a timeout, on PostgreSQL.
+    """Runs a short transaction at READ COMMITTED. ``timeout``: limits its statements on PostgreSQL, in seconds.
 
-    MariaDB reads again once it has a lock, at any level; SQLite has one writer."""
+    At other levels MariaDB also reads anew once it has a lock; SQLite has one writer.
+    """
     connection = connections[using]
     with atomic(using=using):
-        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase it would come too late
+        if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase the transaction has begun already
             if timeout is None:
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")

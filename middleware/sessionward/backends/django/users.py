@@ -45,7 +45,7 @@ class Users:
         return named if self._holds(path, named, user, data.get(HASH_SESSION_KEY)) else None
 
     def is_live(self, data: Mapping[str, Any]) -> bool:
-        """Whether a session counts: it signs its user in, or would if the account were enabled again."""
+        """Returns whether a session counts: it signs its user in, or would do so if the account were enabled again."""
         named, path = claimed_user(data), str(data.get(BACKEND_SESSION_KEY))
         if named is None or path not in settings.AUTHENTICATION_BACKENDS:
             return False
@@ -64,11 +64,11 @@ class Users:
 
 
 ANYBODY: Final = ""
-"""In the place of an authentication backend: the user's row, enabled or not."""
+"""Replaces the path of an authentication backend: any user's row, enabled or not."""
 
 
 def primary_key(named: str) -> Any:
-    """A user's id as the user model has it; None if it cannot be one."""
+    """Returns a user's id in the type of the primary key, or None if it does not fit."""
     try:
         return get_user_model()._meta.pk.to_python(named)
     except ValidationError:
@@ -81,7 +81,7 @@ def _anybody(named: str) -> Any:
 
 
 def _user(path: str, named: str) -> Any:
-    """What the authentication backend makes of the id; None also for one from before the primary key was of another kind."""
+    """Returns the user that the authentication backend finds, or None, also if the id does not fit the type of the primary key."""
     user_id = primary_key(named)
     return None if user_id is None else load_backend(path).get_user(user_id)
 
