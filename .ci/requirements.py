@@ -1,7 +1,8 @@
-"""Prints what a run against other versions installs: ``requirements.py oldest``, or ``requirements.py sqlalchemy-2.1``.
+"""Prints what runs with other versions need: ``requirements.py oldest``, ``newest`` or ``interpreters``.
 
 ``oldest``: of what the package itself depends on, extras included, the first version that pyproject.toml allows.
-``sqlalchemy-2.1``: the newest of everything. Neither is allowed by fastapi-users, whose tests are skipped there.
+``newest``: SQLAlchemy 2.1. fastapi-users allows neither; where it is not installed, its tests are not collected.
+``interpreters``: the versions of Python in the classifiers, without the oldest.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ TEST = [line for line in EXTRAS["test"] if not line.startswith(("fastapi-users",
 
 
 def oldest() -> list[str]:
-    first = [re.sub(r">=([\w.]+)(,[^;]*)?", r"==\1", line) for line in OWN]
-    return [*first, *TEST]
+    return [*(re.sub(r">=([\w.]+)(,[^;]*)?", r"==\1", line) for line in OWN), *TEST]
 
 
-def sqlalchemy_2_1() -> list[str]:
-    return ["sqlalchemy[asyncio]>=2.1,<2.2", *OWN, *TEST]
+def newest() -> list[str]:
+    return [*OWN, *TEST, "sqlalchemy>=2.1"]
+
+
+def interpreters() -> list[str]:
+    return re.findall(r":: (3\.\d+)", "\n".join(PROJECT["classifiers"]))[1:]
 
 
 if __name__ == "__main__":
-    print(*{"oldest": oldest, "sqlalchemy-2.1": sqlalchemy_2_1}[sys.argv[1]](), sep="\n")
+    print(*{"oldest": oldest, "newest": newest, "interpreters": interpreters}[sys.argv[1]](), sep="\n")

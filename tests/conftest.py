@@ -70,26 +70,32 @@ def never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 SLOW: Final = (
     "backends/django/",
     "backends/test_deadlines.py",
+    "backends/test_many.py",
     "backends/test_table_knox.py",
+    "backends/test_table_many.py",
     "backends/test_table_races.py",
     "companion/test_races.py",
     "doors/test_servers.py",
     "doors/test_websocket.py",
     "matrix/",
     "parsers/test_spellings.py",
+    "servers/",
     "sidecar/test_companion.py",
     "sidecar/test_engines.py",
     "sidecar/test_resources.py",
     "sidecar/test_serve.py",
     "sidecar/test_stacks.py",
-    "test_examples.py",
+    "test_cli.py",
+    "test_examples",
     "torture/",
 )
-"""Whole sites and servers, callers at once, timeouts that are waited for."""
+"""Whole sites and servers, callers at once, timeouts that are waited for, ten thousand sessions."""
+SLOW_CLAIMS: Final = frozenset({"test_p3_a_stolen_session_that_calls_on_and_on_does_not_lock_its_owner_out"})
+"""Of the contracts, which run over each backend."""
 SLOW_FIXTURES: Final = frozenset({"duplex", "real", "server"})
 """A server in a process of its own."""
 
-SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "postgresql_url", "redis_url"})
+SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "pgbouncer", "postgresql_url", "redis_url"})
 """Fixtures that need a server."""
 CHOICES: Final = frozenset(
     {"claims", "database", "database_url", "databases", "empty", "make", "make_encoded", "place", "seen", "server", "stack"}
@@ -102,8 +108,10 @@ NAMES: Final = re.compile(r"postgresql|mariadb|mysql|asyncpg|redis|node", re.IGN
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers. Workers begin with what is slow, so that none of them is left with it at the end."""
     for item in items:
-        fixtures = frozenset(getattr(item, "fixturenames", ()))
-        if item.path.relative_to(HERE).as_posix().startswith(SLOW) or fixtures & SLOW_FIXTURES:
+        assert isinstance(item, pytest.Function)
+        fixtures = frozenset(item.fixturenames)
+        file = item.path.relative_to(HERE).as_posix()
+        if file.startswith(SLOW) or fixtures & SLOW_FIXTURES or item.originalname in SLOW_CLAIMS:
             item.add_marker(pytest.mark.slow)
         if fixtures & SERVICES or (fixtures & CHOICES and names_a_server(item)):
             item.add_marker(pytest.mark.services)
@@ -113,7 +121,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def names_a_server(item: Any) -> bool:
+def names_a_server(item: pytest.Function) -> bool:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return any(NAMES.search(str(named)) for named in (*parameters, getattr(item.cls, "kind", "")))
 
@@ -140,7 +148,19 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 # --- what a test leaves open ------------------------------------------------------------------------------------------
 
-OPENING: Final = ("backends/", "companion/", "doors/", "identify/", "matrix/", "sidecar/", "torture/", "test_drive.py", "test_examples.py")
+OPENING: Final = (
+    "backends/",
+    "companion/",
+    "doors/",
+    "identify/",
+    "matrix/",
+    "servers/",
+    "sidecar/",
+    "torture/",
+    "test_drive.py",
+    "test_cli.py",
+    "test_examples",
+)
 """Tests of what has sockets, files, threads and event loops."""
 
 
