@@ -93,9 +93,9 @@ def test_that_it_is_complete_can_be_taken_back(place: Path) -> None:
     index(environment(place))
     for _ in range(2):
         ran = index(environment(place), "--incomplete")
-        assert (ran.returncode, ran.stdout.startswith("The index is not complete any more")) == (0, True)
+        assert (ran.returncode, ran.stdout.startswith("The index is marked as incomplete")) == (0, True)
         assert not is_complete(place)
-    assert index(environment(place)).stdout.startswith("Looked at 300 sessions")
+    assert index(environment(place)).stdout.startswith("Read 300 sessions")
     assert is_complete(place)
 
 
