@@ -6,8 +6,8 @@ A claim is a function ``case_...`` of a module in this folder. The process of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -36,14 +36,27 @@ CLAIMS = [
 
 
 @pytest.fixture(scope="module")
-def claims(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claims]:
-    """The process of one site, which begins with its first claim and ends with its last."""
-    name: str = request.param
-    site, place = SITES[name], tmp_path_factory.mktemp("site")
+def claims(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Claims]]:
+    """The process of a site, by its name. It begins with the first claim about the site, and ends when another site's is asked for."""
+    with ExitStack() as stack:
+        running: dict[str, Claims] = {}
+
+        def of(name: str) -> Claims:
+            if name not in running:
+                running.clear()
+                stack.close()
+                if SITES[name].cache != "locmem":
+                    request.getfixturevalue("redis_url")
+                running[name] = stack.enter_context(process_of(name, tmp_path_factory.mktemp("site")))
+            return running[name]
+
+        yield of
+
+
+@contextmanager
+def process_of(name: str, place: Path) -> Iterator[Claims]:
     (place / "files").mkdir()
-    if site.cache != "locmem":
-        request.getfixturevalue("redis_url")
-    server = SERVERS.get(site.database)
+    server = SERVERS.get(SITES[name].database)
     with fresh_database(server) if server else nullcontext(f"sqlite:///{place}/site.db") as url:
         running = Claims("tests.backends.django.program", log=place / "log", SESSIONWARD_SITE=f"{name}|{url}|{place}/files")
         try:
@@ -52,6 +65,6 @@ def claims(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             running.close()
 
 
-@pytest.mark.parametrize(("claims", "claim"), CLAIMS, indirect=["claims"])
-def test_with_django(claims: Claims, claim: str) -> None:
-    claims.check(claim)
+@pytest.mark.parametrize(("site", "claim"), CLAIMS)
+def test_with_django(site: str, claim: str, claims: Callable[[str], Claims]) -> None:
+    claims(site).check(claim)
