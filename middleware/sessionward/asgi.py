@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, tell
+from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, takes, tell
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request, revoke_others_endpoint
@@ -70,8 +70,10 @@ class ASGIMiddleware:
     """
 
     def __init__(self, app: ASGIApp, backend: AnyBackend, **settings: Unpack[Options]) -> None:
-        if hasattr(app, "wsgi_app"):
-            raise ConfigurationError("app: this is a WSGI application; put sessionward.WSGIMiddleware around its wsgi_app")
+        if hasattr(app, "wsgi_app") or (takes(app, 2) and not takes(app, 3)):
+            raise ConfigurationError(
+                "app: this is a WSGI application; put sessionward.WSGIMiddleware around it, in Flask around app.wsgi_app"
+            )
         self.app = app
         self._backend = backend
         self._mode: Mode[Any] = choose(backend, settings)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -122,3 +123,14 @@ def passed_on(middleware: Any, name: str) -> Any:
     if name.startswith("__") or name == "app":  # `app` itself is missing while a copy is being made
         raise AttributeError(f"{type(middleware).__name__!r} object has no attribute {name!r}")
     return getattr(middleware.app, name)
+
+
+def takes(app: Any, count: int) -> bool:
+    """Returns whether an application can be called with so many arguments, as far as it says so."""
+    try:
+        inspect.signature(app).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function without a signature
+        return True
+    return True

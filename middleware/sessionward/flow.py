@@ -55,6 +55,8 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
     if source is CredentialSource.COOKIE and not may_call(request, trusted=settings.trusted, public=settings.public):
         return refusal(Problem.CROSS_SITE, request, settings)
     if not isinstance(reading, Credential):
+        if reading is Unproven.NONE and mode.can_set_cookies and not settings.insecure and request.location().scheme == "http":
+            context.warning = _PLAIN_HTTP
         return inactive(request, settings, source, mode.why_inactive(reading))
     try:
         session = yield from Find(reading)
@@ -69,6 +71,12 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
     except Exception as failure:  # P7: never 401, never success
         return unavailable(failure, request, settings)
     return counted(count, request, settings)  # P5: the backend's own count
+
+
+_PLAIN_HTTP: Final = (
+    "a client has called our route over plain http and sent no cookie of sessionward: browsers drop our cookie over plain http. In"
+    " development set insecure=True. Behind a proxy that ends TLS, ignore this, or let the server trust the proxy's X-Forwarded-Proto"
+)
 
 
 # --- all other routes -------------------------------------------------------------------------------------------------

@@ -87,8 +87,11 @@ def test_a_door_of_the_wrong_kind_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"put sessionward\.ASGIMiddleware around it"):
         sessionward.WSGIMiddleware(asgi, **OURS)
     flask: Any = Flask(__name__)
-    with pytest.raises(ConfigurationError, match=r"put sessionward\.WSGIMiddleware around its wsgi_app"):
+    with pytest.raises(ConfigurationError, match=r"put sessionward\.WSGIMiddleware around it"):
         sessionward.ASGIMiddleware(flask, **OURS)
+    plain: Any = lambda environ, start_response: []  # noqa: E731
+    with pytest.raises(ConfigurationError, match=r"put sessionward\.WSGIMiddleware around it"):
+        sessionward.ASGIMiddleware(plain, **OURS)
 
 
 @pytest.mark.parametrize(("name", "value"), [("SESSION_COOKIE_NAME", "mine"), ("REMEMBER_COOKIE_NAME", "mine"), ("SECRET_KEY", "another")])

@@ -1160,3 +1160,19 @@ def test_p7_an_async_backend_that_falls_silent_is_503_within_the_timeout(silent:
     answer = house.ask("DELETE", SESSIONS, ("X-Session-Token", new_token()))
     house.close()
     assert (answer.status, answer.error, backend.asked[-1]) == (503, error, silent)
+
+
+# --- what the log says ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"insecure": True}], ids=["by default", "insecure"])
+def test_a_call_over_plain_http_without_our_cookie_is_explained_once(
+    build: Builder, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    warn.cache_clear()
+    house = build(town, **settings)
+    with caplog.at_level(logging.WARNING, "sessionward"):
+        for _ in range(3):
+            assert house.ask("DELETE", SESSIONS, base={"scheme": "http", "wsgi.url_scheme": "http"}).status == 401
+            assert house.ask("DELETE", SESSIONS).status == 401
+    assert [("insecure=True" in record.getMessage()) for record in caplog.records] == ([] if settings else [True])

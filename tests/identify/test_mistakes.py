@@ -31,6 +31,7 @@ door: Any = sessionward.WSGIMiddleware(app.wsgi_app, MemoryBackend(), secrets=[S
         pytest.param(lambda: FlaskSession.of(door), "the Flask application itself", id="what stands around it, Flask-Session"),
         pytest.param(lambda: FlaskSession(app, secret_key=SECRET), r"FlaskSession\.of\(app\)", id="the application in place of its store"),
         pytest.param(lambda: FlaskLogin.of(FlaskLogin), "the Flask application itself", id="a class"),
+        pytest.param(lambda: FlaskLogin.of(Flask("x")), "SECRET_KEY is not set yet", id="before the secret is set"),
         pytest.param(lambda: Beaker({"session.type": "file"}, user="user"), r"\.options", id="the middleware's arguments"),
         pytest.param(lambda: Beaker(app, user="user"), r"\.options", id="an application in place of the options"),
         pytest.param(lambda: Function(only_the_value, cookies=["sid"]), "two arguments", id="a function of the value alone"),

@@ -111,6 +111,10 @@ class FlaskLogin:
             raise ConfigurationError(
                 f"identify: {kind} keeps no sessions in the cookie; use sessionward.identify.flask_session.FlaskSession"
             )
+        if not app.config.get("SECRET_KEY"):
+            raise ConfigurationError(
+                "identify: the application's SECRET_KEY is not set yet; call FlaskLogin.of(app) below the line that sets it"
+            )
         configuration = _configuration(app)
         identifier = cls(**configuration, user_key=user_key, remember=remember)
         identifier._serializer = serializer_of(app)

@@ -123,7 +123,7 @@ class Own(Mode[Context]):
 _AMBIGUOUS, _INVALID = Unproven.AMBIGUOUS, Unproven.INVALID
 
 WHY_INACTIVE: Final = {
-    Unproven.NONE: "The request carries no credential.",
+    Unproven.NONE: "The request carries no credential. Over plain http, browsers drop our cookie unless `insecure` is set.",
     Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
     Unproven.INVALID: "The session cookie is malformed, or was not signed with one of `secrets`.",
 }

@@ -18,10 +18,11 @@ Peer = Sequence[Any] | None
 
 
 class Location(NamedTuple):
-    """Decides which cookies a browser sends: the host, in lower case and without its port, and the whole path."""
+    """Decides which cookies a browser sends: the host, in lower case and without its port, the whole path, and the scheme."""
 
     host: str
     path: str
+    scheme: str = ""
 
 
 class Request(Protocol):
@@ -47,7 +48,7 @@ class Request(Protocol):
 class ASGIRequest:
     """The parts of an ASGI scope. Header names are lower case there (ASGI 3, HTTP connection scope)."""
 
-    __slots__ = ("_headers", "_path", "_peer", "_raw", "_root")
+    __slots__ = ("_headers", "_path", "_peer", "_raw", "_root", "_scheme")
 
     def __init__(self, scope: Mapping) -> None:
         self._headers: Fields = scope["headers"]
@@ -55,6 +56,7 @@ class ASGIRequest:
         self._raw: bytes | None = scope.get("raw_path")
         self._path: str = scope.get("path", "")
         self._root: str = scope.get("root_path", "")
+        self._scheme: str = scope.get("scheme", "")
 
     def header(self, name: bytes, /) -> bytes | None:
         return joined(self._headers, name)
@@ -68,7 +70,7 @@ class ASGIRequest:
 
     def location(self) -> Location:
         path = self._raw.partition(b"?")[0].decode("latin-1") if self._raw else self._path
-        return Location(_host(self.header(b"host")), path)
+        return Location(_host(self.header(b"host")), path, self._scheme)
 
 
 def _host(field: bytes | None) -> str:
@@ -119,7 +121,7 @@ class WSGIRequest:
         raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         if not raw.startswith("/"):
             raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return Location(_host(self.header(b"host")), raw.partition("?")[0])
+        return Location(_host(self.header(b"host")), raw.partition("?")[0], environ.get("wsgi.url_scheme", ""))
 
 
 class Sender:

@@ -61,7 +61,7 @@ def _place(cookie: SetCookie, location: Location) -> _Place:
 
 def _is_sent(place: _Place, location: Location) -> bool:
     """Returns whether a browser sends a cookie of this place to this location (RFC 6265, 5.1.3 and 5.1.4)."""
-    host, path = location
+    host, path = location.host, location.path
     if place.domain:
         if host and host != place.domain and not host.endswith("." + place.domain):
             return False

@@ -222,8 +222,8 @@ class Pool:
             return BackendUnavailable(f"{dialect.display_name} did not answer within {deadline.timeout:g} s")
         if kind is ErrorKind.NO_TABLE:
             return ConfigurationError(
-                "the tables of sessionward are missing: call backend.create_tables() once, or add sessionward.backends.sql.metadata"
-                " to your migrations"
+                "the tables of sessionward are missing: call backend.create_tables() once (await it if the backend is async), or add"
+                " sessionward.backends.sql.metadata to your migrations"
             )
         error = BackendUnavailable(f"{dialect.display_name} could not answer ({phase.value}): {code_of(failure, dialect)}")
         if kind is ErrorKind.BROKEN:

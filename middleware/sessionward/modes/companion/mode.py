@@ -148,7 +148,7 @@ class Companion(Mode[CompanionContext]):
 
 
 _WHY_INACTIVE = {
-    Unproven.NONE: "The request carries no companion cookie.",
+    Unproven.NONE: "The request carries no companion cookie. Over plain http, browsers drop it unless `insecure` is set.",
     Unproven.FOREIGN: "X-Session-Token does not have the form of a session token.",
     Unproven.INVALID: "The companion cookie is malformed, or was not signed with one of `secrets`.",
 }
