@@ -243,7 +243,7 @@ def test_a_list_with_several_wrong_members_tells_each() -> None:
 def test_all_mistakes_are_told_in_one_error(door: Any, insecure: bool) -> None:
     with pytest.raises(ConfigurationError) as told:
         door(
-            wsgi_app,
+            asgi_app if door is ASGIMiddleware else wsgi_app,
             FindsAndEnds,
             secrets=["short"],
             path="x",
@@ -344,7 +344,7 @@ class CarriersAndLogin(OverCarriers):
 @pytest.mark.parametrize("door", [ASGIMiddleware, WSGIMiddleware])
 def test_what_is_not_a_backend_is_told(backend: object, told: str, door: Any) -> None:
     with pytest.raises(ConfigurationError) as error:
-        door(wsgi_app, backend, secrets=[SECRET])
+        door(asgi_app if door is ASGIMiddleware else wsgi_app, backend, secrets=[SECRET])
     (mistake,) = error.value.mistakes
     assert told in mistake
 
