@@ -213,9 +213,11 @@ _WITH_HEADERS: Final = frozenset({"http", "websocket"})
 
 
 def _keep_headers(scope: Scope) -> None:
-    """Replaces an iterable of headers by a list. ASGI allows one that can be read only once, and we read it twice."""
+    """Replaces iterables by lists. ASGI allows some that can be read only once: the headers, each header, and the client."""
     if not isinstance(scope["headers"], (list, tuple)):
-        scope["headers"] = list(scope["headers"])
+        scope["headers"] = [(name, value) for name, value in scope["headers"]]
+        if scope.get("client") is not None:
+            scope["client"] = list(scope["client"])
 
 
 def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:

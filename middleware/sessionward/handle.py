@@ -20,7 +20,7 @@ from sessionward import flow
 from sessionward.door import ASGI_KEY, WSGI_KEY, AsyncDoor, Door, Handle, context_of
 from sessionward.errors import UsageError
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields, Mapping, Peer, Sender, fields_in, joined
+from sessionward.request.request import Fields, Mapping, Peer, Sender, address_of, fields_in, joined
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
 
@@ -181,7 +181,7 @@ class AsyncSessions(Handle):
         return [field for field in self._headers if field[0] in names]
 
     def _sender(self) -> Sender:
-        return Sender(self._peer[0] if self._peer else None, joined(self._headers, b"user-agent"))
+        return Sender(address_of(self._peer), joined(self._headers, b"user-agent"))
 
 
 class _BlockingSessions(Sessions):

@@ -100,7 +100,7 @@ class WSGIMiddleware:
         self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
+        if environ.get("REQUEST_METHOD") in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
             if environ["REQUEST_METHOD"] == "DELETE":
                 return self._endpoint(request, environ, start_response)
             if (answer := preflight(request, self._mode.settings)) is not None:

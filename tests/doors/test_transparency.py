@@ -651,6 +651,16 @@ def test_wsgi_an_answer_without_a_body_gains_none_and_keeps_its_length(kind: str
     assert (server.heads[0][0], kept) == (status, fields)
 
 
+def test_wsgi_an_environ_without_a_method_is_the_applications_own_affair() -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(*HEAD)
+        return [b"a"]
+
+    server = served("anonymous", app)
+    del server.environ["REQUEST_METHOD"]
+    assert server.run() == b"a"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_wsgi_start_response_takes_exc_info_by_name_as_that_of_servers_does(kind: str) -> None:
     failure = ZeroDivisionError("of the application")
@@ -707,10 +717,17 @@ def test_what_else_the_application_has_is_found_on_the_middleware(door: Any) -> 
     assert copy.copy(around).script_name == "/calibre"
 
 
+def _nested(values: Any) -> Any:
+    """Iterators of iterators, as Falcon's test client gives them."""
+    return iter([iter(value) if isinstance(value, tuple) else value for value in values])
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("kind", ["anonymous", "signed in"])
 @pytest.mark.parametrize(
-    "shape", [iter, tuple, list, lambda fields: (field for field in fields)], ids=["iterator", "tuple", "list", "generator"]
+    "shape",
+    [iter, tuple, list, lambda fields: (field for field in fields), _nested],
+    ids=["iterator", "tuple", "list", "generator", "nested"],
 )
 @pytest.mark.parametrize("scope_type", ["http", "websocket"])
 def test_asgi_headers_may_be_any_iterable(scope_type: str, shape: Any, kind: str, method: str) -> None:
@@ -720,12 +737,14 @@ def test_asgi_headers_may_be_any_iterable(scope_type: str, shape: Any, kind: str
     scope |= {"type": scope_type, "method": method}
     given = [*scope["headers"]]
     scope["headers"] = shape(given)
+    scope["client"] = shape(["192.0.2.7", 4711])
     if scope_type == "websocket":
         del scope["method"]
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append([*scope["headers"]])
+        seen.append([(name, value) for name, value in scope["headers"]])
+        assert [*scope["client"]] == ["192.0.2.7", 4711]
 
     async def send(message: Any) -> None:
         seen.append(message.get("status"))

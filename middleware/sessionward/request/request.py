@@ -66,11 +66,16 @@ class ASGIRequest:
         return _below(raw.partition(b"?")[0] if raw else self._path.encode("utf-8", "replace"), self._root)
 
     def client(self) -> str | None:
-        return self._peer[0] if self._peer else None
+        return address_of(self._peer)
 
     def location(self) -> Location:
         path = self._raw.partition(b"?")[0].decode("latin-1") if self._raw else self._path
         return Location(_host(self.header(b"host")), path, self._scheme)
+
+
+def address_of(peer: Peer) -> str | None:
+    """Returns the address in the ``client`` of an ASGI scope. An iterator is left for the application to read."""
+    return peer[0] if isinstance(peer, (list, tuple)) and peer else None
 
 
 def _host(field: bytes | None) -> str:
