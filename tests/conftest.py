@@ -76,7 +76,6 @@ SLOW: Final = (
     "backends/test_table_races.py",
     "companion/test_races.py",
     "doors/test_servers.py",
-    "doors/test_websocket.py",
     "matrix/",
     "parsers/test_spellings.py",
     "servers/",
@@ -98,7 +97,7 @@ SLOW_FIXTURES: Final = frozenset({"duplex", "real", "server"})
 SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "pgbouncer", "postgresql_url", "redis_url"})
 """Fixtures that need a server."""
 CHOICES: Final = frozenset(
-    {"claims", "database", "database_url", "databases", "empty", "make", "make_encoded", "place", "seen", "server", "stack"}
+    {"claims", "database", "database_url", "databases", "empty", "make", "make_encoded", "own_place", "place", "seen", "server", "stack"}
 )
 """Fixtures that need a server if the parameters or the class of a test name one."""
 NAMES: Final = re.compile(r"postgresql|mariadb|mysql|asyncpg|redis|node", re.IGNORECASE)

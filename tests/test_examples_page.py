@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,17 +14,14 @@ from wsgiref.validate import validator
 
 import httpx2 as httpx
 import pytest
-import redis
 from starlette.testclient import TestClient
 
 from tests.support.examples import EXAMPLES
-from tests.support.services import missing
 
 PAGE: Final = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 SNIPPETS: Final = dict(re.findall(r"^### ([^\n]+)\n.*?^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
-SERVERS: Final = {"Flask-Session on Redis": ("REDIS_URL", "redis_url"), "Starlette on PostgreSQL": ("DATABASE_URL", "postgresql_url")}
+SERVERS: Final = {"Flask-Session on Redis": ("REDIS_URL", "redis_url"), "Starlette on PostgreSQL": ("DATABASE_URL", "empty_postgresql_url")}
 """The variable that a snippet reads, and the fixture that knows what it must be."""
-REDIS: Final = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
 URL: Final = "https://app.example"
 PASSWORD: Final = "correct horse battery"
 
@@ -83,17 +79,6 @@ def client_of(module: ModuleType) -> Iterator[httpx.Client]:
     else:
         with httpx.Client(transport=httpx.WSGITransport(app=validator(application)), base_url=URL) as client:
             yield client
-
-
-@pytest.fixture
-def redis_url() -> str:
-    """Redis, or a skip."""
-    with closing(redis.Redis.from_url(REDIS, socket_connect_timeout=3)) as client:
-        try:
-            client.ping()
-        except redis.ConnectionError as error:
-            missing("redis", error)
-    return REDIS
 
 
 def forget(module: ModuleType, devices: list[Device]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 
 import pytest
 from sqlalchemy import Connection
 
 from tests.contract.sql_world import Database, Kind, SQLWorld
+from tests.support.services import SERVERS, fresh_database
 
 Place = Callable[[Database], str]
 
@@ -27,6 +29,13 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return found
 
     return url
+
+
+@pytest.fixture
+def own_place(sqlite_url: str) -> Iterator[Place]:
+    """The URL of a database by its name, which no other test has and which is gone after the test."""
+    with ExitStack() as stack:
+        yield lambda name: sqlite_url if name == "sqlite" else stack.enter_context(fresh_database(SERVERS[name]))
 
 
 @pytest.fixture(scope="class")

@@ -40,6 +40,11 @@ def engine_of(kind: Kind, url: str, schema: str, **schemas: str) -> Any:
     return engine.execution_options(schema_translate_map=translated)
 
 
+@pytest.fixture
+def place(own_place: Place) -> Place:
+    return own_place
+
+
 def place_of(kind: Kind, place: Place) -> tuple[str, str, Any]:
     """A database, a schema in it beside the first, and an Engine to look into both."""
     url = place(kind.database)

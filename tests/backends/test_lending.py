@@ -36,7 +36,7 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
     engine = create_engine(sqlite_url, pool_pre_ping=True)
     yield engine
     for thread in threading.enumerate():
-        if thread.name.startswith("sessionward "):  # it gives a connection back that is to be disposed of
+        if thread.name in ("sessionward connect", "sessionward give back"):  # it gives a connection back that is to be disposed of
             thread.join(PATIENCE)
     engine.dispose()
 

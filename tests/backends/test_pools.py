@@ -18,7 +18,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionward import BackendUnavailable
-from sessionward.backends.sql import AsyncSQLBackend, SQLBackend, metadata
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.testing.bridge import PATIENCE, Loop, together
 from tests.backends.conftest import Place, others
 from tests.backends.scripts import run
@@ -35,7 +35,6 @@ from tests.contract.sql_world import (
     SQLITE_ASYNC,
     Kind,
     SQLWorld,
-    safe_engine,
 )
 
 SERVED = [kind for kind in FROM_URL if kind.database != "sqlite"]
@@ -44,14 +43,10 @@ ASYNC = [SQLITE_ASYNC, PSYCOPG_ASYNC, ASYNCPG, ASYNCMY]
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, place: Place) -> str:
-    """The URL for the ``kind`` of a test, with the scheme of its driver; there are no tables yet."""
+def url(request: pytest.FixtureRequest, own_place: Place) -> str:
+    """The URL of a database that no other test speaks to, with the scheme of the driver of ``kind``; there are no tables yet."""
     kind: Kind = request.getfixturevalue("kind")
-    bare = place(kind.database)
-    engine = safe_engine(bare)
-    metadata.drop_all(engine)
-    engine.dispose()
-    return make_url(bare).set(drivername=kind.scheme).render_as_string(hide_password=False)
+    return make_url(own_place(kind.database)).set(drivername=kind.scheme).render_as_string(hide_password=False)
 
 
 def connections(engine: Engine) -> set[int]:

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.services import MARIADB, POSTGRESQL, fresh_database
+from tests.support.services import SERVERS, fresh_database
 
-SERVERS = {"postgresql": POSTGRESQL, "mariadb": MARIADB}
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 

@@ -46,14 +46,17 @@ USERS = ["user_id", "generation", "revoked_at", "companion_required"]
 NULLABLE = {"raises_at", "ended_at", "ended_by", "reason", "ip_address", "user_agent", "app_session", "revoked_at"}
 
 
+@pytest.fixture
+def place(own_place: Place) -> Place:
+    return own_place
+
+
 @pytest.fixture(params=[SQLITE, PSYCOPG, PYMYSQL], ids=["SQLite", "PostgreSQL", "MariaDB"])
 def empty(request: pytest.FixtureRequest, place: Place) -> Iterator[tuple[str, Engine]]:
     """A database without tables: its URL, and an Engine of the test's own."""
     url = place(request.param.database)
     engine = safe_engine(url)
-    metadata.drop_all(engine)
     yield url, engine
-    metadata.drop_all(engine)
     engine.dispose()
 
 

@@ -19,6 +19,7 @@ REQUIRED = os.environ.get("SESSIONWARD_REQUIRE_SERVICES") == "1"
 
 POSTGRESQL = make_url(os.environ.get("SESSIONWARD_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"))
 MARIADB = make_url(os.environ.get("SESSIONWARD_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/test"))
+SERVERS = {"postgresql": POSTGRESQL, "mariadb": MARIADB}
 REDIS = os.environ.get("SESSIONWARD_TEST_REDIS", "redis://127.0.0.1:6379/0")
 
 

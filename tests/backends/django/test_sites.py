@@ -15,10 +15,9 @@ import pytest
 
 from tests.backends.django.sites import SITES
 from tests.support.claims import Claims
-from tests.support.services import MARIADB, POSTGRESQL, fresh_database
+from tests.support.services import SERVERS, fresh_database
 
 HERE = Path(__file__).parent
-SERVERS = {"postgresql": POSTGRESQL, "mariadb": MARIADB}
 
 
 @cache
