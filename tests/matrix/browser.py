@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import Cookie
+from http.cookies import SimpleCookie
 from threading import Event
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
@@ -174,6 +175,10 @@ def _kept(cookie: Cookie) -> Cookie:
         comment_url=None,
         rest={},
     )
+
+
+def cookies_of(header: str) -> Mapping[str, str]:
+    return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
 
 
 def password_of(user: str) -> str:

@@ -20,24 +20,37 @@ import sessionward
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.tables import metadata
 from sessionward.testing.bridge import Loop
-from tests.matrix.browser import Browser, Gate
+from tests.matrix.browser import Browser, Gate, cookies_of
 
 T = TypeVar("T")
 
 SECRET: Final = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 NEW_SECRET: Final = "Zt7-uR4qWn8Lk2Jh6Gf1Ds9Ap3Mx5CvB-test"
+KEEPS_ITS_ID: Final = {
+    "15-renewed-in-flight": "no call of the library gives a session another id or token; 4b has signed cookies written anew",
+}
+UNSIGNED: Final = {"10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own"}
 LONG_AGO: Final = timedelta(days=400)
 """Longer than any credential of these applications lives, the remember-me cookies included."""
 
 
 class Site(ABC):
-    """One application. Its routes: ``/login``, ``/logout``, ``/me``, ``/cart``, ``/anonymous-visit``, ``/slow-read``, ``/slow-write``."""
+    """One application. Its routes: ``/login``, ``/logout``, ``/me``, ``/cart``, ``/anonymous-visit``, ``/slow-read``, ``/slow-write``.
+
+    Where the application can give its session another id or token, ``/slow-renew`` does, and answers with it.
+    """
 
     mode: ClassVar[str] = "companion"
     on_server: ClassVar[bool] = False
     """The application keeps its sessions where the naive way can delete them."""
     sees_all: ClassVar[bool] = False
     """Sessions count that have not come by since the installation: the backend can tell which there are."""
+    in_header: ClassVar[bool] = False
+    """The login travels in a header, and leaves in a body, from which no door takes it: it is refused where it comes back."""
+    counts_all: ClassVar[bool] = True
+    """False where some sessions that the call revokes have no row anywhere, so they cannot be counted."""
+    tells_its_id: ClassVar[bool] = True
+    """``/slow-renew`` answers with the new id or token, as a cookie would hold it."""
     session_cookie: ClassVar[str] = "session"
     remember_cookie: ClassVar[str | None] = None
     chosen_id: ClassVar[str] = "f" * 32
@@ -65,6 +78,11 @@ class Site(ABC):
         """What browsers talk to: the application itself until a door is put around it."""
 
     @property
+    def neighbour_cookie(self) -> str:
+        """How the application below ``/shop`` calls its cookie."""
+        return self.session_cookie
+
+    @property
     def login_cookies(self) -> tuple[str, ...]:
         """The names of the application's own cookies that can sign someone in."""
         return (self.session_cookie,) if self.remember_cookie is None else (self.session_cookie, self.remember_cookie)
@@ -81,6 +99,10 @@ class Site(ABC):
     def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         """Delete the other sessions where the application keeps them; None for a stranger. Signed cookies are kept nowhere."""
         return 0
+
+    def credentials(self, header: Callable[[str], str]) -> Mapping[str, str]:
+        """For the naive way: the cookies of a request, by name, out of its header fields."""
+        return cookies_of(header("Cookie"))
 
     def rotate(self) -> None:
         """Give the application and the door new secrets, the old ones as fallbacks, where each has some."""

@@ -54,6 +54,6 @@ class Story:
     def logins_set_by(self, answer: httpx2.Response) -> list[str]:
         """The names of cookies that sign someone in, the companion among them, which an answer sets to something."""
         gone = re.compile(r'=(""|\'\'|null)?(;|$)|Max-Age=0|1970', re.IGNORECASE)
-        names = (*self.site.login_cookies, "__Host-session-ward")
+        names = ("__Host-session-ward", *(() if self.site.in_header else self.site.login_cookies))
         fields = answer.headers.get_list("set-cookie")
         return [name for field in fields if (name := field.partition("=")[0]) in names and not gone.search(field)]

@@ -79,6 +79,14 @@ class BeakerBottle(WSGISite):
             session().save()
             return before
 
+        @app.post("/slow-renew")  # type: ignore[untyped-decorator]
+        def slow_renew() -> str:
+            found()
+            self.gate.hold()
+            session().regenerate_id()
+            session().save()
+            return str(session().request["cookie_out"].partition("=")[2].partition(";")[0])
+
         return SessionMiddleware(app, {f"session.{name}": value for name, value in {**self.options, "secret": KEY}.items()})
 
     def stored(self, session_id: str) -> Any:

@@ -33,6 +33,12 @@ class DjangoDb(DjangoSite, WSGISite):
         return DjangoBackend()
 
 
+class DjangoDbSaving(DjangoDb):
+    """Each answer saves the session and sets its cookie, so whatever is under way at the call does."""
+
+    more_settings: ClassVar[Mapping[str, Any]] = {"SESSION_SAVE_EVERY_REQUEST": True}
+
+
 class DjangoDbASGI(DjangoSite, ASGISite):
     engine: ClassVar[str] = "db"
 

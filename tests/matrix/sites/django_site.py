@@ -40,24 +40,25 @@ class HeldCache(LocMemCache):  # type: ignore[misc]  # Django ships no types
         super().set(key, *args, **kwargs)
 
 
-def configure(engine: str) -> None:
+def configure(engine: str, more: Mapping[str, Any]) -> None:
     home = Path(mkdtemp(prefix="sessionward-django-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     (home / "files").mkdir()
-    settings.configure(
-        SECRET_KEY=KEY,
-        ALLOWED_HOSTS=["app.example"],
-        ROOT_URLCONF="tests.matrix.sites.django_views",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
-        CACHES={"default": {"BACKEND": f"{__name__}.HeldCache"}},
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
-        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
-        SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}",
-        SESSION_FILE_PATH=str(home / "files"),
-        SESSION_COOKIE_SECURE=True,
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # it signs in some hundred times
-        USE_TZ=True,
-    )
+    stated: dict[str, Any] = {
+        "SECRET_KEY": KEY,
+        "ALLOWED_HOSTS": ["app.example"],
+        "ROOT_URLCONF": "tests.matrix.sites.django_views",
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
+        "CACHES": {"default": {"BACKEND": f"{__name__}.HeldCache"}},
+        "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+        "MIDDLEWARE": ["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
+        "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
+        "SESSION_FILE_PATH": str(home / "files"),
+        "SESSION_COOKIE_SECURE": True,
+        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],  # it signs in some hundred times
+        "USE_TZ": True,
+    }
+    settings.configure(**{**stated, **more})
     django.setup()
     from django.core.management import call_command
 
@@ -71,11 +72,13 @@ class DjangoSite(Site):
     on_server: ClassVar[bool] = True
     sees_all: ClassVar[bool] = True
     engine: ClassVar[str]
+    more_settings: ClassVar[Mapping[str, Any]] = {}
+    """What this project sets beside or in place of what all of them set."""
     session_cookie: ClassVar[str] = "sessionid"
 
     def __init__(self, place: Path) -> None:
         if not settings.configured:
-            configure(self.engine)
+            configure(self.engine, self.more_settings)
         settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = KEY, []
         _empty()
         super().__init__(place)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
 from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.site import KEEPS_ITS_ID, UNSIGNED, ASGISite
 
 COOKIE: Final = "fastapiusersauth"
 LIFETIME: Final = 14 * 86_400
@@ -62,9 +62,7 @@ class FastAPIUsersSite(ASGISite):
     keeps_anonymous: ClassVar[bool] = False
     forgets_without_revoking: ClassVar[bool] = True
     own_loggers: ClassVar[frozenset[str]] = frozenset({"aiosqlite"})
-    excuses: ClassVar[Mapping[str, str]] = {
-        "10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own",
-    }
+    excuses: ClassVar[Mapping[str, str]] = {**KEEPS_ITS_ID, **UNSIGNED}
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)

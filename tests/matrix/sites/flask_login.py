@@ -24,6 +24,7 @@ class User(UserMixin):  # type: ignore[misc]  # the library ships no types
 
 
 class FlaskLogin(WSGISite):
+    tells_its_id: ClassVar[bool] = False
     remember_cookie: ClassVar[str | None] = "remember_token"
 
     def __init__(self, place: Path, *, cookie: str = "session", path: str | None = None, key: str = KEY) -> None:
@@ -88,6 +89,17 @@ class FlaskLogin(WSGISite):
             self.gate.hold()
             session["cart"] = request.form["item"]
             return user
+
+        @app.post("/slow-renew")
+        def slow_renew() -> str:
+            self.who()
+            self.gate.hold()
+            return self.renewed()
+
+    def renewed(self) -> str:
+        """Flask-Login hands out its credentials anew, the remember-me cookie among them."""
+        login_user(current_user, remember=True)
+        return ""
 
     def identifier(self) -> Any:
         from sessionward.identify.flask import FlaskLogin as Identifier

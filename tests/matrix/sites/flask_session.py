@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from flask import Flask
+from flask import Flask, session
 from flask_session import Session
 
 from tests.matrix.browser import Browser
@@ -19,6 +19,7 @@ from tests.matrix.sites.redis_keys import Keys
 
 
 class FlaskSession(FlaskLogin):
+    tells_its_id: ClassVar[bool] = True
     on_server: ClassVar[bool] = True
     chosen_id: ClassVar[str] = "f" * 43
 
@@ -29,6 +30,10 @@ class FlaskSession(FlaskLogin):
     def configure(self, app: Flask) -> None:
         app.config.update(SESSION_TYPE="redis", SESSION_REDIS=self.store.client, SESSION_KEY_PREFIX=self.store.prefix)
         Session(app)
+
+    def renewed(self) -> str:
+        self.app.session_interface.regenerate(session)
+        return str(session.sid)  # type: ignore[attr-defined]
 
     def identifier(self) -> Any:
         from sessionward.identify.flask_session import FlaskSession as Identifier

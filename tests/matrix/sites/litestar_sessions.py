@@ -19,7 +19,7 @@ from litestar.stores.redis import RedisStore
 
 from sessionward.identify.litestar import client_side, server_side
 from tests.matrix.browser import NOBODY, Browser, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 from tests.matrix.sites.redis_keys import URL, Keys
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -33,6 +33,8 @@ def found(request: Asked) -> dict[str, str]:
 
 class LitestarSite(ASGISite):
     """The views, for both ways of keeping a session."""
+
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
 
     def session_config(self) -> Any:
         raise NotImplementedError

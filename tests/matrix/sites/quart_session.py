@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from quart import Quart, abort, request, session
 
 from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 
 KEY: Final = "quart-secret-of-the-application-0001"
 NEW_KEY: Final = "quart-secret-of-the-application-0002"
@@ -18,6 +19,7 @@ def found() -> dict[str, str]:
 
 
 class QuartSession(ASGISite):
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
     keys: tuple[str, ...] = (KEY,)
 
     def make_app(self) -> Any:

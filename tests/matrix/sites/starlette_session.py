@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -15,13 +16,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 
 KEY: Final = "starlette-secret-of-the-application"
 
 
 class StarletteSession(ASGISite):
     kind: ClassVar[type[Starlette]] = Starlette
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
 
     def __init__(self, place: Path, *, cookie: str = "session", path: str = "/", key: str = KEY) -> None:
         self._cookie = cookie
@@ -69,6 +71,11 @@ class StarletteSession(ASGISite):
             request.session["cart"] = str(form["item"])
             return JSONResponse(before)
 
+        async def slow_renew(request: Request) -> Response:
+            found(request)
+            await self.hold()
+            return PlainTextResponse(self.renewed(request))
+
         routes = [
             Route("/login", login, methods=["POST"]),
             Route("/logout", logout, methods=["POST"]),
@@ -77,8 +84,13 @@ class StarletteSession(ASGISite):
             Route("/anonymous-visit", visit),
             Route("/slow-read", slow_read),
             Route("/slow-write", slow_write, methods=["POST"]),
+            Route("/slow-renew", slow_renew, methods=["POST"]),
         ]
         return self.kind(routes=routes, middleware=self.middleware())
+
+    def renewed(self, request: Request) -> str:
+        """Give the session another id, and return it."""
+        raise NotImplementedError
 
     def identifier(self) -> Any:
         from sessionward.identify.starlette import StarletteSession as Identifier

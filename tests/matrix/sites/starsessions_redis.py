@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import redis.asyncio
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starsessions import SessionAutoloadMiddleware, SessionMiddleware
+from starsessions.session import regenerate_session_id
 from starsessions.stores.redis import RedisStore
 
 from tests.matrix.browser import Browser
@@ -21,6 +23,7 @@ LIFETIME = 14 * 86_400
 
 class Starsessions(StarletteSession):
     on_server: ClassVar[bool] = True
+    excuses: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, place: Path) -> None:
         self.keys = Keys(lambda data: json.loads(data).get("user_id"))
@@ -30,6 +33,9 @@ class Starsessions(StarletteSession):
 
     def middleware(self) -> list[Middleware]:
         return [Middleware(SessionMiddleware, store=self.store, lifetime=LIFETIME), Middleware(SessionAutoloadMiddleware)]
+
+    def renewed(self, request: Request) -> str:
+        return regenerate_session_id(request)
 
     def identifier(self) -> Any:
         from sessionward.identify.starlette import Starsessions as Identifier
