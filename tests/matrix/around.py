@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.matrix.browser import NOBODY, Browser, Me
 from tests.matrix.looking import logged, parts_of
 from tests.matrix.site import Beside
-from tests.matrix.story import ANN, DoesNotApply, Story
+from tests.matrix.story import ANN, BOB, DoesNotApply, Story
 
 
 class Around(Story):
@@ -118,6 +118,43 @@ class Around(Story):
         assert [who(browser) for browser in (victim, before, thief, other)] == [NOBODY] * 4
         assert who(caller) == ANN
         self.revokes_others(caller, 0)
+
+    # --- 16, 17: all kinds of users -----------------------------------------------------------------------------------
+
+    def check_16_disabled_user(self) -> None:
+        """The sessions of a disabled user are revoked as anyone's, and do not live again when the user is enabled."""
+        self.install()
+        ann = [self.signed_in(), self.signed_in()]
+        caller, other = self.signed_in(BOB), self.signed_in(BOB)
+        self.site.disable(ANN)
+        assert [who(browser) for browser in (*ann, caller, other)] == [NOBODY, NOBODY, BOB, BOB]
+        count = self.site.revoke_all(ANN)
+        assert count in (2, None) or not self.counts
+        self.site.enable(ANN)
+        assert [who(browser) for browser in (*ann, caller, other)] == [NOBODY, NOBODY, BOB, BOB]
+        ann[1].login(ANN)
+        assert [who(browser) for browser in ann] == [NOBODY, ANN]
+
+        self.site.disable(BOB)
+        early = caller.sign_out_others()  # whether a disabled user may is the application's affair
+        assert early.status_code in (200, 401)
+        self.site.enable(BOB)
+        self.revokes_others(caller, 1 if early.status_code == 401 else 0)
+        assert [who(browser) for browser in (*ann, caller, other)] == [NOBODY, ANN, BOB, NOBODY]
+
+    def check_17_every_kind_of_id(self) -> None:
+        """Users whose id is 0, another number or a UUID are revoked, and left alone, as anyone."""
+        self.install()
+        people = [(user, self.signed_in(user), self.signed_in(user)) for user in self.site.users]
+        for user, caller, other in people:
+            assert who(other) == user
+            self.revokes_others(caller, 1)
+            assert (who(caller), who(other)) == (user, NOBODY)
+        assert [who(caller) for _, caller, _ in people] == list(self.site.users)
+        for user, caller, _ in people:
+            count = self.site.revoke_all(user)
+            assert count in (1, None) or not self.counts
+            assert count is None or who(caller) == NOBODY
 
 
 def who(browser: Browser) -> str:

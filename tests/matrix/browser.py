@@ -11,6 +11,7 @@ from http.cookies import SimpleCookie
 from threading import Event
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx2
 
@@ -179,6 +180,26 @@ def _kept(cookie: Cookie) -> Cookie:
 
 def cookies_of(header: str) -> Mapping[str, str]:
     return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+
+
+IDS: Final[Mapping[str, int | UUID]] = {"zero": 0, "seven": 7, "uuid": UUID("00000000-0000-4000-8000-000000000007")}
+"""The users whose id is not their name."""
+
+
+def id_of(user: str) -> Any:
+    """A user's id, of the type that the application's model has."""
+    return IDS.get(user, user)
+
+
+def in_json(user: str) -> Any:
+    """The same as JSON can hold it."""
+    found = id_of(user)
+    return str(found) if isinstance(found, UUID) else found
+
+
+def name_of(stored: object) -> str:
+    """The user of an id that was read somewhere."""
+    return next((name for name, known in IDS.items() if str(known) == str(stored)), str(stored))
 
 
 def password_of(user: str) -> str:

@@ -19,9 +19,8 @@ from sessionward.testing.bridge import together
 from tests.matrix.around import Around
 from tests.matrix.browser import NOBODY, Browser, Me
 from tests.matrix.looking import met
-from tests.matrix.story import ANN, DoesNotApply
+from tests.matrix.story import ANN, BOB, DoesNotApply
 
-BOB: Final = "bob"
 ROUNDS: Final = 3
 """Times that two callers meet."""
 

@@ -58,8 +58,9 @@ class NaiveASGI:
 _LATE: Final = frozenset({"4a-in-flight-read", "4b-in-flight-write"})
 _RENEWS: Final = frozenset({"15-renewed-in-flight"})
 """What was deleted comes back under another id."""
-_ALWAYS: Final = frozenset({"8-two-callers", "12-two-applications"})
-"""Look, then act, without a lock: two callers revoke each other. And the neighbour's cookies are signed, where nothing can be deleted."""
+_ALWAYS: Final = frozenset({"8-two-callers", "12-two-applications", "16-disabled-user"})
+"""Look, then act, without a lock: two callers revoke each other. The neighbour's cookies are signed, where nothing can be deleted.
+And who disables a user does not think of sessions: when the user is enabled again, they are there."""
 _SIGNED: Final = frozenset(
     {
         *_ALWAYS,
@@ -73,6 +74,7 @@ _SIGNED: Final = frozenset(
         "11-nothing-shown",
         "14a-from-before",
         "14b-in-flight-from-before",
+        "17-every-kind-of-id",
     }
 )
 """What is only in the browser cannot be deleted: whatever expects that the others are out fails."""

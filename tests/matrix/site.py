@@ -20,7 +20,7 @@ import sessionward
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.tables import metadata
 from sessionward.testing.bridge import Loop
-from tests.matrix.browser import Browser, Gate, cookies_of
+from tests.matrix.browser import NOBODY, Browser, Gate, cookies_of, id_of, name_of
 
 T = TypeVar("T")
 
@@ -53,6 +53,8 @@ class Site(ABC):
     """``/slow-renew`` answers with the new id or token, as a cookie would hold it."""
     session_cookie: ClassVar[str] = "session"
     remember_cookie: ClassVar[str | None] = None
+    users: ClassVar[tuple[str, ...]] = ("zero", "seven", "uuid")
+    """Those of ``IDS`` that the application can have."""
     chosen_id: ClassVar[str] = "f" * 32
     """An id of the right form that the application never gave out."""
     keeps_anonymous: ClassVar[bool] = True
@@ -73,6 +75,7 @@ class Site(ABC):
         self.between: Callable[[], object] = lambda: None
         """What the naive way does between its look and its act."""
         self.secrets = [SECRET]
+        self._disabled: set[str] = set()
         self.app: Any = self.make_app()
         self.entrance: Any = self.app
         """What browsers talk to: the application itself until a door is put around it."""
@@ -136,6 +139,27 @@ class Site(ABC):
         engine.dispose()
         return "\n".join(f"{value.hex()} {value.decode('latin-1')}" if isinstance(value, bytes) else str(value) for value in values)
 
+    # --- users ----------------------------------------------------------------------------------------------------------
+
+    def user_named(self, stored: object) -> str:
+        """Whom the application takes for signed in, where this id stands in a session."""
+        name = NOBODY if stored is None else name_of(stored)
+        return NOBODY if name in self._disabled else name
+
+    def disable(self, user: str) -> None:
+        """Let the application take this user for nobody, until :meth:`enable`."""
+        self._disabled.add(user)
+
+    def enable(self, user: str) -> None:
+        self._disabled.discard(user)
+
+    def stored_id(self, user: str) -> Any:
+        return id_of(user)
+
+    @abstractmethod
+    def revoke_all(self, user: str) -> int | None:
+        """What a job of the application calls; None behind the naive way, by which users are disabled and nothing is called."""
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def expired(self, user: str) -> Browser:
@@ -193,6 +217,9 @@ class WSGISite(Site):
         from tests.matrix.naive import NaiveWSGI
 
         self.entrance = NaiveWSGI(self.app, self)
+
+    def revoke_all(self, user: str) -> int | None:
+        return None if self._backend is None else int(self._backend.revoke_all(self.stored_id(user)))
 
     def send(self, app: Any, request: httpx2.Request) -> Future[httpx2.Response]:
         return self._threads.submit(_answer_of, app, request)
@@ -254,6 +281,12 @@ class ASGISite(Site):
         from tests.matrix.naive import NaiveASGI
 
         self.entrance = NaiveASGI(self.app, self)
+
+    def revoke_all(self, user: str) -> int | None:
+        async def revoked() -> int:
+            return int(await self._backend.revoke_all(self.stored_id(user)))
+
+        return None if self._backend is None else self.loop.run(revoked())
 
     async def hold(self) -> None:
         """The gate, for views on the loop."""

@@ -12,6 +12,7 @@ from tests.matrix.browser import Browser
 from tests.matrix.site import Site
 
 ANN: Final = "ann"
+BOB: Final = "bob"
 
 
 class Door(Protocol):

@@ -41,6 +41,7 @@ class DjangoDbSaving(DjangoDb):
 
 class DjangoDbASGI(DjangoSite, ASGISite):
     engine: ClassVar[str] = "db"
+    revoke_all = WSGISite.revoke_all  # the backend is not async
 
     def make_app(self) -> Any:
         from django.core.asgi import get_asgi_application

@@ -71,6 +71,7 @@ class DjangoSite(Site):
     mode: ClassVar[str] = "application"
     on_server: ClassVar[bool] = True
     sees_all: ClassVar[bool] = True
+    users: ClassVar[tuple[str, ...]] = ("zero", "seven")
     engine: ClassVar[str]
     more_settings: ClassVar[Mapping[str, Any]] = {}
     """What this project sets beside or in place of what all of them set."""
@@ -92,6 +93,27 @@ class DjangoSite(Site):
 
     def identifier(self) -> Any:
         return None
+
+    def stored_id(self, user: str) -> Any:
+        from django.contrib.auth.models import User
+        from django.db import connection
+
+        pk = User.objects.get(username=user).pk
+        connection.close()
+        return pk
+
+    def disable(self, user: str) -> None:
+        self._make_active(user, False)
+
+    def enable(self, user: str) -> None:
+        self._make_active(user, True)
+
+    def _make_active(self, user: str, active: bool) -> None:
+        from django.contrib.auth.models import User
+        from django.db import connection
+
+        User.objects.filter(username=user).update(is_active=active)
+        connection.close()
 
     def kept(self) -> str:
         """Our tables without the index, in which a digest would not do: what is revoked through it is revoked by its key."""
@@ -157,8 +179,8 @@ def _empty() -> None:
     cache.clear()
     for file in Path(settings.SESSION_FILE_PATH).iterdir():
         file.unlink()
-    for name in ("ann", "bob"):
-        User.objects.create_user(name, password=password_of(name))
+    for pk, name in ((1, "ann"), (2, "bob"), (0, "zero"), (7, "seven")):
+        User.objects.create_user(name, password=password_of(name), pk=pk)
     connection.close()
 
 

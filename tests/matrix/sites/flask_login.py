@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from flask import Flask, abort, request, session
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
-from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.browser import id_of, name_of, password_of
 from tests.matrix.site import WSGISite
 
 KEY: Final = "flask-secret-of-the-application-0001"
@@ -20,7 +20,7 @@ NEW_KEY: Final = "flask-secret-of-the-application-0002"
 
 class User(UserMixin):  # type: ignore[misc]  # the library ships no types
     def __init__(self, name: str) -> None:
-        self.id = name
+        self.id = id_of(name)
 
 
 class FlaskLogin(WSGISite):
@@ -38,7 +38,7 @@ class FlaskLogin(WSGISite):
         app.config.update(SECRET_KEY=newest, SECRET_KEY_FALLBACKS=old, **self._names)
         self.configure(app)
         manager = LoginManager(app)
-        manager.user_loader(User)
+        manager.user_loader(lambda stored: User(name_of(stored)))
 
         @app.post("/login")
         def login() -> str:
@@ -60,7 +60,7 @@ class FlaskLogin(WSGISite):
         """What differs between the ways of Flask to keep a session."""
 
     def who(self) -> str:
-        return str(current_user.id) if current_user.is_authenticated else NOBODY
+        return self.user_named(current_user.id if current_user.is_authenticated else None)
 
     def routes(self, app: Flask) -> None:
         @app.get("/me")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import jwt
+from jwt.types import Options
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,16 +16,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.browser import NOBODY, in_json, password_of
 from tests.matrix.site import ASGISite
 
 KEY: Final = "jwt-secret-of-the-application-with-32-bytes"
 LIFETIME: Final = 3600
+OPTIONS: Final[Options] = {"verify_sub": False}
+"""Ids may be numbers, against RFC 7519: many are."""
 
 
 def token_of(user: str, later: float = 0.0) -> str:
     now = time.time() + later  # RFC 7519 allows fractions of a second
-    return jwt.encode({"sub": user, "iat": now, "exp": now + LIFETIME, "jti": uuid4().hex}, KEY, "HS256")
+    return jwt.encode({"sub": in_json(user), "iat": now, "exp": now + LIFETIME, "jti": uuid4().hex}, KEY, "HS256")
 
 
 async def visit(request: Request) -> Response:
@@ -39,10 +42,10 @@ class JWTCookie(ASGISite):
 
     def user_of(self, request: Request) -> str:
         try:
-            claims = jwt.decode(request.cookies.get("access_token_cookie", ""), KEY, ["HS256"])
+            claims = jwt.decode(request.cookies.get("access_token_cookie", ""), KEY, ["HS256"], options=OPTIONS)
         except jwt.InvalidTokenError:
             return NOBODY
-        return str(claims["sub"])
+        return self.user_named(claims["sub"])
 
     def renewed(self, response: Response, user: str) -> Response:
         if user != NOBODY:

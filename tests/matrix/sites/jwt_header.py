@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
 
 import httpx2
 import jwt
@@ -14,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from sessionward.modes.companion.before import SKEW
 from tests.matrix.browser import NOBODY
 from tests.matrix.sites.in_header import InHeader
-from tests.matrix.sites.jwt_cookie import KEY, JWTCookie, token_of
+from tests.matrix.sites.jwt_cookie import KEY, OPTIONS, JWTCookie, token_of
 
 LATER: Final = "X-Later"
 """By how many seconds this sign-in happens later."""
@@ -23,7 +24,7 @@ CANNOT_CALL: Final = "a token in a header has no companion, so it cannot make th
 
 
 class JWTHeader(InHeader, JWTCookie):
-    """Who signs in first is a browser with a cookie, since it makes the call. All others send their token in the header.
+    """Of each user, who signs in first is a browser with a cookie, since it makes the call. The others send their token in the header.
 
     For a minute after a revocation new tokens in headers are refused too, since the clocks of the issuer and the backend are
     not one. So who signs in again does it a minute later, and says so, since no check waits for that.
@@ -39,13 +40,13 @@ class JWTHeader(InHeader, JWTCookie):
     }
 
     def __init__(self, place: Path) -> None:
-        self._has_a_browser = False
+        self._have_browsers: set[str] = set()
         super().__init__(place)
 
     def user_of(self, request: Request) -> str:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.cookies.get("access_token_cookie", "")
         try:
-            return str(jwt.decode(shown, KEY, ["HS256"], leeway=LEEWAY)["sub"])
+            return self.user_named(jwt.decode(shown, KEY, ["HS256"], leeway=LEEWAY, options=OPTIONS)["sub"])
         except jwt.InvalidTokenError:
             return NOBODY
 
@@ -68,9 +69,10 @@ class JWTHeader(InHeader, JWTCookie):
         token = super().token_in(request, answer)
         if not token:
             return token
-        is_browser = "access_token_cookie" in request.headers.get("Cookie", "") or not self._has_a_browser
+        user = dict(parse_qsl(request.content.decode())).get("username", "")
+        is_browser = "access_token_cookie" in request.headers.get("Cookie", "") or user not in self._have_browsers
         if is_browser and self.header not in request.headers:
-            self._has_a_browser = True
+            self._have_browsers.add(user)
             return None  # it has the cookie
         answer.headers.pop("set-cookie", None)
         return token

@@ -18,17 +18,13 @@ from litestar.stores.base import Store
 from litestar.stores.redis import RedisStore
 
 from sessionward.identify.litestar import client_side, server_side
-from tests.matrix.browser import NOBODY, Browser, password_of
+from tests.matrix.browser import Browser, id_of, password_of
 from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 from tests.matrix.sites.redis_keys import URL, Keys
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 Asked = Request[Any, Any, Any]
 KEY: Final = b"litestar-secret-of-32-bytes-0001"
-
-
-def found(request: Asked) -> dict[str, str]:
-    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}
 
 
 class LitestarSite(ASGISite):
@@ -43,11 +39,14 @@ class LitestarSite(ASGISite):
         return {}
 
     def make_app(self) -> Any:
+        def found(request: Asked) -> dict[str, str]:
+            return {"user": self.user_named(request.session.get("user_id")), "cart": request.session.get("cart", "")}
+
         @post("/login")
         async def login(request: Asked, data: Form) -> str:
             if data["password"] != password_of(data["username"]):
                 raise PermissionDeniedException
-            request.session["user_id"] = data["username"]
+            request.session["user_id"] = id_of(data["username"])
             return "welcome"
 
         @post("/logout")

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.browser import in_json, password_of
 from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 
 KEY: Final = "starlette-secret-of-the-application"
@@ -35,12 +35,15 @@ class StarletteSession(ASGISite):
         return [Middleware(SessionMiddleware, secret_key=self._key, session_cookie=self._cookie, path=self._path)]
 
     def make_app(self) -> Any:
+        def found(request: Request) -> dict[str, str]:
+            return {"user": self.user_named(request.session.get("user_id")), "cart": request.session.get("cart", "")}
+
         async def login(request: Request) -> Response:
             form = await request.form()
             name = str(form["username"])
             if form["password"] != password_of(name):
                 raise HTTPException(403)
-            request.session["user_id"] = name
+            request.session["user_id"] = in_json(name)
             return PlainTextResponse("welcome")
 
         async def logout(request: Request) -> Response:
@@ -100,7 +103,3 @@ class StarletteSession(ASGISite):
 
 class FastAPISession(StarletteSession):
     kind: ClassVar[type[Starlette]] = FastAPI
-
-
-def found(request: Request) -> dict[str, str]:
-    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}
