@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tests.matrix.browser import NOBODY, Browser, Me
 from tests.matrix.looking import logged, parts_of
 from tests.matrix.site import Beside
 from tests.matrix.story import ANN, BOB, DoesNotApply, Story
+
+MAX_SESSIONS: Final = 1000
+"""The default of the setting."""
+TIMEOUT: Final = 0.5
+MARGIN: Final = 1.4
+"""Seconds beside the timeout, for a busy machine: still less than the 2 s that are the default."""
 
 
 class Around(Story):
@@ -155,6 +163,32 @@ class Around(Story):
             count = self.site.revoke_all(user)
             assert count in (1, None) or not self.counts
             assert count is None or who(caller) == NOBODY
+
+    # --- 18, 19: too much, and nothing ----------------------------------------------------------------------------------
+
+    def check_18_ten_thousand_sessions(self) -> None:
+        """Ten thousand sessions of one user end within the timeout; in mode companion a sign-in leaves at most ``max_sessions``."""
+        self.install()
+        old, bob = self.signed_in(), self.signed_in(BOB)
+        self.site.fill(old, ANN, self.many)
+        caller = self.signed_in()
+        self.revokes_others(caller, MAX_SESSIONS - 1 if self.site.mode == "companion" else self.many + 1)
+        assert [who(browser) for browser in (old, caller, bob)] == [NOBODY, ANN, BOB]
+        self.revokes_others(caller, 0)
+
+    def check_19_silent_store(self) -> None:
+        """A store that falls silent means 503 within the timeout; nobody is signed out, and all is well when it speaks again."""
+        self.site.lay_beside_others()
+        self.install()
+        caller, other = self.signed_in(), self.signed_in()
+        self.door(self.site, backend_timeout=TIMEOUT)
+        with self.site.silent():
+            answer = caller.start("DELETE", "/auth/sessions").answer(TIMEOUT + MARGIN)
+        assert answer.status_code == 503
+        assert (answer.headers["retry-after"] in "12345", answer.headers.get_list("set-cookie")) == (True, [])
+        assert [who(browser) for browser in (caller, other)] == [ANN, ANN]
+        self.revokes_others(caller, 1)
+        assert [who(browser) for browser in (caller, other)] == [ANN, NOBODY]
 
 
 def who(browser: Browser) -> str:

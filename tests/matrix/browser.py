@@ -60,8 +60,11 @@ class Pending:
         self._request = request
         self._future = future
 
-    def answer(self) -> httpx2.Response:
-        response = self._future.result(PATIENCE)
+    def answer(self, patience: float = PATIENCE) -> httpx2.Response:
+        try:
+            response = self._future.result(patience)
+        except TimeoutError:
+            raise AssertionError(f"no answer within {patience} s") from None
         response.request = self._request
         self._browser.cookies.extract_cookies(response)
         return response

@@ -151,6 +151,7 @@ class Contract(Around):
         if self.site.mode == "companion":
             thieves.append(caller.copy(*self.site.login_cookies))
         thieves.append(self.signed_in(BOB))  # who lays the victim's cookie beside a companion of his own
+        thieves[-1].drop(*self.site.login_cookies)
         for name in victim.jar().keys() & set(self.site.login_cookies):
             thieves[-1].plant(name, victim.jar()[name])
         self.revokes_others(caller, 1)

@@ -106,12 +106,20 @@ class SharesItsName(StarletteSession):
     """Our own door, but two applications under one host give their companions the same name."""
 
 
+class KeepsThemAll(StarletteSession):
+    """Our own door, but a user may have any number of companions."""
+
+
 def naively(site: Site, /, **settings: Any) -> None:
     site.install_naively(**settings)
 
 
 def properly(site: Site, /, **settings: Any) -> None:
     site.install(**settings)
+
+
+def without_a_bound(site: Site, /, **settings: Any) -> None:
+    site.install(max_sessions=1_000_000)
 
 
 def without_settings(site: Site, /, **settings: Any) -> None:
@@ -126,6 +134,7 @@ FAULTS: Final[Mapping[type[Site], tuple[Door, str]]] = {
     KeepsTokens: (properly, "11-nothing-shown"),
     ForgetsItsSecret: (properly, "10-rotated-secrets"),
     TakesZeroForNobody: (naively, "17-every-kind-of-id"),
+    KeepsThemAll: (without_a_bound, "18-ten-thousand-sessions"),
     SharesItsName: (without_settings, "12-two-applications"),
 }
 """Each fault, how its door is put up, and the check that must notice it."""

@@ -58,9 +58,10 @@ class NaiveASGI:
 _LATE: Final = frozenset({"4a-in-flight-read", "4b-in-flight-write"})
 _RENEWS: Final = frozenset({"15-renewed-in-flight"})
 """What was deleted comes back under another id."""
-_ALWAYS: Final = frozenset({"8-two-callers", "12-two-applications", "16-disabled-user"})
+_ALWAYS: Final = frozenset({"8-two-callers", "12-two-applications", "16-disabled-user", "19-silent-store"})
 """Look, then act, without a lock: two callers revoke each other. The neighbour's cookies are signed, where nothing can be deleted.
-And who disables a user does not think of sessions: when the user is enabled again, they are there."""
+And who disables a user does not think of sessions: when the user is enabled again, they are there.
+Nor is anything counted on but a store that answers."""
 _SIGNED: Final = frozenset(
     {
         *_ALWAYS,
@@ -75,11 +76,13 @@ _SIGNED: Final = frozenset(
         "14a-from-before",
         "14b-in-flight-from-before",
         "17-every-kind-of-id",
+        "18-ten-thousand-sessions",
     }
 )
 """What is only in the browser cannot be deleted: whatever expects that the others are out fails."""
-_BESIDE: Final = frozenset({"7a-copied-cookie", "14a-from-before", "14b-in-flight-from-before"})
-"""What mode companion promises beyond the naive way: not even a copy of the caller's cookie passes, and it counts what it has seen."""
+_BESIDE: Final = frozenset({"7a-copied-cookie", "14a-from-before", "14b-in-flight-from-before", "18-ten-thousand-sessions"})
+"""What mode companion promises beyond the naive way: not even a copy of the caller's cookie passes;
+it counts what it has seen, and bounds it."""
 _ADOPTS: Final = frozenset({"6-signs-in-again-at-once"})
 """A revoked id comes back to life, for the thief as well, when its owner signs in again."""
 _GET_USER: Final = frozenset({"10-rotated-secrets"})
@@ -109,6 +112,6 @@ EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     "fastapi-users": _ALWAYS | {"3-inactive-sessions-do-not-count"},  # it deletes and counts rows that were too old
     "knox": _ALWAYS,
     "jwt": _RENEWS | _SIGNED,
-    "jwt-header": _RENEWS | (_SIGNED - {"6-signs-in-again-at-once", "8-two-callers", "9-another-users-id"}),
+    "jwt-header": _RENEWS | (_SIGNED - {"6-signs-in-again-at-once", "8-two-callers", "9-another-users-id", "18-ten-thousand-sessions"}),
 }
 """Exactly these checks the naive way fails, for each framework; the facts behind it are the libraries' own."""

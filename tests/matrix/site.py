@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
+from uuid import uuid4
 from wsgiref.validate import validator
 
 import httpx2
 import time_machine
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, insert, select
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.backends.sql.tables import metadata
+from sessionward.backends.sql.tables import metadata, sessions
 from sessionward.testing.bridge import Loop
 from tests.matrix.browser import NOBODY, Browser, Gate, cookies_of, id_of, name_of
 
@@ -32,6 +35,17 @@ KEEPS_ITS_ID: Final = {
 UNSIGNED: Final = {"10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own"}
 LONG_AGO: Final = timedelta(days=400)
 """Longer than any credential of these applications lives, the remember-me cookies included."""
+
+
+@contextmanager
+def held(file: Path) -> Iterator[None]:
+    """Somebody writes into this SQLite file and does not come to an end."""
+    with closing(sqlite3.connect(file, timeout=20, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
 
 
 class Site(ABC):
@@ -175,6 +189,28 @@ class Site(ABC):
     def held_halfway(self, victim: Browser) -> AbstractContextManager[None]:
         """Lets the store wait at the gate, in the middle of the request that ``halfway`` names."""
         raise NotImplementedError
+
+    # --- trouble ------------------------------------------------------------------------------------------------------
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        """So many more sessions of this user, like the one of this browser. In mode companion they are companions."""
+        if not (self.place / "sessionward.db").exists():
+            return  # behind the naive way
+        engine = create_engine(self.url)
+        with engine.begin() as connection:
+            row = connection.execute(select(sessions).where(sessions.c.user_id == str(self.stored_id(user)))).mappings().one()
+            made = [{**row, "id": uuid4(), "digest": os.urandom(32), "app_session": os.urandom(32)} for _ in range(number)]
+            connection.execute(insert(sessions), made)
+        engine.dispose()
+
+    def lay_beside_others(self) -> None:
+        """Let our tables lie in a file of the application's own, in which a writer holds up readers too."""
+        with closing(sqlite3.connect(self.place / "sessionward.db")) as connection:
+            connection.execute("CREATE TABLE of_the_application (x)")
+
+    def silent(self) -> AbstractContextManager[None]:
+        """For so long what must be asked who is signed in does not answer."""
+        return held(self.place / "sessionward.db")
 
     # --- what browsers talk to ----------------------------------------------------------------------------------------
 

@@ -28,11 +28,13 @@ class DoesNotApply(Exception):
 class Story:
     """One site, and the people at its browsers."""
 
-    def __init__(self, site: Site, door: Door, neighbour: Callable[[], Site], *, counts: bool = True) -> None:
+    def __init__(self, site: Site, door: Door, neighbour: Callable[[], Site], *, counts: bool = True, many: int = 10_000) -> None:
         self.site = site
         self.door = door
         self.neighbour = neighbour
         """A site of another framework whose session cookie has the same name, below ``/shop``."""
+        self.many = many
+        """What one user may have of sessions: less behind the naive way, which asks for each and has no timeout."""
         self.counts = counts
         """False for a door that knows no number: the naive way has none where nothing is kept on the server."""
 

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 import httpx2
 from django.conf import settings
 
+from tests.matrix.browser import Browser
 from tests.matrix.site import KEEPS_ITS_ID, UNSIGNED
 from tests.matrix.sites.django_engines import DjangoDb
 from tests.matrix.sites.in_header import InHeader
@@ -60,6 +63,15 @@ class Knox(InHeader, DjangoDb):
         if request.url.path == "/login" and answer.status_code == 200:
             return str(answer.json()["token"])
         return super().token_in(request, answer)
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        from django.db import connection
+        from django.utils import timezone
+        from knox.models import AuthToken
+
+        row = {"user_id": self.stored_id(user), "expiry": timezone.now() + timedelta(days=1)}
+        AuthToken.objects.bulk_create([AuthToken(digest=os.urandom(64).hex(), **row) for _ in range(number)], batch_size=1000)
+        connection.close()
 
     def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         from django.db import connection

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,8 +21,8 @@ import django
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 
-from tests.matrix.browser import Gate, password_of
-from tests.matrix.site import Site
+from tests.matrix.browser import Browser, Gate, password_of
+from tests.matrix.site import Site, held
 
 KEY: Final = "django-secret-of-the-application-with-more-than-fifty-characters-01"
 INDEX: Final = "sessionward_django_index"
@@ -49,7 +52,7 @@ def configure(engine: str, more: Mapping[str, Any]) -> None:
         "ALLOWED_HOSTS": ["app.example"],
         "ROOT_URLCONF": "tests.matrix.sites.django_views",
         "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
-        "CACHES": {"default": {"BACKEND": f"{__name__}.HeldCache"}},
+        "CACHES": {"default": {"BACKEND": f"{__name__}.HeldCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}},
         "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
         "MIDDLEWARE": ["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
         "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
@@ -114,6 +117,26 @@ class DjangoSite(Site):
 
         User.objects.filter(username=user).update(is_active=active)
         connection.close()
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        own = import_module(settings.SESSION_ENGINE).SessionStore(like.jar()[self.session_cookie])
+        self.fill_like(own, [f"{at:08d}{os.urandom(12).hex()}" for at in range(number)])
+
+    def fill_like(self, own: Any, keys: list[str]) -> None:
+        """Sessions with the data of this one, by these keys."""
+        from django.contrib.sessions.models import Session
+        from django.db import connection
+        from django.utils import timezone
+
+        data, expires = own.encode(own.load()), timezone.now() + timedelta(days=1)
+        rows = [Session(session_key=key, session_data=data, expire_date=expires) for key in keys]
+        Session.objects.bulk_create(rows, batch_size=1000)
+        connection.close()
+
+    def silent(self) -> AbstractContextManager[None]:
+        from django.db import connection
+
+        return held(Path(connection.settings_dict["NAME"]))
 
     def kept(self) -> str:
         """Our tables without the index, in which a digest would not do: what is revoked through it is revoked by its key."""

@@ -2,7 +2,10 @@
 
 # No postponed annotations here: FastAPI could not see the functions that they name.
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
@@ -14,13 +17,13 @@ from fastapi_users.authentication.strategy.db import DatabaseStrategy
 from fastapi_users.password import PasswordHelper
 from fastapi_users_db_sqlalchemy import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 from fastapi_users_db_sqlalchemy.access_token import SQLAlchemyAccessTokenDatabase, SQLAlchemyBaseAccessTokenTableUUID
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
-from tests.matrix.browser import NOBODY, id_of, password_of
-from tests.matrix.site import KEEPS_ITS_ID, UNSIGNED, ASGISite
+from tests.matrix.browser import NOBODY, Browser, id_of, password_of
+from tests.matrix.site import KEEPS_ITS_ID, UNSIGNED, ASGISite, held
 
 COOKIE: Final = "fastapiusersauth"
 LIFETIME: Final = 14 * 86_400
@@ -167,6 +170,16 @@ class FastAPIUsersSite(ASGISite):
         with engine.begin() as connection:
             connection.execute(update(User).where(User.id == self.stored_id(user)).values(is_active=active))  # type: ignore[arg-type]
         engine.dispose()
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        engine = create_engine(self.database)
+        row = {"user_id": self.stored_id(user), "created_at": datetime.now(UTC)}
+        with engine.begin() as connection:
+            connection.execute(insert(AccessToken), [{**row, "token": secrets.token_urlsafe()} for _ in range(number)])
+        engine.dispose()
+
+    def silent(self) -> AbstractContextManager[None]:
+        return held(self.place / "app.db")
 
     def identifier(self) -> Any:
         return None

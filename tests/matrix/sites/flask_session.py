@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,6 +52,9 @@ class FlaskSession(FlaskLogin):
         super().rotate()
         self.keys = [KEY]  # ids are random and unsigned; Flask-Login would forget its remember-me cookies
         self.app = self.make_app()
+
+    def silent(self) -> AbstractContextManager[None]:
+        return self.store.server.silent()
 
     def close(self) -> None:
         super().close()

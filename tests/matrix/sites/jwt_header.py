@@ -37,6 +37,7 @@ class JWTHeader(InHeader, JWTCookie):
         "6-signs-in-again-at-once": "for a minute after a revocation every new token in a header is refused",
         "8-two-callers": CANNOT_CALL,
         "9-another-users-id": CANNOT_CALL,
+        "18-ten-thousand-sessions": CANNOT_CALL,
     }
 
     def __init__(self, place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -20,7 +21,7 @@ from litestar.stores.redis import RedisStore
 from sessionward.identify.litestar import client_side, server_side
 from tests.matrix.browser import Browser, id_of, password_of
 from tests.matrix.site import KEEPS_ITS_ID, ASGISite
-from tests.matrix.sites.redis_keys import URL, Keys
+from tests.matrix.sites.redis_keys import Keys
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 Asked = Request[Any, Any, Any]
@@ -95,7 +96,7 @@ class LitestarServerSide(LitestarSite):
 
     def __init__(self, place: Path) -> None:
         self.keys = Keys(lambda data: json.loads(data).get("user_id"))
-        self.client: Any = redis.asyncio.Redis.from_url(URL)
+        self.client: Any = redis.asyncio.Redis.from_url(self.keys.url)
         self.store = RedisStore(self.client, namespace=self.keys.prefix.removesuffix(":"))
         super().__init__(place)
 
@@ -114,6 +115,9 @@ class LitestarServerSide(LitestarSite):
     def expired(self, user: str) -> Browser:
         with self.keys.expiring():
             return super().expired(user)
+
+    def silent(self) -> AbstractContextManager[None]:
+        return self.keys.server.silent()
 
     async def closing(self) -> None:
         await self.client.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from starsessions.session import regenerate_session_id
 from starsessions.stores.redis import RedisStore
 
 from tests.matrix.browser import Browser
-from tests.matrix.sites.redis_keys import URL, Keys
+from tests.matrix.sites.redis_keys import Keys
 from tests.matrix.sites.starlette_session import StarletteSession
 
 LIFETIME = 14 * 86_400
@@ -27,7 +28,7 @@ class Starsessions(StarletteSession):
 
     def __init__(self, place: Path) -> None:
         self.keys = Keys(lambda data: json.loads(data).get("user_id"))
-        self.client: Any = redis.asyncio.Redis.from_url(URL)
+        self.client: Any = redis.asyncio.Redis.from_url(self.keys.url)
         self.store = RedisStore(connection=self.client, prefix=self.keys.prefix)
         super().__init__(place)
 
@@ -48,6 +49,9 @@ class Starsessions(StarletteSession):
     def expired(self, user: str) -> Browser:
         with self.keys.expiring():
             return super().expired(user)
+
+    def silent(self) -> AbstractContextManager[None]:
+        return self.keys.server.silent()
 
     async def closing(self) -> None:
         await self.client.aclose()
