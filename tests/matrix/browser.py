@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import Cookie
+from http.cookies import SimpleCookie
 from threading import Event
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx2
 
@@ -58,8 +60,11 @@ class Pending:
         self._request = request
         self._future = future
 
-    def answer(self) -> httpx2.Response:
-        response = self._future.result(PATIENCE)
+    def answer(self, patience: float = PATIENCE) -> httpx2.Response:
+        try:
+            response = self._future.result(patience)
+        except TimeoutError:
+            raise AssertionError(f"no answer within {patience} s") from None
         response.request = self._request
         self._browser.cookies.extract_cookies(response)
         return response
@@ -174,6 +179,30 @@ def _kept(cookie: Cookie) -> Cookie:
         comment_url=None,
         rest={},
     )
+
+
+def cookies_of(header: str) -> Mapping[str, str]:
+    return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+
+
+IDS: Final[Mapping[str, int | UUID]] = {"zero": 0, "seven": 7, "uuid": UUID("00000000-0000-4000-8000-000000000007")}
+"""The users whose id is not their name."""
+
+
+def id_of(user: str) -> Any:
+    """A user's id, of the type that the application's model has."""
+    return IDS.get(user, user)
+
+
+def in_json(user: str) -> Any:
+    """The same as JSON can hold it."""
+    found = id_of(user)
+    return str(found) if isinstance(found, UUID) else found
+
+
+def name_of(stored: object) -> str:
+    """The user of an id that was read somewhere."""
+    return next((name for name, known in IDS.items() if str(known) == str(stored)), str(stored))
 
 
 def password_of(user: str) -> str:

@@ -94,8 +94,20 @@ class ForgetsItsSecret(StarletteSession):
         self.secrets = self.secrets[:1]
 
 
+class TakesZeroForNobody(FlaskSession):
+    """Asks whether there is a user with ``if not``."""
+
+    def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
+        user = self.store.user_of(self.store.prefix + cookies.get("session", ""))
+        return None if user == "0" else super().revoke_others_naively(cookies)
+
+
 class SharesItsName(StarletteSession):
     """Our own door, but two applications under one host give their companions the same name."""
+
+
+class KeepsThemAll(StarletteSession):
+    """Our own door, but a user may have any number of companions."""
 
 
 def naively(site: Site, /, **settings: Any) -> None:
@@ -104,6 +116,10 @@ def naively(site: Site, /, **settings: Any) -> None:
 
 def properly(site: Site, /, **settings: Any) -> None:
     site.install(**settings)
+
+
+def without_a_bound(site: Site, /, **settings: Any) -> None:
+    site.install(max_sessions=1_000_000)
 
 
 def without_settings(site: Site, /, **settings: Any) -> None:
@@ -117,6 +133,8 @@ FAULTS: Final[Mapping[type[Site], tuple[Door, str]]] = {
     TellsIds: (naively, "11-nothing-shown"),
     KeepsTokens: (properly, "11-nothing-shown"),
     ForgetsItsSecret: (properly, "10-rotated-secrets"),
+    TakesZeroForNobody: (naively, "17-every-kind-of-id"),
+    KeepsThemAll: (without_a_bound, "18-ten-thousand-sessions"),
     SharesItsName: (without_settings, "12-two-applications"),
 }
 """Each fault, how its door is put up, and the check that must notice it."""

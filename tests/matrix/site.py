@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
+from uuid import uuid4
 from wsgiref.validate import validator
 
 import httpx2
 import time_machine
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, insert, select
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.backends.sql.tables import metadata
+from sessionward.backends.sql.tables import metadata, sessions
 from sessionward.testing.bridge import Loop
-from tests.matrix.browser import Browser, Gate
+from tests.matrix.browser import NOBODY, Browser, Gate, cookies_of, id_of, name_of
 
 T = TypeVar("T")
 
 SECRET: Final = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 NEW_SECRET: Final = "Zt7-uR4qWn8Lk2Jh6Gf1Ds9Ap3Mx5CvB-test"
+KEEPS_ITS_ID: Final = {
+    "15-renewed-in-flight": "no call of the library gives a session another id or token; 4b has signed cookies written anew",
+}
+UNSIGNED: Final = {"10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own"}
 LONG_AGO: Final = timedelta(days=400)
 """Longer than any credential of these applications lives, the remember-me cookies included."""
 
 
+@contextmanager
+def held(file: Path) -> Iterator[None]:
+    """Somebody writes into this SQLite file and does not come to an end."""
+    with closing(sqlite3.connect(file, timeout=20, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
+
+
 class Site(ABC):
-    """One application. Its routes: ``/login``, ``/logout``, ``/me``, ``/cart``, ``/anonymous-visit``, ``/slow-read``, ``/slow-write``."""
+    """One application. Its routes: ``/login``, ``/logout``, ``/me``, ``/cart``, ``/anonymous-visit``, ``/slow-read``, ``/slow-write``.
+
+    Where the application can give its session another id or token, ``/slow-renew`` does, and answers with it.
+    """
 
     mode: ClassVar[str] = "companion"
     on_server: ClassVar[bool] = False
     """The application keeps its sessions where the naive way can delete them."""
     sees_all: ClassVar[bool] = False
     """Sessions count that have not come by since the installation: the backend can tell which there are."""
+    in_header: ClassVar[bool] = False
+    """The login travels in a header, and leaves in a body, from which no door takes it: it is refused where it comes back."""
+    counts_all: ClassVar[bool] = True
+    """False where some sessions that the call revokes have no row anywhere, so they cannot be counted."""
+    tells_its_id: ClassVar[bool] = True
+    """``/slow-renew`` answers with the new id or token, as a cookie would hold it."""
     session_cookie: ClassVar[str] = "session"
     remember_cookie: ClassVar[str | None] = None
+    users: ClassVar[tuple[str, ...]] = ("zero", "seven", "uuid")
+    """Those of ``IDS`` that the application can have."""
     chosen_id: ClassVar[str] = "f" * 32
     """An id of the right form that the application never gave out."""
     keeps_anonymous: ClassVar[bool] = True
@@ -60,9 +89,15 @@ class Site(ABC):
         self.between: Callable[[], object] = lambda: None
         """What the naive way does between its look and its act."""
         self.secrets = [SECRET]
+        self._disabled: set[str] = set()
         self.app: Any = self.make_app()
         self.entrance: Any = self.app
         """What browsers talk to: the application itself until a door is put around it."""
+
+    @property
+    def neighbour_cookie(self) -> str:
+        """How the application below ``/shop`` calls its cookie."""
+        return self.session_cookie
 
     @property
     def login_cookies(self) -> tuple[str, ...]:
@@ -81,6 +116,10 @@ class Site(ABC):
     def revoke_others_naively(self, cookies: Mapping[str, str]) -> int | None:
         """Delete the other sessions where the application keeps them; None for a stranger. Signed cookies are kept nowhere."""
         return 0
+
+    def credentials(self, header: Callable[[str], str]) -> Mapping[str, str]:
+        """For the naive way: the cookies of a request, by name, out of its header fields."""
+        return cookies_of(header("Cookie"))
 
     def rotate(self) -> None:
         """Give the application and the door new secrets, the old ones as fallbacks, where each has some."""
@@ -114,6 +153,27 @@ class Site(ABC):
         engine.dispose()
         return "\n".join(f"{value.hex()} {value.decode('latin-1')}" if isinstance(value, bytes) else str(value) for value in values)
 
+    # --- users ----------------------------------------------------------------------------------------------------------
+
+    def user_named(self, stored: object) -> str:
+        """Whom the application takes for signed in, where this id stands in a session."""
+        name = NOBODY if stored is None else name_of(stored)
+        return NOBODY if name in self._disabled else name
+
+    def disable(self, user: str) -> None:
+        """Let the application take this user for nobody, until :meth:`enable`."""
+        self._disabled.add(user)
+
+    def enable(self, user: str) -> None:
+        self._disabled.discard(user)
+
+    def stored_id(self, user: str) -> Any:
+        return id_of(user)
+
+    @abstractmethod
+    def revoke_all(self, user: str) -> int | None:
+        """What a job of the application calls; None behind the naive way, by which users are disabled and nothing is called."""
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def expired(self, user: str) -> Browser:
@@ -129,6 +189,28 @@ class Site(ABC):
     def held_halfway(self, victim: Browser) -> AbstractContextManager[None]:
         """Lets the store wait at the gate, in the middle of the request that ``halfway`` names."""
         raise NotImplementedError
+
+    # --- trouble ------------------------------------------------------------------------------------------------------
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        """So many more sessions of this user, like the one of this browser. In mode companion they are companions."""
+        if not (self.place / "sessionward.db").exists():
+            return  # behind the naive way
+        engine = create_engine(self.url)
+        with engine.begin() as connection:
+            row = connection.execute(select(sessions).where(sessions.c.user_id == str(self.stored_id(user)))).mappings().one()
+            made = [{**row, "id": uuid4(), "digest": os.urandom(32), "app_session": os.urandom(32)} for _ in range(number)]
+            connection.execute(insert(sessions), made)
+        engine.dispose()
+
+    def lay_beside_others(self) -> None:
+        """Let our tables lie in a file of the application's own, in which a writer holds up readers too."""
+        with closing(sqlite3.connect(self.place / "sessionward.db")) as connection:
+            connection.execute("CREATE TABLE of_the_application (x)")
+
+    def silent(self) -> AbstractContextManager[None]:
+        """For so long what must be asked who is signed in does not answer."""
+        return held(self.place / "sessionward.db")
 
     # --- what browsers talk to ----------------------------------------------------------------------------------------
 
@@ -171,6 +253,9 @@ class WSGISite(Site):
         from tests.matrix.naive import NaiveWSGI
 
         self.entrance = NaiveWSGI(self.app, self)
+
+    def revoke_all(self, user: str) -> int | None:
+        return None if self._backend is None else int(self._backend.revoke_all(self.stored_id(user)))
 
     def send(self, app: Any, request: httpx2.Request) -> Future[httpx2.Response]:
         return self._threads.submit(_answer_of, app, request)
@@ -232,6 +317,12 @@ class ASGISite(Site):
         from tests.matrix.naive import NaiveASGI
 
         self.entrance = NaiveASGI(self.app, self)
+
+    def revoke_all(self, user: str) -> int | None:
+        async def revoked() -> int:
+            return int(await self._backend.revoke_all(self.stored_id(user)))
+
+        return None if self._backend is None else self.loop.run(revoked())
 
     async def hold(self) -> None:
         """The gate, for views on the loop."""

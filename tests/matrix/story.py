@@ -12,6 +12,7 @@ from tests.matrix.browser import Browser
 from tests.matrix.site import Site
 
 ANN: Final = "ann"
+BOB: Final = "bob"
 
 
 class Door(Protocol):
@@ -27,11 +28,13 @@ class DoesNotApply(Exception):
 class Story:
     """One site, and the people at its browsers."""
 
-    def __init__(self, site: Site, door: Door, neighbour: Callable[[], Site], *, counts: bool = True) -> None:
+    def __init__(self, site: Site, door: Door, neighbour: Callable[[], Site], *, counts: bool = True, many: int = 10_000) -> None:
         self.site = site
         self.door = door
         self.neighbour = neighbour
         """A site of another framework whose session cookie has the same name, below ``/shop``."""
+        self.many = many
+        """What one user may have of sessions: less behind the naive way, which asks for each and has no timeout."""
         self.counts = counts
         """False for a door that knows no number: the naive way has none where nothing is kept on the server."""
 
@@ -54,6 +57,6 @@ class Story:
     def logins_set_by(self, answer: httpx2.Response) -> list[str]:
         """The names of cookies that sign someone in, the companion among them, which an answer sets to something."""
         gone = re.compile(r'=(""|\'\'|null)?(;|$)|Max-Age=0|1970', re.IGNORECASE)
-        names = (*self.site.login_cookies, "__Host-session-ward")
+        names = ("__Host-session-ward", *(() if self.site.in_header else self.site.login_cookies))
         fields = answer.headers.get_list("set-cookie")
         return [name for field in fields if (name := field.partition("=")[0]) in names and not gone.search(field)]

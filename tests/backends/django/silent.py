@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from contextlib import contextmanager
+from threading import Event
 from time import monotonic
 from typing import Any, Final
 from unittest.mock import patch
@@ -20,51 +19,12 @@ import sessionward
 from sessionward import BackendUnavailable
 from tests.backends.django.world import at_once, backend, delete, environ, found, person, refused, session, sign_in, whom
 from tests.contract.doors import ask_wsgi
+from tests.support.between import Between
 
 WAIT: Final = 1.0
 MARGIN: Final = 2.5
 """Seconds beside the timeout: drivers count in whole ones, two at least, and this machine does much else."""
 PORTS: Final = {"postgresql": 5432, "mysql": 3306}
-
-
-class Between:
-    """Hands everything on between clients and a server, until it is told to keep it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._server = (host, port)
-        self._flows = Event()
-        self._flows.set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        Thread(target=self._accept, daemon=True).start()
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        self._flows.clear()
-        try:
-            yield
-        finally:
-            self._flows.set()
-
-    def close(self) -> None:
-        self._flows.set()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self._server)
-                for one, other in ((client, server), (server, client)):
-                    Thread(target=self._hand_on, args=(one, other), daemon=True).start()
-
-    def _hand_on(self, one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError), one:
-            while data := one.recv(65536):
-                self._flows.wait()
-                other.sendall(data)
-        with suppress(OSError):
-            other.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

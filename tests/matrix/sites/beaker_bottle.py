@@ -12,7 +12,7 @@ from beaker.middleware import SessionMiddleware
 from beaker.session import Session
 from bottle import Bottle, abort, request
 
-from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.browser import in_json, password_of
 from tests.matrix.site import WSGISite
 
 KEY: Final = "beaker-secret-of-the-application"
@@ -33,14 +33,14 @@ class BeakerBottle(WSGISite):
             return request.environ["beaker.session"]
 
         def found() -> dict[str, str]:
-            return {"user": session().get("user_id", NOBODY), "cart": session().get("cart", "")}
+            return {"user": self.user_named(session().get("user_id")), "cart": session().get("cart", "")}
 
         @app.post("/login")  # type: ignore[untyped-decorator]
         def login() -> str:
             name = request.forms["username"]
             if request.forms["password"] != password_of(name):
                 abort(403)
-            session()["user_id"] = name
+            session()["user_id"] = in_json(name)
             session().save()
             return "welcome"
 
@@ -78,6 +78,14 @@ class BeakerBottle(WSGISite):
             session()["cart"] = request.forms["item"]
             session().save()
             return before
+
+        @app.post("/slow-renew")  # type: ignore[untyped-decorator]
+        def slow_renew() -> str:
+            found()
+            self.gate.hold()
+            session().regenerate_id()
+            session().save()
+            return str(session().request["cookie_out"].partition("=")[2].partition(";")[0])
 
         return SessionMiddleware(app, {f"session.{name}": value for name, value in {**self.options, "secret": KEY}.items()})
 

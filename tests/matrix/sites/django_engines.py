@@ -33,8 +33,15 @@ class DjangoDb(DjangoSite, WSGISite):
         return DjangoBackend()
 
 
+class DjangoDbSaving(DjangoDb):
+    """Each answer saves the session and sets its cookie, so whatever is under way at the call does."""
+
+    more_settings: ClassVar[Mapping[str, Any]] = {"SESSION_SAVE_EVERY_REQUEST": True}
+
+
 class DjangoDbASGI(DjangoSite, ASGISite):
     engine: ClassVar[str] = "db"
+    revoke_all = WSGISite.revoke_all  # the backend is not async
 
     def make_app(self) -> Any:
         from django.core.asgi import get_asgi_application
@@ -76,6 +83,20 @@ class DjangoCache(DjangoDb):
         prefix = ":1:django.contrib.sessions.cache"
         return [key.removeprefix(prefix) for key in list(cache._cache) if key.startswith(prefix)]
 
+    def fill_like(self, own: Any, keys: list[str]) -> None:
+        """They have come by, so they are in our index: nobody can list this cache."""
+        from django.db import connection
+        from django.db.transaction import atomic
+
+        from sessionward.backends.django.index import write
+
+        data = own.load()
+        for key in keys:
+            own._cache.set(own.cache_key_prefix + key, data)
+        with atomic():
+            write("default", [(key, data["_auth_user_id"]) for key in keys])
+        connection.close()
+
 
 class DjangoFile(DjangoDb):
     engine: ClassVar[str] = "file"
@@ -101,6 +122,11 @@ class DjangoFile(DjangoDb):
     def keys(self) -> list[str]:
         return [file.name.removeprefix(self.session_cookie) for file in self.files()]
 
+    def fill_like(self, own: Any, keys: list[str]) -> None:
+        data = own.encode(own.load())
+        for key in keys:
+            Path(own._key_to_file(key)).write_text(data)
+
     def expired(self, user: str) -> Browser:
         before = self.files()
         browser = super().expired(user)
@@ -116,6 +142,8 @@ class DjangoSignedCookies(DjangoDb):
     engine: ClassVar[str] = "signed_cookies"
     backend = WSGISite.backend
     kept = WSGISite.kept
+    fill = WSGISite.fill
+    silent = WSGISite.silent
 
     def identifier(self) -> Any:
         from sessionward.identify.django import SignedCookies

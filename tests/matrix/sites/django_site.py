@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,8 +21,8 @@ import django
 from django.conf import settings
 from django.core.cache.backends.locmem import LocMemCache
 
-from tests.matrix.browser import Gate, password_of
-from tests.matrix.site import Site
+from tests.matrix.browser import Browser, Gate, password_of
+from tests.matrix.site import Site, held
 
 KEY: Final = "django-secret-of-the-application-with-more-than-fifty-characters-01"
 INDEX: Final = "sessionward_django_index"
@@ -40,24 +43,25 @@ class HeldCache(LocMemCache):  # type: ignore[misc]  # Django ships no types
         super().set(key, *args, **kwargs)
 
 
-def configure(engine: str) -> None:
+def configure(engine: str, more: Mapping[str, Any]) -> None:
     home = Path(mkdtemp(prefix="sessionward-django-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     (home / "files").mkdir()
-    settings.configure(
-        SECRET_KEY=KEY,
-        ALLOWED_HOSTS=["app.example"],
-        ROOT_URLCONF="tests.matrix.sites.django_views",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
-        CACHES={"default": {"BACKEND": f"{__name__}.HeldCache"}},
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
-        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
-        SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}",
-        SESSION_FILE_PATH=str(home / "files"),
-        SESSION_COOKIE_SECURE=True,
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # it signs in some hundred times
-        USE_TZ=True,
-    )
+    stated: dict[str, Any] = {
+        "SECRET_KEY": KEY,
+        "ALLOWED_HOSTS": ["app.example"],
+        "ROOT_URLCONF": "tests.matrix.sites.django_views",
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(home / "app.db"), "OPTIONS": {"timeout": 20}}},
+        "CACHES": {"default": {"BACKEND": f"{__name__}.HeldCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}},
+        "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+        "MIDDLEWARE": ["django.contrib.sessions.middleware.SessionMiddleware", "django.contrib.auth.middleware.AuthenticationMiddleware"],
+        "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
+        "SESSION_FILE_PATH": str(home / "files"),
+        "SESSION_COOKIE_SECURE": True,
+        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],  # it signs in some hundred times
+        "USE_TZ": True,
+    }
+    settings.configure(**{**stated, **more})
     django.setup()
     from django.core.management import call_command
 
@@ -70,12 +74,15 @@ class DjangoSite(Site):
     mode: ClassVar[str] = "application"
     on_server: ClassVar[bool] = True
     sees_all: ClassVar[bool] = True
+    users: ClassVar[tuple[str, ...]] = ("zero", "seven")
     engine: ClassVar[str]
+    more_settings: ClassVar[Mapping[str, Any]] = {}
+    """What this project sets beside or in place of what all of them set."""
     session_cookie: ClassVar[str] = "sessionid"
 
     def __init__(self, place: Path) -> None:
         if not settings.configured:
-            configure(self.engine)
+            configure(self.engine, self.more_settings)
         settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = KEY, []
         _empty()
         super().__init__(place)
@@ -89,6 +96,47 @@ class DjangoSite(Site):
 
     def identifier(self) -> Any:
         return None
+
+    def stored_id(self, user: str) -> Any:
+        from django.contrib.auth.models import User
+        from django.db import connection
+
+        pk = User.objects.get(username=user).pk
+        connection.close()
+        return pk
+
+    def disable(self, user: str) -> None:
+        self._make_active(user, False)
+
+    def enable(self, user: str) -> None:
+        self._make_active(user, True)
+
+    def _make_active(self, user: str, active: bool) -> None:
+        from django.contrib.auth.models import User
+        from django.db import connection
+
+        User.objects.filter(username=user).update(is_active=active)
+        connection.close()
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        own = import_module(settings.SESSION_ENGINE).SessionStore(like.jar()[self.session_cookie])
+        self.fill_like(own, [f"{at:08d}{os.urandom(12).hex()}" for at in range(number)])
+
+    def fill_like(self, own: Any, keys: list[str]) -> None:
+        """Sessions with the data of this one, by these keys."""
+        from django.contrib.sessions.models import Session
+        from django.db import connection
+        from django.utils import timezone
+
+        data, expires = own.encode(own.load()), timezone.now() + timedelta(days=1)
+        rows = [Session(session_key=key, session_data=data, expire_date=expires) for key in keys]
+        Session.objects.bulk_create(rows, batch_size=1000)
+        connection.close()
+
+    def silent(self) -> AbstractContextManager[None]:
+        from django.db import connection
+
+        return held(Path(connection.settings_dict["NAME"]))
 
     def kept(self) -> str:
         """Our tables without the index, in which a digest would not do: what is revoked through it is revoked by its key."""
@@ -154,8 +202,8 @@ def _empty() -> None:
     cache.clear()
     for file in Path(settings.SESSION_FILE_PATH).iterdir():
         file.unlink()
-    for name in ("ann", "bob"):
-        User.objects.create_user(name, password=password_of(name))
+    for pk, name in ((1, "ann"), (2, "bob"), (0, "zero"), (7, "seven")):
+        User.objects.create_user(name, password=password_of(name), pk=pk)
     connection.close()
 
 

@@ -60,6 +60,14 @@ def slow_write(request: HttpRequest) -> HttpResponse:
     return JsonResponse(before)
 
 
+def slow_renew(request: HttpRequest) -> HttpResponse:
+    """As after a changed password: ``update_session_auth_hash()`` does nothing else."""
+    found(request)
+    GATES[-1].hold()
+    request.session.cycle_key()
+    return HttpResponse(request.session.session_key)
+
+
 urlpatterns = [
     path("login", log_in),
     path("logout", log_out),
@@ -68,4 +76,5 @@ urlpatterns = [
     path("anonymous-visit", visit),
     path("slow-read", slow_read),
     path("slow-write", slow_write),
+    path("slow-renew", slow_renew),
 ]

@@ -2,7 +2,10 @@
 
 # No postponed annotations here: FastAPI could not see the functions that they name.
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
@@ -14,13 +17,13 @@ from fastapi_users.authentication.strategy.db import DatabaseStrategy
 from fastapi_users.password import PasswordHelper
 from fastapi_users_db_sqlalchemy import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 from fastapi_users_db_sqlalchemy.access_token import SQLAlchemyAccessTokenDatabase, SQLAlchemyBaseAccessTokenTableUUID
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
-from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.browser import NOBODY, Browser, id_of, password_of
+from tests.matrix.site import KEEPS_ITS_ID, UNSIGNED, ASGISite, held
 
 COOKIE: Final = "fastapiusersauth"
 LIFETIME: Final = 14 * 86_400
@@ -62,9 +65,7 @@ class FastAPIUsersSite(ASGISite):
     keeps_anonymous: ClassVar[bool] = False
     forgets_without_revoking: ClassVar[bool] = True
     own_loggers: ClassVar[frozenset[str]] = frozenset({"aiosqlite"})
-    excuses: ClassVar[Mapping[str, str]] = {
-        "10-rotated-secrets": "its tokens are random and signed by nobody, and mode application has no secret of its own",
-    }
+    excuses: ClassVar[Mapping[str, str]] = {**KEEPS_ITS_ID, **UNSIGNED}
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -72,12 +73,12 @@ class FastAPIUsersSite(ASGISite):
         self.carts: dict[str, str] = {}
         engine = create_engine(self.database)
         Base.metadata.create_all(engine)
-        hashed = {name: Quick().hash(password_of(name)) for name in ("ann", "bob")}
+        hashed = {name: Quick().hash(password_of(name)) for name in ("ann", "bob", *self.users)}
         with engine.begin() as connection:
-            for number, name in enumerate(hashed, 1):
+            for name in hashed:
                 connection.execute(
                     User.__table__.insert().values(  # type: ignore[attr-defined]
-                        id=UUID(int=number),
+                        id=self.stored_id(name),
                         email=name,
                         hashed_password=hashed[name],
                         is_active=True,
@@ -110,7 +111,7 @@ class FastAPIUsersSite(ASGISite):
 
         backend = AuthenticationBackend("database", CookieTransport(cookie_name=COOKIE, cookie_max_age=LIFETIME), strategy_of)
         users = FastAPIUsers[User, UUID](manager_of, [backend])
-        perhaps = users.current_user(optional=True)
+        perhaps = users.current_user(optional=True, active=True)
         app = FastAPI()
         app.include_router(users.get_auth_router(backend))
 
@@ -152,6 +153,33 @@ class FastAPIUsersSite(ASGISite):
 
         lives = Expires.created("created_at", lifetime=LIFETIME)
         return AsyncTableBackend(self.database, "accesstoken", key="token", user="user_id", cookie=COOKIE, expires=lives)
+
+    def stored_id(self, user: str) -> UUID:
+        """Its users have UUIDs: one of them the first of all."""
+        named = id_of(user)
+        return named if isinstance(named, UUID) else UUID(int=named if isinstance(named, int) else 100 + ord(user[0]))
+
+    def disable(self, user: str) -> None:
+        self._make_active(user, False)
+
+    def enable(self, user: str) -> None:
+        self._make_active(user, True)
+
+    def _make_active(self, user: str, active: bool) -> None:
+        engine = create_engine(self.database)
+        with engine.begin() as connection:
+            connection.execute(update(User).where(User.id == self.stored_id(user)).values(is_active=active))  # type: ignore[arg-type]
+        engine.dispose()
+
+    def fill(self, like: Browser, user: str, number: int) -> None:
+        engine = create_engine(self.database)
+        row = {"user_id": self.stored_id(user), "created_at": datetime.now(UTC)}
+        with engine.begin() as connection:
+            connection.execute(insert(AccessToken), [{**row, "token": secrets.token_urlsafe()} for _ in range(number)])
+        engine.dispose()
+
+    def silent(self) -> AbstractContextManager[None]:
+        return held(self.place / "app.db")
 
     def identifier(self) -> Any:
         return None

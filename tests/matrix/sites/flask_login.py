@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from flask import Flask, abort, request, session
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
-from tests.matrix.browser import NOBODY, password_of
+from tests.matrix.browser import id_of, name_of, password_of
 from tests.matrix.site import WSGISite
 
 KEY: Final = "flask-secret-of-the-application-0001"
@@ -20,10 +20,11 @@ NEW_KEY: Final = "flask-secret-of-the-application-0002"
 
 class User(UserMixin):  # type: ignore[misc]  # the library ships no types
     def __init__(self, name: str) -> None:
-        self.id = name
+        self.id = id_of(name)
 
 
 class FlaskLogin(WSGISite):
+    tells_its_id: ClassVar[bool] = False
     remember_cookie: ClassVar[str | None] = "remember_token"
 
     def __init__(self, place: Path, *, cookie: str = "session", path: str | None = None, key: str = KEY) -> None:
@@ -37,7 +38,7 @@ class FlaskLogin(WSGISite):
         app.config.update(SECRET_KEY=newest, SECRET_KEY_FALLBACKS=old, **self._names)
         self.configure(app)
         manager = LoginManager(app)
-        manager.user_loader(User)
+        manager.user_loader(lambda stored: User(name_of(stored)))
 
         @app.post("/login")
         def login() -> str:
@@ -59,7 +60,7 @@ class FlaskLogin(WSGISite):
         """What differs between the ways of Flask to keep a session."""
 
     def who(self) -> str:
-        return str(current_user.id) if current_user.is_authenticated else NOBODY
+        return self.user_named(current_user.id if current_user.is_authenticated else None)
 
     def routes(self, app: Flask) -> None:
         @app.get("/me")
@@ -88,6 +89,17 @@ class FlaskLogin(WSGISite):
             self.gate.hold()
             session["cart"] = request.form["item"]
             return user
+
+        @app.post("/slow-renew")
+        def slow_renew() -> str:
+            self.who()
+            self.gate.hold()
+            return self.renewed()
+
+    def renewed(self) -> str:
+        """Flask-Login hands out its credentials anew, the remember-me cookie among them."""
+        login_user(current_user, remember=True)
+        return ""
 
     def identifier(self) -> Any:
         from sessionward.identify.flask import FlaskLogin as Identifier

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from flask import Flask
+from flask import Flask, session
 from flask_session import Session
 
 from tests.matrix.browser import Browser
@@ -19,6 +20,7 @@ from tests.matrix.sites.redis_keys import Keys
 
 
 class FlaskSession(FlaskLogin):
+    tells_its_id: ClassVar[bool] = True
     on_server: ClassVar[bool] = True
     chosen_id: ClassVar[str] = "f" * 43
 
@@ -29,6 +31,10 @@ class FlaskSession(FlaskLogin):
     def configure(self, app: Flask) -> None:
         app.config.update(SESSION_TYPE="redis", SESSION_REDIS=self.store.client, SESSION_KEY_PREFIX=self.store.prefix)
         Session(app)
+
+    def renewed(self) -> str:
+        self.app.session_interface.regenerate(session)
+        return str(session.sid)  # type: ignore[attr-defined]
 
     def identifier(self) -> Any:
         from sessionward.identify.flask_session import FlaskSession as Identifier
@@ -46,6 +52,9 @@ class FlaskSession(FlaskLogin):
         super().rotate()
         self.keys = [KEY]  # ids are random and unsigned; Flask-Login would forget its remember-me cookies
         self.app = self.make_app()
+
+    def silent(self) -> AbstractContextManager[None]:
+        return self.store.server.silent()
 
     def close(self) -> None:
         super().close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -18,21 +19,19 @@ from litestar.stores.base import Store
 from litestar.stores.redis import RedisStore
 
 from sessionward.identify.litestar import client_side, server_side
-from tests.matrix.browser import NOBODY, Browser, password_of
-from tests.matrix.site import ASGISite
-from tests.matrix.sites.redis_keys import URL, Keys
+from tests.matrix.browser import Browser, id_of, password_of
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
+from tests.matrix.sites.redis_keys import Keys
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 Asked = Request[Any, Any, Any]
 KEY: Final = b"litestar-secret-of-32-bytes-0001"
 
 
-def found(request: Asked) -> dict[str, str]:
-    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}
-
-
 class LitestarSite(ASGISite):
     """The views, for both ways of keeping a session."""
+
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
 
     def session_config(self) -> Any:
         raise NotImplementedError
@@ -41,11 +40,14 @@ class LitestarSite(ASGISite):
         return {}
 
     def make_app(self) -> Any:
+        def found(request: Asked) -> dict[str, str]:
+            return {"user": self.user_named(request.session.get("user_id")), "cart": request.session.get("cart", "")}
+
         @post("/login")
         async def login(request: Asked, data: Form) -> str:
             if data["password"] != password_of(data["username"]):
                 raise PermissionDeniedException
-            request.session["user_id"] = data["username"]
+            request.session["user_id"] = id_of(data["username"])
             return "welcome"
 
         @post("/logout")
@@ -94,7 +96,7 @@ class LitestarServerSide(LitestarSite):
 
     def __init__(self, place: Path) -> None:
         self.keys = Keys(lambda data: json.loads(data).get("user_id"))
-        self.client: Any = redis.asyncio.Redis.from_url(URL)
+        self.client: Any = redis.asyncio.Redis.from_url(self.keys.url)
         self.store = RedisStore(self.client, namespace=self.keys.prefix.removesuffix(":"))
         super().__init__(place)
 
@@ -113,6 +115,9 @@ class LitestarServerSide(LitestarSite):
     def expired(self, user: str) -> Browser:
         with self.keys.expiring():
             return super().expired(user)
+
+    def silent(self) -> AbstractContextManager[None]:
+        return self.keys.server.silent()
 
     async def closing(self) -> None:
         await self.client.aclose()

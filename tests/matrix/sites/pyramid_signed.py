@@ -5,28 +5,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPForbidden
 from pyramid.request import Request
 from pyramid.session import SignedCookieSessionFactory
 
-from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import WSGISite
+from tests.matrix.browser import in_json, password_of
+from tests.matrix.site import KEEPS_ITS_ID, WSGISite
 
 KEY: Final = "pyramid-secret-of-the-application"
-
-
-def found(request: Any) -> dict[str, str]:
-    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}
 
 
 def login(request: Any) -> str:
     name = request.POST["username"]
     if request.POST["password"] != password_of(name):
         raise HTTPForbidden
-    request.session["user_id"] = name
+    request.session["user_id"] = in_json(name)
     return "welcome"
 
 
@@ -46,7 +43,12 @@ def visit(request: Any) -> str:
 
 
 class PyramidSigned(WSGISite):
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
+
     def make_app(self) -> Any:
+        def found(request: Any) -> dict[str, str]:
+            return {"user": self.user_named(request.session.get("user_id")), "cart": request.session.get("cart", "")}
+
         def slow_read(request: Any) -> dict[str, str]:
             before = found(request)
             self.gate.hold()

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from quart import Quart, abort, request, session
 
-from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.browser import id_of, password_of
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 
 KEY: Final = "quart-secret-of-the-application-0001"
 NEW_KEY: Final = "quart-secret-of-the-application-0002"
 
 
-def found() -> dict[str, str]:
-    return {"user": session.get("user_id", NOBODY), "cart": session.get("cart", "")}
-
-
 class QuartSession(ASGISite):
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
     keys: tuple[str, ...] = (KEY,)
 
     def make_app(self) -> Any:
         app = Quart(__name__)
         newest, *old = self.keys
+
+        def found() -> dict[str, str]:
+            return {"user": self.user_named(session.get("user_id")), "cart": session.get("cart", "")}
+
         app.config.update(SECRET_KEY=newest, SECRET_KEY_FALLBACKS=old)
 
         @app.post("/login")
@@ -30,7 +32,7 @@ class QuartSession(ASGISite):
             form = await request.form
             if form["password"] != password_of(form["username"]):
                 abort(403)
-            session["user_id"] = form["username"]
+            session["user_id"] = id_of(form["username"])
             return "welcome"
 
         @app.post("/logout")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import redis
 
+from tests.support.between import Between
 from tests.support.services import REDIS
-
-URL: Final = REDIS
 
 
 class Keys:
@@ -19,7 +19,11 @@ class Keys:
 
     def __init__(self, user_in: Callable[[bytes], str | None]) -> None:
         self.prefix = f"sessionward-test-{uuid4().hex[:12]}:"
-        self.client: Any = redis.Redis.from_url(URL)
+        where = urlsplit(REDIS)
+        self.server = Between(where.hostname or "127.0.0.1", where.port or 6379)
+        self.url = urlunsplit(where._replace(netloc=f"{where.netloc.rpartition('@')[0]}@127.0.0.1:{self.server.port}".lstrip("@")))
+        """Of a server that can fall silent."""
+        self.client: Any = redis.Redis.from_url(self.url)
         self._user_in = user_in
 
     def __iter__(self) -> Iterator[str]:
@@ -53,3 +57,4 @@ class Keys:
         for key in self:
             self.client.delete(key)
         self.client.close()
+        self.server.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -14,14 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.matrix.browser import NOBODY, password_of
-from tests.matrix.site import ASGISite
+from tests.matrix.browser import in_json, password_of
+from tests.matrix.site import KEEPS_ITS_ID, ASGISite
 
 KEY: Final = "starlette-secret-of-the-application"
 
 
 class StarletteSession(ASGISite):
     kind: ClassVar[type[Starlette]] = Starlette
+    excuses: ClassVar[Mapping[str, str]] = KEEPS_ITS_ID
 
     def __init__(self, place: Path, *, cookie: str = "session", path: str = "/", key: str = KEY) -> None:
         self._cookie = cookie
@@ -33,12 +35,15 @@ class StarletteSession(ASGISite):
         return [Middleware(SessionMiddleware, secret_key=self._key, session_cookie=self._cookie, path=self._path)]
 
     def make_app(self) -> Any:
+        def found(request: Request) -> dict[str, str]:
+            return {"user": self.user_named(request.session.get("user_id")), "cart": request.session.get("cart", "")}
+
         async def login(request: Request) -> Response:
             form = await request.form()
             name = str(form["username"])
             if form["password"] != password_of(name):
                 raise HTTPException(403)
-            request.session["user_id"] = name
+            request.session["user_id"] = in_json(name)
             return PlainTextResponse("welcome")
 
         async def logout(request: Request) -> Response:
@@ -69,6 +74,11 @@ class StarletteSession(ASGISite):
             request.session["cart"] = str(form["item"])
             return JSONResponse(before)
 
+        async def slow_renew(request: Request) -> Response:
+            found(request)
+            await self.hold()
+            return PlainTextResponse(self.renewed(request))
+
         routes = [
             Route("/login", login, methods=["POST"]),
             Route("/logout", logout, methods=["POST"]),
@@ -77,8 +87,13 @@ class StarletteSession(ASGISite):
             Route("/anonymous-visit", visit),
             Route("/slow-read", slow_read),
             Route("/slow-write", slow_write, methods=["POST"]),
+            Route("/slow-renew", slow_renew, methods=["POST"]),
         ]
         return self.kind(routes=routes, middleware=self.middleware())
+
+    def renewed(self, request: Request) -> str:
+        """Give the session another id, and return it."""
+        raise NotImplementedError
 
     def identifier(self) -> Any:
         from sessionward.identify.starlette import StarletteSession as Identifier
@@ -88,7 +103,3 @@ class StarletteSession(ASGISite):
 
 class FastAPISession(StarletteSession):
     kind: ClassVar[type[Starlette]] = FastAPI
-
-
-def found(request: Request) -> dict[str, str]:
-    return {"user": request.session.get("user_id", NOBODY), "cart": request.session.get("cart", "")}

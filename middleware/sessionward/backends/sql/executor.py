@@ -90,6 +90,22 @@ class Executor:
         if self._left() <= 0:
             raise TimeIsUp
 
+    def run(self, query: Callable[[Executor], R]) -> R:
+        """Runs a whole query. On SQLite its reads too wait no longer than it may: outside of WAL mode they wait for a writer."""
+        limit = self.dialect.lock_timeout
+        if self.dialect is not SQLITE or limit is None:
+            return query(self)
+        restore = self._limit_lock_wait()
+        if restore is None:  # a connection of our own: the next query sets its own limit
+            self._run_script(limit.setting(self._left()))
+        try:
+            result = query(self)
+        except SessionwardError:  # the connection stays usable
+            self._restore(restore)
+            raise
+        self._restore(restore)
+        return result
+
     def transact(self, body: Callable[[Executor], R]) -> R:
         """Runs ``body`` in a transaction, which takes effect as a whole or not at all (P4). Returns what ``body`` returns."""
         self.phase = Phase.WRITING

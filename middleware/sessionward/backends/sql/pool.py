@@ -127,7 +127,7 @@ class Pool:
         executor = Executor(connection.dbapi_connection, self._sql, deadline.left)
         try:
             deadline.arm(partial(self._sql.abort, connection.driver_connection))
-            answer = run(executor)
+            answer = executor.run(run)
         except BaseException as failure:
             in_time = deadline.disarm() and not isinstance(failure, TimeIsUp)
             if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:

@@ -109,7 +109,7 @@ class _Opened:
 
 
 class _SyncDeadline:
-    """A deadline that the watchdog enforces. ``is_watched``: False for reads of SQLite, which never wait."""
+    """A deadline that the watchdog enforces. ``is_watched``: False for reads of SQLite, which ends their wait by itself."""
 
     __slots__ = ("_ends_at", "_key", "_watchdog", "timeout")
 
