@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import thread_time
@@ -20,6 +22,12 @@ settings.register_profile("sessionward", deadline=None, database=None)  # no tes
 settings.load_profile("sessionward")
 
 HERE: Final = Path(__file__).parent
+
+
+def pytest_configure() -> None:
+    """Undoes what a shell does to jobs in the background: they ignore Ctrl-C, and so would each process that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def pyramid_site(factory: Any) -> Any:
     return config.make_wsgi_app()
 
 
-FACTORY = SignedCookieSessionFactory(SECRET)
+FACTORY = SignedCookieSessionFactory(SECRET, timeout=86_400)  # the visits below are from when the tests were collected
 PYRAMID = pyramid_site(FACTORY)
 OF_PYRAMID = pyramid_session(FACTORY, user="user")
 
