@@ -49,13 +49,14 @@ class Tank:
 @asynccontextmanager
 async def tank() -> AsyncIterator[Tank]:
     """A tank that listens, in this event loop. Its system takes little ahead, so that what is under way is in the sidecar."""
-    made, tasks = Tank(), set[asyncio.Task[None]]()
+    made, tasks, writers = Tank(), set[asyncio.Task[None]](), set[asyncio.StreamWriter]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        writers.add(writer)
         await made.serve(reader, writer)
 
     listening = socket.socket()
@@ -70,6 +71,9 @@ async def tank() -> AsyncIterator[Tank]:
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:  # also those whose last bytes nobody has taken
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 @contextmanager
