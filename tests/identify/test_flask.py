@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_login import (  # type: ignore[import-untyped]
     LoginManager,
     UserMixin,
@@ -266,7 +267,8 @@ def test_the_application_s_own_configuration_is_taken() -> None:
 
 def test_a_salt_of_the_application_s_own_is_taken() -> None:
     app = site()
-    app.session_interface.salt = "mine"  # type: ignore[attr-defined]
+    app.session_interface = SecureCookieSessionInterface()  # else it is that of all applications
+    app.session_interface.salt = "mine"
     assert said(FlaskLogin.of(app), "session", signed({"_user_id": "ada"}, salt="mine")) == "ada"
     assert said(FlaskLogin(SECRET, salt="mine"), "session", signed({"_user_id": "ada"}, salt="mine")) == "ada"
     assert said(FlaskLogin.of(app), "session", ADA["session"]) == UNREADABLE

@@ -164,7 +164,7 @@ def test_a_changed_token_is_unreadable(value: str) -> None:
 def test_garbage_in_the_three_parts_is_unreadable(garbage: str) -> None:
     part = urlsafe_b64encode(garbage.encode()).rstrip(b"=").decode()
     for value in (f"{part}.{part}.{part}", f"{ADA.partition('.')[0]}.{part}.{part}", f"{part}.{ADA.partition('.')[2]}"):
-        assert said(IDENTIFIER, COOKIE, value) == UNREADABLE
+        assert said(IDENTIFIER, COOKIE, value) == UNREADABLE or value == ADA
 
 
 # --- its age and its session ------------------------------------------------------------------------------------------
