@@ -83,6 +83,7 @@ SLOW: Final = (
     "backends/test_table_many.py",
     "backends/test_table_races.py",
     "companion/test_races.py",
+    "companion/test_slow_identifiers.py",
     "doors/test_servers.py",
     "matrix/",
     "parsers/test_spellings.py",
@@ -92,13 +93,21 @@ SLOW: Final = (
     "sidecar/test_resources.py",
     "sidecar/test_serve.py",
     "sidecar/test_stacks.py",
+    "sidecar/test_streaming.py",
     "test_cli.py",
     "test_examples",
     "torture/",
 )
 """Whole sites and servers, callers at once, timeouts that are waited for, ten thousand sessions."""
-SLOW_CLAIMS: Final = frozenset({"test_p3_a_stolen_session_that_calls_on_and_on_does_not_lock_its_owner_out"})
-"""Of the contracts, which run over each backend."""
+SLOW_CLAIMS: Final = frozenset(
+    {
+        "test_a_store_that_cannot_answer_is_no_unknown_session",
+        "test_no_login_in_any_spelling_is_overlooked_in_the_first_pass",
+        "test_p3_a_stolen_session_that_calls_on_and_on_does_not_lock_its_owner_out",
+        "test_plain_pairs_stay_in_order_between_whatever_attacks",
+    }
+)
+"""Tests that take seconds in a module whose others do not."""
 SLOW_FIXTURES: Final = frozenset({"duplex", "real", "server"})
 """A server in a process of its own."""
 
