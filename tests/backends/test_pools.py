@@ -98,8 +98,8 @@ def test_close_is_not_final(kind: Kind, place: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", SERVED, ids=str)
-def test_close_ends_the_connections_that_a_url_has_made(kind: Kind, place: Place) -> None:
-    world = SQLWorld(kind, place(kind.database), timeout=10.0)
+def test_close_ends_the_connections_that_a_url_has_made(kind: Kind, own_place: Place) -> None:
+    world = SQLWorld(kind, own_place(kind.database), timeout=10.0)
     try:
         world.sessions.create_tables()
         together(*(lambda: world.sessions.begin_login("ann") for _ in range(6)))
