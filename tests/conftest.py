@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ settings.register_profile("sessionward", deadline=None, database=None)  # no tes
 settings.load_profile("sessionward")
 
 HERE: Final = Path(__file__).parent
+MEMORY: Final = Path("/dev/shm")
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # thousands of tests commit to SQLite, and would wait for a disk
 
 
 def pytest_configure() -> None:

@@ -90,20 +90,23 @@ class ASGIMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind in _WITH_HEADERS and scope["headers"].__class__ is not list:  # (isinstance would cost twice as much)
-            _keep_headers(scope)
         if kind == "http":
-            if scope["method"] in self._methods and (request := ASGIRequest(scope)).route() in self._routes:
-                if scope["method"] == "DELETE":
-                    return await self._endpoint(request, scope, receive, send)
-                if (answer := preflight(request, self._mode.settings)) is not None:
+            method = scope["method"]
+            if method != "GET" and method in self._methods and ASGIRequest(scope).route() in self._routes:
+                _keep_headers(scope)
+                if method == "DELETE":
+                    return await self._endpoint(ASGIRequest(scope), scope, receive, send)
+                if (answer := preflight(ASGIRequest(scope), self._mode.settings)) is not None:
                     return await _send_response(answer, send)
         elif kind != "websocket":
             return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
+        headers = scope["headers"]
+        if headers.__class__ is not list:  # (isinstance would cost twice as much)
+            headers = _keep_headers(scope)
         if self._looks_always:
             return await self._guarded(scope, receive, send)
         needles = self._needles
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
         if not self._can_set_cookies:
@@ -209,15 +212,13 @@ class ASGIMiddleware:
         return closing
 
 
-_WITH_HEADERS: Final = frozenset({"http", "websocket"})
-
-
-def _keep_headers(scope: Scope) -> None:
-    """Replaces iterables by lists. ASGI allows some that can be read only once: the headers, each header, and the client."""
+def _keep_headers(scope: Scope) -> Fields:
+    """Replaces iterables by lists, and returns the headers. ASGI allows iterators for headers, for each header, and for the client."""
     if not isinstance(scope["headers"], (list, tuple)):
         scope["headers"] = [(name, value) for name, value in scope["headers"]]
         if scope.get("client") is not None:
             scope["client"] = list(scope["client"])
+    return cast("Fields", scope["headers"])
 
 
 def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:

@@ -100,8 +100,12 @@ class WSGIMiddleware:
         self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("REQUEST_METHOD") in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
-            if environ["REQUEST_METHOD"] == "DELETE":
+        try:  # costs nothing, unlike get()
+            method = environ["REQUEST_METHOD"]
+        except KeyError:  # against PEP 3333; then the request is not ours
+            method = "GET"
+        if method != "GET" and method in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
+            if method == "DELETE":
                 return self._endpoint(request, environ, start_response)
             if (answer := preflight(request, self._mode.settings)) is not None:
                 return _send_response(answer, start_response)
