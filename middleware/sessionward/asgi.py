@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,43 +79,49 @@ class ASGIMiddleware:
         self._backend = backend
         self._mode: Mode[Any] = choose(backend, settings)
         self._door = door_of(self._mode, backend)
-        self._routes = spellings(self._mode.settings.path)
-        self._methods = frozenset({"DELETE", "OPTIONS"} if self._mode.settings.trusted else {"DELETE"})
         self._twins = underscored(self._mode.names)
         self._names = self._mode.names | self._twins
-        self._needles = {**self._mode.needles, **dict.fromkeys(underscored(self._mode.needles), b"")}
-        self._looks_always = self._mode.looks_always
-        self._can_set_cookies = self._mode.can_set_cookies
-        self._door_for_of = None if self._door.sync is None else self._door
         self._outer_key = self._mode.outer_key
+        mode = self._mode
+        self._hot = _Hot(
+            app,
+            self._door,
+            None if self._door.sync is None else self._door,
+            frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"}),
+            spellings(mode.settings.path),
+            {**mode.needles, **dict.fromkeys(underscored(mode.needles), b"")},
+            mode.looks_always,
+            mode.can_set_cookies,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = self._hot
         kind = scope["type"]
         if kind == "http":
             method = scope["method"]
-            if method != "GET" and method in self._methods and ASGIRequest(scope).route() in self._routes:
+            if method != "GET" and method in hot.methods and ASGIRequest(scope).route() in hot.routes:
                 _keep_headers(scope)
                 if method == "DELETE":
                     return await self._endpoint(ASGIRequest(scope), scope, receive, send)
                 if (answer := preflight(ASGIRequest(scope), self._mode.settings)) is not None:
                     return await _send_response(answer, send)
         elif kind != "websocket":
-            return await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
+            return await hot.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         headers = scope["headers"]
         if headers.__class__ is not list:  # (isinstance would cost twice as much)
             headers = _keep_headers(scope)
-        if self._looks_always:
+        if hot.looks_always:
             return await self._guarded(scope, receive, send)
-        needles = self._needles
+        needles = hot.needles
         for name, value in headers:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return await self._guarded(scope, receive, send)
-        if not self._can_set_cookies:
+        if not hot.can_set_cookies:
             # of() makes the handle, if the application calls it; over an async backend a handle needs the loop, so we make it here
-            scope[ASGI_KEY] = self._door_for_of or AsyncSessions(self._door, scope)
-            return await self.app(scope, receive, send)
-        scope[ASGI_KEY] = sessions = AsyncSessions(self._door, scope)
-        return await self.app(scope, receive, self._wrapped(sessions, send))
+            scope[ASGI_KEY] = hot.door_for_of or AsyncSessions(hot.door, scope)
+            return await hot.app(scope, receive, send)
+        scope[ASGI_KEY] = sessions = AsyncSessions(hot.door, scope)
+        return await hot.app(scope, receive, self._wrapped(sessions, send))
 
     def __getattr__(self, name: str) -> Any:
         """Returns an attribute of the wrapped application, such as ``app.state``."""
@@ -122,9 +129,10 @@ class ASGIMiddleware:
 
     def looks_at(self, scope: Scope) -> bool:
         """Returns whether this middleware must see the request or its response. If not, our own server may bypass it."""
-        if self._looks_always or (scope["method"] in self._methods and ASGIRequest(scope).route() in self._routes):
+        hot = self._hot
+        if hot.looks_always or (scope["method"] in hot.methods and ASGIRequest(scope).route() in hot.routes):
             return True
-        needles = self._needles
+        needles = hot.needles
         for name, value in scope["headers"]:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return True
@@ -210,6 +218,20 @@ class ASGIMiddleware:
             await send(message)
 
         return closing
+
+
+@dataclass(frozen=True, slots=True)
+class _Hot:
+    """What the middleware needs for every request. Attributes of a class with ``__getattr__`` cost twice as much."""
+
+    app: ASGIApp
+    door: AsyncDoor
+    door_for_of: AsyncDoor | None
+    methods: frozenset[str]
+    routes: frozenset[bytes]
+    needles: Mapping[bytes, bytes]
+    looks_always: bool
+    can_set_cookies: bool
 
 
 def _keep_headers(scope: Scope) -> Fields:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from time import monotonic
 from types import TracebackType
@@ -90,39 +91,44 @@ class WSGIMiddleware:
         mode = self._mode
         driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.blocks)
         self._door = Door(mode, driver)
-        self._routes = spellings(mode.settings.path)
-        self._methods = frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"})
-        self._looks = bool(mode.needles)
-        self._cookie = mode.needles.get(b"cookie", b"").decode("ascii")
         self._fields = [(name, environ_key(name)) for name in mode.names]
         self._outer_key = mode.outer_key
         self._says_remote_user = mode.settings.remote_user
-        self._rest = _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES
+        self._hot = _Hot(
+            app,
+            self._door,
+            frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"}),
+            spellings(mode.settings.path),
+            bool(mode.needles),
+            mode.needles.get(b"cookie", b"").decode("ascii"),
+            _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES,
+        )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        hot = self._hot
         try:  # costs nothing, unlike get()
             method = environ["REQUEST_METHOD"]
         except KeyError:  # against PEP 3333; then the request is not ours
             method = "GET"
-        if method != "GET" and method in self._methods and (request := WSGIRequest(environ)).route() in self._routes:
+        if method != "GET" and method in hot.methods and (request := WSGIRequest(environ)).route() in hot.routes:
             if method == "DELETE":
                 return self._endpoint(request, environ, start_response)
             if (answer := preflight(request, self._mode.settings)) is not None:
                 return _send_response(answer, start_response)
-        if self._looks and (
-            ("HTTP_COOKIE" in environ and self._cookie in environ["HTTP_COOKIE"])
+        if hot.looks and (
+            ("HTTP_COOKIE" in environ and hot.cookie in environ["HTTP_COOKIE"])
             or "HTTP_X_SESSION_TOKEN" in environ
             or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
         ):
             return self._guarded(environ, start_response)
-        rest = self._rest
+        rest = hot.rest
         if rest is _PASSES:
-            environ[WSGI_KEY] = self._door  # of() makes the handle, if the application calls it
-            return self.app(environ, start_response)
+            environ[WSGI_KEY] = hot.door  # of() makes the handle, if the application calls it
+            return hot.app(environ, start_response)
         if rest is _IS_LOOKED_AT:
             return self._guarded(environ, start_response)
-        environ[WSGI_KEY] = sessions = _Answering(self._door, environ, start_response)
-        body = self.app(environ, sessions._start_response)
+        environ[WSGI_KEY] = sessions = _Answering(hot.door, environ, start_response)
+        body = hot.app(environ, sessions._start_response)
         return body if sessions._has_left else sessions._returned(body)
 
     def __getattr__(self, name: str) -> Any:
@@ -178,6 +184,19 @@ class _Rest(enum.Enum):
 
 
 _PASSES, _IS_LOOKED_AT = _Rest.PASSES, _Rest.IS_LOOKED_AT
+
+
+@dataclass(frozen=True, slots=True)
+class _Hot:
+    """What the middleware needs for every request. Attributes of a class with ``__getattr__`` cost twice as much."""
+
+    app: WSGIApplication
+    door: Door
+    methods: frozenset[str]
+    routes: frozenset[bytes]
+    looks: bool
+    cookie: str
+    rest: _Rest
 
 
 class _Answering(Sessions):
