@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
@@ -283,7 +285,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         name for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'")
     }
     if names and names <= set(metadata.tables):
-        cursor.execute("PRAGMA journal_mode = WAL")
+        with suppress(sqlite3.OperationalError):  # "locked" by another connection: the next one that we open tries again
+            cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.close()
 
