@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from tests.backends.schemas import Schema
+from tests.backends.tableworld import TableWorld
 from tests.contract.sql_world import Database, Kind, SQLWorld
 from tests.support.services import SERVERS, fresh_database
 
 Place = Callable[[Database], str]
+Open = Callable[..., TableWorld]
 
 collect_ignore = [] if find_spec("fastapi_users") else ["test_table_fastapi_users.py"]
 """fastapi-users holds SQLAlchemy below 2.1, and PyJWT to few versions."""
@@ -64,3 +68,16 @@ def others(connection: Connection) -> set[int]:
         "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
     }[connection.dialect.name]
     return set(connection.exec_driver_sql(asked).scalars())
+
+
+@pytest.fixture
+def open_world(kind: Kind, place: Place) -> Iterator[Open]:
+    """Makes worlds that are closed at the end."""
+    with ExitStack() as closing:
+
+        def opened(schema: Schema, **options: Any) -> TableWorld:
+            world = TableWorld(kind, place(kind.database), schema, **options)
+            closing.callback(world.close)
+            return world
+
+        yield opened

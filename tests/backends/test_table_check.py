@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,13 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, String
 from sessionward import BackendUnavailable, ConfigurationError
 from sessionward.backends import Credential
 from sessionward.backends.table import AsyncTableBackend, Expires, RevokedBy, TableBackend
-from tests.backends.conftest import Place
-from tests.backends.schemas import AUTHJS, BETTER_AUTH, Schema
+from tests.backends.conftest import Open, Place
+from tests.backends.schemas import AUTHJS, BETTER_AUTH
 from tests.backends.tableworld import TableWorld, simple
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, FROM_URL, PSYCOPG, PYMYSQL, Kind
 
-Open = Callable[..., TableWorld]
 every_driver = pytest.mark.parametrize("kind", FROM_URL, ids=str)
 servers = pytest.mark.parametrize("kind", [PSYCOPG, ASYNCPG, PYMYSQL, ASYNCMY], ids=str)
-
-
-@pytest.fixture
-def open_world(kind: Kind, place: Place) -> Iterator[Open]:
-    """Makes worlds that are closed at the end."""
-    with ExitStack() as closing:
-
-        def opened(schema: Schema, **options: Any) -> TableWorld:
-            world = TableWorld(kind, place(kind.database), schema, **options)
-            closing.callback(world.close)
-            return world
-
-        yield opened
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

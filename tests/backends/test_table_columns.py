@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,27 +14,13 @@ from sqlalchemy.types import UserDefinedType
 
 from sessionward import ConfigurationError, SessionRevoked, UsageError
 from sessionward.backends import Credential
-from tests.backends.conftest import Place
-from tests.backends.schemas import AUTHJS, LARAVEL, OWN, Schema
+from tests.backends.conftest import Open
+from tests.backends.schemas import AUTHJS, LARAVEL, OWN
 from tests.backends.tableworld import TableWorld, schema_of, simple
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, FROM_URL, PSYCOPG, PYMYSQL, SQLITE, Kind
 
-Open = Callable[..., TableWorld]
 every_driver = pytest.mark.parametrize("kind", FROM_URL, ids=str)
 every_database = pytest.mark.parametrize("kind", [SQLITE, PSYCOPG, PYMYSQL], ids=str)
-
-
-@pytest.fixture
-def open_world(kind: Kind, place: Place) -> Iterator[Open]:
-    """Makes worlds that are closed at the end."""
-    with ExitStack() as closing:
-
-        def opened(schema: Schema, **options: Any) -> TableWorld:
-            world = TableWorld(kind, place(kind.database), schema, **options)
-            closing.callback(world.close)
-            return world
-
-        yield opened
 
 
 # --- keys and users ---------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,29 +15,14 @@ from sessionward import ConfigurationError
 from sessionward.backends import Credential
 from sessionward.backends.table import Expires, RevokedBy
 from sessionward.session.session import user_key
-from tests.backends.conftest import Place
-from tests.backends.schemas import Schema
+from tests.backends.conftest import Open
 from tests.backends.tableworld import TableWorld, schema_of, simple
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, FROM_URL, PSYCOPG, PYMYSQL, SQLITE, Kind
 
-Open = Callable[..., TableWorld]
 every_driver = pytest.mark.parametrize("kind", FROM_URL, ids=str)
 every_database = pytest.mark.parametrize("kind", [SQLITE, PSYCOPG, PYMYSQL], ids=str)
 postgresql = pytest.mark.parametrize("kind", [PSYCOPG, ASYNCPG], ids=str)
 mariadb = pytest.mark.parametrize("kind", [PYMYSQL, ASYNCMY], ids=str)
-
-
-@pytest.fixture
-def open_world(kind: Kind, place: Place) -> Iterator[Open]:
-    """Makes worlds that are closed at the end."""
-    with ExitStack() as closing:
-
-        def opened(schema: Schema, **options: Any) -> TableWorld:
-            world = TableWorld(kind, place(kind.database), schema, **options)
-            closing.callback(world.close)
-            return world
-
-        yield opened
 
 
 class Declared(UserDefinedType[Any]):

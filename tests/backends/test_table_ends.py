@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,26 +14,12 @@ from sqlalchemy.dialects import mysql
 from sessionward import ConfigurationError
 from sessionward.backends import Credential
 from sessionward.backends.table import Expires, RevokedBy, TableBackend
-from tests.backends.conftest import Place
-from tests.backends.schemas import AUTHJS, HOUR, LARAVEL, OWN, Schema
+from tests.backends.conftest import Open
+from tests.backends.schemas import AUTHJS, HOUR, LARAVEL, OWN
 from tests.backends.tableworld import TableWorld, simple
 from tests.contract.sql_world import ASYNCMY, FROM_URL, PYMYSQL, PYMYSQL_ENGINE, SQLITE, Kind
 
-Open = Callable[..., TableWorld]
 every_driver = pytest.mark.parametrize("kind", FROM_URL, ids=str)
-
-
-@pytest.fixture
-def open_world(kind: Kind, place: Place) -> Iterator[Open]:
-    """Makes worlds that are closed at the end."""
-    with ExitStack() as closing:
-
-        def opened(schema: Schema, **options: Any) -> TableWorld:
-            world = TableWorld(kind, place(kind.database), schema, **options)
-            closing.callback(world.close)
-            return world
-
-        yield opened
 
 
 # --- three ways to end a row ------------------------------------------------------------------------------------------
