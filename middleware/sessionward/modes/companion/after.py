@@ -53,10 +53,11 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
             yield from _adopted(rules, context, head, named, cookies)
         else:
             yield from _signed_in(rules, context, named, cookies)
-        context.is_answered = True
     except Exception:  # StaleLogin, or the driver has logged it: the browser must not get the cookies (P9)
         context.session = None
         return drop_login_cookies(without_set_cookie(head, rules.own.cookie_name), rules.names, context.clock)
+    finally:
+        context.is_answered = True
     head = without_set_cookie(head, rules.own.cookie_name)
     return head if context.cookie is None else with_set_cookie(head, context.cookie)
 
