@@ -50,7 +50,7 @@ class _Row:
     digest: bytes
     expires_at: float
     raises_at: float | None = None
-    """Until when its raises are spent (:func:`~sessionward.session.session.next_raise`)."""
+    """The time that represents its raises of the last hour (:func:`~sessionward.session.session.next_raise`)."""
 
 
 class MemoryBackend:
@@ -178,14 +178,14 @@ class MemoryBackend:
         return own
 
     def _may_raise(self, own: _Row, now: float) -> bool:
-        """P3: whether a button that found nothing raises the generation, since a stolen session can press it on and on."""
+        """P3: whether a call that found nothing raises the generation. A stolen session can repeat the call without end."""
         user = self._users[own.session.user_id]
         if user.revoked_at is not None and 0 <= now - user.revoked_at < RAISE_PAUSE:
             return False
-        spent = next_raise(own.raises_at, now)
-        if spent is not None:
-            own.raises_at = spent
-        return spent is not None
+        after = next_raise(own.raises_at, now)
+        if after is not None:
+            own.raises_at = after
+        return after is not None
 
     def _start(self, new: NewSession, now: float) -> Session:
         self._make_room(new, now)

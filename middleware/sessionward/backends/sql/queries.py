@@ -208,15 +208,15 @@ def _raise(executor: Executor, user_id: str, before: User, count: int) -> Revoke
 
 
 def _may_raise(executor: Executor, session: Session, user: User, raises_at: Any) -> bool:
-    """P3: whether a button that found nothing raises the generation, since a stolen session can press it on and on."""
+    """P3: whether a call that found nothing raises the generation. A stolen session can repeat the call without end."""
     dialect, now = executor.dialect, clock(executor)
     if user.revoked_at is not None and 0 <= (now - user.revoked_at).total_seconds() < RAISE_PAUSE:
         return False
-    spent = next_raise(None if raises_at is None else dialect.time_out(raises_at).timestamp(), now.timestamp())
-    if spent is None:
+    after = next_raise(None if raises_at is None else dialect.time_out(raises_at).timestamp(), now.timestamp())
+    if after is None:
         return False
-    until = dialect.time_in(datetime.fromtimestamp(spent, UTC))
-    executor.change("spend", id=dialect.id_in(session.id), user=dialect.user_in(session.user_id), spent=until)
+    at = dialect.time_in(datetime.fromtimestamp(after, UTC))
+    executor.change("note_raise", id=dialect.id_in(session.id), user=dialect.user_in(session.user_id), raises_at=at)
     return True
 
 

@@ -32,7 +32,7 @@ STATEMENTS: Final = {
     " ORDER BY issued_at DESC, id DESC LIMIT 1 OFFSET :kept",
     "revoke_beyond": "UPDATE sessionward_sessions SET ended_at = {now}, ended_by = :by, reason = 'limit'"
     f" WHERE user_id = :user AND {_LIVE} AND (issued_at < :issued OR (issued_at = :issued AND id <= :id))",
-    "spend": "UPDATE sessionward_sessions SET raises_at = :spent WHERE id = :id AND user_id = :user",
+    "note_raise": "UPDATE sessionward_sessions SET raises_at = :raises_at WHERE id = :id AND user_id = :user",
     "note_anew": "UPDATE sessionward_users SET revoked_at = {now} WHERE user_id = :user",
     "add_session": "INSERT INTO sessionward_sessions (id, user_id, digest, issued_at, authenticated_at, expires_at, last_seen_at,"
     " methods, ip_address, user_agent, app_session)"
