@@ -62,7 +62,7 @@ class Options(TypedDict, total=False):
     """The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``. Default ``/auth/sessions``."""
     cookie_name: str
     """The name of our cookie. Default ``__Host-session-ward``, which no other host can set; with ``cookie_domain``
-    ``__Secure-session-ward``, with ``insecure`` ``session-ward``."""
+    ``__Secure-session-ward``, with ``insecure`` ``session-ward``; with ``audience`` it ends in a mark of it."""
     cookie_domain: str | None
     """The Domain of our cookie. Set it if the application's login cookie has a Domain, so that browsers send both to the same hosts.
     Every host below it can then set our cookie. Default None."""
@@ -82,7 +82,7 @@ class Options(TypedDict, total=False):
     public_origin: str | None
     """Our own origin as browsers see it. Default None: host and port of ``Origin`` must equal ``Host``."""
     audience: str
-    """The name of this application among several that share a secret, so that none accepts the cookies of another. Default ``""``."""
+    """The name of this application among several that share a host or a secret: none accepts the cookies of another. Default ``""``."""
     remote_user: bool
     """Also sets ``REMOTE_USER`` in the WSGI environ, unless the server has set it. Does nothing under ASGI. Default False."""
     lifetime: Duration

@@ -58,7 +58,7 @@ class WSGIMiddleware:
             application keeps that login; see ``sessionward.identify``.
         path (str, default "/auth/sessions"): The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``.
         cookie_name (str, default "__Host-session-ward"): The name of our cookie. With ``cookie_domain`` the default
-            is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``.
+            is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``; with ``audience`` it ends in a mark of it.
         cookie_domain (str or None, default None): The Domain of our cookie. Set it if the application's login cookie has one.
         cookie_samesite ("lax", "strict" or "none", default "lax"): The SameSite of our cookie.
         insecure (bool, default False): Development over plain http: our cookie has no ``Secure``. Never in production.
@@ -69,7 +69,7 @@ class WSGIMiddleware:
         trusted_origins (list of str, default ()): Other sites whose pages may call ``path`` with the cookie, exact, such as
             ``["https://app.example"]``.
         public_origin (str or None, default None): Our own origin as browsers see it. With None, ``Origin`` must match ``Host``.
-        audience (str, default ""): The name of this application among several that share a secret.
+        audience (str, default ""): The name of this application among several that share a host or a secret.
         remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
         lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
             as long as the application's login.
