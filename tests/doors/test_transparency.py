@@ -705,6 +705,7 @@ def test_wsgi_an_iterable_is_handed_on_as_it_is_also_if_it_gives_the_head_late(k
 def test_what_else_the_application_has_is_found_on_the_middleware(door: Any) -> None:
     class App:
         script_name = "/calibre"
+        __wrapped__ = "what inspect would look at"
 
         def __call__(self) -> None: ...
 
