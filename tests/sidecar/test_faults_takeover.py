@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.sidecar.processes import ROOT, sidecar
-from tests.sidecar.scripted import OK, Client, Heard, Upstream, Wire, answer, ask, get, post, scripted, status_of
+from tests.sidecar.scripted import OK, Client, Heard, Upstream, Wire, answer, ask, get, post, scripted, status_of, wait_until
 from tests.support.servers import HOST, Server, served
 
 EVIL = b"HTTP/1.1 200 OK\r\nSession-Login: admin\r\nX-Evil: yes\r\nContent-Length: 4\r\n\r\nevil"
@@ -130,6 +130,8 @@ def test_an_answer_that_can_have_no_body_never_frees_its_connection(world: World
 def stopped(world: World) -> Iterator[None]:
     """What happens in the block is all there when the sidecar looks again."""
     world.server.process.send_signal(signal.SIGSTOP)
+    status = Path(f"/proc/{world.server.process.pid}/stat")
+    assert wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
     try:
         yield
     finally:
