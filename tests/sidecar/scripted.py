@@ -125,10 +125,9 @@ class Heard:
         return self.head.split(b" ", 2)[1].partition(b"?")[0]
 
     def field(self, name: bytes) -> bytes | None:
-        """Returns the one value of a field; None where there is none."""
+        """Returns the value of a field; None where there is none. Several are joined, so that they equal none of them."""
         values = fields_of(self.head, name)
-        assert len(values) < 2, self.head
-        return values[0] if values else None
+        return b", ".join(values) if values else None
 
 
 Script = Callable[[Wire, Heard], bytes | None]
