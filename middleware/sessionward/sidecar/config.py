@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,20 @@ class Config:
     connect_timeout: float = 5.0
     response_timeout: float = 60.0
     create_tables: bool = True
+    max_connections: int | None = None
+    """None: as many as the descriptors allow, at most 10 000."""
+    max_connections_per_address: int = 1000
+    idle_timeout: float = 75.0
+    head_timeout: float = 10.0
+    tunnel_idle_timeout: float = 3600.0
+    upstream_keepalive: bool = True
+    upstream_idle_timeout: float = 1.5
+    login_path: tuple[str, ...] = ()
+    pass_cookie: bool = False
+    proxy_protocol: tuple[str, ...] = ()
+    readiness: tuple[str, ...] = ("backend",)
+    preflight: str = "check"
+    login_url: str | None = None
     told: tuple[str, ...] = ()
 
     @property
@@ -170,6 +185,7 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str]) -> Co
         identify_options=identify_options,
         assertion_secrets=tuple(secret.encode() for secret in value["assertion-secret"]),
         told=tuple(told),
+        readiness=value.get("readiness", ("upstream", "backend") if command == "serve" else ("backend",)),
         **{key: value[name] for name, key in _AS_THEY_ARE.items() if name in value},
     )
 
@@ -179,6 +195,8 @@ _AS_THEY_ARE: Final = {
     for name in (
         "backend", "trusted-proxy", "access-log", "workers", "drain-delay", "drain-timeout", "create-tables", "connect-timeout",
         "response-timeout", "upstream-ca-file", "upstream-cert-file", "upstream-key-file", "upstream-server-name",
+        "max-connections", "max-connections-per-address", "idle-timeout", "head-timeout", "tunnel-idle-timeout", "upstream-keepalive",
+        "upstream-idle-timeout", "login-path", "pass-cookie", "proxy-protocol", "preflight", "login-url",
     )
 }  # fmt: skip
 
@@ -204,6 +222,8 @@ def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None, up
         if name not in value:
             yield f"{name}: it is needed: {BY_NAME[name].help}"
     yield from _backend_mistakes(value)
+    yield from _login_path_mistakes(value.get("login-path", ()))
+    yield from _way_mistakes(command, value)
     try:
         peers = Peers(value["trusted-proxy"])
     except ConfigurationError as error:
@@ -222,6 +242,32 @@ def _mistakes(command: str, value: Mapping[str, Any], listen: Address | None, up
             yield f"{name}: the upstream is not https, so nothing would be verified"
     if upstream is not None and listen is not None and str(upstream).partition("//")[2] == str(listen):
         yield "upstream: it is the address that is listened on, so requests would come back"
+
+
+_NOT_IN_PATH: Final = re.compile(r"[^\x21-\x7e]|[?#%;\\]|//|/\.{1,2}(/|$)")
+
+
+def _login_path_mistakes(paths: tuple[str, ...]) -> Iterator[str]:
+    """A login path is compared with the raw path, so a spelling that an application may read otherwise is refused."""
+    for path in paths:
+        if not path.startswith("/") or _NOT_IN_PATH.search(path):
+            yield f"login-path: {path!r} is not a plain path such as /login or /oauth/: no ?, #, %, ;, \\, // or dot segments"
+        elif path == "/":
+            yield "login-path: / is a prefix of every path, so any answer of the application could sign a user in; name its sign-in pages"
+
+
+def _way_mistakes(command: str, value: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        Peers(value["proxy-protocol"])
+    except ConfigurationError as error:
+        yield from (f"proxy-protocol:{mistake.partition(':')[2]}" for mistake in error.mistakes)
+    known = ("upstream", "backend") if command == "serve" else ("backend",)
+    for word in value.get("readiness", ()):
+        if word not in known:
+            yield f"readiness: {word!r} is not one of {', '.join(known)}"
+    login: str = value.get("login-url", "/")
+    if not re.fullmatch(r"(https?://[^/?#\\@]+)?/(?![/\\])[\x21-\x5b\x5d-\x7e]*|https?://[^/?#\\@]+", login):
+        yield f"login-url: {login!r} is neither a URL such as https://app.example/login nor a path such as /login"
 
 
 def _backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:

@@ -72,6 +72,17 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(part for item in cast("Sequence[str]", value) for part in texts(item))
 
 
+def one_of(*words: str) -> Read:
+    """Returns a reader that accepts these words only."""
+
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"{' or '.join(words)} is needed")
+        return str(value)
+
+    return read
+
+
 def secrets(value: Any) -> tuple[str, ...]:
     """Secrets, newest first; in one text each has a line."""
     if isinstance(value, str):
@@ -116,7 +127,9 @@ def _door(name: str, read: Read, help: str) -> Option:
 OPTIONS: Final = (
     Option("upstream", text, "the application: http://host:port, https://host:port or unix:/path", only="serve"),
     Option("backend", text, "where sessions live: a database URL, memory, django, or package.module:object"),
-    Option("listen", text, "where to listen: host:port or unix:/path?mode=660", "127.0.0.1:8080"),
+    Option(
+        "listen", text, "where to listen: host:port, unix:/path?mode=660&group=www-data, systemd, systemd:NAME or fd:N", "127.0.0.1:8080"
+    ),
     Option("secret", secrets, "what signs the cookies: newest first, each at least 32 bytes", (), is_secret=True),
     Option("identify", text, "who the application says is signed in: flask, starlette, django, jwt, or package.module:object"),
     Option("identify-secret", secrets, "the application's own secret, with which it signs its login cookie", (), is_secret=True),
@@ -124,6 +137,22 @@ OPTIONS: Final = (
     Option("identify-cookie", text, "the name of the application's login cookie"),
     Option("trusted-proxy", texts, "peers whose X-Forwarded-* is believed: addresses, networks, unix; repeatable; none by default", ()),
     Option("assertion-secret", secrets, "signs X-Session-Assertion for the application; without it there is none", (), is_secret=True),
+    Option(
+        "login-path",
+        texts,
+        "paths on which the application can sign users in, exact, or prefixes that end in /; repeatable; none by default",
+        (),
+        only="serve",
+    ),
+    Option("pass-cookie", switch, "leave our own cookie in the requests that the application receives", False, only="serve"),
+    Option(
+        "proxy-protocol",
+        texts,
+        "peers that must send a PROXY protocol header (v1 or v2): addresses, networks, unix; repeatable; none by default",
+        (),
+    ),
+    Option("preflight", one_of("check", "pass"), "check or pass: what happens to CORS preflights", "check", only="authz"),
+    Option("login-url", text, "where a browser that wants a page is sent to sign in: a URL or a path", only="authz"),
     Option("admin", text, "where /livez, /readyz and /metrics are; not served by default"),
     Option("access-log", text, "a file for one JSON line a request, - for standard output; none by default"),
     Option("workers", whole, "processes", 1),
@@ -132,6 +161,14 @@ OPTIONS: Final = (
     Option("create-tables", switch, "create the tables that are missing at start", True),
     Option("connect-timeout", seconds, "seconds to connect to the application", 5.0, only="serve"),
     Option("response-timeout", seconds, "seconds until the head of its answer", 60.0, only="serve"),
+    Option("upstream-keepalive", switch, "reuse connections to the application; off: each request gets its own", True, only="serve"),
+    Option("upstream-idle-timeout", seconds, "seconds after which an idle connection to the application is not reused", 1.5, only="serve"),
+    Option("max-connections", whole, "connections of clients in each worker; as many as the descriptors allow by default, at most 10000"),
+    Option("max-connections-per-address", whole, "connections of one address; trusted proxies are not counted", 1000),
+    Option("idle-timeout", seconds, "seconds that an idle connection of a client stays open", 75.0),
+    Option("head-timeout", seconds, "seconds until the head of a request has arrived", 10.0),
+    Option("tunnel-idle-timeout", seconds, "seconds that a WebSocket without traffic stays open", 3600.0, only="serve"),
+    Option("readiness", texts, "what /readyz asks: upstream, backend; repeatable; both by default, backend for authz"),
     Option("upstream-ca-file", text, "certificates that the application's TLS certificate is verified with", only="serve"),
     Option("upstream-cert-file", text, "our certificate, where the application wants one", only="serve"),
     Option("upstream-key-file", text, "the key of that certificate", only="serve"),
