@@ -49,10 +49,11 @@ class Address:
     @classmethod
     def _parse_unix(cls, text: str) -> Self:
         path, mark, query = text.removeprefix("unix:").partition("?")
-        fields = dict(part.partition("=")[::2] for part in query.split("&")) if mark else {}
+        parts = [part.partition("=") for part in query.split("&")] if mark else []
+        fields = {name: value for name, _, value in parts}
         mode, group = fields.pop("mode", "600"), fields.pop("group", "")
         known = re.fullmatch(r"0?[0-7]{3}", mode) and re.fullmatch(r"[A-Za-z0-9_.-]*", group)
-        if not path.startswith("/") or fields or not known or query.count("=") > 2:
+        if not path.startswith("/") or fields or not known or len(parts) > 2:
             raise ValueError(f"{text!r} is not a socket such as 'unix:/run/sessionward.sock?mode=660&group=www-data'")
         return cls(path=path, mode=int(mode, 8), group=group)
 
