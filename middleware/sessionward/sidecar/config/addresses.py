@@ -68,7 +68,7 @@ class Address:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on another machine can connect."""
+        """Whether only this machine can connect. Of a passed socket we do not know it."""
         if self.path or self.host == "localhost":
             return True
         with suppress(ValueError):
@@ -100,7 +100,7 @@ class Address:
         return listening
 
     def _bind_unix(self) -> socket.socket:
-        """In place of a socket that nobody listens on any more, never of anything else."""
+        """Replaces a socket on which no process listens any more, never another file."""
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
                 raise OSError(errno.EEXIST, "there is a file that is no socket")

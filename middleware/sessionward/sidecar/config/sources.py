@@ -132,6 +132,7 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
     try:
         with open(path, "rb") as opened:
             table = tomllib.load(opened)
+            public = is_public(path, os.fstat(opened.fileno())) and not in_container()
     except OSError as error:
         mistakes.append(f"config: {path} cannot be read: {error.strerror}")
         return {}
@@ -139,6 +140,8 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
         mistakes.append(f"config: {path} is not TOML: {error}")
         return {}
     known = names()
+    if public and any(option.is_secret and option.name in table for option in OPTIONS):
+        mistakes.append(f"config: {path} holds a secret and can be read by every user of this machine; chmod o-r {path}")
     mistakes.extend(f"{name} in {path}: there is no such key{near(name, known)}" for name in table if name not in known)
     return table
 
