@@ -21,7 +21,7 @@ from sessionward.response.answer import request_id
 from sessionward.sidecar import build
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
-from sessionward.sidecar.config import configure
+from sessionward.sidecar.config.config import configure
 from sessionward.sidecar.counts import Counts, shared
 from sessionward.sidecar.observed import Observed
 from sessionward.sidecar.peers import PEER
