@@ -10,7 +10,8 @@ from sessionward.sidecar.client.limits import Limits
 GRACE = 1.0
 """Seconds without progress that a hasty sidecar waits for a slow side, where the real one waits for 60."""
 
-Limits.__init__.__kwdefaults__["grace"] = GRACE  # no option: the time is none that anybody should have to choose
+assert Limits.__init__.__kwdefaults__ is not None
+Limits.__init__.__kwdefaults__["grace"] = GRACE  # there is no option, since no user has a reason to choose this time
 
 if __name__ == "__main__":
     sys.exit(main())

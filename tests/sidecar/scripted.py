@@ -102,8 +102,9 @@ class Wire:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
         with suppress(OSError):
+            self.socket.sendall(last)
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 

@@ -311,12 +311,16 @@ def test_every_field_whose_name_has_an_underscore_is_dropped(world: World) -> No
     assert heard.field(b"x-kept") == b"a_b"
 
 
-@pytest.mark.parametrize("credential", [b"", b"X-Session-Token: %b\r\n" % (b"a" * 32), b"Cookie: a=b\r\n"], ids=["none", "a token", "a cookie"])
+CREDENTIALS = {"no credential": b"", "a token": b"X-Session-Token: %b\r\n" % (b"a" * 32), "a cookie": b"Cookie: a=b\r\n"}
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS.values(), ids=CREDENTIALS)
 @pytest.mark.parametrize("given", [None, b"0af7651916cd43dd8448eb211c80319c"], ids=["none", "given"])
 def test_each_request_has_an_id_on_its_way(world: World, given: bytes | None, credential: bytes) -> None:
     path = world.upstream.on(OK)
-    for request in (get, lambda path, fields: post(path, b"abc", fields)):
-        ask(world.server.port, request(path, credential + (b"X-Request-Id: %b\r\n" % given if given else b"")))
+    fields = credential + (b"X-Request-Id: %b\r\n" % given if given else b"")
+    for request in (get(path, fields), post(path, b"abc", fields)):
+        ask(world.server.port, request)
     assert wait_until(lambda: len(world.logged(path.decode() + '"')) == 2)
     for heard, line in zip(world.upstream.at(path), world.logged(path.decode() + '"'), strict=True):
         number = heard.field(b"x-request-id") or b""

@@ -18,7 +18,10 @@ from tests.support.servers import HOST, Server
 
 TOKEN = b"X-Session-Token-Request: 1\r\n"
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+)
 OURS = (b"session-login", b"session-logout", b"x-session-proof")
 """What we and the upstream say to each other. None of it reaches a client."""
 
@@ -112,9 +115,7 @@ DROPPED: dict[str, tuple[bytes, Forged]] = {
 
 @pytest.mark.parametrize("status", [b"200 OK", b"303 See Other", b"404 Not Found", b"500 Internal Server Error"])
 @pytest.mark.parametrize(("prefix", "forged"), DROPPED.values(), ids=DROPPED)
-def test_without_its_proof_the_field_is_dropped_and_the_answer_passes(
-    world: World, prefix: bytes, forged: Forged, status: bytes
-) -> None:
+def test_without_its_proof_the_field_is_dropped_and_the_answer_passes(world: World, prefix: bytes, forged: Forged, status: bytes) -> None:
     path = world.upstream.on(lambda wire, heard: answer(b"as it was", forged(proof_of(heard)), status), prefix=prefix)
     for fields in (b"", TOKEN):
         said = ask(world.server.port, get(path, fields))

@@ -152,7 +152,7 @@ LAST_WORDS: dict[str, Callable[[Wire], None]] = {
     "a timeout of its own": lambda wire: wire.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nX-Evil: yes\r\n\r\nlate"),
     "an end": lambda wire: wire.close(),
     "a reset": lambda wire: wire.reset(),
-    "an answer and an end": lambda wire: (wire.send(EVIL), wire.close())[1],
+    "an answer and an end": lambda wire: wire.close(EVIL),
 }
 REQUESTS = {"GET": get(b"/honest"), "POST": post(b"/honest", b"abc"), "PATCH": post(b"/honest", b"abc", method=b"PATCH")}
 
@@ -229,8 +229,7 @@ def test_a_connection_of_a_whole_answer_is_used_again(world: World) -> None:
     path = world.upstream.on(OK)
     with Client(world.server.port) as client:
         assert all(client.ask(get(path)).endswith(b"ok") for _ in range(20))
-        assert all(client.ask(post(path, b"abc")).endswith(b"ok") for _ in range(20))
-    assert len({heard.wire for heard in world.upstream.at(path)}) < 20
+    assert len({heard.wire for heard in world.upstream.at(path)}) == 1
 
 
 # --- servers that send the body of a HEAD -----------------------------------------------------------------------------

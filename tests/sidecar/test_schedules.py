@@ -9,10 +9,8 @@ import asyncio
 import enum
 import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import pytest
 
 from tests.sidecar.stage import PATIENCE, Script, Stage, read_answer, staged
 
@@ -201,7 +199,6 @@ class World:
     upstream: Upstream
     rng: random.Random
     numbers: int = 0
-    asked: Callable[[bytes], Awaitable[None]] | None = None
 
     def number(self) -> bytes:
         self.numbers += 1
