@@ -12,6 +12,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
+from sessionward.sidecar.upstream.connection import UpstreamConnection
 from tests.sidecar.stage import PATIENCE, Script, Stage, read_answer, staged
 
 FULL = os.environ.get("FULL_SIZE") == "1"
@@ -288,3 +291,26 @@ def test_no_client_is_given_a_byte_that_belongs_to_another() -> None:
     print(f"SCHEDULES_SEED={SEED}")
     wrong = asyncio.run(run(COUNT, SEED))
     assert not wrong, "\n".join(wrong)
+
+
+class FreeAtTheHead(UpstreamConnection):
+    """What was there before: a connection that is free when nothing more of its answer should come."""
+
+    @property
+    def is_free(self) -> bool:
+        return self._answer is not None and self._reader.is_whole and self._failure is None and not self._transport.is_closing()
+
+
+class NeverQuiet(UpstreamConnection):
+    """One that does not look at its socket before the next request."""
+
+    @property
+    def is_quiet(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("canary", [FreeAtTheHead, NeverQuiet])
+def test_a_connection_that_is_free_at_the_head_is_caught(canary: type[UpstreamConnection], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UpstreamConnection, "is_free", canary.is_free)
+    monkeypatch.setattr(UpstreamConnection, "is_quiet", canary.is_quiet)
+    assert asyncio.run(run(COUNT, SEED))
