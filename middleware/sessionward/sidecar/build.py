@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
@@ -27,7 +27,9 @@ from sessionward.session.step import Flow
 from sessionward.session.steps import Find
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
-from sessionward.sidecar.authz import Checks, Rules, nothing_here
+from sessionward.sidecar.authz.asgi import Checks, nothing_here
+from sessionward.sidecar.authz.rules import Rules
+from sessionward.sidecar.authz.settings import AuthzSettings
 from sessionward.sidecar.config import Config, by_our_names
 from sessionward.sidecar.counts import Counts
 from sessionward.sidecar.fields import RequestFields
@@ -112,10 +114,12 @@ def build(config: Config, counts: Counts) -> Built:
 def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[str, Any], signer: Signer | None, peers: Peers) -> Built:
     if config.listen.path:
         peers = Peers((*config.trusted_proxy, UNIX))  # whoever may open the socket
+    exempt_paths: Sequence[str] = settings.pop("exempt_paths", ())
+    passes = AuthzSettings.of(preflight=config.preflight, exempt_paths=exempt_paths, login_url=config.login_url)
     mode = _mode(backend, settings)
     driver = door_of(mode, backend).driver
-    rules = Rules(mode, peers, signer=signer, clock=time)
-    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, driver), peers)
+    rules = Rules(mode, passes, signer=signer, clock=time)
+    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, peers, driver), peers)
     observed = _observed(config, counts, believing)
     waits = mode.is_async or mode.blocks
     seen = None if observed is None else observed.check
@@ -124,7 +128,7 @@ def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[
         app=observed or believing,
         readiness=readiness,
         admin=None if config.admin is None else admin(readiness, counts, int),
-        straight=None if waits else StraightChecks(rules, backend, believing, seen),
+        straight=None if waits else StraightChecks(rules, peers, backend, believing, seen),
         reopen=_nothing if observed is None else observed.reopen,
         unreadable=None if observed is None else observed.unreadable,
     )

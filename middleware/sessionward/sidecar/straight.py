@@ -15,10 +15,12 @@ from typing import Any, Final, Protocol
 from sessionward.asgi import ASGIMiddleware
 from sessionward.drive import run_sync
 from sessionward.session.step import Step
-from sessionward.sidecar.authz import Rules, words_of
+from sessionward.sidecar.authz.asgi import ASGICheck, path_of
+from sessionward.sidecar.authz.routes import route_of
+from sessionward.sidecar.authz.rules import Rules
 from sessionward.sidecar.exchange import Client, Exchange, Head
 from sessionward.sidecar.forwarding import PATIENCE
-from sessionward.sidecar.peers import Believing
+from sessionward.sidecar.peers import Believing, Peers
 from sessionward.sidecar.proxy import Proxy
 from sessionward.sidecar.record import ASKED
 from sessionward.sidecar.upstream import Connection
@@ -96,8 +98,9 @@ class Straight:
 class StraightChecks:
     """Checks, where the backend never waits: judged and answered as soon as they are read."""
 
-    def __init__(self, rules: Rules, backend: Any, believing: Believing, seen: Seen | None) -> None:
+    def __init__(self, rules: Rules, peers: Peers, backend: Any, believing: Believing, seen: Seen | None) -> None:
         self._rules = rules
+        self._peers = peers
         self._backend = backend
         self._believing = believing
         self._seen = seen
@@ -105,13 +108,13 @@ class StraightChecks:
     def takes(self, listener: Reader, *, keep_alive: bool) -> bool:
         """Answer the request that the listener has just read; False if it is not one for here."""
         scope: Any = listener.scope
-        words = words_of(scope["path"])
-        if words is None or listener.framed:
+        route = route_of(path_of(scope))
+        if route is None or listener.framed:
             return False
         began = monotonic()
         if self._seen is not None:
             self._believing.believe(scope)
-        response = run_sync(self._rules.answer(scope, words), self._ask)
+        response = run_sync(self._rules.answer(ASGICheck(scope, self._peers), route), self._ask)
         keep_alive = keep_alive and not listener.draining()
         head = Head.of(int(response.status), None, response.headers, len(response.body), scope, keep_alive=keep_alive)
         listener.transport.write(head.data + head.framed(response.body, more=False))
