@@ -1,0 +1,2 @@
+"""The PROXY protocol."""
+def parse(data): raise ValueError
