@@ -27,7 +27,8 @@ log."""
 
 def add_commands(commands: Any) -> None:
     """Adds the sidecar's commands to the parser."""
-    from sessionward.sidecar.options import FILE, OPTIONS, switch
+    from sessionward.sidecar.config.options import FILE, OPTIONS
+    from sessionward.sidecar.config.values import switch, texts
 
     helps = {
         "serve": "run a reverse proxy in front of one application, in any language",
@@ -62,7 +63,7 @@ def add_commands(commands: Any) -> None:
                 parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))
             elif option.read is switch:
                 parser.add_argument(f"--{option.name}", nargs="?", const="true", metavar="true|false", help=option.help + shown)
-            elif option.default == () or option.name in ("exempt-paths", "trusted-origins"):
+            elif option.read is texts:
                 parser.add_argument(f"--{option.name}", action="append", metavar="VALUE", help=option.help)
             else:
                 parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)
@@ -112,11 +113,11 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
 
     if asked in ("serve", "authz"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not stop the process
-    from sessionward.sidecar import config
-    from sessionward.sidecar.options import collect
+    from sessionward.sidecar.config import config
+    from sessionward.sidecar.config.sources import collect
 
     given, mistakes = collect(flags, os.environ, command)
-    made = config.made_of(command, given, mistakes)
+    made = config.remembered(config.made_of(command, given, mistakes), flags, os.environ)
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
     if asked == "print-config":
@@ -158,8 +159,9 @@ _SHOWN: Final = frozenset(
 
 def printed(given: Mapping[str, Any]) -> list[str]:
     """Returns the lines of a TOML file with the effective configuration. Each line says where its value comes from."""
-    from sessionward.sidecar.config import without_password
-    from sessionward.sidecar.options import BY_NAME, MASK
+    from sessionward.sidecar.config.backend import without_password
+    from sessionward.sidecar.config.options import BY_NAME
+    from sessionward.sidecar.config.values import MASK
 
     lines: list[str] = []
     for name, each in given.items():

@@ -28,7 +28,7 @@ from sessionward.session.steps import Find
 from sessionward.sidecar.access import AccessLog
 from sessionward.sidecar.admin import Readiness, admin
 from sessionward.sidecar.authz import Checks, Rules, nothing_here
-from sessionward.sidecar.config import Config, by_our_names
+from sessionward.sidecar.config.config import Config, by_our_names
 from sessionward.sidecar.counts import Counts
 from sessionward.sidecar.fields import RequestFields
 from sessionward.sidecar.observed import Observed

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from sessionward.errors import SessionwardError
 from sessionward.sidecar.build import Built, build, prepare
-from sessionward.sidecar.config import Config
+from sessionward.sidecar.config.config import Config
 from sessionward.sidecar.counts import Counts, shared
 from sessionward.sidecar.listener import Listener
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Final
 
-from sessionward.sidecar.addresses import Address
+from sessionward.sidecar.config.addresses import Address
 
 ENGINES: Final = {
     "nginx": "nginx.conf",
