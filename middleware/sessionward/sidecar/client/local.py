@@ -1,0 +1,70 @@
+"""A request that the sidecar answers itself, perhaps after a wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final
+
+from sessionward.response.answer import Problem, Response, refused
+from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.request import Request
+
+log = logging.getLogger("sessionward")
+
+_WORKING: Final[set[asyncio.Task[None]]] = set()
+"""The event loop itself holds no task."""
+
+
+def result_of(response: Response) -> str:
+    """Returns what became of a request that we have answered, for the counters."""
+    status = int(response.status)
+    return "passed" if status < 400 else "refused" if status < 500 else "failed"
+
+
+class Local:
+    """Serves a request with a response of our own. ``answer``: the response, or what it will come from."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: ClientConnection, request: Request, answer: Response | Awaitable[Response]) -> None:
+        self._connection: ClientConnection | None = connection
+        if isinstance(answer, Response):
+            self._give(answer)
+            return
+        task = connection.loop.create_task(self._wait(request, answer))
+        _WORKING.add(task)
+        task.add_done_callback(_WORKING.discard)
+
+    async def _wait(self, request: Request, answer: Awaitable[Response]) -> None:
+        try:
+            response = await answer
+        except Exception:
+            log.exception("request %s could not be served", request.id)
+            response = refused(Problem.UNAVAILABLE, request, frozenset())
+        self._give(response)
+
+    def _give(self, response: Response) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.respond(response, result_of(response))
+
+    def body(self, data: bytes, /) -> None:
+        """Drops the body, which changes nothing."""
+
+    def whole(self) -> None:
+        """Does nothing: the response does not depend on the body."""
+
+    def gone(self) -> None:
+        """Forgets the client."""
+        self._connection = None
+
+    def client_is_full(self) -> None:
+        """Does nothing: the response is one piece."""
+
+    def client_has_room(self) -> None:
+        """Does nothing: the response is one piece."""
+
+    def check(self, now: float, /) -> None:
+        """Does nothing: the backend has its own timeout."""
