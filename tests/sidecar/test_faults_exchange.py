@@ -148,7 +148,7 @@ def test_a_1xx_with_a_body_is_a_502_and_spills_into_no_answer(world: World, info
 # --- pipelines --------------------------------------------------------------------------------------------------------
 
 GARBAGE: dict[str, tuple[int, bytes]] = {
-    "no request": (400, b"this is not HTTP\r\n\r\n"),
+    "no request": (400, b"(this is not HTTP)\r\n\r\n"),
     "a bad field": (400, b"GET / HTTP/1.1\r\nHost: a\r\nX A: 1\r\n\r\n"),
     "two hosts": (400, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
     "no host": (400, b"GET / HTTP/1.1\r\n\r\n"),
@@ -232,7 +232,7 @@ OWN_ANSWERS: dict[str, bytes] = {
     "400": b"GET / HTTP/1.1\r\n\r\n",
     "400 to what is no request": b"nothing\r\n\r\n",
     "401": get(b"/auth/sessions", method=b"DELETE"),
-    "405": get(b"/auth/sessions", method=b"PUT"),
+    "405": get(b"/", method=b"TRACE"),
     "501": get(b"/", method=b"BREW"),
     "431": get(b"/", b"X-A: %b\r\n" % (b"a" * 200_000)),
 }

@@ -118,9 +118,8 @@ def test_an_answer_that_can_have_no_body_never_frees_its_connection(world: World
     method, first = FIRST[kind]
     path = world.upstream.on(said_after_the_next(first))
     asked_by_others(world, path, method, first)
-    asked_on = {heard.wire for heard in world.upstream.at(path)}
-    later = [heard for heard in world.upstream.heard if heard.wire in asked_on and heard.path != path]
-    assert all(world.upstream.heard.index(heard) < world.upstream.heard.index(world.upstream.at(path)[0]) for heard in later), later
+    last = {heard.wire: heard for heard in world.upstream.heard}
+    assert all(last[heard.wire] is heard for heard in world.upstream.at(path)), "another request has come on its connection"
 
 
 # --- both at the same moment ------------------------------------------------------------------------------------------
