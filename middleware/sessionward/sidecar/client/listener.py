@@ -35,7 +35,9 @@ class Listener:
     ``service``, ``trusted`` and ``limits`` may be replaced while it runs: each request uses those of its own time.
     """
 
-    def __init__(self, service: Service, limits: Limits, observer: Observer | None = None, trusted: TrustedProxies | None = None) -> None:
+    def __init__(
+        self, service: Service, limits: Limits, observer: Observer | None = None, trusted: TrustedProxies | None = None
+    ) -> None:
         self.service = service
         self.limits = limits
         self.observer = observer
