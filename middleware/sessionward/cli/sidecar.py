@@ -71,6 +71,25 @@ def add_commands(commands: Any) -> None:
     snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
     snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
     snippet.add_argument("--listen", default="127.0.0.1:8080", help="where the proxy listens (127.0.0.1:8080)")
+    _add_authz_options(snippet)
+
+
+def _add_authz_options(snippet: argparse.ArgumentParser) -> None:
+    """Adds the options that ``sessionward authz`` gets too: it decides, and the proxy must send what it decides by."""
+    snippet.add_argument(
+        "--preflight",
+        choices=("check", "pass"),
+        default="check",
+        help="pass: CORS preflights reach the application without a session, a body or a credential (check)",
+    )
+    snippet.add_argument(
+        "--exempt-paths",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="path prefixes that pass without a check and without our credential; repeatable",
+    )
+    snippet.add_argument("--login-url", metavar="URL", help="where a browser without a session is sent when it asks for a page")
 
 
 class _NoFlag(argparse.Action):
@@ -87,10 +106,20 @@ def run(chosen: argparse.Namespace) -> int:
         from sessionward.sidecar.snippet import snippet
 
         try:
-            print(snippet(chosen.engine, authz=chosen.authz, app=chosen.app, listen=chosen.listen), end="")
-        except ValueError as wrong:
-            print(f"sessionward: {wrong}", file=sys.stderr)
+            configuration = snippet(
+                chosen.engine,
+                authz=chosen.authz,
+                app=chosen.app,
+                listen=chosen.listen,
+                preflight=chosen.preflight,
+                exempt_paths=chosen.exempt_paths,
+                login_url=chosen.login_url,
+            )
+        except (ConfigurationError, ValueError) as wrong:
+            mistakes = wrong.mistakes if isinstance(wrong, ConfigurationError) else [wrong]
+            print("\n".join(f"sessionward: {mistake}" for mistake in mistakes), file=sys.stderr)
             return BAD_CONFIGURATION
+        print(configuration, end="")
         return 0
     command: str = getattr(chosen, "command_for", chosen.command)
     names = vars(chosen)

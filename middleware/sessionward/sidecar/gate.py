@@ -63,10 +63,13 @@ class Impossible:
 class Gate:
     """The flows of one mode over one backend.
 
-    ``passes_cookie``: whether the upstream gets our own cookie.
+    ``passes_cookie``: whether the upstream gets our own cookie. ``login_refused``: is called for each sign-in of the upstream that
+    we do not believe.
     """
 
-    def __init__(self, backend: Any, settings: dict[str, Any], *, passes_cookie: bool = False) -> None:
+    def __init__(
+        self, backend: Any, settings: dict[str, Any], *, passes_cookie: bool = False, login_refused: Callable[[], None] | None = None
+    ) -> None:
         """Raises :class:`~sessionward.errors.ConfigurationError`."""
         self.mode: Mode[Any] = choose(backend, settings)
         mode = self.mode
@@ -77,6 +80,7 @@ class Gate:
         self._twins = underscored(mode.names)
         self._needles = {**mode.needles, **dict.fromkeys(underscored(mode.needles), b"")}
         self._own_cookie = b"" if passes_cookie or not mode.can_set_cookies else mode.settings.cookie_name.encode()
+        self._login_refused = login_refused
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- running flows ---
@@ -134,6 +138,10 @@ class Gate:
             if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
                 return False
         return True
+
+    def is_for_our_route(self, request: Request) -> bool:
+        """Returns whether the path of a request is that of our route."""
+        return request.path in self._routes
 
     def before(self, request: Request) -> Flow[Response | Admitted]:
         """Decides about a request: a response of our own, or what the upstream gets."""
@@ -199,7 +207,7 @@ class Gate:
         mode, fields = self.mode, answer.fields
         if context is None:
             context = self._context(request)
-        user = _announced(answer, request, proof)
+        user = self._announced(answer, request, proof)
         if isinstance(user, Impossible):
             return user
         try:
@@ -223,6 +231,43 @@ class Gate:
         tell(context)
         return fields
 
+    def _announced(self, answer: Answer, request: Request, proof: bytes) -> str | Impossible | None:
+        """Returns the user whom an answer signs in, or None."""
+        logins: Sequence[bytes] = answer.logins
+        if len(logins) + len(answer.logouts) > 1:
+            return Impossible("the answer has Session-Login or Session-Logout more than once, or both")
+        if answer.logouts and answer.logouts[0].strip() != b"1":
+            return Impossible("Session-Logout must be 1")
+        if not logins:
+            return None
+        parts = _LOGIN.fullmatch(logins[0])
+        if not proof or (parts is None and b"proof=" not in logins[0]):
+            self._refuse_login(request, has_path=bool(proof))
+            return None
+        if parts is None:
+            return Impossible("Session-Login must be: user id, percent-encoded, then '; proof=' and the X-Session-Proof of the request")
+        if parts[2] != proof:
+            self._refuse_login(request, has_path=True)
+            return None
+        try:
+            return unquote_to_bytes(parts[1]).decode()
+        except UnicodeDecodeError:
+            return Impossible("Session-Login must name the user in percent-encoded UTF-8")
+
+    def _refuse_login(self, request: Request, *, has_path: bool) -> None:
+        if self._login_refused is not None:
+            self._login_refused()
+        path = request.path[:200].decode("ascii", "replace")
+        if has_path:
+            log.warning(
+                "%s: the upstream signs a user in without the proof of this request, so the sign-in is ignored; answer with"
+                " 'Session-Login: <user>; proof=<the X-Session-Proof of the request>'", path,
+            )  # fmt: skip
+        else:
+            log.warning(
+                "%s: the upstream signs a user in here, but this is no login path, so the sign-in is ignored; set --login-path", path
+            )
+
 
 def _fault(request: Request) -> Response:
     log.exception("request %s could not be served", request.id)
@@ -231,38 +276,3 @@ def _fault(request: Request) -> Response:
 
 def _since(began: float) -> float:
     return monotonic() - began
-
-
-def _announced(answer: Answer, request: Request, proof: bytes) -> str | Impossible | None:
-    """Returns the user whom an answer signs in, or None."""
-    logins: Sequence[bytes] = answer.logins
-    if len(logins) + len(answer.logouts) > 1:
-        return Impossible("the answer has Session-Login or Session-Logout more than once, or both")
-    if answer.logouts and answer.logouts[0].strip() != b"1":
-        return Impossible("Session-Logout must be 1")
-    if not logins:
-        return None
-    parts = _LOGIN.fullmatch(logins[0])
-    if not proof or (parts is None and b"proof=" not in logins[0]):
-        _refuse_login(request, has_path=bool(proof))
-        return None
-    if parts is None:
-        return Impossible("Session-Login must be: user id, percent-encoded, then '; proof=' and the X-Session-Proof of the request")
-    if parts[2] != proof:
-        _refuse_login(request, has_path=True)
-        return None
-    try:
-        return unquote_to_bytes(parts[1]).decode()
-    except UnicodeDecodeError:
-        return Impossible("Session-Login must name the user in percent-encoded UTF-8")
-
-
-def _refuse_login(request: Request, *, has_path: bool) -> None:
-    path = request.path[:200].decode("ascii", "replace")
-    if has_path:
-        log.warning(
-            "%s: the upstream signs a user in without the proof of this request, so the sign-in is ignored; answer with"
-            " 'Session-Login: <user>; proof=<the X-Session-Proof of the request>'", path,
-        )  # fmt: skip
-    else:
-        log.warning("%s: the upstream signs a user in here, but this is no login path, so the sign-in is ignored; set --login-path", path)

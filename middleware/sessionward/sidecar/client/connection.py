@@ -1,80 +1,29 @@
-"""The connection of one client: requests in, responses out, one at a time.
-
-====================  =====================================================================================================
-``Phase.IDLE``        waits for a request
-``Phase.HEAD``        a part of a head has come
-``Phase.BUSY``        a handler serves a request; what the client sends behind it waits here, and then in the socket
-``Phase.TUNNEL``      the request has become a WebSocket: bytes in both directions
-``Phase.LINGERING``   the response is out, and we close; what the client still sends is discarded, so that it can read the response
-``Phase.CLOSING``     the rest of the response is on its way to the client, then the connection is closed
-====================  =====================================================================================================
-"""
+"""The connection of one client: requests in, responses out, one at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import os
-import socket
-import struct
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response, refused
-from sessionward.sidecar.client.limits import Pace, keep_alive, unacknowledged
+from sessionward.sidecar.client.limits import Pace, keep_alive
+from sessionward.sidecar.client.proxy_protocol import parse
+from sessionward.sidecar.client.phase import Handler, Overdue, Phase, Watch
 from sessionward.sidecar.client.reader import Refused, RequestReader
 from sessionward.sidecar.client.request import Request, Unreadable
-from sessionward.sidecar.client.response import CONTINUE, SWITCHING, Framing, closing, length_of
+from sessionward.sidecar.client.response import SWITCHING, closing, length_of
 from sessionward.sidecar.client.trusted_proxies import plain_address
+from sessionward.sidecar.client.writer import ResponseWriter
 from sessionward.sidecar.errors import SidecarProblem
 
 if TYPE_CHECKING:
     from sessionward.sidecar.client.listener import Listener
 
 _NO_ORIGINS: Final = frozenset[bytes]()
-
-
-class Phase(enum.Enum):
-    """What a connection is doing."""
-
-    IDLE = enum.auto()
-    HEAD = enum.auto()
-    BUSY = enum.auto()
-    TUNNEL = enum.auto()
-    LINGERING = enum.auto()
-    CLOSING = enum.auto()
-
-
 _IDLE, _HEAD, _BUSY, _TUNNEL, _LINGERING, _CLOSING = Phase
-
-
-class Handler(Protocol):
-    """What serves one request. It gives the response through the methods of the connection."""
-
-    def body(self, data: bytes, /) -> None:
-        """Takes a part of the request's body, or bytes of a tunnel."""
-        ...
-
-    def whole(self) -> None:
-        """The request has ended."""
-        ...
-
-    def gone(self) -> None:
-        """The client is gone, or its request cannot be read to its end. The handler gives no response any more."""
-        ...
-
-    def client_is_full(self) -> None:
-        """The client reads slowly: it should get no more bytes for now."""
-        ...
-
-    def client_has_room(self) -> None:
-        """The client can take bytes again."""
-        ...
-
-    def check(self, now: float, /) -> None:
-        """Checks the handler's own times. ``now``: by the clock of the loop."""
-        ...
 
 
 class Hold(enum.IntFlag):
@@ -84,50 +33,59 @@ class Hold(enum.IntFlag):
     UPSTREAM = 2  # the upstream takes the body slowly
 
 
+_NEXT, _UPSTREAM = int(Hold.NEXT), int(Hold.UPSTREAM)
+
+
 class ClientConnection(asyncio.Protocol):
-    """One connection of a client."""
+    """One connection of a client. It parses one request at a time; the next one waits here, and then in the socket."""
 
     __slots__ = (
-        "_body_pace", "_discarded", "_framing", "_handler", "_holds", "_is_full", "_is_reading", "_listener", "_mark", "_out", "_pending", "_reader",
-        "_received", "_request", "_result", "_sent", "_served", "_since", "_size", "_status", "_transport", "_unread_pace", "loop", "peer", "phase",
+        "_handler", "_holds", "_is_reading", "_listener", "_pending", "_preamble", "_reader", "_request", "_served", "_transport", "_watch",
+        "_writer", "is_counted", "loop", "peer", "phase",
     )  # fmt: skip
+
+    _transport: asyncio.Transport
+    _writer: ResponseWriter
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         self._listener = listener
         self.loop = loop
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._reader = RequestReader()
+        self._watch = Watch()
         self.phase = _IDLE
         self.peer: str | None = None
+        self.is_counted = False
+        self._preamble: bytes | None = None
+        """The part of a PROXY protocol header that has come, as long as one must come."""
         self._handler: Handler | None = None
         self._request: Request | None = None
-        self._framing: Framing | None = None
-        self._out: list[bytes] = []
         self._pending = b""
-        self._holds = 0
-        self._is_full = self._is_reading = False
-        self._status = self._size = self._sent = self._served = self._received = 0
-        self._mark: tuple[Phase, int] | None = None
-        self._since = 0.0
-        self._body_pace: Pace | None = None
-        self._unread_pace: Pace | None = None
+        self._holds = self._served = 0
+        self._is_reading = False
 
     # --- what the transport says ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._writer = ResponseWriter(self._transport)
         self.peer = plain_address(transport.get_extra_info("peername"))
         keep_alive(transport.get_extra_info("socket"))
+        if self._listener.proxied and self.peer in self._listener.proxied:
+            self._preamble = b""
         if not self._listener.opened(self):
             self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
         if phase is _TUNNEL:
-            self._received += len(data)
+            self._watch.received += len(data)
             cast("Handler", self._handler).body(data)
-        elif phase is not _LINGERING and phase is not _CLOSING:
+        elif phase is _LINGERING or phase is _CLOSING:
+            pass  # what a client sends after its last response
+        elif self._preamble is None:
             self._read(data)
+        else:
+            self._read_preamble(self._preamble + data)
 
     def eof_received(self) -> bool:
         return False
@@ -135,18 +93,18 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
         self._listener.closed(self)
         handler = self._handler
+        self._end("passed" if self.phase is _TUNNEL else "cut")
         self.phase = _CLOSING
         if handler is not None:
-            self._end("cut")
             handler.gone()
 
     def pause_writing(self) -> None:
-        self._is_full = True
+        self._writer.is_full = True
         if self._handler is not None:
             self._handler.client_is_full()
 
     def resume_writing(self) -> None:
-        self._is_full = False
+        self._writer.is_full = False
         if self._handler is not None:
             self._handler.client_has_room()
         elif self._pending:
@@ -154,42 +112,59 @@ class ClientConnection(asyncio.Protocol):
 
     # --- reading ---
 
+    def _read_preamble(self, data: bytes) -> None:
+        """Reads the PROXY protocol header that this peer must send, and believes it."""
+        self.phase, self._preamble = _HEAD, data
+        try:
+            found = parse(data)
+        except ValueError:
+            self._listener.bound("proxy_protocol")
+            self.abort()
+            return
+        if found is None:
+            return
+        proxied, length = found
+        self.phase, self._preamble = _IDLE, None
+        if proxied is not None:
+            self.peer = plain_address((proxied.source, 0))
+            if not self._listener.counted(self):
+                self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
+                return
+        if len(data) > length:
+            self._read(data[length:])
+
     def _read(self, data: bytes) -> None:
-        if self._is_reading:  # a handler that answers at once leads back to here
-            self._pending += data
+        if self._pending or self._is_reading:  # a handler that answers at once leads back to here
+            self._wait(data)
             return
         self._is_reading = True
-        reader = self._reader
         try:
             while data:
-                if (self._handler is not None and reader.is_whole) or (self._is_full and self._handler is None):
-                    self._pending += data
-                    self._hold(Hold.NEXT)
+                if (self._handler is not None and self._reader.is_whole) or (self._handler is None and self._writer.is_full):
+                    self._wait(data)
                     break
-                data = reader.read(data)
-                if reader.head is not None:
-                    self._begin(reader.head)
-                elif reader.is_in_head:
-                    self.phase = _HEAD
-                handler = self._handler
-                if reader.body and handler is not None:
-                    self._received += len(reader.body)
-                    handler.body(reader.body)
-                if reader.is_whole and self._handler is not None:
-                    if self.phase is _TUNNEL:
-                        self._body_pace = None
-                    self._body_pace = None
-                    self._handler.whole()
-                if self.phase is _TUNNEL:
-                    if data and self._handler is not None:
-                        self._handler.body(data)
-                    break
+                data = self._read_piece(data)
                 if self.phase is _LINGERING or self.phase is _CLOSING:
                     break
         except Refused as refusal:
             self._refuse(refusal)
         finally:
             self._is_reading = False
+
+    def _read_piece(self, data: bytes) -> bytes:
+        reader = self._reader
+        rest = reader.read(data)
+        if reader.head is not None:
+            self._begin(reader.head)
+        elif reader.is_in_head:
+            self.phase = _HEAD
+        if reader.body and self._handler is not None:
+            self._watch.received += len(reader.body)
+            self._handler.body(reader.body)
+        if reader.is_whole and self._handler is not None:
+            self._watch.body = None
+            self._handler.whole()
+        return rest
 
     def _begin(self, request: Request) -> None:
         listener = self._listener
@@ -198,27 +173,28 @@ class ClientConnection(asyncio.Protocol):
         request.address = listener.trusted.client_of(peer, request.fields) if is_trusted else peer
         self.phase = _BUSY
         self._request = request
-        self._framing = None
-        self._status = self._size = 0
+        self._writer.begin()
         self._served += 1
         if request.has_body:
-            self._body_pace, self._received = Pace(listener.limits), 0
-        if listener.observer is not None:
-            listener.observer.begins()
-        listener.begins(1)
-        self._handler = None
-        self._handler = handler = listener.service.begin(self, request)
-        if self._request is None:  # it has answered already
-            self._handler = None
-        elif self._is_full:
-            handler.client_is_full()
+            self._watch.body, self._watch.received = Pace(listener.limits), 0
+        listener.begins()
+        handler = listener.service.begin(self, request)
+        if self._request is request:  # else it has answered already
+            self._handler = handler
+            if self._writer.is_full:
+                handler.client_is_full()
+
+    def _wait(self, data: bytes) -> None:
+        self._pending += data
+        self._hold(_NEXT)
 
     def _go_on(self) -> None:
         """Reads what waits behind the request that has just been answered."""
         data, self._pending = self._pending, b""
-        if self._transport.is_closing():
+        if self._handler is not None or self._transport.is_closing():
+            self._pending = data
             return
-        self._release(Hold.NEXT)
+        self._release(_NEXT)
         if data:
             self._read(data)
 
@@ -230,76 +206,50 @@ class ClientConnection(asyncio.Protocol):
         return not self._reader.is_whole
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the head of the response is out."""
-        return self._framing is not None
-
-    @property
     def is_full(self) -> bool:
         """Whether the client should get no more bytes for now."""
-        return self._is_full
+        return self._writer.is_full
 
     def hold(self) -> None:
         """Stops reading the body of the request, since the upstream takes it slowly."""
-        self._hold(Hold.UPSTREAM)
+        self._hold(_UPSTREAM)
 
     def release(self) -> None:
         """Reads the body again."""
-        self._release(Hold.UPSTREAM)
+        self._release(_UPSTREAM)
 
     def may_continue(self) -> None:
         """Tells a client that waits for it that it may send the body."""
-        if self._framing is None and not self._transport.is_closing():
-            self._transport.write(CONTINUE)
+        self._writer.may_continue()
 
     def start(self, status: int, reason: bytes | None, fields: Fields, length: int | None, *, has_date: bool = False) -> None:
         """Begins a response. It goes out with the next :meth:`flush`."""
-        request = self._request
-        assert request is not None
-        assert self._framing is None
+        request = cast("Request", self._request)
         keeps_alive = request.keeps_alive and not self._listener.is_draining
-        self._framing = framing = Framing.of(
-            status, reason, fields, length, method=request.method, version=request.version, keeps_alive=keeps_alive, date=not has_date
-        )
-        self._status = status
-        self._body_pace = None  # the client may be slow now: its answer is under way
-        self._out.append(framing.head)
+        self._writer.start(request, status, reason, fields, length, keeps_alive=keeps_alive, has_date=has_date)
+        self._watch.body = None  # the client may be slow now, since its answer is under way
 
     def send(self, data: bytes) -> None:
         """Adds a part of the body."""
-        framing = self._framing
-        assert framing is not None
-        part = framing.framed(data)
-        if part:
-            self._size += len(data)
-            self._out.append(part)
+        self._writer.send(data)
 
     def flush(self) -> None:
         """Sends what has been added."""
-        out = self._out
-        if out and not self._transport.is_closing():
-            data = out[0] if len(out) == 1 else b"".join(out)
-            self._sent += len(data)
-            self._transport.write(data)
-        out.clear()
+        self._writer.flush()
 
     def finish(self, result: str) -> None:
         """Ends the response. ``result``: what became of the request, for the counters and the log."""
-        framing = self._framing
-        assert framing is not None
-        if framing.left:
+        writer = self._writer
+        if not writer.finish():
             self.cut()
             return
-        if framing.end:
-            self._out.append(framing.end)
-        self.flush()
-        is_whole = self._reader.is_whole
+        keeps_alive = writer.framing is not None and writer.framing.keeps_alive
         self._end(result)
         if self._transport.is_closing():
             return
-        if not is_whole:
+        if not self._reader.is_whole:
             self._linger()
-        elif not framing.keeps_alive:
+        elif not keeps_alive:
             self._close()
         else:
             self.phase = _IDLE
@@ -309,40 +259,40 @@ class ClientConnection(asyncio.Protocol):
     def respond(self, response: Response, result: str) -> None:
         """Gives a response of our own."""
         self.start(int(response.status), None, response.headers, length_of(response.headers) or 0)
-        self.send(response.body)
+        self._writer.send(response.body)
         self.finish(result)
 
     def cut(self) -> None:
         """Ends the connection so that the client can tell that the response is not whole."""
-        framing = self._framing
-        self.flush()
         self._end("cut")
         self.phase = _CLOSING
-        if framing is None or framing.ends_with_connection:
-            self._reset()
-        else:
-            self._transport.close()
+        self._writer.cut()
 
-    def switch(self, fields: Fields, reason: bytes, *, has_date: bool) -> asyncio.Transport:
-        """Answers 101: from now on the handler gets raw bytes. Returns the transport, which takes raw bytes too."""
+    def become(self, tunnel: Handler, fields: Fields, reason: bytes, *, has_date: bool) -> None:
+        """Answers 101: from now on ``tunnel`` gets the bytes of the client."""
         self.start(SWITCHING, reason, fields, None, has_date=has_date)
-        self.phase = _TUNNEL
         self.flush()
-        if self._listener.observer is not None:
-            self._listener.observer.tunnel(1.0)
-        return self._transport
+        self.phase = _TUNNEL
+        self._handler = tunnel
+        self._listener.tunnel(1.0)
+        if self._writer.is_full:
+            tunnel.client_is_full()
+        data, self._pending = self._pending, b""
+        self._release(_NEXT)
+        if data:
+            tunnel.body(data)
+
+    def pass_on(self, data: bytes) -> None:
+        """Sends bytes of a tunnel."""
+        self._watch.received += len(data)
+        self._writer.size += len(data)
+        self._writer.write(data)
 
     def close_tunnel(self) -> None:
         """Ends a tunnel, once the client has what was sent to it."""
         if self.phase is _TUNNEL:
             self._end("passed")
             self._close()
-
-    def moved(self, count: int) -> None:
-        """Counts bytes of a tunnel, so that it is not idle."""
-        self._received += count
-        self._size += count
-        self._sent += count
 
     # --- ends ---
 
@@ -351,62 +301,45 @@ class ClientConnection(asyncio.Protocol):
         request = self._request
         if request is None:
             return
-        listener, is_tunnel = self._listener, self.phase is _TUNNEL
-        self._request = self._handler = self._body_pace = None
-        listener.begins(-1)
-        if self._holds & Hold.UPSTREAM:
-            self._release(Hold.UPSTREAM)
-        if listener.observer is not None:
-            if is_tunnel:
-                listener.observer.tunnel(-1.0)
-            listener.observer.done(request, self._status, self._size, result, tunnel=is_tunnel)
+        is_tunnel = self.phase is _TUNNEL
+        self._request = self._handler = self._watch.body = None
+        if self._holds & _UPSTREAM:
+            self._release(_UPSTREAM)
+        if is_tunnel:
+            self._listener.tunnel(-1.0)
+        self._listener.done(request, self._writer.status, self._writer.size, result, is_tunnel=is_tunnel)
 
     def _refuse(self, refusal: Refused) -> None:
         """Responds to what cannot be read, and closes."""
-        request, handler, listener = self._request, self._handler, self._listener
-        if refusal.bound and listener.observer is not None:
-            listener.observer.bound(refusal.bound)
-        if self._framing is not None and handler is not None:  # the response is under way already
+        request, handler = self._request, self._handler
+        self._listener.bound(refusal.bound)
+        if request is not None and self._writer.framing is not None:  # the response is under way already
             self.cut()
-            handler.gone()
-            return
-        identity = request.id if request is not None else _id_of(self._reader)
-        response = refused(refusal.problem, Unreadable(identity), _NO_ORIGINS)
-        self._status, self._size = int(response.status), len(response.body)
-        if listener.observer is not None:
+        else:
+            id = request.id if request is not None else str(uuid4())
+            response = refused(refusal.problem, Unreadable(id), _NO_ORIGINS)
+            self._writer.status, self._writer.size = int(response.status), len(response.body)
             if request is None:
-                method, path = self._reader.request_line
-                listener.observer.refused(self.peer, self._status, refusal.problem.id, method, path, identity)
-        if handler is not None or request is not None:
+                self._listener.refused(self.peer, refusal.problem, self._reader, id)
             self._end("refused")
-            if handler is not None:
-                handler.gone()
-        data = closing(response)
-        self._sent += len(data)
-        self._transport.write(data)
-        self._linger()
+            self._writer.write(closing(response))
+            self._linger()
+        if handler is not None:
+            handler.gone()
 
     def _linger(self) -> None:
         """Closes, but not at once on a client that still sends: a reset would take the response from it."""
         self.phase = _LINGERING
         self._pending = b""
-        self._holds = 0
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+        if self._transport.is_closing():
+            return
+        self._release(self._holds)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _close(self) -> None:
         self.phase = _CLOSING
         self._transport.close()
-
-    def _reset(self) -> None:
-        """Ends the connection with a reset: where its end ends the body, an orderly end would look like a whole response."""
-        peer = self._transport.get_extra_info("socket")
-        if peer is not None:
-            with socket.socket(fileno=os.dup(peer.fileno())) as same:
-                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
 
     def abort(self) -> None:
         """Ends the connection at once, whatever it is doing."""
@@ -416,73 +349,32 @@ class ClientConnection(asyncio.Protocol):
         """Ends the connection if it is idle, or a tunnel that has been silent."""
         if self.phase is _IDLE and not self._pending:
             self._close()
-        elif self.phase is _TUNNEL and self._mark is not None and self._mark[1] == self._received and now - self._since >= 2.0:
+        elif self.phase is _TUNNEL and self._watch.is_silent(now):
             self.abort()
 
-    def _hold(self, reason: Hold) -> None:
+    def _hold(self, reason: int) -> None:
         if not self._holds and not self._transport.is_closing():
             self._transport.pause_reading()
         self._holds |= reason
 
-    def _release(self, reason: Hold) -> None:
+    def _release(self, reason: int) -> None:
         before, self._holds = self._holds, self._holds & ~reason
         if before and not self._holds and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    # --- time ---
-
     def check(self, now: float) -> None:
-        """Checks the times of this connection. The listener calls it again and again."""
-        phase, limits = self.phase, self._listener.limits
-        mark = (phase, self._received if phase is _TUNNEL else self._served)
-        if mark != self._mark:
-            self._mark, self._since = mark, now
-        spent = now - self._since
-        if phase is _IDLE:
-            if spent > limits.idle_timeout and not self._pending:
-                self._close()
-        elif phase is _HEAD:
-            if spent > limits.head_timeout:
-                self._refuse(Refused(SidecarProblem.REQUEST_TIMEOUT, "head_time"))
-        elif phase is _LINGERING:
-            if spent > limits.linger:
-                self._close()
-        elif phase is _TUNNEL:
-            if spent > limits.tunnel_idle_timeout:
-                self._bound("tunnel_idle")
-        elif phase is _BUSY and self._handler is not None:
-            self._check_body(now)
-            if self._handler is not None:
-                self._handler.check(now)
-        self._check_unread(now)
-
-    def _check_body(self, now: float) -> None:
-        pace = self._body_pace
-        if pace is None:
-            return
-        if self._holds:
-            pace.rest()
-        elif pace.is_too_slow(now, self._received):
-            self._refuse(Refused(SidecarProblem.REQUEST_TIMEOUT, "body_rate"))
-
-    def _check_unread(self, now: float) -> None:
-        """Cuts a client that does not read its response, also when all of it is in our buffer already."""
-        waiting = self._transport.get_write_buffer_size()
-        if not waiting:
-            self._unread_pace = None
-            return
-        if self._unread_pace is None:
-            self._unread_pace = Pace(self._listener.limits)
-        waiting += unacknowledged(self._transport.get_extra_info("socket"))
-        if self._unread_pace.is_too_slow(now, self._sent - waiting):
-            self._bound("unread_answer")
-
-    def _bound(self, name: str) -> None:
-        if self._listener.observer is not None:
-            self._listener.observer.bound(name)
-        self.abort()
-
-
-def _id_of(reader: RequestReader) -> str:
-    """Returns the id of a request that cannot be read: its own, if that much has come, or a new UUID."""
-    return reader.head.id if reader.head is not None else str(uuid4())
+        """Checks the times of this connection. The listener calls it every tick."""
+        limits = self._listener.limits
+        overdue = self._watch.overdue(now, self.phase, self._served, limits, is_held=bool(self._holds))
+        if overdue is Overdue.HEAD or overdue is Overdue.BODY:
+            self._refuse(Refused(SidecarProblem.REQUEST_TIMEOUT, overdue.value))
+        elif overdue is Overdue.TUNNEL:
+            self._listener.bound(overdue.value)
+            self.abort()
+        elif overdue is not None and not self._pending:
+            self._close()
+        if self._handler is not None and self.phase is _BUSY:
+            self._handler.check(now)
+        if self._writer.is_unread(now, limits):
+            self._listener.bound("unread_answer")
+            self.abort()

@@ -25,7 +25,8 @@ class Limits:
       of trusted proxies are not counted.
     - ``idle_timeout``: how long a connection may be without a request. ``head_timeout``: how long a head may take.
     - ``grace``, ``min_rate``: how long a body may take, see :class:`Pace`.
-    - ``tunnel_idle_timeout``: how long a WebSocket may be without a byte.
+    - ``tunnel_idle_timeout``: how long a WebSocket may be without a byte. ``linger``: see :data:`LINGER`.
+    - ``response_timeout``: from the end of a request to the head of its answer.
     """
 
     max_connections: int = 10_000
@@ -36,11 +37,12 @@ class Limits:
     grace: float = GRACE
     min_rate: float = MIN_RATE
     linger: float = LINGER
+    response_timeout: float = 60.0
 
     @property
     def tick(self) -> float:
         """How often the listener checks the times, in seconds."""
-        shortest = min(self.idle_timeout, self.head_timeout, self.tunnel_idle_timeout, self.grace, self.linger)
+        shortest = min(self.idle_timeout, self.head_timeout, self.tunnel_idle_timeout, self.grace, self.linger, self.response_timeout)
         return max(0.01, min(0.5, shortest / 4))
 
 

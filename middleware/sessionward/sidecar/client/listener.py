@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from sessionward.sidecar.client.connection import ClientConnection, Handler
+from sessionward.sidecar.client.connection import ClientConnection
 from sessionward.sidecar.client.limits import Limits
+from sessionward.sidecar.client.phase import Handler
+from sessionward.sidecar.client.reader import RequestReader
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.trusted_proxies import TrustedProxies
+from sessionward.sidecar.errors import SidecarProblem
 from sessionward.sidecar.observe.observer import Observer
 
 BACKLOG: Final = 2048
@@ -36,12 +39,19 @@ class Listener:
     """
 
     def __init__(
-        self, service: Service, limits: Limits, observer: Observer | None = None, trusted: TrustedProxies | None = None
+        self,
+        service: Service,
+        limits: Limits,
+        observer: Observer | None = None,
+        trusted: TrustedProxies | None = None,
+        proxied: TrustedProxies | None = None,
     ) -> None:
+        """``proxied``: the peers that must send a PROXY protocol header."""
         self.service = service
         self.limits = limits
         self.observer = observer
         self.trusted = TrustedProxies(()) if trusted is None else trusted
+        self.proxied = TrustedProxies(()) if proxied is None else proxied
         self.is_draining = False
         self._servers: list[asyncio.Server] = []
         self._open: set[ClientConnection] = set()
@@ -104,37 +114,61 @@ class Listener:
 
     def opened(self, connection: ClientConnection) -> bool:
         """Counts a new connection. Returns whether it may stay."""
-        limits, peer = self.limits, connection.peer
         self._open.add(connection)
-        if peer is not None:
-            self._by_address[peer] += 1
-        if len(self._open) > limits.max_connections:
-            return self._refused("connections")
-        if peer is not None and self._by_address[peer] > limits.max_connections_per_address and peer not in self.trusted:
-            return self._refused("connections_per_address")
+        if len(self._open) > self.limits.max_connections:
+            self.bound("connections")
+            return False
+        return self.counted(connection)
+
+    def counted(self, connection: ClientConnection) -> bool:
+        """Counts a connection for its address. Returns whether it may stay."""
+        peer = connection.peer
+        if peer is None or peer in self.trusted or peer in self.proxied:
+            return True
+        self._by_address[peer] += 1
+        connection.is_counted = True
+        if self._by_address[peer] > self.limits.max_connections_per_address:
+            self.bound("connections_per_address")
+            return False
         return True
 
-    def _refused(self, bound: str) -> bool:
-        if self.observer is not None:
-            self.observer.bound(bound)
-        return False
-
     def closed(self, connection: ClientConnection) -> None:
-        """Counts a connection that is gone."""
-        if connection not in self._open:
-            return
+        """Forgets a connection that is gone."""
         self._open.discard(connection)
         peer = connection.peer
-        if peer is not None:
+        if peer is not None and connection.is_counted:
             self._by_address[peer] -= 1
             if not self._by_address[peer]:
                 del self._by_address[peer]
         if not self._open:
             self._closed.set()
 
-    def begins(self, more: int) -> None:
-        """Counts requests under way: so many more."""
-        self._under_way += more
+    def begins(self) -> None:
+        """Counts a request that begins."""
+        self._under_way += 1
+        if self.observer is not None:
+            self.observer.begins()
+
+    def done(self, request: Request, status: int, size: int, result: str, *, is_tunnel: bool) -> None:
+        """Counts and logs a request that is over."""
+        self._under_way -= 1
+        if self.observer is not None:
+            self.observer.done(request, status, size, result, tunnel=is_tunnel)
+
+    def tunnel(self, more: float) -> None:
+        """Counts open tunnels."""
+        if self.observer is not None:
+            self.observer.tunnel(more)
+
+    def bound(self, name: str) -> None:
+        """Counts and logs what a bound has refused or cut. ``name``: may be empty."""
+        if name and self.observer is not None:
+            self.observer.bound(name)
+
+    def refused(self, peer: str | None, problem: SidecarProblem, reader: RequestReader, id: str) -> None:
+        """Counts and logs what could not be read as a request."""
+        if self.observer is not None:
+            self.observer.refused(peer, int(problem.status), problem.id, reader.as_far_as_known(peer, id), id)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sessionward.response.answer import Problem, Response, refused
 from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
 
 log = logging.getLogger("sessionward")
@@ -24,28 +25,15 @@ def result_of(response: Response) -> str:
 
 
 class Local:
-    """Serves a request with a response of our own. ``answer``: the response, or what it will come from."""
+    """Serves a request with a response of our own: :meth:`give` it."""
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: ClientConnection, request: Request, answer: Response | Awaitable[Response]) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self._connection: ClientConnection | None = connection
-        if isinstance(answer, Response):
-            self._give(answer)
-            return
-        task = connection.loop.create_task(self._wait(request, answer))
-        _WORKING.add(task)
-        task.add_done_callback(_WORKING.discard)
 
-    async def _wait(self, request: Request, answer: Awaitable[Response]) -> None:
-        try:
-            response = await answer
-        except Exception:
-            log.exception("request %s could not be served", request.id)
-            response = refused(Problem.UNAVAILABLE, request, frozenset())
-        self._give(response)
-
-    def _give(self, response: Response) -> None:
+    def give(self, response: Response) -> None:
+        """Sends the response, if the client is still there."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.respond(response, result_of(response))
@@ -68,3 +56,26 @@ class Local:
 
     def check(self, now: float, /) -> None:
         """Does nothing: the backend has its own timeout."""
+
+
+class LocalService:
+    """Serves all requests of an address with responses of our own. ``answer``: makes them."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+        """Begins to make the response."""
+        local = Local(connection)
+        task = connection.loop.create_task(self._give(request, local))
+        _WORKING.add(task)
+        task.add_done_callback(_WORKING.discard)
+        return local
+
+    async def _give(self, request: Request, local: Local) -> None:
+        try:
+            response = await self._answer(request)
+        except Exception:
+            log.exception("request %s could not be served", request.id)
+            response = refused(Problem.UNAVAILABLE, request, frozenset())
+        local.give(response)

@@ -32,7 +32,9 @@ _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")
 """Visible ASCII without ``#``: a fragment does not belong into a request (RFC 9112, 3.2)."""
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_REQUEST_LINE: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) [^ ]")
+_REQUEST_LINE: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) +([^ \r\n]+) ")
+"""The method and the target, whatever they are."""
+_COULD_BECOME_ONE: Final = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: +[^ \r\n]*)?")
 
 _REST: Final = b"POST / HTTP/1.1\r\nhost: a\r\n%b\r\n\r\n"
 """A head for the parser alone, after it has stopped at an upgrade that we do not make, so that it goes on with the body."""
@@ -55,7 +57,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_left", "_parser", "_seen", "_size", "_tail", "_url", "body", "head",
+        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_seen", "_size", "_tail", "_url", "body", "head",
         "is_whole",
     )  # fmt: skip
 
@@ -75,7 +77,7 @@ class RequestReader:
         self._size = 0
         self._tail = b""
         self._seen = b""
-        self._in_body = self._is_chunked = False
+        self._in_body = self._is_chunked = self._is_unknown = False
         self._left = 0
 
     @property
@@ -83,11 +85,14 @@ class RequestReader:
         """Whether a part of a head has come."""
         return not self._in_body and self._size > 0
 
-    @property
-    def request_line(self) -> tuple[bytes, bytes]:
-        """The method and the path of what has come so far, as far as they are known, for the log."""
-        words = self._seen.split(b" ", 2)
-        return (words[0], words[1].partition(b"?")[0]) if len(words) == 3 else (b"", b"")
+    def as_far_as_known(self, peer: str | None, id: str) -> Request | None:
+        """Returns what is known of a request that cannot be read, for the log, or None. ``id``: the one that its error response has."""
+        line = _REQUEST_LINE.match(self._seen)
+        if line is None:
+            return None
+        request = Request(line[1], line[2], [(b"x-request-id", id.encode())], "1.1")
+        request.peer = request.address = peer
+        return request
 
     def read(self, data: bytes) -> bytes:
         """Reads one piece. Returns the bytes behind it. Raises :class:`Refused`."""
@@ -95,6 +100,9 @@ class RequestReader:
         if self.is_whole:
             self.is_whole = False
             self._begin()
+        if self._is_unknown:
+            self._refuse_unknown(data)
+            return b""
         if self._left:
             piece = data[: self._left]
         else:
@@ -111,7 +119,7 @@ class RequestReader:
             self._body.clear()
         if self._left:
             self._left -= len(piece) if self.head is None else 0
-        if not self._in_body:
+        if not self._in_body or self.head is not None:
             if self._size > MAX_HEAD:
                 raise Refused(SidecarProblem.TARGET_TOO_LONG if len(self._url) > MAX_TARGET else SidecarProblem.HEAD_TOO_LARGE, "head_size")
         elif self._is_chunked:
@@ -146,11 +154,19 @@ class RequestReader:
             log.error("a request could not be read", exc_info=cause)
             raise Refused(SidecarProblem.BAD_REQUEST) from None
         except httptools.HttpParserInvalidMethodError:
-            line = _REQUEST_LINE.match(self._seen)
-            known = line is None or line[1] == b"PRI"
-            raise Refused(SidecarProblem.BAD_REQUEST if known else SidecarProblem.METHOD_UNKNOWN) from None
+            self._is_unknown = True
+            self._refuse_unknown(b"")
         except httptools.HttpParserError:
             raise Refused(SidecarProblem.BAD_REQUEST) from None
+
+    def _refuse_unknown(self, data: bytes) -> None:
+        """Refuses a request whose method llhttp does not know, as soon as its first line shows whether it is one."""
+        self._seen += data
+        line = _REQUEST_LINE.match(self._seen)
+        if line is not None and line[1] != b"PRI":  # with which HTTP/2 begins
+            raise Refused(SidecarProblem.METHOD_UNKNOWN)
+        if line is not None or len(self._seen) > MAX_TARGET or not _COULD_BECOME_ONE.fullmatch(self._seen):
+            raise Refused(SidecarProblem.BAD_REQUEST)
 
     def _go_on_without_upgrade(self) -> None:
         """Continues behind a head that asks for an upgrade: the parser has stopped there, and skips the body."""

@@ -36,7 +36,16 @@ class Framing:
 
     @classmethod
     def of(
-        cls, status: int, reason: bytes | None, fields: Fields, length: int | None, *, method: bytes, version: str, keeps_alive: bool, date: bool
+        cls,
+        status: int,
+        reason: bytes | None,
+        fields: Fields,
+        length: int | None,
+        *,
+        method: bytes,
+        version: str,
+        keeps_alive: bool,
+        date: bool,
     ) -> Self:
         """Returns the framing of a response. ``length``: the value of Content-Length. ``date``: whether to add Date (RFC 9110, 6.6.1)."""
         lines = [(_LINES.get(status) or b"HTTP/1.1 %d " % status) if reason is None else b"HTTP/1.1 %d %b" % (status, reason)]
