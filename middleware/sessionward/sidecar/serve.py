@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import signal
 import socket
 import tempfile
@@ -20,6 +19,7 @@ from sessionward.sidecar import signals, systemd
 from sessionward.sidecar.build import prepare
 from sessionward.sidecar.config.addresses import Address
 from sessionward.sidecar.config.config import Config
+from sessionward.sidecar.descriptors import raise_descriptor_limit
 from sessionward.sidecar.observe.counts import Counts, shared
 from sessionward.sidecar.observe.log import log_to_standard_error
 from sessionward.sidecar.reload import reread
@@ -28,8 +28,6 @@ from sessionward.sidecar.worker import Worker
 
 CANNOT_BIND: Final = 3
 BACKEND_REFUSED: Final = 4
-MAX_DESCRIPTORS: Final = 1 << 20
-"""Up to which the limit of open files is raised. A hard limit may be a thousand times that, which no worker needs."""
 
 log = logging.getLogger("sessionward")
 
@@ -37,7 +35,7 @@ log = logging.getLogger("sessionward")
 def run(config: Config) -> int:
     """Serves until a signal ends it. Returns the exit code."""
     log_to_standard_error()
-    _raise_descriptors()
+    raise_descriptor_limit()
     with _sockets(config) as sockets:
         if sockets is None:
             return CANNOT_BIND
@@ -57,15 +55,6 @@ def run(config: Config) -> int:
             counts = Path(folder) / "counts"
             shared(counts, config.workers)
             return Supervisor(config, sockets, counts).run()
-
-
-def _raise_descriptors() -> None:
-    """Raises the limit of open files to the hard limit. A proxy needs two for each request."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

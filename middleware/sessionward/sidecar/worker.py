@@ -40,6 +40,7 @@ class Worker:
         self._cut = asyncio.Event()
         self._parts: Parts
         self._public: Listener
+        self._admin: Listener | None = None
         self._complaints: Observer
 
     def run(self, sockets: Sequence[socket.socket], begin: Callable[[asyncio.AbstractEventLoop], None]) -> int:
@@ -60,24 +61,22 @@ class Worker:
             _report(error)
             return FAILED
         self._complaints = parts.observer or Observer(self._counts)
-        self._public = Listener(parts.service, parts.limits, parts.observer)
-        beside = None if parts.admin is None else Listener(parts.admin, parts.limits, None)
+        self._public = Listener(parts.service, parts.limits, parts.observer, parts.trusted, parts.proxied)
+        self._admin = None if parts.admin is None else Listener(parts.admin, parts.limits)
         gc.collect()
         gc.freeze()  # what exists now stays, and the collector need not read it again
         await self._public.start(sockets[:1])
-        if beside is not None:
-            await beside.start(sockets[1:])
+        if self._admin is not None:
+            await self._admin.start(sockets[1:])
         begin(loop)
         await self._stop.wait()
         code = await self._end()
-        if beside is not None:
-            beside.stop()
-            beside.cut()
+        if self._admin is not None:
+            self._admin.stop()
+            self._admin.cut()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE):
                 await self._parts.close()
-        if parts.observer is not None:
-            parts.observer.close()
         return code
 
     def drain(self, number: int) -> None:
@@ -112,7 +111,11 @@ class Worker:
             log.error("the old configuration stays in effect")
             return False
         self._config, self._parts = config, parts
-        self._public.service, self._public.limits = parts.service, parts.limits
+        public = self._public
+        public.service, public.limits, public.trusted, public.proxied = parts.service, parts.limits, parts.trusted, parts.proxied
+        if self._admin is not None and parts.admin is not None:
+            self._admin.service = parts.admin
+        before.retire()
         return True
 
     def reopen(self) -> None:
