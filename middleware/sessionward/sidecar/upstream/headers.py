@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import re
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
