@@ -152,6 +152,16 @@ _SHOWN: Final = frozenset(
         "token_lifetime",
         "max_age",
         "samesite",
+        "query",
+        "claim",
+        "algorithm",
+        "field",
+        "format",
+        "pattern",
+        "digest",
+        "key_derivation",
+        "expires",
+        "timeout",
     ]
 )
 """Keywords of identifiers whose values are not secret. Every other keyword may be secret."""
@@ -177,7 +187,9 @@ def printed(given: Mapping[str, Any]) -> list[str]:
     if table is not None:
         lines += ["", "[identify]"]
         for key, value in table.value.items():
-            shown = key in _SHOWN or key.endswith("-file")
+            shown = key in _SHOWN or key.endswith("-file") or (key == "key" and table.value.get("kind") == "redis")
+            if key in ("database", "url") and isinstance(value, str):
+                shown, value = True, without_password(value)
             name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
             lines.append(f"{name} = {toml(value if shown else MASK)}")
     return lines
