@@ -1,4 +1,4 @@
-"""The commands of the sidecar: ``serve``, ``authz``, ``check-config``, ``print-config`` and ``snippet``."""
+"""The commands of the sidecar: ``serve``, ``authz``, ``check-config``, ``print-config``, ``doctor`` and ``snippet``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from sessionward.errors import ConfigurationError
 
-COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "snippet")
+COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "doctor", "snippet")
 BAD_CONFIGURATION: Final = 2
 
 _EPILOG: Final = """\
@@ -20,9 +20,9 @@ You can give each option as a flag (--upstream), as an environment variable (SES
 (upstream = "..."). A flag takes precedence over the variable, and the variable over the file. A secret cannot be a flag,
 since every user of the machine can see flags: use a variable, a key, or a file (--secret-file).
 
-exit codes: 0 done; 1 failed; 2 the configuration is wrong; 3 cannot listen; 4 the backend failed at start; 128 + the signal
-if it cut requests under way. SIGTERM drains, a second SIGTERM cuts; SIGINT drains without delay; SIGUSR1 reopens the access
-log."""
+exit codes: 0 done; 1 failed (doctor: warnings); 2 the configuration is wrong (doctor: or errors); 3 cannot listen; 4 the
+backend failed at start; 128 + the signal if it cut requests under way. SIGTERM drains, a second SIGTERM cuts; SIGINT drains
+without delay; SIGUSR1 reopens the access log."""
 
 
 def add_commands(commands: Any) -> None:
@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
         "serve": "run a reverse proxy in front of one application, in any language",
         "authz": "answer the authorization requests of a proxy that you have: nginx, Caddy, Traefik, HAProxy, Envoy",
         "check-config": "list the mistakes in the configuration, and start nothing",
+        "doctor": "try the configuration of serve against the real application and backend, and change nothing",
         "print-config": "print the effective configuration as TOML, with secrets masked",
     }
     for command, said in helps.items():
@@ -55,7 +56,7 @@ def add_commands(commands: Any) -> None:
                 help="the command whose configuration it is (serve)",
             )
         for option in OPTIONS:
-            if option.only not in ("", command) and not command.endswith("-config"):
+            if option.only not in ("", "serve" if command == "doctor" else command) and not command.endswith("-config"):
                 continue
             shown = "" if option.default in (None, (), True, False) else f" ({option.default})"
             if option.is_secret:
@@ -93,7 +94,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"sessionward: {wrong}", file=sys.stderr)
             return BAD_CONFIGURATION
         return 0
-    command: str = getattr(chosen, "command_for", chosen.command)
+    command: str = getattr(chosen, "command_for", "serve" if chosen.command == "doctor" else chosen.command)
     names = vars(chosen)
     flags = {name.replace("_", "-"): value for name, value in names.items() if value is not None and name not in ("command", "command_for")}
     try:
@@ -118,6 +119,10 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
 
     given, mistakes = collect(flags, os.environ, command)
     made = config.remembered(config.made_of(command, given, mistakes), flags, os.environ)
+    if asked == "doctor":
+        from sessionward.sidecar.doctor.run import doctor
+
+        return doctor(made, lambda line: print(line, flush=True))
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
     if asked == "print-config":
