@@ -73,6 +73,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "sidecar": frozenset({"starlette"}),
     "sidecar/admin": frozenset({"prometheus_client", "starlette"}),
     "sidecar/config": frozenset({"sqlalchemy"}),
+    "sidecar/doctor": frozenset({"sqlalchemy"}),
     "sidecar/exchange": frozenset({"starlette", "uvicorn"}),
     "sidecar/listener": frozenset({"httptools", "uvicorn"}),
     "sidecar/serve": frozenset({"starlette", "uvicorn"}),

@@ -53,7 +53,7 @@ def of_upstream(config: Config) -> Iterator[Finding]:
         if certificate.level > 1:
             return
     yield from _talk(config, *reached[0])
-    yield _reachable_past_us(upstream)
+    yield reachable_past_us(upstream)
 
 
 def _addresses(upstream: Upstream) -> Iterator[tuple[int, Any]]:
@@ -168,7 +168,7 @@ def _kept(config: Config, connection: socket.socket, answer: Answer) -> Finding:
     if answer.closes:
         return ok("keep-alive", "closes after each answer and says so, so each request gets a connection of its own")
     idle = config.upstream_idle_timeout
-    closed_after, more = closes_within(connection, idle + AFTER_IDLE)
+    closed_after, more = (None, answer.more) if answer.more else closes_within(connection, idle + AFTER_IDLE)
     if more:
         return warning(
             "keep-alive", "sends bytes behind the end of its answer", "set upstream-keepalive off, and tell the server's authors"
@@ -211,7 +211,8 @@ def _upgrade(connection: socket.socket, config: Config) -> Finding:
     return ok("h2c", "ignores Upgrade: h2c")
 
 
-def _reachable_past_us(upstream: Upstream) -> Finding:
+def reachable_past_us(upstream: Upstream) -> Finding:
+    """Returns what can be said about other ways to the application. No request can show that there are none."""
     if upstream.path or upstream.host in ("localhost", "::1") or upstream.host.startswith("127."):
         return ok("bypass", "the application is on an address of this machine only; see that it listens on no other")
     return note(
