@@ -424,10 +424,12 @@ def test_descriptors_are_held_against_the_connections(monkeypatch: pytest.Monkey
         monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
         return of("max-connections", said({**NOWHERE, **{name.replace("_", "-"): value for name, value in flags.items()}})[0])
 
-    assert lines(30_000)[0].startswith("ok      max-connections: 30000 descriptors are enough for 10000 connections")
-    assert lines(1064)[0].startswith("note    max-connections: 1064 descriptors allow 500 connections in each worker")
-    assert lines(1064, max_connections="500")[0].startswith("ok      max-connections:")
-    assert lines(1064, max_connections="501")[0].startswith("warning max-connections: 1064 descriptors allow 500 connections")
+    assert lines(30_000) == ["ok      max-connections: the descriptors are enough for 10000 connections in each worker"]
+    assert lines(1100)[0].startswith("note    max-connections: 1100 descriptors allow 500 connections in each worker; for 10000 raise")
+    assert lines(1100, max_connections="500")[0].startswith("ok      max-connections:")
+    assert lines(1100, max_connections="501") == [
+        "warning max-connections: 1100 descriptors allow 500 connections in each worker; for 501 raise LimitNOFILE or ulimit -n to 1102"
+    ]
     assert lines(resource.RLIM_INFINITY)[0].startswith("ok      max-connections:")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -21,8 +20,8 @@ You can give each option as a flag (--upstream), as an environment variable (SES
 since every user of the machine can see flags: use a variable, a key, or a file (--secret-file).
 
 exit codes: 0 done; 1 failed (doctor: warnings); 2 the configuration is wrong (doctor: or errors); 3 cannot listen; 4 the
-backend failed at start; 128 + the signal if it cut requests under way. SIGTERM drains, a second SIGTERM cuts; SIGINT drains
-without delay; SIGUSR1 reopens the access log."""
+backend failed at start; 128 + the signal if it cut requests under way. SIGTERM and SIGQUIT drain, a second one cuts; SIGINT
+drains without delay; SIGHUP reads the configuration again; SIGUSR1 reopens the access log."""
 
 
 def add_commands(commands: Any) -> None:
@@ -73,6 +72,25 @@ def add_commands(commands: Any) -> None:
     snippet.add_argument("--authz", default="127.0.0.1:8090", help="where sessionward authz listens (127.0.0.1:8090)")
     snippet.add_argument("--app", default="127.0.0.1:8000", help="where the application listens (127.0.0.1:8000)")
     snippet.add_argument("--listen", default="127.0.0.1:8080", help="where the proxy listens (127.0.0.1:8080)")
+    _add_authz_options(snippet)
+
+
+def _add_authz_options(snippet: argparse.ArgumentParser) -> None:
+    """Adds the options that ``sessionward authz`` gets too: it decides, and the proxy must send what it decides by."""
+    snippet.add_argument(
+        "--preflight",
+        choices=("check", "pass"),
+        default="check",
+        help="pass: CORS preflights reach the application without a session, a body or a credential (check)",
+    )
+    snippet.add_argument(
+        "--exempt-paths",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="path prefixes that pass without a check and without our credential; repeatable",
+    )
+    snippet.add_argument("--login-url", metavar="URL", help="where a browser without a session is sent when it asks for a page")
 
 
 class _NoFlag(argparse.Action):
@@ -89,21 +107,36 @@ def run(chosen: argparse.Namespace) -> int:
         from sessionward.sidecar.snippet import snippet
 
         try:
-            print(snippet(chosen.engine, authz=chosen.authz, app=chosen.app, listen=chosen.listen), end="")
-        except ValueError as wrong:
-            print(f"sessionward: {wrong}", file=sys.stderr)
+            configuration = snippet(
+                chosen.engine,
+                authz=chosen.authz,
+                app=chosen.app,
+                listen=chosen.listen,
+                preflight=chosen.preflight,
+                exempt_paths=chosen.exempt_paths,
+                login_url=chosen.login_url,
+            )
+        except (ConfigurationError, ValueError) as wrong:
+            mistakes = wrong.mistakes if isinstance(wrong, ConfigurationError) else [wrong]
+            print("\n".join(f"sessionward: {mistake}" for mistake in mistakes), file=sys.stderr)
             return BAD_CONFIGURATION
+        print(configuration, end="")
         return 0
     command: str = getattr(chosen, "command_for", "serve" if chosen.command == "doctor" else chosen.command)
     names = vars(chosen)
     flags = {name.replace("_", "-"): value for name, value in names.items() if value is not None and name not in ("command", "command_for")}
     try:
+        if chosen.command in ("serve", "authz"):
+            from sessionward.sidecar.signals import during_start
+
+            with during_start():
+                return _carry_out(chosen.command, command, flags)
         return _carry_out(chosen.command, command, flags)
     except ConfigurationError as error:
         print("\n".join(f"sessionward: {mistake}" for mistake in error.mistakes), file=sys.stderr)
         return BAD_CONFIGURATION
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("uvicorn", "httptools", "prometheus_client"):
+        if (error.name or "").partition(".")[0] not in ("aiohappyeyeballs", "httptools", "prometheus_client"):
             raise
         print(f"sessionward: {error.name} is not installed; pip install 'sessionward[sidecar]'", file=sys.stderr)
         return BAD_CONFIGURATION
@@ -112,8 +145,6 @@ def run(chosen: argparse.Namespace) -> int:
 def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     import os
 
-    if asked in ("serve", "authz"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not stop the process
     from sessionward.sidecar.config import config
     from sessionward.sidecar.config.sources import collect
 

@@ -7,18 +7,13 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from typing import Final
 
 from sessionward.sidecar.config.addresses import Address
 from sessionward.sidecar.config.config import Config
 from sessionward.sidecar.config.options import FILE, OPTIONS, variable_of
 from sessionward.sidecar.config.sources import is_public
+from sessionward.sidecar.descriptors import MOST, RESERVED
 from sessionward.sidecar.doctor.finding import Finding, error, note, ok, warning
-
-MOST: Final = 10_000
-"""Connections of clients, where nothing is configured and the descriptors allow it."""
-BESIDE: Final = 64
-"""Descriptors for everything that is no connection of a client or to the application."""
 
 
 def of_settings(config: Config) -> Iterator[Finding]:
@@ -77,18 +72,11 @@ def _listening(name: str, address: Address) -> Finding:
 
 
 def _descriptors(config: Config) -> Finding:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # serve raises the soft limit to it
     connections = config.max_connections or MOST
-    needed = 2 * connections + BESIDE  # each client may need a connection to the application
+    needed = 2 * connections + RESERVED  # each client may need a connection to the application
     if hard == resource.RLIM_INFINITY or needed <= hard:
-        return ok("max-connections", f"{hard} descriptors are enough for {connections} connections in each worker")
-    fit = max(1, (hard - BESIDE) // 2)
-    if config.max_connections is None:
-        return note(
-            "max-connections", f"{hard} descriptors allow {fit} connections in each worker", "for more raise LimitNOFILE or ulimit -n"
-        )
-    return warning(
-        "max-connections",
-        f"{hard} descriptors allow {fit} connections in each worker, fewer than {connections}",
-        f"raise LimitNOFILE or ulimit -n to {needed}",
-    )
+        return ok("max-connections", f"the descriptors are enough for {connections} connections in each worker")
+    said = f"{hard} descriptors allow {max(16, (hard - RESERVED) // 2)} connections in each worker"
+    way_out = f"for {connections} raise LimitNOFILE or ulimit -n to {needed}"
+    return note("max-connections", said, way_out) if config.max_connections is None else warning("max-connections", said, way_out)

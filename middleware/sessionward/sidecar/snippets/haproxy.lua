@@ -1,7 +1,7 @@
--- The check of haproxy.cfg: asks sessionward authz, and keeps what it says in variables of the transaction.
--- For pages that visitors may see, use /authz/optional in place of /authz.
+-- The check of haproxy.cfg: asks sessionward authz, and keeps its answer in variables of the transaction.
+-- For pages that anonymous users may see, use /authz/optional/haproxy in place of /authz/haproxy.
 
-local ADDRESS = "http://@AUTHZ@/authz"
+local ADDRESS = "http://@AUTHZ@/authz/haproxy"
 local MILLISECONDS = 5000
 
 local function joined(headers, name, between)
@@ -20,15 +20,28 @@ end
 
 core.register_action("sessionward", { "http-req" }, function(txn)
     local given = txn.http:req_get_headers()
+    -- The method and the URI of the client, as it sent them: sessionward authz reads them from these two fields alone.
     local asked = {
         ["host"] = { "sessionward" },
-        ["x-forwarded-for"] = { txn.sf:src() },
+        ["x-forwarded-for"] = { joined(given, "x-forwarded-for", ",") },
+        ["x-original-method"] = { txn.sf:method() },
+        ["x-original-uri"] = { txn.sf:pathq() },
     }
     local cookie = joined(given, "cookie", "; ")
     if cookie ~= nil then
         asked["cookie"] = { cookie }
     end
-    for _, name in ipairs({ "authorization", "x-session-token" }) do
+    for _, name in ipairs({
+        "authorization",
+        "x-session-token",
+@if preflight@
+        "origin",
+        "access-control-request-method",
+@end@
+@if login@
+        "accept",
+@end@
+    }) do
         local value = joined(given, name, ",")
         if value ~= nil then
             asked[name] = { value }
@@ -46,6 +59,9 @@ core.register_action("sessionward", { "http-req" }, function(txn)
         cookie = "cookie",
         authorization = "authorization",
         token = "x-session-token",
+@if login@
+        location = "location",
+@end@
     }) do
         txn:set_var("txn.sessionward_" .. variable, joined(answer.headers, name, ",") or "")
     end
