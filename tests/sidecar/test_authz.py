@@ -9,24 +9,24 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from sessionward.sidecar.authz.asgi import Checks, nothing_here
-from sessionward.sidecar.peers import Believing, Peers
-from sessionward.sidecar.straight import StraightChecks
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential.token import Credential, Signature, new_token
-from sessionward.drive import async_driver
-from sessionward.modes.choose import choose
+from sessionward.response.answer import Response
 from sessionward.sidecar.authz.rules import Rules
+from sessionward.sidecar.authz.service import Checks
 from sessionward.sidecar.authz.settings import AuthzSettings
+from sessionward.sidecar.client.request import Request
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
+from sessionward.sidecar.gate import Gate
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
 from tests.support.sessions import started
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 COOKIE = "__Host-session-ward"
-PEER = ("127.0.0.1", 1)
+PEER = "127.0.0.1"
 Field = tuple[str, str]
 
 
@@ -36,12 +36,22 @@ class Signs:
 
 
 class Answer:
-    def __init__(self, messages: list[Any]) -> None:
-        start, *rest = messages
-        self.status: int = start["status"]
-        self.fields = {name.decode(): value.decode() for name, value in start["headers"]}
-        self.body = b"".join(message["body"] for message in rest)
-        assert len(start["headers"]) == len(self.fields)
+    def __init__(self, response: Response) -> None:
+        self.status = int(response.status)
+        self.fields = {name.decode(): value.decode() for name, value in response.headers}
+        self.body = response.body
+        assert len(response.headers) == len(self.fields)
+
+
+class Caught:
+    """In place of the connection of an engine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.response = loop.create_future()
+
+    def respond(self, response: Response, result: str) -> None:
+        self.response.set_result(response)
 
 
 class Service:
@@ -51,34 +61,24 @@ class Service:
         self, backend: Any = None, *, peers: Iterable[str] = ("127.0.0.1",), signer: Any = None, passes: Any = None, **settings: Any
     ) -> None:
         self.backend = MemoryBackend() if backend is None else backend
-        trusted = Peers(peers)
-        settings = {"secrets": [SECRET], **settings}
-        mode = choose(self.backend, settings)
-        self.peers = trusted
-        self.rules = Rules(mode, passes or AuthzSettings(), signer=signer, clock=lambda: 5.0)
-        driver = async_driver(self.backend, 2.0, is_async=mode.is_async, blocks=mode.blocks)
-        self.app = Believing(
-            Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, trusted, driver), trusted
-        )
+        self.trusted = TrustedProxies(peers)
+        gate = Gate(self.backend, {"secrets": [SECRET], **settings})
+        self.checks = Checks(gate, Rules(gate.mode, passes or AuthzSettings(), signer=signer, clock=lambda: 5.0))
 
     def login(self, user: str = "ann") -> str:
         return started(self.backend, user)[1]
 
-    def ask(self, path: str = "/authz", *fields: Field, method: str = "GET", client: Any = PEER, kind: str = "http") -> Answer:
-        sent: list[Any] = []
+    def ask(self, path: str = "/authz", *fields: Field, method: str = "GET", client: str | None = PEER) -> Answer:
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
+        request = Request(method.encode(), path.encode(), headers, "1.1")
+        request.peer, request.is_trusted = client, client in self.trusted
+        request.address = self.trusted.client_of(client, headers)
+        return asyncio.run(self._answer(request))
 
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        async def receive() -> Any:
-            raise AssertionError("nobody reads a body")
-
-        scope = {
-            "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
-            "client": client, "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in fields],
-        }  # fmt: skip
-        asyncio.run(self.app(scope, receive, send))
-        return Answer(sent)
+    async def _answer(self, request: Request) -> Answer:
+        caught = Caught(asyncio.get_running_loop())
+        self.checks.begin(caught, request)  # type: ignore[arg-type]
+        return Answer(await caught.response)
 
 
 def cookie(token: str) -> Field:
@@ -243,58 +243,18 @@ def test_the_endpoint_is_on_the_same_port_with_its_own_statuses() -> None:
     assert service.ask("/auth/sessions", cookie(service.login()), ("Sec-Fetch-Site", "cross-site"), method="DELETE").status == 403
 
 
-# --- answered at once, where the backend never waits ------------------------------------------------------------------
-
-
-def test_a_check_that_is_answered_at_once_says_the_same_as_one_that_is_not() -> None:
-    service = Service(signer=Signs())
-    live, gone = service.login(), invalid(service)
-    requests = [
-        (path, fields)
-        for path in ("/authz", "/authz/", "/authz/200/x", "/authz/optional", "/authz/optional/200", "/authzx", "/")
-        for fields in (
-            [],
-            [cookie(live)],
-            [gone],
-            [("X-Session-Token", live)],
-            [cookie(live), gone],
-            [("Cookie", "a=b")],
-            *HOSTILE.values(),
-        )
-        if ("Content-Length", "5") not in fields
-    ]
-
-    async def story() -> None:
-        straight = StraightChecks(service.rules, service.peers, service.backend, service.app, None)
-        async with listening(service.app, straight=straight) as at_once, listening(service.app) as later:
-            streams = [await asyncio.open_connection("127.0.0.1", port) for port in (at_once, later)]
-            for path, fields in requests:
-                lines = [f"GET {path} HTTP/1.1", "Host: a", "X-Request-Id: 1", *(f"{name}: {value}" for name, value in fields)]
-                answers = []
-                for reader, writer in streams:
-                    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-                    answers.append(await read_answer(reader))
-                assert answers[0] == answers[1], (path, fields)
-            for _, writer in streams:
-                writer.close()
-
-    asyncio.run(story())
-
-
 def test_pipelined_checks_are_answered_in_order_and_a_draining_service_closes() -> None:
     service = Service()
     name, value = cookie(service.login())
-    draining = [False]
 
     async def story() -> None:
-        straight = StraightChecks(service.rules, service.peers, service.backend, service.app, None)
-        async with listening(service.app, straight=straight, draining=lambda: draining[0]) as port:
+        async with listening(service.checks, trusted=service.trusted) as (port, listener):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             check = f"GET /authz HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n"
             anonymous = "GET /authz HTTP/1.1\r\nHost: a\r\n\r\n"
             writer.write((check + anonymous + check + anonymous).encode())
             assert [(await read_answer(reader))[9:12] for _ in range(4)] == [b"204", b"401", b"204", b"401"]
-            draining[0] = True
+            listener.announce()
             writer.write(check.encode())
             assert b"connection: close" in await read_answer(reader)
             assert await reader.read() == b""
