@@ -205,8 +205,8 @@ def test_a_backend_that_cannot_say_is_a_503(path: str) -> None:
 
 
 PEERS = {
-    "another address": (("127.0.0.1",), ("10.0.0.9", 1), 401),
-    "of a network": (("10.0.0.0/8",), ("10.0.0.9", 1), 204),
+    "another address": (("127.0.0.1",), "10.0.0.9", 401),
+    "of a network": (("10.0.0.0/8",), "10.0.0.9", 204),
     "nobody is trusted": ((), PEER, 401),
     "a unix socket that is not listed": (("127.0.0.1",), None, 401),
     "a unix socket that is": (("unix",), None, 204),
