@@ -47,7 +47,9 @@ class Answer:
 class Service:
     """The service in process."""
 
-    def __init__(self, backend: Any = None, *, peers: Iterable[str] = ("127.0.0.1",), signer: Any = None, passes: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, backend: Any = None, *, peers: Iterable[str] = ("127.0.0.1",), signer: Any = None, passes: Any = None, **settings: Any
+    ) -> None:
         self.backend = MemoryBackend() if backend is None else backend
         trusted = Peers(peers)
         settings = {"secrets": [SECRET], **settings}
@@ -55,7 +57,9 @@ class Service:
         self.peers = trusted
         self.rules = Rules(mode, passes or AuthzSettings(), signer=signer, clock=lambda: 5.0)
         driver = async_driver(self.backend, 2.0, is_async=mode.is_async, blocks=mode.blocks)
-        self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, trusted, driver), trusted)
+        self.app = Believing(
+            Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, trusted, driver), trusted
+        )
 
     def login(self, user: str = "ann") -> str:
         return started(self.backend, user)[1]
