@@ -104,6 +104,8 @@ class App:
                 else:
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(head), head))
                 await writer.drain()
+                if b"\nconnection: close" in lower:
+                    break
         writer.close()
 
     def close(self) -> None:
