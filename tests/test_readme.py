@@ -22,7 +22,7 @@ from sessionward import identify
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.response.answer import Problem
 from sessionward.settings import Options
-from sessionward.sidecar.options import OPTIONS
+from sessionward.sidecar.config.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

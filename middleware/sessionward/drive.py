@@ -59,10 +59,11 @@ def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | N
         return cast("T", end.value)
 
 
-async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]]) -> T:
-    """Runs a flow with an async function ``ask``, which answers its questions. Returns what the flow returns."""
+async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]], step: Step[Any] | None = None) -> T:
+    """Runs a flow with an async function ``ask``, which answers its questions. See :func:`run_sync`."""
     try:
-        step = flow.send(None)
+        if step is None:
+            step = flow.send(None)
         while True:
             try:
                 answer = await ask(step)
@@ -185,9 +186,9 @@ class SyncDriver:
 
 
 class AsyncDriver(Protocol):
-    """Runs flows for the ASGI middleware."""
+    """Runs flows for the ASGI middleware and the sidecar. ``step``: the question that the flow waits at, if it has begun."""
 
-    async def __call__(self, flow: Flow[T], /) -> T: ...
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T: ...
 
 
 def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
@@ -203,8 +204,8 @@ class _Direct:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
-    async def __call__(self, flow: Flow[T], /) -> T:
-        return run_sync(flow, self._ask)
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
+        return run_sync(flow, self._ask, step)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self._backend)
@@ -217,8 +218,8 @@ class _Async:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
 
-    async def __call__(self, flow: Flow[T], /) -> T:
-        return await run_async(flow, _Deadline(self._backend, self._timeout).ask_async)
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
+        return await run_async(flow, _Deadline(self._backend, self._timeout).ask_async, step)
 
 
 class _InThread:
@@ -229,9 +230,9 @@ class _InThread:
         self._timeout = timeout
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
 
-    async def __call__(self, flow: Flow[T], /) -> T:
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
         try:
-            step = flow.send(None)
+            step = step or flow.send(None)
         except StopIteration as end:  # the flow has decided without the backend
             return cast("T", end.value)
         deadline = _Deadline(self._backend, self._timeout)

@@ -27,7 +27,7 @@ from sessionward.credential.token import Credential, new_token
 from sessionward.errors import NotSignedIn, SessionRevoked, UsageError
 from sessionward.modes.mode import C, Mode
 from sessionward.request.origin import may_call
-from sessionward.request.request import Fields
+from sessionward.request.request import Fields, is_exempt
 from sessionward.response.answer import Problem, Response, counted, inactive, refusal, unavailable
 from sessionward.session.session import RevokedCount, Session, user_key
 from sessionward.session.step import Flow
@@ -89,8 +89,7 @@ def on_request(mode: Mode[C], context: C) -> Flow[Response | Fields | None]:
     """
     if context.is_misplaced:
         return _misplaced(mode, context)
-    exempt = mode.settings.exempt
-    if exempt and context.request.route().startswith(exempt):
+    if is_exempt(context.request.route(), mode.settings.exempt):
         fields: Response | Fields | None = mode.exempt(context)
     else:
         try:

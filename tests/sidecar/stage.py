@@ -6,23 +6,20 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from inspect import isawaitable
-from time import time
 from typing import Any
 
-import sessionward
-from sessionward.asgi import door_of
 from sessionward.backends.memory import MemoryBackend
-from sessionward.modes.choose import choose
-from sessionward.sidecar.build import _caller
-from sessionward.sidecar.fields import RequestFields
-from sessionward.sidecar.listener import Listener
-from sessionward.sidecar.peers import Believing, Peers
-from sessionward.sidecar.pool import Place, Pool
+from sessionward.sidecar.client.limits import Limits
+from sessionward.sidecar.client.listener import Listener
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
+from sessionward.sidecar.gate import Gate
+from sessionward.sidecar.observe.observer import Observer
 from sessionward.sidecar.proxy import Proxy
-from sessionward.sidecar.straight import Straight
+from sessionward.sidecar.upstream.connection import UpstreamConnection
+from sessionward.sidecar.upstream.headers import RequestFields
+from sessionward.sidecar.upstream.pool import Place, Pool
 from tests.sidecar.listening import listening
 from tests.support.sessions import started
 
@@ -40,8 +37,9 @@ class Stage:
 
     port: int
     backend: Any
-    door: sessionward.ASGIMiddleware
+    gate: Gate
     pool: Pool
+    listener: Listener
     heard: list[bytes] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     connections: int = 0
@@ -138,13 +136,16 @@ async def staged(
     *,
     backend: Any = None,
     peers: Sequence[str] = (),
-    straight: bool = True,
     signer: Any = None,
     response_timeout: float = 5.0,
     connect_timeout: float = 1.0,
     place: Place | None = None,
-    listener: type[Listener] = Listener,
-    draining: Callable[[], bool] | None = None,
+    limits: Limits | None = None,
+    observer: Observer | None = None,
+    login_paths: Sequence[str] = ("/in/",),
+    keeps: bool = True,
+    passes_cookie: bool = False,
+    factory: Callable[[asyncio.AbstractEventLoop], UpstreamConnection] = UpstreamConnection,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """The sidecar before an upstream that follows a script; None: nobody listens there."""
@@ -168,25 +169,22 @@ async def staged(
     upstream = None if script is None else await asyncio.start_server(connected, "127.0.0.1", 0)
     far = nowhere if upstream is None else upstream.sockets[0].getsockname()[1]
     backend = MemoryBackend() if backend is None else backend
-    pool = Pool(place or Place(host="127.0.0.1", port=far), connect_timeout=connect_timeout)
+    pool = Pool(place or Place(host="127.0.0.1", port=far), connect_timeout=connect_timeout, keeps=keeps, factory=factory)
     failures: list[str] = []
-    settings = {"secrets": [SECRET], **settings}
-    mode = choose(backend, settings)
+    gate = Gate(backend, {"secrets": [SECRET], **settings}, passes_cookie=passes_cookie)
     proxy = Proxy(
+        gate,
         pool,
         RequestFields(),
         signer=signer,
-        clock=time,
+        login_paths=login_paths,
         response_timeout=response_timeout,
         failed=failures.append,
-        who=partial(_caller, mode, door_of(mode, backend).driver),
     )
-    door = sessionward.ASGIMiddleware(proxy, backend, **settings)
-    believing = Believing(door, Peers(peers))
-    way = Straight(door, proxy, believing, None) if straight and not mode.asks_late else None
+    bounds = replace(limits or Limits(), response_timeout=response_timeout)
     try:
-        async with listening(believing, straight=way, draining=draining, listener=listener) as port:
-            stage = Stage(port, backend, door, pool, failures=failures)
+        async with listening(proxy, limits=bounds, observer=observer, trusted=TrustedProxies(peers)) as (port, listener):
+            stage = Stage(port, backend, gate, pool, listener, failures=failures)
             yield stage
     finally:
         pool.close()
@@ -195,5 +193,6 @@ async def staged(
         await asyncio.gather(*tasks, return_exceptions=True)
         if upstream is not None:
             upstream.close()
+        await gate.finished()
         for _ in range(3):  # transports close one turn of the loop after they were told to
             await asyncio.sleep(0)

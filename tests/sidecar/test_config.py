@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from grp import getgrgid
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -20,13 +23,15 @@ from sessionward import ConfigurationError
 from sessionward.cli import main
 from sessionward.cli.sidecar import printed, toml
 from sessionward.sidecar import build
-from sessionward.sidecar.addresses import Address, Upstream
-from sessionward.sidecar.config import Config, configure
-from sessionward.sidecar.options import OPTIONS, Given, Option, collect
+from sessionward.sidecar.config.addresses import Address, Upstream
+from sessionward.sidecar.config.config import Config, configure
+from sessionward.sidecar.config.loops import is_same_place
+from sessionward.sidecar.config.options import OPTIONS, Option
+from sessionward.sidecar.config.sources import Given, collect, in_container
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 OTHER = "another secret of the tests: 0123456789abcdef"
-BASE = {"upstream": "http://127.0.0.1:8000", "backend": "memory"}
+BASE: dict[str, Any] = {"upstream": "http://127.0.0.1:8000", "backend": "memory"}
 
 SAMPLES: dict[str, tuple[Any, str]] = {
     "upstream": ("http://10.0.0.1:80", "http://10.0.0.2:80"),
@@ -39,6 +44,11 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "identify-cookie": ("sid", "s"),
     "trusted-proxy": (["10.0.0.0/8"], "127.0.0.1,unix"),
     "assertion-secret": ([OTHER], OTHER + "!"),
+    "login-path": (["/login"], "/login,/oauth/"),
+    "pass-cookie": (True, "false"),
+    "proxy-protocol": (["10.0.0.0/8"], "127.0.0.1,unix"),
+    "preflight": ("pass", "check"),
+    "login-url": ("/login", "https://a.example/login"),
     "admin": ("127.0.0.1:3", "127.0.0.1:4"),
     "access-log": ("a.log", "-"),
     "workers": (2, "3"),
@@ -47,6 +57,14 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "create-tables": (False, "true"),
     "connect-timeout": (1.5, "2"),
     "response-timeout": (10, "20"),
+    "upstream-keepalive": (False, "true"),
+    "upstream-idle-timeout": (0.5, "2"),
+    "max-connections": (100, "200"),
+    "max-connections-per-address": (10, "20"),
+    "idle-timeout": (600, "5"),
+    "head-timeout": (1, "2.5"),
+    "tunnel-idle-timeout": (60, "90"),
+    "readiness": (["backend"], "upstream,backend"),
     "upstream-ca-file": ("a.pem", "b.pem"),
     "upstream-cert-file": ("a.pem", "b.pem"),
     "upstream-key-file": ("a.pem", "b.pem"),
@@ -90,7 +108,7 @@ def test_a_flag_decides_over_a_variable_over_the_file_over_the_default(option: O
     file.write_text(f"{option.name} = {toml(in_file)}\n")
 
     def found(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Given | None:
-        values, wrong = collect(flags, environment, "serve")
+        values, wrong = collect(flags, environment, option.only or "serve")
         assert wrong == []
         return values.get(option.name)
 
@@ -175,7 +193,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a config that is not there": ({**BASE, "config": "/nowhere"}, "config: /nowhere cannot be read"),
     "a password in the upstream": ({**BASE, "upstream": "http://u:hunter2@a"}, "upstream: it is not an address"),
     "TLS files without TLS": ({**BASE, "upstream_ca_file": "/dev/null"}, "upstream-ca-file: the upstream is not https"),
-    "a proxy to itself": ({**BASE, "upstream": "http://127.0.0.1:8080"}, "upstream: it is the address that is listened on"),
+    "a proxy to itself": (
+        {**BASE, "upstream": "http://127.0.0.1:8080"},
+        "upstream: http://127.0.0.1:8080 is 127.0.0.1:8080, where we listen ourselves (listen)",
+    ),
     "an empty secret": ({**BASE, "secret": ""}, "--secret: it is empty"),
     "a mask for a secret": ({**BASE, "identify": "flask", "identify_secret": ["********"]}, "--identify-secret: this is the mask"),
     "two secrets where there is one": (
@@ -184,7 +205,33 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an endless secret file": ({**BASE, "secret_file": "/dev/zero"}, "--secret-file: /dev/zero is"),
     "a number without an end": ({**BASE, "lifetime": 10**400}, "--lifetime: a number of seconds"),
-    "a line break": ({**BASE, "access_log": "a\nb"}, "--access-log: a text without control characters"),
+    "a line break": ({**BASE, "access_log": "a\nb"}, "--access-log: a string without control characters"),
+    "no time to connect": ({**BASE, "connect_timeout": "0"}, "--connect-timeout: more than 0 seconds are needed"),
+    "no time for an answer": ({**BASE, "response_timeout": "0"}, "--response-timeout: more than 0 seconds are needed"),
+    "no time for a head": ({**BASE, "head_timeout": "0"}, "--head-timeout: more than 0 seconds are needed"),
+    "no time between requests": ({**BASE, "idle_timeout": "0"}, "--idle-timeout: more than 0 seconds are needed"),
+    "no time for a tunnel": ({**BASE, "tunnel_idle_timeout": "0"}, "--tunnel-idle-timeout: more than 0 seconds are needed"),
+    "no time before reuse": ({**BASE, "upstream_idle_timeout": "0"}, "--upstream-idle-timeout: more than 0 seconds are needed"),
+    "two days to connect": ({**BASE, "connect_timeout": "172800"}, "--connect-timeout: at most 86400 seconds"),
+    "two days to drain": ({**BASE, "drain_timeout": "172800"}, "--drain-timeout: at most 86400 seconds"),
+    "100 000 workers": ({**BASE, "workers": "100000"}, "--workers: at most 256 are possible"),
+    "no connections": ({**BASE, "max_connections": "0"}, "--max-connections: a whole number from 1 on"),
+    "connections without end": ({**BASE, "max_connections": "9" * 30}, "--max-connections: a whole number from 1 on"),
+    "the admin where we listen": ({**BASE, "admin": "127.0.0.1:8080"}, "admin: it is the address of listen, 127.0.0.1:8080"),
+    "the admin under another name": ({**BASE, "admin": "localhost:8080"}, "admin: it is the address of listen"),
+    "the admin on all addresses": ({**BASE, "admin": "0.0.0.0:8080"}, "admin: it is the address of listen"),
+    "the admin on the same socket": (
+        {**BASE, "listen": "unix:/run/a", "admin": "unix:/run/../run/a"},
+        "admin: it is the address of listen",
+    ),
+    "a proxy to its admin": ({**BASE, "admin": "127.0.0.1:9", "upstream": "http://127.0.0.1:9"}, "where we listen ourselves (admin)"),
+    "every path signs in": ({**BASE, "login_path": ["/"]}, "login-path: / is a prefix of every path"),
+    "a login path with a query": ({**BASE, "login_path": ["/login?a"]}, "login-path: '/login?a' is not a plain path"),
+    "a login path with an escape": ({**BASE, "login_path": ["/%6cogin"]}, "login-path: '/%6cogin' is not a plain path"),
+    "a login path that climbs": ({**BASE, "login_path": ["/a/../login"]}, "login-path: '/a/../login' is not a plain path"),
+    "a login path without a slash": ({**BASE, "login_path": ["login"]}, "login-path: 'login' is not a plain path"),
+    "a peer that is no address": ({**BASE, "proxy_protocol": ["here"]}, "proxy-protocol: 'here' is not an address"),
+    "an unknown readiness": ({**BASE, "readiness": ["all"]}, "readiness: 'all' is not one of upstream, backend"),
     "a secret twice": ({**BASE, "secret": [SECRET], "secret_file": "/dev/null"}, "--secret: it is given twice"),
 }
 
@@ -233,6 +280,178 @@ def test_authz_wants_to_know_whom_it_may_answer() -> None:
     assert "trusted-proxy: authz answers only" in mistakes("authz", backend="memory")[0]
     for flags in ({"trusted-proxy": "127.0.0.1"}, {"listen": "unix:/run/a.sock"}):
         assert configure("authz", {"backend": "memory", **flags}, {}).upstream is None
+
+
+AUTHZ = {"backend": "memory", "trusted_proxy": "127.0.0.1"}
+WRONG_AUTHZ: dict[str, tuple[dict[str, Any], str]] = {
+    "no upstream to be ready": ({"readiness": ["upstream"]}, "readiness: 'upstream' is not one of backend"),
+    "an unknown word for preflights": ({"preflight": "allow"}, "--preflight: check or pass is needed"),
+    "a sign-in page without a scheme": ({"login_url": "app.example/login"}, "login-url: 'app.example/login' is neither"),
+    "a sign-in page of another host": ({"login_url": "//evil.example/"}, "login-url: '//evil.example/' is neither"),
+    "a sign-in page with a backslash": ({"login_url": "/\\\\evil.example"}, "login-url: "),
+}
+
+
+@pytest.mark.parametrize(("flags", "said"), WRONG_AUTHZ.values(), ids=WRONG_AUTHZ)
+def test_a_mistake_of_authz_is_reported(flags: dict[str, Any], said: str) -> None:
+    assert any(said in mistake for mistake in mistakes("authz", **{**AUTHZ, **flags}))
+
+
+def test_readiness_asks_what_there_is_to_ask() -> None:
+    assert of().readiness == ("upstream", "backend")
+    assert configure("authz", {name.replace("_", "-"): value for name, value in AUTHZ.items()}, {}).readiness == ("backend",)
+    assert of({"readiness": "backend"}).readiness == ("backend",)
+
+
+# --- where requests would come back to us -----------------------------------------------------------------------------
+
+LOOPS = [
+    ("localhost:8080", "http://127.0.0.1:8080"),
+    ("127.0.0.1:8080", "http://localhost:8080"),
+    ("[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080"),
+    ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+    ("0.0.0.0:8080", "http://localhost:8080"),
+    ("0.0.0.0:8080", "http://0.0.0.0:8080"),
+    ("[::]:8080", "http://127.0.0.1:8080"),
+    ("[::]:8080", "http://[::1]:8080"),
+    ("127.0.0.1:8080", "http://[::ffff:127.0.0.1]:8080"),
+    ("0.0.0.0:443", "https://127.0.0.7"),
+    ("unix:/run/a.sock", "unix:/run/../run/a.sock"),
+]
+NO_LOOPS = [
+    ("127.0.0.1:8080", "http://127.0.0.1:8081"),
+    ("127.0.0.1:8080", "http://127.0.0.2:8080"),
+    ("0.0.0.0:8080", "http://192.0.2.1:8080"),
+    ("0.0.0.0:8080", "http://[::1]:8080"),
+    ("[::]:8080", "http://[2001:db8::1]:8080"),
+    ("unix:/run/a.sock", "unix:/run/b.sock"),
+    ("unix:/run/a.sock", "http://127.0.0.1:8080"),
+    ("0.0.0.0:8080", "http://no-such-host.invalid:8080"),
+]
+
+
+@pytest.mark.parametrize(("listen", "upstream"), LOOPS, ids=[f"{upstream} at {listen}" for listen, upstream in LOOPS])
+def test_an_upstream_that_is_our_own_address_is_refused(listen: str, upstream: str) -> None:
+    assert any("where we listen ourselves (listen)" in mistake for mistake in mistakes(**{**BASE, "listen": listen, "upstream": upstream}))
+
+
+@pytest.mark.parametrize(("listen", "upstream"), NO_LOOPS, ids=[f"{upstream} at {listen}" for listen, upstream in NO_LOOPS])
+def test_an_upstream_elsewhere_is_not_taken_for_our_own_address(listen: str, upstream: str) -> None:
+    assert str(of({"listen": listen, "upstream": upstream, "secret": [SECRET]}).listen) == listen
+
+
+def test_an_address_of_this_machine_is_ours_where_we_listen_on_all() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, and shows which address this machine would send from
+        except OSError:
+            pytest.skip("this machine has no route")
+        own = probe.getsockname()[0]
+    assert is_same_place(Upstream.parse(f"http://{own}:8080"), Address.parse("0.0.0.0:8080"))
+
+
+def test_a_name_that_takes_too_long_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Event()
+
+    def slow(*_: object, **__: object) -> list[Any]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr("sessionward.sidecar.config.loops.PATIENCE", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert not is_same_place(Upstream.parse("http://slow.example:8080"), Address.parse("127.0.0.1:8080"))
+    answered.set()
+
+
+# --- secrets that others can read -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that every user of the machine can enter, on a machine that is no container."""
+    monkeypatch.setattr("sessionward.sidecar.config.sources.in_container", lambda: False)
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            monkeypatch.setattr(Path, "parents", property(lambda path: [tmp_path]))  # what is above is not ours to open
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+def test_a_secret_file_that_every_user_can_read_is_refused(public: Path) -> None:
+    file = public / "secret"
+    file.write_text(SECRET)
+    file.chmod(0o644)
+    said = f"--secret-file: {file} can be read by every user of this machine; chmod o-r {file}"
+    assert said in mistakes(**BASE, secret_file=str(file))
+    file.chmod(0o640)
+    assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,)
+    file.chmod(0o644)
+    public.chmod(0o750)
+    assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,), "no other user can enter the folder"
+
+
+def test_in_a_container_a_readable_secret_is_what_engines_mount(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = public / "secret"
+    file.write_text(SECRET)
+    file.chmod(0o444)
+    monkeypatch.setattr("sessionward.sidecar.config.sources.in_container", lambda: True)
+    assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,)
+
+
+def test_a_public_file_of_options_may_not_hold_a_secret(public: Path) -> None:
+    file = public / "a.toml"
+    file.write_text(f'secret = "{SECRET}"\n')
+    file.chmod(0o644)
+    assert f"config: {file} holds a secret and can be read by every user of this machine; chmod o-r {file}" in mistakes(
+        **BASE, config=str(file)
+    )
+    file.write_text('on-invalid = "reject"\n')
+    assert of({"config": str(file)}).settings["on_invalid"] == "reject"
+
+
+def test_a_container_is_known_by_its_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.exists", lambda path: False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not in_container()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert in_container()
+
+
+# --- what a reload reads again ----------------------------------------------------------------------------------------
+
+
+def test_a_reload_reads_the_same_places_again(tmp_path: Path) -> None:
+    secret, file = tmp_path / "secret", tmp_path / "a.toml"
+    secret.write_text(SECRET)
+    file.write_text('trusted-proxy = ["10.0.0.1"]\n')
+    config = of({"config": str(file), "secret-file": str(secret)}, {"SESSIONWARD_HEAD_TIMEOUT": "3", "PATH": "/bin"})
+    config = pickle.loads(pickle.dumps(config))
+    assert config.reread() == config
+    assert dict(config.environment) == {"SESSIONWARD_HEAD_TIMEOUT": "3"}
+    secret.write_text(f"{OTHER}\n{SECRET}\n")
+    file.write_text('trusted-proxy = ["10.0.0.2"]\nlisten = "127.0.0.1:9"\n')
+    now = config.reread()
+    assert now.settings["secrets"] == (OTHER, SECRET)
+    assert now.trusted_proxy == ("10.0.0.2",)
+    assert now.head_timeout == 3.0
+    assert now.listen == config.listen
+    assert now.told == ("listen: it has changed, and only a restart changes it; the old value stays",)
+    assert now.reread() == now
+
+
+def test_a_reload_of_a_bad_file_leaves_the_configuration_as_it_is(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    config = of({"secret-file": str(secret)})
+    secret.write_text("short\n")
+    with pytest.raises(ConfigurationError, match="at least 32"):
+        config.reread()
+    assert config.settings["secrets"] == (SECRET,)
+
+
+def test_a_reload_keeps_the_secret_that_was_made_at_the_start() -> None:
+    config = of()
+    assert config.reread().settings == config.settings
 
 
 # --- what is made -----------------------------------------------------------------------------------------------------
@@ -308,7 +527,7 @@ def test_a_library_that_is_missing_is_told_with_how_to_install_it(module: str, s
     def missing(name: str) -> object:
         raise ModuleNotFoundError(name=f"{module}.part")
 
-    monkeypatch.setattr("sessionward.sidecar.config.import_module", missing)
+    monkeypatch.setattr("sessionward.sidecar.config.backend.import_module", missing)
     with pytest.raises(ConfigurationError) as told:
         of({"backend": "postgresql://h/d"}).make_backend()
     assert told.value.mistakes == (f"backend: {module} is not installed; {said}",)
@@ -319,7 +538,7 @@ def test_a_library_that_is_missing_is_told_with_how_to_install_it(module: str, s
 
 # --- addresses --------------------------------------------------------------------------------------------------------
 
-GOOD = ["127.0.0.1:0", "0.0.0.0:80", "[::1]:8080", "localhost:65535", "unix:/run/a.sock"]
+GOOD = ["127.0.0.1:0", "0.0.0.0:80", "[::1]:8080", "localhost:65535", "unix:/run/a.sock", "fd:3", "systemd", "systemd:web.socket"]
 BAD = [
     "",
     "8080",
@@ -332,6 +551,10 @@ BAD = [
     "unix:a.sock",
     "unix:/a?mode=999",
     "unix:/a?x=1",
+    "unix:/a?mode=660&group=a b",
+    "unix:/a?mode=660&mode=600&group=x",
+    "fd:x",
+    "systemd:",
     "::1:80",
 ]
 
@@ -369,6 +592,58 @@ def test_a_socket_has_its_mode_from_the_first_moment(tmp_path: Path) -> None:
         assert (tmp_path / "a.sock").stat().st_mode & 0o777 == 0o640
         with pytest.raises(OSError, match="in use"):
             Address.parse(f"unix:{tmp_path}/a.sock").bind()
+
+
+def test_a_socket_can_belong_to_a_group(tmp_path: Path) -> None:
+    group = os.getgid()
+    with Address.parse(f"unix:{tmp_path}/a.sock?mode=660&group={group}").bind():
+        status = (tmp_path / "a.sock").stat()
+        assert (status.st_mode & 0o777, status.st_gid) == (0o660, group)
+    with pytest.raises(OSError, match="there is no group no-such-group"):
+        Address.parse(f"unix:{tmp_path}/b.sock?group=no-such-group").bind()
+
+
+def test_a_socket_of_a_group_by_name_is_found(tmp_path: Path) -> None:
+    name = getgrgid(os.getgid()).gr_name
+    with Address.parse(f"unix:{tmp_path}/a.sock?group={name}").bind():
+        assert (tmp_path / "a.sock").stat().st_gid == os.getgid()
+
+
+@pytest.fixture
+def passed() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_a_passed_descriptor_is_listened_on_and_stays_open(passed: socket.socket) -> None:
+    for _ in range(2):
+        with Address.parse(f"fd:{passed.fileno()}").bind() as ours:
+            assert ours.getsockname() == passed.getsockname()
+            assert ours.fileno() != passed.fileno()
+
+
+def test_systemd_passes_sockets_by_number_and_by_name(passed: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionward.sidecar.config.addresses.FIRST_PASSED", passed.fileno() - 1)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "2")
+    monkeypatch.setenv("LISTEN_FDNAMES", "admin:web.socket")
+    with Address.parse("systemd:web.socket").bind() as ours:
+        assert ours.getsockname() == passed.getsockname()
+    with pytest.raises(OSError, match=r"no socket with this name, but admin, web\.socket"):
+        Address.parse("systemd:other").bind()
+    monkeypatch.setenv("LISTEN_PID", "1")
+    with pytest.raises(OSError, match="systemd passes no socket to this process"):
+        Address.parse("systemd").bind()
+
+
+def test_a_passed_socket_that_does_not_listen_is_refused() -> None:
+    with socket.socket() as idle, pytest.raises(OSError, match="does not listen for connections"):
+        Address.parse(f"fd:{idle.fileno()}").bind()
+
+
+def test_a_passed_socket_is_our_own_address_too(passed: socket.socket) -> None:
+    port = passed.getsockname()[1]
+    assert is_same_place(Upstream.parse(f"http://localhost:{port}"), Address.parse(f"fd:{passed.fileno()}"))
 
 
 @pytest.mark.parametrize(
@@ -553,8 +828,7 @@ def test_a_backend_in_memory_by_another_name_does_not_go_with_workers() -> None:
 def test_mistakes_of_all_parts_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         build.check(of({"backend": "nowhere_at_all:x", "identify": "jwt", "access-log": f"{tmp_path}/no/log"}))
-    assert [mistake.partition(":")[0] for mistake in raised.value.mistakes] == ["backend", "identify", "identify", "access-log"]
-    assert "identify: JWT needs algorithms, in the table [identify]" in raised.value.mistakes
+    assert [mistake.partition(":")[0] for mistake in raised.value.mistakes] == ["backend", "identify", "access-log"]
     assert "identify: JWT needs key: identify-secret" in raised.value.mistakes
 
 

@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from sessionward.sidecar.pool import Place
+from sessionward.sidecar.upstream.pool import Place
 from tests.sidecar.stage import staged
 
 kosoku = pytest.importorskip("kosoku", reason="kosoku has no wheel for this machine")

@@ -13,7 +13,7 @@ from compose_spec import PyCompose
 from kubernetes_validate import validate  # type: ignore[import-untyped]
 
 from sessionward import cli
-from sessionward.sidecar.options import collect
+from sessionward.sidecar.config.sources import collect
 
 DEPLOY = Path(__file__).parent.parent.parent / "examples" / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

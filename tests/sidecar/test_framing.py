@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import h11
 import pytest
 
+from sessionward.sidecar.client.limits import Limits
 from tests.sidecar.stage import OK, Stage, answering, read_answer, staged
 
 HOST = b"Host: app.example\r\n"
@@ -76,12 +77,9 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "HTTP/1.2": (400, get(version=b"HTTP/1.2")),
     "http/1.1": (400, get(version=b"http/1.1")),
     "no version": (400, b"GET / \r\n" + HOST + b"\r\n"),
-    "an upgrade to HTTP/2 with a body": (400, post(b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 3\r\n", b"abc")),
-    "an upgrade to something with a chunked body": (400, post(b"Upgrade: x\r\nConnection: Upgrade\r\n" + CHUNKED, b"0\r\n\r\n")),
-    "a websocket with a body": (400, get(b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n") + b"abc"),
     "a tab": (400, b"GET\t/ HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "a method in small letters": (400, get(method=b"get")),
-    "an unknown method": (400, get(method=b"FOO")),
+    "a method in small letters": (501, get(method=b"get")),
+    "an unknown method": (501, get(method=b"FOO")),
     "CONNECT": (405, b"CONNECT app.example:80 HTTP/1.1\r\n" + HOST + b"\r\n"),
     "TRACE": (405, get(method=b"TRACE")),
     "a fragment": (400, get(target=b"/a#b")),
@@ -157,6 +155,18 @@ PASSES: dict[str, tuple[bytes, bytes]] = {
         get(b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"),
         b"GET / HTTP/1.1\r\n" + HEAD_UP + b"\r\n",
     ),
+    "an upgrade to HTTP/2 with a body": (
+        post(b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 3\r\n", b"abc"),
+        b"POST / HTTP/1.1\r\n" + HEAD_UP.replace(b"x-forw", b"content-length: 3\r\nx-forw", 1) + b"\r\nabc",
+    ),
+    "an upgrade to something with a chunked body": (
+        post(b"Upgrade: x\r\nConnection: Upgrade\r\n" + CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
+        b"POST / HTTP/1.1\r\n" + HEAD_UP + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ),
+    "a websocket with a body is a request": (
+        get(b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n") + b"abc",
+        b"GET / HTTP/1.1\r\n" + HEAD_UP.replace(b"x-forw", b"content-length: 3\r\nx-forw", 1) + b"\r\nabc",
+    ),
     "a websocket by POST is a request": (
         post(b"Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n"),
         b"POST / HTTP/1.1\r\n" + HEAD_UP.replace(b"x-forw", b"content-length: 0\r\nx-forw", 1) + b"\r\n",
@@ -164,7 +174,6 @@ PASSES: dict[str, tuple[bytes, bytes]] = {
     "a line end before the request": (b"\r\n" + get(), b"GET / HTTP/1.1\r\n" + HEAD_UP + b"\r\n"),
 }
 
-ways = pytest.mark.parametrize("straight", [True, False], ids=["straight", "plain"])
 
 
 def error_of(answer: bytes) -> tuple[int, str]:
@@ -202,14 +211,13 @@ async def refused(stage: Stage, parts: Sequence[bytes], status: int) -> None:
     writer.close()
 
 
-@ways
 @pytest.mark.parametrize(("status", "request_"), REFUSED.values(), ids=REFUSED)
-def test_what_could_be_read_in_two_ways_is_refused_wherever_the_packets_are_cut(status: int, request_: bytes, straight: bool) -> None:
+def test_what_could_be_read_in_two_ways_is_refused_wherever_the_packets_are_cut(status: int, request_: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             await stage.say(get())  # so that there is a connection at hand
             heard = len(stage.heard)
-            for parts in cut_up(request_) if straight else [[request_]]:
+            for parts in cut_up(request_):
                 await refused(stage, parts, status)
             assert len(stage.heard) == heard
 
@@ -234,13 +242,12 @@ def test_a_malformed_chunk_never_becomes_a_whole_request(body: bytes) -> None:
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize(("request_", "expected"), PASSES.values(), ids=PASSES)
-def test_what_passes_goes_on_in_one_spelling_wherever_the_packets_are_cut(request_: bytes, expected: bytes, straight: bool) -> None:
+def test_what_passes_goes_on_in_one_spelling_wherever_the_packets_are_cut(request_: bytes, expected: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             await stage.say(get())
-            for parts in cut_up(request_) if straight else [[request_]]:
+            for parts in cut_up(request_):
                 stage.heard.clear()
                 reader, writer = await stage.open()
                 for part in parts:
@@ -270,15 +277,14 @@ def chunk_joined(heard: bytes) -> bytes:
     return head + b"\r\n\r\n" + (b"%x\r\n%b\r\n" % (len(data), data) if data else b"") + b"0\r\n\r\n"
 
 
-@ways
 @pytest.mark.parametrize("deep", [2, 200])
-def test_pipelined_requests_are_answered_in_their_order(deep: int, straight: bool) -> None:
+def test_pipelined_requests_are_answered_in_their_order(deep: int) -> None:
     def echo(request: bytes) -> bytes:
         path = request.split(b" ")[1]
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path)
 
     async def story() -> None:
-        async with staged(answering(echo), straight=straight) as stage:
+        async with staged(answering(echo)) as stage:
             reader, writer = await stage.open()
             writer.write(b"".join(get(target=b"/%d" % number) for number in range(deep)))
             for number in range(deep):
@@ -288,11 +294,10 @@ def test_pipelined_requests_are_answered_in_their_order(deep: int, straight: boo
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize("garbage", [b"GARBAGE\r\n\r\n", b"\x00", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"])
-def test_garbage_behind_a_request_ends_the_connection_once_that_one_is_answered(garbage: bytes, straight: bool) -> None:
+def test_garbage_behind_a_request_ends_the_connection_once_that_one_is_answered(garbage: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             await stage.say(get())
             for parts in ([get() + garbage], [get(), garbage]):
                 reader, writer = await stage.open()
@@ -307,12 +312,11 @@ def test_garbage_behind_a_request_ends_the_connection_once_that_one_is_answered(
     asyncio.run(story())
 
 
-@ways
-def test_a_body_that_looks_like_a_request_stays_a_body(straight: bool) -> None:
+def test_a_body_that_looks_like_a_request_stays_a_body() -> None:
     inner = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             for request in (
                 post(b"Content-Length: %d\r\n" % len(inner), inner),
                 post(CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner)),
@@ -325,11 +329,9 @@ def test_a_body_that_looks_like_a_request_stays_a_body(straight: bool) -> None:
     asyncio.run(story())
 
 
-def test_a_head_that_does_not_come_to_its_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionward.sidecar.listener.HEAD_TIME", 0.05)
-
+def test_a_head_that_does_not_come_to_its_end_is_given_up() -> None:
     async def story() -> None:
-        async with staged(answering(OK)) as stage:
+        async with staged(answering(OK), limits=Limits(head_timeout=0.05)) as stage:
             reader, writer = await stage.open()
             writer.write(b"GET / HTTP/1.1\r\nHost:")
             assert error_of(await read_answer(reader)) == (408, "request_timeout")
@@ -339,11 +341,9 @@ def test_a_head_that_does_not_come_to_its_end_is_given_up(monkeypatch: pytest.Mo
     asyncio.run(story())
 
 
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionward.sidecar.forwarding.STALL", 0.05)
-
+def test_a_body_that_does_not_come_is_given_up() -> None:
     async def story() -> None:
-        async with staged(answering(OK)) as stage:
+        async with staged(answering(OK), limits=Limits(grace=0.05)) as stage:
             reader, writer = await stage.open()
             writer.write(post(b"Content-Length: 5\r\n", b"ab"))
             assert error_of(await read_answer(reader)) == (408, "request_timeout")
@@ -353,10 +353,9 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(story())
 
 
-@ways
-def test_what_follows_an_upgrade_that_is_not_made_is_the_next_request(straight: bool) -> None:
+def test_what_follows_an_upgrade_that_is_not_made_is_the_next_request() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             upgrade = get(b"Upgrade: h2c\r\nConnection: Upgrade\r\n", target=b"/one")
             for parts in ([upgrade + get(target=b"/two")], [upgrade, get(target=b"/two")]):
                 stage.heard.clear()

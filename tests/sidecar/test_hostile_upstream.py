@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.sidecar.stage import OK, Script, Stage, answering, read_answer, read_request, staged
-from tests.sidecar.test_framing import ways
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -70,11 +69,10 @@ INVALID: dict[str, bytes] = {
 }
 
 
-@ways
 @pytest.mark.parametrize("answer", INVALID.values(), ids=INVALID)
-def test_what_is_no_answer_is_a_502(answer: bytes, straight: bool) -> None:
+def test_what_is_no_answer_is_a_502(answer: bytes) -> None:
     async def story() -> None:
-        async with staged(saying(answer), straight=straight) as stage:
+        async with staged(saying(answer)) as stage:
             assert (await stage.say(GET)).endswith(b"ok")
             for request in (GET, POST):
                 assert error_of(await stage.say(request)) in ("upstream_invalid", "upstream_failed")
@@ -93,11 +91,10 @@ BROKEN: dict[str, tuple[bytes | None, ...]] = {
 }
 
 
-@ways
 @pytest.mark.parametrize("parts", BROKEN.values(), ids=BROKEN)
-def test_what_breaks_off_before_its_head_is_there_is_a_502(parts: tuple[bytes | None, ...], straight: bool) -> None:
+def test_what_breaks_off_before_its_head_is_there_is_a_502(parts: tuple[bytes | None, ...]) -> None:
     async def story() -> None:
-        async with staged(saying(*parts), straight=straight) as stage:
+        async with staged(saying(*parts)) as stage:
             await stage.say(GET)
             for request in (GET, POST):
                 assert error_of(await stage.say(request)) == "upstream_failed"
@@ -115,11 +112,10 @@ CUT: dict[str, tuple[bytes | None, ...]] = {
 }
 
 
-@ways
 @pytest.mark.parametrize("parts", CUT.values(), ids=CUT)
-def test_what_breaks_off_in_its_body_is_never_taken_for_whole(parts: tuple[bytes | None, ...], straight: bool) -> None:
+def test_what_breaks_off_in_its_body_is_never_taken_for_whole(parts: tuple[bytes | None, ...]) -> None:
     async def story() -> None:
-        async with staged(saying(*parts), straight=straight) as stage:
+        async with staged(saying(*parts)) as stage:
             await stage.say(GET)
             answer = await stage.say(GET)
             assert answer.endswith(b"<cut>") or error_of(answer)
@@ -128,8 +124,7 @@ def test_what_breaks_off_in_its_body_is_never_taken_for_whole(parts: tuple[bytes
     asyncio.run(story())
 
 
-@ways
-def test_what_comes_behind_an_answer_does_not_become_the_next_one(straight: bool) -> None:
+def test_what_comes_behind_an_answer_does_not_become_the_next_one() -> None:
     evil = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
     async def story() -> None:
@@ -145,7 +140,7 @@ def test_what_comes_behind_an_answer_does_not_become_the_next_one(straight: bool
 
                 return script
 
-            async with staged(of, straight=straight) as stage:
+            async with staged(of) as stage:
                 for _ in range(4):
                     answer = await stage.say(GET)
                     assert b"evil" not in answer
@@ -155,9 +150,8 @@ def test_what_comes_behind_an_answer_does_not_become_the_next_one(straight: bool
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize("silent", ["from the first byte on", "behind the status line"])
-def test_silence_is_a_504_in_time(silent: str, straight: bool) -> None:
+def test_silence_is_a_504_in_time(silent: str) -> None:
     def of(stage: Stage) -> Script:
         async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while request := await read_request(reader):
@@ -170,7 +164,7 @@ def test_silence_is_a_504_in_time(silent: str, straight: bool) -> None:
         return script
 
     async def story() -> None:
-        async with staged(of, straight=straight, response_timeout=0.3) as stage:
+        async with staged(of, response_timeout=0.3) as stage:
             await stage.say(GET)
             for request in (GET, POST, GET):
                 assert error_of(await stage.say(request)) == "upstream_timeout"
@@ -179,10 +173,9 @@ def test_silence_is_a_504_in_time(silent: str, straight: bool) -> None:
     asyncio.run(story())
 
 
-@ways
-def test_nobody_there_is_a_502_and_the_next_one_is_served_when_somebody_is(straight: bool) -> None:
+def test_nobody_there_is_a_502_and_the_next_one_is_served_when_somebody_is() -> None:
     async def story() -> None:
-        async with staged(None, straight=straight) as stage:
+        async with staged(None) as stage:
             for _ in range(2):
                 assert error_of(await stage.say(GET)) == "upstream_failed"
             assert stage.failures == ["connect", "connect"]
@@ -190,11 +183,10 @@ def test_nobody_there_is_a_502_and_the_next_one_is_served_when_somebody_is(strai
     asyncio.run(story())
 
 
-@ways
-@pytest.mark.parametrize(
-    ("request_", "asked"), [(GET, 2), (b"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 2), (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 1), (POST, 1)]
-)
-def test_a_kept_connection_that_has_ended_costs_no_request_that_may_be_asked_again(request_: bytes, asked: int, straight: bool) -> None:
+@pytest.mark.parametrize("request_", [GET, b"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", POST])
+def test_a_kept_connection_that_has_ended_costs_no_request(request_: bytes) -> None:
+    """What may be repeated is; what may not goes out on a fresh connection."""
+
     def of(stage: Stage) -> Script:
         async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             number = 0
@@ -208,12 +200,11 @@ def test_a_kept_connection_that_has_ended_costs_no_request_that_may_be_asked_aga
         return script
 
     async def story() -> None:
-        async with staged(of, straight=straight) as stage:
+        async with staged(of) as stage:
             await stage.say(GET)
             stage.heard.clear()
-            answer = await stage.say(request_)
-            assert len(stage.heard) == asked
-            assert answer.endswith(b"ok") if asked == 2 else error_of(answer) == "upstream_failed"
+            assert (await stage.say(request_)).endswith(b"ok")
+            assert len(stage.heard) == (1 if request_.startswith(b"POST") else 2)
 
     asyncio.run(story())
 
@@ -246,25 +237,33 @@ ODD: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@ways
+DATE_LINE = len(b"date: Sat, 28 Nov 2026 12:00:00 GMT\r\n")
+
+
+def undated(answer: bytes) -> bytes:
+    """An answer without the Date that we have added to it."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    (date,) = [line for line in head.split(b"\r\n") if line.startswith(b"date: ")]
+    return head.replace(b"\r\n" + date, b"", 1) + b"\r\n\r\n" + body
+
+
 @pytest.mark.parametrize(("answer", "expected"), ODD.values(), ids=ODD)
-def test_what_is_odd_but_well_formed_passes_as_it_is(answer: bytes, expected: bytes, straight: bool) -> None:
+def test_what_is_odd_but_well_formed_passes_as_it_is(answer: bytes, expected: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(answer), straight=straight) as stage:
+        async with staged(answering(answer)) as stage:
             reader, writer = await stage.open()
             for _ in range(3):
                 writer.write(GET)
                 async with asyncio.timeout(10):
-                    assert await reader.readexactly(len(expected)) == expected
+                    assert undated(await reader.readexactly(len(expected) + DATE_LINE)) == expected
             writer.close()
 
     asyncio.run(story())
 
 
-@ways
-def test_a_body_that_ends_with_the_connection_is_whole_for_the_client(straight: bool) -> None:
+def test_a_body_that_ends_with_the_connection_is_whole_for_the_client() -> None:
     async def story() -> None:
-        async with staged(saying(b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\n", b"abc", b"def"), straight=straight) as stage:
+        async with staged(saying(b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\n", b"abc", b"def")) as stage:
             await stage.say(GET)
             answer = await stage.say(GET)
             assert answer.endswith(b"abcdef")
@@ -274,12 +273,11 @@ def test_a_body_that_ends_with_the_connection_is_whole_for_the_client(straight: 
     asyncio.run(story())
 
 
-@ways
-def test_a_body_where_there_is_none_never_reaches_the_next_request(straight: bool) -> None:
+def test_a_body_where_there_is_none_never_reaches_the_next_request() -> None:
     async def story() -> None:
         for status in (b"204 No Content", b"304 Not Modified"):
             answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 4\r\n\r\nevil"
-            async with staged(answering(answer), straight=straight) as stage:
+            async with staged(answering(answer)) as stage:
                 reader, writer = await stage.open()
                 for _ in range(3):
                     writer.write(GET)
@@ -291,15 +289,14 @@ def test_a_body_where_there_is_none_never_reaches_the_next_request(straight: boo
     asyncio.run(story())
 
 
-@ways
-def test_an_answer_to_head_has_its_length_and_no_body(straight: bool) -> None:
+def test_an_answer_to_head_has_its_length_and_no_body() -> None:
     async def story() -> None:
-        async with staged(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"), straight=straight) as stage:
+        async with staged(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")) as stage:
             reader, writer = await stage.open()
             for _ in range(3):
                 writer.write(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
+                assert undated(await reader.readuntil(b"\r\n\r\n")) == b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
             writer.close()
-            assert stage.connections == 1
+            assert stage.connections == 3  # a body that some servers send all the same must not answer the next request
 
     asyncio.run(story())

@@ -51,15 +51,10 @@ def error_of(answer: bytes) -> str:
     return error
 
 
-@pytest.fixture(params=["straight", "plain"])
-def straight(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "straight")
-
-
 @pytest.mark.parametrize("user", ["ann", "ann@example.com", "Zoë", "a b/c?d&e=f", "%41", "x" * 255])
-def test_a_browser_is_given_a_cookie_and_the_upstream_then_sees_the_user(user: str, straight: bool) -> None:
+def test_a_browser_is_given_a_cookie_and_the_upstream_then_sees_the_user(user: str) -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             await stage.say(GET % (b"/", b""))  # so that there is a connection at hand
             answer = await stage.say(GET % (b"/in/" + quote(user, safe="").encode(), b""))
             assert answer.startswith(b"HTTP/1.1 200 OK")
@@ -73,9 +68,9 @@ def test_a_browser_is_given_a_cookie_and_the_upstream_then_sees_the_user(user: s
     asyncio.run(story())
 
 
-def test_a_client_that_asks_is_given_the_token_and_no_cookie(straight: bool) -> None:
+def test_a_client_that_asks_is_given_the_token_and_no_cookie() -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             answer = await stage.say(GET % (b"/in/ann", b"X-Session-Token-Request: 1\r\n"))
             (token,) = fields_of(answer, b"x-session-token")
             assert fields_of(answer, b"set-cookie") == []
@@ -86,9 +81,9 @@ def test_a_client_that_asks_is_given_the_token_and_no_cookie(straight: bool) -> 
     asyncio.run(story())
 
 
-def test_the_endpoint_revokes_the_other_one_and_counts_it(straight: bool) -> None:
+def test_the_endpoint_revokes_the_other_one_and_counts_it() -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             laptop, phone = [cookie_of(await stage.say(GET % (b"/in/ann", b""))) for _ in range(2)]
             heard = len(stage.heard)
             answer = await stage.say(b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n" + laptop + b"\r\n")
@@ -101,9 +96,9 @@ def test_the_endpoint_revokes_the_other_one_and_counts_it(straight: bool) -> Non
     asyncio.run(story())
 
 
-def test_signing_out_revokes_the_session_and_clears_the_cookie(straight: bool) -> None:
+def test_signing_out_revokes_the_session_and_clears_the_cookie() -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
             answer = await stage.say(GET % (b"/out", cookie))
             assert answer.startswith(b"HTTP/1.1 303")
@@ -114,9 +109,9 @@ def test_signing_out_revokes_the_session_and_clears_the_cookie(straight: bool) -
     asyncio.run(story())
 
 
-def test_a_client_can_neither_sign_in_nor_out(straight: bool) -> None:
+def test_a_client_can_neither_sign_in_nor_out() -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
             spoofed = b"Session-Login: eve\r\nSession-Logout: 1\r\nsession_login: eve\r\n"
             answer = await stage.say(GET % (b"/", cookie + spoofed))
@@ -151,10 +146,10 @@ class Gate:
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "after it has left the straight way"])
-def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(wait: float, straight: bool) -> None:
+def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(wait: float) -> None:
     async def story() -> None:
         gate = Gate()
-        async with staged(gate, straight=straight) as stage:  # type: ignore[arg-type]
+        async with staged(gate) as stage:  # type: ignore[arg-type]
             await stage.say(GET % (b"/", b""))
             laptop = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
             late = asyncio.create_task(stage.say(GET % (b"/slow/ann", b"")))
@@ -184,9 +179,9 @@ def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(
     ],
     ids=["empty", "not UTF-8", "a control character", "two users", "too long"],
 )
-def test_a_sign_in_that_names_nobody_is_an_error_of_the_upstream(said: bytes, straight: bool) -> None:
+def test_a_sign_in_that_names_nobody_is_an_error_of_the_upstream(said: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(b"HTTP/1.1 200 OK\r\n" + said + b"Content-Length: 2\r\n\r\nok"), straight=straight) as stage:
+        async with staged(answering(b"HTTP/1.1 200 OK\r\n" + said + b"Content-Length: 2\r\n\r\nok")) as stage:
             for _ in range(2):
                 answer = await stage.say(GET % (b"/", b""))
                 assert answer.startswith(b"HTTP/1.1 502 ")
@@ -212,10 +207,10 @@ class Silent(MemoryBackend):
         return super().revoke(user_id, id)
 
 
-def test_a_backend_that_is_silent_at_sign_in_or_sign_out_is_a_503_and_nobody_is_told_that_it_was_done(straight: bool) -> None:
+def test_a_backend_that_is_silent_at_sign_in_or_sign_out_is_a_503_and_nobody_is_told_that_it_was_done() -> None:
     async def story() -> None:
         backend = Silent()
-        async with staged(answering(upstream), backend=backend, straight=straight) as stage:
+        async with staged(answering(upstream), backend=backend) as stage:
             cookie = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
             backend.silent = True
             answer = await stage.say(GET % (b"/in/ann", b""))
@@ -255,9 +250,9 @@ def test_on_sqlite_with_its_threads(tmp_path: object) -> None:
     asyncio.run(story())
 
 
-def test_a_sign_in_replaces_the_session_that_this_browser_had(straight: bool) -> None:
+def test_a_sign_in_replaces_the_session_that_this_browser_had() -> None:
     async def story() -> None:
-        async with staged(answering(upstream), straight=straight) as stage:
+        async with staged(answering(upstream)) as stage:
             first = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
             await stage.say(GET % (b"/in/bob", first))
             assert (await stage.say(GET % (b"/", first))).endswith(b"\r\n\r\n")

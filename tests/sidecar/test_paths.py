@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from tests.sidecar.stage import OK, answering, staged
-from tests.sidecar.test_framing import ways
 
 OUR_OWN = [
     b"/auth/sessions",
@@ -67,11 +66,10 @@ TARGETS = [
 ]
 
 
-@ways
 @pytest.mark.parametrize("target", OUR_OWN, ids=lambda target: target.decode())
-def test_the_endpoint_is_answered_here(target: bytes, straight: bool) -> None:
+def test_the_endpoint_is_answered_here(target: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             token, other = await stage.login("ann"), await stage.login("ann")
             request = b"DELETE " + target + b" HTTP/1.1\r\nHost: a\r\nX-Session-Token: %b\r\n\r\n"
             assert (await stage.say(request % token.encode())).endswith(b'{"count": 1}')
@@ -84,10 +82,9 @@ def test_the_endpoint_is_answered_here(target: bytes, straight: bool) -> None:
     asyncio.run(story())
 
 
-@ways
-def test_every_other_spelling_is_the_applications_and_revokes_nothing(straight: bool) -> None:
+def test_every_other_spelling_is_the_applications_and_revokes_nothing() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             token, other = await stage.login("ann"), await stage.login("ann")
             for target in ANOTHERS:
                 request = b"DELETE " + target + b" HTTP/1.1\r\nHost: a\r\nX-Session-Token: " + token.encode() + b"\r\n\r\n"
@@ -99,10 +96,9 @@ def test_every_other_spelling_is_the_applications_and_revokes_nothing(straight: 
     asyncio.run(story())
 
 
-@ways
-def test_every_target_goes_on_byte_for_byte(straight: bool) -> None:
+def test_every_target_goes_on_byte_for_byte() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             for target in TARGETS:
                 for method in (b"GET", b"PROPFIND"):
                     await stage.say(method + b" " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -111,11 +107,10 @@ def test_every_target_goes_on_byte_for_byte(straight: bool) -> None:
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize("path", ["/auth/sessions", "/account/devices"])
-def test_the_path_is_a_setting_and_forwarded_fields_do_not_move_it(path: str, straight: bool) -> None:
+def test_the_path_is_a_setting_and_forwarded_fields_do_not_move_it(path: str) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight, path=path, peers=["127.0.0.1"]) as stage:
+        async with staged(answering(OK), path=path, peers=["127.0.0.1"]) as stage:
             token = await stage.login("ann")
             moved = b"X-Forwarded-Prefix: /x\r\nX-Original-URL: /\r\nX-Forwarded-Uri: /\r\nX-Session-Token: " + token.encode() + b"\r\n\r\n"
             assert (await stage.say(b"DELETE " + path.encode() + b" HTTP/1.1\r\nHost: a\r\n" + moved)).endswith(b'{"count": 0}')

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from sessionward.sidecar.peers import Peers
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 from tests.sidecar.stage import OK, Stage, answering, staged
-from tests.sidecar.test_framing import ways
 
 IDENTITY = [b"X-Session-User", b"X-Session-Id", b"X-Session-Assertion"]
 OURS = [*IDENTITY, b"Session-Login", b"Session-Logout", b"X-Session-Token-Request"]
@@ -74,12 +73,11 @@ async def tries(stage: Stage, parts: Sequence[bytes], *fields: bytes) -> list[by
     return stage.heard
 
 
-@ways
 @pytest.mark.parametrize("peers", [(), ("127.0.0.1",)], ids=["a stranger", "a trusted proxy"])
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_field_of_ours_never_arrives_and_the_true_one_always_does(spelled: Spelled, peers: Sequence[str], straight: bool) -> None:
+def test_a_field_of_ours_never_arrives_and_the_true_one_always_does(spelled: Spelled, peers: Sequence[str]) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight, peers=peers, signer=Signs()) as stage:
+        async with staged(answering(OK), peers=peers, signer=Signs()) as stage:
             token = await stage.login("ann")
             await stage.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             for name in OURS:
@@ -99,11 +97,10 @@ class Signs:
         return f"signed for {session.user_id}".encode()
 
 
-@ways
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
-def test_hearsay_of_a_stranger_never_arrives(spelled: Spelled, straight: bool) -> None:
+def test_hearsay_of_a_stranger_never_arrives(spelled: Spelled) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             await stage.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             for name in HEARSAY:
                 for heard in await tries(stage, spelled(name)):
@@ -115,11 +112,10 @@ def test_hearsay_of_a_stranger_never_arrives(spelled: Spelled, straight: bool) -
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize("name", ["X_Session_Token", "X-Session_Token", "X.Session.Token"])
-def test_a_credential_in_a_spelling_that_we_do_not_read_does_not_arrive(name: str, straight: bool) -> None:
+def test_a_credential_in_a_spelling_that_we_do_not_read_does_not_arrive(name: str) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             token = await stage.login("ann")
             await stage.say(f"GET / HTTP/1.1\r\nHost: a\r\n{name}: {token}\r\n\r\n".encode())
             assert token.encode() not in stage.heard[0]
@@ -128,11 +124,10 @@ def test_a_credential_in_a_spelling_that_we_do_not_read_does_not_arrive(name: st
     asyncio.run(story())
 
 
-@ways
 @pytest.mark.parametrize("name", ["Cookie", "Authorization", "Host", "Content-Length", "X-Session-Token", "Content-Type"])
-def test_connection_cannot_take_out_what_the_request_is_judged_by(name: str, straight: bool) -> None:
+def test_connection_cannot_take_out_what_the_request_is_judged_by(name: str) -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             fields = "Cookie: a=b\r\nAuthorization: Basic YTpi\r\nX-Session-Token: x\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
             fields += f"Connection: {name}"
             await stage.say(f"POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\nabc".encode())
@@ -142,10 +137,9 @@ def test_connection_cannot_take_out_what_the_request_is_judged_by(name: str, str
     asyncio.run(story())
 
 
-@ways
-def test_hop_by_hop_fields_go_and_what_connection_names_goes_with_them(straight: bool) -> None:
+def test_hop_by_hop_fields_go_and_what_connection_names_goes_with_them() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             gone = b"Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nTrailer: X-A\r\nProxy-Authorization: Basic x\r\n"
             gone += b"X-Mine: 1\r\nConnection: X-Mine, keep-alive\r\n"
             await stage.say(b"GET / HTTP/1.1\r\nHost: a\r\n" + gone + b"X-Kept: 1\r\n\r\n")
@@ -176,12 +170,11 @@ ANSWERED = {
 }
 
 
-@ways
 @pytest.mark.parametrize("line", ANSWERED.values(), ids=ANSWERED)
-def test_what_an_answer_says_to_us_does_not_reach_the_client(line: bytes, straight: bool) -> None:
+def test_what_an_answer_says_to_us_does_not_reach_the_client(line: bytes) -> None:
     async def story() -> None:
         answer = b"HTTP/1.1 200 OK\r\n" + line + b"\r\nX-Kept: 1\r\nContent-Length: 2\r\n\r\nok"
-        async with staged(answering(answer), straight=straight) as stage:
+        async with staged(answering(answer)) as stage:
             for _ in range(2):
                 said = await stage.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 head = said.partition(b"\r\n\r\n")[0].lower()
@@ -223,10 +216,9 @@ def test_the_client_is_the_last_one_that_no_trusted_proxy_is(
     assert (None if found is None else found[0]) == client
 
 
-@ways
-def test_behind_a_trusted_proxy_its_word_goes_on_and_it_is_added_itself(straight: bool) -> None:
+def test_behind_a_trusted_proxy_its_word_goes_on_and_it_is_added_itself() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight, peers=["127.0.0.1"]) as stage:
+        async with staged(answering(OK), peers=["127.0.0.1"]) as stage:
             await stage.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             said = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n"
             said += b"X-Forwarded-Prefix: /app\r\nX-Real-IP: 6.6.6.6\r\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionward.sidecar.pool import Place
+from sessionward.sidecar.upstream.pool import Place
 from tests.sidecar.stacks.data import PAGE
 from tests.sidecar.stage import PATIENCE, read_answer, staged
 from tests.support.servers import HOST, Server, served
@@ -105,8 +105,8 @@ async def ask(port: int, request: bytes) -> bytes:
         writer.close()
 
 
-async def compared(stack: Server, requests: Sequence[bytes], *, straight: bool) -> None:
-    async with staged(None, place=Place(host=HOST, port=stack.port), straight=straight) as stage:
+async def compared(stack: Server, requests: Sequence[bytes]) -> None:
+    async with staged(None, place=Place(host=HOST, port=stack.port)) as stage:
         for request in requests:
             direct = seen(await ask(stack.port, request))
             for _ in range(2):  # the second time there is a connection at hand, where the stack keeps one
@@ -120,9 +120,9 @@ async def compared(stack: Server, requests: Sequence[bytes], *, straight: bool) 
 @pytest.mark.parametrize(
     ("method", "straight"), [(b"GET", True), (b"GET", False), (b"HEAD", True)], ids=["GET, straight", "GET, plain", "HEAD, straight"]
 )
-def test_an_answer_is_the_same_through_the_sidecar(stack: Server, method: bytes, straight: bool) -> None:
+def test_an_answer_is_the_same_through_the_sidecar(stack: Server, method: bytes) -> None:
     requests = [b"%b %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n" % (method, path, fields) for path, fields in GETS.values()]
-    asyncio.run(compared(stack, requests, straight=straight))
+    asyncio.run(compared(stack, requests))
 
 
 def test_a_body_is_the_same_through_the_sidecar(stack: Server) -> None:

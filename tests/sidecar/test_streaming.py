@@ -11,18 +11,13 @@ from typing import Any
 
 import pytest
 
-from sessionward.sidecar.pool import IDLE, Place
+from sessionward.sidecar.upstream.pool import IDLE, Place
 from tests.sidecar.stage import OK, PATIENCE, Script, Stage, answering, read_answer, read_request, staged
 
 GET = b"GET %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
 POST = b"POST /up HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 EXPECTS = b"Expect: 100-continue\r\nContent-Length: 5\r\n"
-
-
-@pytest.fixture(params=["straight", "plain"])
-def straight(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "straight")
 
 
 @asynccontextmanager
@@ -81,7 +76,7 @@ async def ends(reader: asyncio.StreamReader) -> bytes:
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close", "length"])
-def test_each_event_reaches_the_client_before_the_upstream_sends_the_next(framing: str, straight: bool) -> None:
+def test_each_event_reaches_the_client_before_the_upstream_sends_the_next(framing: str) -> None:
     """The upstream sends an event only when the client has said that it has the one before."""
 
     async def story() -> None:
@@ -98,7 +93,7 @@ def test_each_event_reaches_the_client_before_the_upstream_sends_the_next(framin
             if framing == "close":
                 writer.close()
 
-        async with staged(acting(events), straight=straight) as stage:
+        async with staged(acting(events)) as stage:
             await warm(stage)
             reader, writer = await stage.open()
             writer.write(GET % (b"/events", b""))
@@ -118,7 +113,7 @@ def test_each_event_reaches_the_client_before_the_upstream_sends_the_next(framin
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "the head by itself"])
-def test_bodies_of_every_size_arrive_whole(at_once: bool, straight: bool) -> None:
+def test_bodies_of_every_size_arrive_whole(at_once: bool) -> None:
     async def story() -> None:
         async def give(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             size = int(stage.heard[-1].split(b" ")[1][1:])
@@ -127,7 +122,7 @@ def test_bodies_of_every_size_arrive_whole(at_once: bool, straight: bool) -> Non
                 await asyncio.sleep(0.002)
             writer.write((bytes(range(256)) * (size // 256 + 1))[:size])
 
-        async with staged(acting(give), straight=straight) as stage:
+        async with staged(acting(give)) as stage:
             reader, writer = await stage.open()
             for size in (0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 3_000_001):
                 writer.write(GET % (b"/%d" % size, b""))
@@ -139,10 +134,10 @@ def test_bodies_of_every_size_arrive_whole(at_once: bool, straight: bool) -> Non
     told(story)
 
 
-def test_an_http_1_0_client_is_given_a_body_that_ends_with_the_connection(straight: bool) -> None:
+def test_an_http_1_0_client_is_given_a_body_that_ends_with_the_connection() -> None:
     async def story() -> None:
         answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
-        async with staged(answering(answer), straight=straight) as stage:
+        async with staged(answering(answer)) as stage:
             await stage.say(GET % (b"/", b""))
             for keep in (b"", b"Connection: keep-alive\r\n"):
                 reader, writer = await stage.open()
@@ -187,9 +182,9 @@ BODILESS = {
 
 
 @pytest.mark.parametrize(("method", "answer"), BODILESS.values(), ids=BODILESS.keys())
-def test_an_answer_without_a_body_leaves_both_connections_usable(method: bytes, answer: bytes, straight: bool) -> None:
+def test_an_answer_without_a_body_leaves_both_connections_usable(method: bytes, answer: bytes) -> None:
     async def story() -> None:
-        async with staged(answering(answer), straight=straight) as stage:
+        async with staged(answering(answer)) as stage:
             reader, writer = await stage.open()
             for _ in range(3):
                 writer.write(b"%b / HTTP/1.1\r\nHost: app.example\r\n\r\n" % method)
@@ -413,9 +408,9 @@ def test_a_refusal_instead_of_100_keeps_the_body_with_the_client(status: bytes) 
     told(story)
 
 
-def test_an_upstream_that_falls_silent_on_a_kept_connection_is_given_up_and_not_asked_twice(straight: bool) -> None:
+def test_an_upstream_that_falls_silent_on_a_kept_connection_is_given_up_and_not_asked_twice() -> None:
     async def story() -> None:
-        async with staged(acting(silent), straight=straight, response_timeout=0.4) as stage:
+        async with staged(acting(silent), response_timeout=0.4) as stage:
             await warm(stage)
             assert (await stage.say(GET % (b"/", b""))).startswith(b"HTTP/1.1 504 ")
             assert len(stage.heard) == 3  # and the end of the second
@@ -498,12 +493,12 @@ ABORTS: dict[str, tuple[Any, bytes, bool]] = {
 
 @pytest.mark.parametrize(("act", "request_", "answered"), ABORTS.values(), ids=ABORTS.keys())
 @pytest.mark.parametrize("way", ["closes", "resets"])
-def test_a_client_that_goes_away_is_missed_by_the_upstream(act: Any, request_: bytes, answered: bool, way: str, straight: bool) -> None:
-    if request_.startswith(b"POST") and (straight or (act is silent and way == "resets")):
+def test_a_client_that_goes_away_is_missed_by_the_upstream(act: Any, request_: bytes, answered: bool, way: str) -> None:
+    if request_.startswith(b"POST") and act is silent and way == "resets":
         return  # a body never goes straight; and waiting for 100 takes a second
 
     async def story() -> None:
-        async with staged(acting(act), straight=straight, response_timeout=60.0) as stage:
+        async with staged(acting(act), response_timeout=60.0) as stage:
             await warm(stage)
             reader, writer = await stage.open()
             writer.write(request_)
@@ -550,7 +545,7 @@ MOST = 50_000_000
 """Bytes: more than the systems of both connections take (tcp_wmem and tcp_rmem, grown), and we with our 200 kB."""
 
 
-def test_the_upstream_is_not_read_while_the_client_does_not_read(straight: bool) -> None:
+def test_the_upstream_is_not_read_while_the_client_does_not_read() -> None:
     async def story() -> None:
         sent = 0
         size = 80_000_000
@@ -563,7 +558,7 @@ def test_the_upstream_is_not_read_while_the_client_does_not_read(straight: bool)
                 await writer.drain()
                 sent += 64_000
 
-        async with staged(acting(flood), straight=straight) as stage:
+        async with staged(acting(flood)) as stage:
             await warm(stage)
             sock = narrow(stage.port)
             reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
@@ -618,7 +613,7 @@ def test_the_client_is_not_read_while_the_upstream_does_not_read() -> None:
     told(story)
 
 
-def test_a_slow_writer_on_either_side_is_waited_for(straight: bool) -> None:
+def test_a_slow_writer_on_either_side_is_waited_for() -> None:
     """A request and an answer that come byte by byte."""
 
     async def story() -> None:
@@ -627,7 +622,7 @@ def test_a_slow_writer_on_either_side_is_waited_for(straight: bool) -> None:
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0)
 
-        async with staged(acting(dripping), straight=straight) as stage:
+        async with staged(acting(dripping)) as stage:
             await warm(stage)
             answer = await stage.say(*(bytes([byte]) for byte in GET % (b"/", b"X-C: d\r\n")))
             assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n")
@@ -640,9 +635,9 @@ def test_a_slow_writer_on_either_side_is_waited_for(straight: bool) -> None:
 # --- the connections to the upstream ----------------------------------------------------------------------------------
 
 
-def test_many_requests_one_after_the_other_need_one_connection(straight: bool) -> None:
+def test_many_requests_one_after_the_other_need_one_connection() -> None:
     async def story() -> None:
-        async with staged(answering(OK), straight=straight) as stage:
+        async with staged(answering(OK)) as stage:
             reader, writer = await stage.open()
             for number in range(100):
                 writer.write(GET % (b"/%d" % number, b"") if number % 2 else POST % b"Content-Length: 3\r\n" + b"abc")
@@ -679,7 +674,7 @@ def test_a_connection_that_is_idle_for_too_long_is_closed() -> None:
     told(story)
 
 
-def test_an_upstream_that_was_restarted_between_two_requests_is_found_again(straight: bool) -> None:
+def test_an_upstream_that_was_restarted_between_two_requests_is_found_again() -> None:
     async def story() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             current.append(writer)
@@ -691,7 +686,7 @@ def test_an_upstream_that_was_restarted_between_two_requests_is_found_again(stra
         current: list[asyncio.StreamWriter] = []
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        async with staged(None, place=Place(host="127.0.0.1", port=port), straight=straight) as stage:
+        async with staged(None, place=Place(host="127.0.0.1", port=port)) as stage:
             reader, writer = await stage.open()
             for method in (b"GET", b"PUT", b"POST"):
                 ask = b"%b / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 0\r\n\r\n" % method
@@ -716,7 +711,7 @@ def test_an_upstream_that_was_restarted_between_two_requests_is_found_again(stra
 
 @pytest.mark.parametrize(("method", "again"), [(b"GET", True), (b"HEAD", True), (b"DELETE", True), (b"POST", False), (b"PATCH", False)])
 def test_only_what_may_be_asked_twice_is_asked_again_when_a_kept_connection_turns_out_to_be_dead(
-    method: bytes, again: bool, straight: bool
+    method: bytes, again: bool
 ) -> None:
     async def story() -> None:
         async def drops(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -724,7 +719,7 @@ def test_only_what_may_be_asked_twice_is_asked_again_when_a_kept_connection_turn
                 raise ConnectionError
             writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-        async with staged(acting(drops), straight=straight) as stage:
+        async with staged(acting(drops)) as stage:
             await warm(stage)
             answer = await stage.say(b"%b / HTTP/1.1\r\nHost: app.example\r\n\r\n" % method)
             assert answer.startswith(b"HTTP/1.1 204 " if again else b"HTTP/1.1 502 ")

@@ -17,7 +17,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from sessionward.sidecar.pool import Place
+from sessionward.sidecar.upstream.pool import Place
 from tests.sidecar.stage import OK, PATIENCE, Script, Stage, read_answer, staged
 
 HANDSHAKE = (
@@ -25,11 +25,6 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n"
 )
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%b\r\n"
-
-
-@pytest.fixture(params=["straight", "plain"])
-def straight(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "straight")
 
 
 def told(story: Callable[[], Awaitable[None]], seconds: float = PATIENCE) -> None:
@@ -177,7 +172,7 @@ def test_the_close_code_and_its_reason_reach_the_other_end(code: int, first: str
 # --- handshakes -------------------------------------------------------------------------------------------------------
 
 
-def test_bytes_that_come_with_the_handshake_are_not_lost(straight: bool) -> None:
+def test_bytes_that_come_with_the_handshake_are_not_lost() -> None:
     """In both directions, and however large."""
 
     async def story() -> None:
@@ -186,7 +181,7 @@ def test_bytes_that_come_with_the_handshake_are_not_lost(straight: bool) -> None
             stage.heard.append(await reader.readexactly(300_000))
             writer.write(b"thanks")
 
-        async with staged(raw(greeting), straight=straight) as stage:
+        async with staged(raw(greeting)) as stage:
             reader, writer = await stage.open()
             early = os.urandom(300_000)
             writer.write(HANDSHAKE % b"" + early)
@@ -236,12 +231,12 @@ DENIALS = {
 
 @pytest.mark.parametrize("denial", DENIALS.values(), ids=DENIALS.keys())
 @pytest.mark.parametrize("early", [b"", bytes(200_000)], ids=["", "with early frames"])
-def test_a_handshake_that_the_upstream_denies_is_a_plain_answer(denial: bytes, early: bytes, straight: bool) -> None:
+def test_a_handshake_that_the_upstream_denies_is_a_plain_answer(denial: bytes, early: bytes) -> None:
     async def story() -> None:
         async def deny(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(denial)
 
-        async with staged(raw(deny), straight=straight) as stage:
+        async with staged(raw(deny)) as stage:
             head, _, body = (await stage.say(HANDSHAKE % b"" + early)).partition(b"\r\n\r\n")
             their_head, _, their_body = denial.partition(b"\r\n\r\n")
             assert head.split(b"\r\n")[0] == their_head.split(b"\r\n")[0]
@@ -278,12 +273,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG.keys())
-def test_an_upstream_that_switches_to_something_else_is_not_followed(answer: bytes, straight: bool) -> None:
+def test_an_upstream_that_switches_to_something_else_is_not_followed(answer: bytes) -> None:
     async def story() -> None:
         async def switch(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(answer)
 
-        async with staged(raw(switch), straight=straight) as stage:
+        async with staged(raw(switch)) as stage:
             heard = await stage.say(HANDSHAKE % b"" + b"early")
             assert heard.startswith(b"HTTP/1.1 502 ")
             assert json.loads(heard.partition(b"\r\n\r\n")[2])["error"]["id"].startswith("upstream_")
@@ -291,12 +286,12 @@ def test_an_upstream_that_switches_to_something_else_is_not_followed(answer: byt
     told(story)
 
 
-def test_a_101_that_nobody_asked_for_is_refused(straight: bool) -> None:
+def test_a_101_that_nobody_asked_for_is_refused() -> None:
     async def story() -> None:
         async def switch(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(SWITCHED % b"" + b"hello")
 
-        async with staged(raw(switch), straight=straight) as stage:
+        async with staged(raw(switch)) as stage:
             for upgrade in (b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"):
                 heard = await stage.say(b"GET / HTTP/1.1\r\nHost: app.example\r\n%b\r\n" % upgrade)
                 assert heard.startswith(b"HTTP/1.1 502 ")
@@ -305,9 +300,9 @@ def test_a_101_that_nobody_asked_for_is_refused(straight: bool) -> None:
     told(story)
 
 
-def test_without_an_upstream_a_handshake_is_a_502_in_the_error_form(straight: bool) -> None:
+def test_without_an_upstream_a_handshake_is_a_502_in_the_error_form() -> None:
     async def story() -> None:
-        async with staged(None, straight=straight) as stage:
+        async with staged(None) as stage:
             heard = await stage.say(HANDSHAKE % b"")
             assert heard.startswith(b"HTTP/1.1 502 ")
             assert json.loads(heard.partition(b"\r\n\r\n")[2])["error"]["id"] == "upstream_failed"
@@ -364,9 +359,9 @@ def field_of(head: bytes, name: bytes) -> list[bytes]:
     return [line.partition(b": ")[2] for line in head.split(b"\r\n")[1:] if line.partition(b":")[0].lower() == name]
 
 
-def test_the_upstream_is_told_who_opens_the_socket(straight: bool) -> None:
+def test_the_upstream_is_told_who_opens_the_socket() -> None:
     async def story() -> None:
-        async with staged(raw(accept), straight=straight) as stage:
+        async with staged(raw(accept)) as stage:
             token = (await stage.login("Zoë")).encode()
             spoofed = b"X-Session-User: eve\r\nx_session_user: eve\r\nX-Session-Id: 1\r\nX-Forwarded-For: 6.6.6.6\r\n"
             answer = await stage.say(HANDSHAKE % (b"X-Session-Token: " + token + b"\r\n" + spoofed))
@@ -384,7 +379,7 @@ def test_the_upstream_is_told_who_opens_the_socket(straight: bool) -> None:
     told(story)
 
 
-def test_a_session_that_is_not_live_is_taken_out_of_the_handshake(straight: bool) -> None:
+def test_a_session_that_is_not_live_is_taken_out_of_the_handshake() -> None:
     async def story() -> None:
         async def signs_in(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if b"/chat" in stage.heard[-1]:
@@ -392,7 +387,7 @@ def test_a_session_that_is_not_live_is_taken_out_of_the_handshake(straight: bool
             else:
                 writer.write(b"HTTP/1.1 200 OK\r\nSession-Login: ann\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
-        async with staged(raw(signs_in), straight=straight) as stage:
+        async with staged(raw(signs_in)) as stage:
 
             async def signed_in() -> bytes:
                 answer = await stage.say(b"GET /in HTTP/1.1\r\nHost: app.example\r\n\r\n")
@@ -568,7 +563,7 @@ def test_the_client_is_not_read_while_the_upstream_does_not_read() -> None:
     told(story)
 
 
-def test_other_requests_are_served_while_sockets_are_open(straight: bool) -> None:
+def test_other_requests_are_served_while_sockets_are_open() -> None:
     async def story() -> None:
         async def act(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if b"/chat" not in stage.heard[-1]:
@@ -578,7 +573,7 @@ def test_other_requests_are_served_while_sockets_are_open(straight: bool) -> Non
             while data := await reader.read(100):
                 writer.write(data)
 
-        async with staged(raw(act), straight=straight) as stage:
+        async with staged(raw(act)) as stage:
             sockets = [await stage.open() for _ in range(20)]
             for reader, writer in sockets:
                 writer.write(HANDSHAKE % b"")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -21,13 +20,14 @@ You can give each option as a flag (--upstream), as an environment variable (SES
 since every user of the machine can see flags: use a variable, a key, or a file (--secret-file).
 
 exit codes: 0 done; 1 failed; 2 the configuration is wrong; 3 cannot listen; 4 the backend failed at start; 128 + the signal
-if it cut requests under way. SIGTERM drains, a second SIGTERM cuts; SIGINT drains without delay; SIGUSR1 reopens the access
-log."""
+if it cut requests under way. SIGTERM and SIGQUIT drain, a second one cuts; SIGINT drains without delay; SIGHUP reads the
+configuration again; SIGUSR1 reopens the access log."""
 
 
 def add_commands(commands: Any) -> None:
     """Adds the sidecar's commands to the parser."""
-    from sessionward.sidecar.options import FILE, OPTIONS, switch
+    from sessionward.sidecar.config.options import FILE, OPTIONS
+    from sessionward.sidecar.config.values import switch, texts
 
     helps = {
         "serve": "run a reverse proxy in front of one application, in any language",
@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
                 parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))
             elif option.read is switch:
                 parser.add_argument(f"--{option.name}", nargs="?", const="true", metavar="true|false", help=option.help + shown)
-            elif option.default == () or option.name in ("exempt-paths", "trusted-origins"):
+            elif option.read is texts:
                 parser.add_argument(f"--{option.name}", action="append", metavar="VALUE", help=option.help)
             else:
                 parser.add_argument(f"--{option.name}", metavar="VALUE", help=option.help + shown)
@@ -125,12 +125,17 @@ def run(chosen: argparse.Namespace) -> int:
     names = vars(chosen)
     flags = {name.replace("_", "-"): value for name, value in names.items() if value is not None and name not in ("command", "command_for")}
     try:
+        if chosen.command in ("serve", "authz"):
+            from sessionward.sidecar.signals import during_start
+
+            with during_start():
+                return _carry_out(chosen.command, command, flags)
         return _carry_out(chosen.command, command, flags)
     except ConfigurationError as error:
         print("\n".join(f"sessionward: {mistake}" for mistake in error.mistakes), file=sys.stderr)
         return BAD_CONFIGURATION
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("uvicorn", "httptools", "prometheus_client"):
+        if (error.name or "").partition(".")[0] not in ("aiohappyeyeballs", "httptools", "prometheus_client"):
             raise
         print(f"sessionward: {error.name} is not installed; pip install 'sessionward[sidecar]'", file=sys.stderr)
         return BAD_CONFIGURATION
@@ -139,13 +144,11 @@ def run(chosen: argparse.Namespace) -> int:
 def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     import os
 
-    if asked in ("serve", "authz"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a logrotate during the start must not stop the process
-    from sessionward.sidecar import config
-    from sessionward.sidecar.options import collect
+    from sessionward.sidecar.config import config
+    from sessionward.sidecar.config.sources import collect
 
     given, mistakes = collect(flags, os.environ, command)
-    made = config.made_of(command, given, mistakes)
+    made = config.remembered(config.made_of(command, given, mistakes), flags, os.environ)
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
     if asked == "print-config":
@@ -187,8 +190,9 @@ _SHOWN: Final = frozenset(
 
 def printed(given: Mapping[str, Any]) -> list[str]:
     """Returns the lines of a TOML file with the effective configuration. Each line says where its value comes from."""
-    from sessionward.sidecar.config import without_password
-    from sessionward.sidecar.options import BY_NAME, MASK
+    from sessionward.sidecar.config.backend import without_password
+    from sessionward.sidecar.config.options import BY_NAME
+    from sessionward.sidecar.config.values import MASK
 
     lines: list[str] = []
     for name, each in given.items():

@@ -8,6 +8,7 @@ cycle to the garbage collector.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
@@ -70,7 +71,7 @@ class ASGIRequest:
 
     def location(self) -> Location:
         path = self._raw.partition(b"?")[0].decode("latin-1") if self._raw else self._path
-        return Location(_host(self.header(b"host")), path, self._scheme)
+        return Location(host_of(self.header(b"host")), path, self._scheme)
 
 
 def address_of(peer: Peer) -> str | None:
@@ -78,7 +79,7 @@ def address_of(peer: Peer) -> str | None:
     return peer[0] if isinstance(peer, (list, tuple)) and peer else None
 
 
-def _host(field: bytes | None) -> str:
+def host_of(field: bytes | None) -> str:
     """Returns a Host field without its port, in lower case."""
     host = (field or b"").decode("latin-1").lower()
     return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
@@ -126,7 +127,7 @@ class WSGIRequest:
         raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
         if not raw.startswith("/"):
             raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return Location(_host(self.header(b"host")), raw.partition("?")[0], environ.get("wsgi.url_scheme", ""))
+        return Location(host_of(self.header(b"host")), raw.partition("?")[0], environ.get("wsgi.url_scheme", ""))
 
 
 class Sender:
@@ -159,6 +160,18 @@ def _below(path: bytes, mount: str) -> bytes:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"/", b""):
                 return path[len(prefix) :]
     return path
+
+
+def is_exempt(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
+    """Returns whether a raw path, without its query, has one of these prefixes (CONTRACT.md 4).
+
+    A path that another server could read as another path is never exempt.
+    """
+    return path.startswith(prefixes) and _UNCLEAR.search(path) is None if prefixes else False
+
+
+_UNCLEAR = re.compile(rb"//|\\|;|/\.\.?(?:/|\Z)|%2e|%2f|%5c", re.IGNORECASE)
+"""Empty segments, dot segments, and bytes that some servers decode before they split a path."""
 
 
 def underscored(names: Iterable[bytes]) -> frozenset[bytes]:

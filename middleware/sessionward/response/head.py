@@ -24,8 +24,13 @@ def without_set_cookie(headers: Fields, name: bytes) -> Fields:
 
 def with_set_cookie(headers: Fields, cookie: bytes) -> Fields:
     """Returns a response head that also sets ``cookie``, and that no cache may store."""
+    return with_header(headers, b"set-cookie", cookie)
+
+
+def with_header(headers: Fields, name: bytes, value: bytes) -> Fields:
+    """Returns a response head that also has a field with a credential, and that no cache may store (CONTRACT.md 2)."""
     kept = [(key, value) for key, value in headers if key.lower() not in _CACHING]
-    return [*kept, (b"cache-control", b"no-store"), (b"set-cookie", cookie)]
+    return [*kept, (b"cache-control", b"no-store"), (name, value)]
 
 
 def is_public(headers: Fields) -> bool:

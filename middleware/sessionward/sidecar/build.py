@@ -3,57 +3,74 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from time import time
 from typing import Any
 
-from starlette.types import ASGIApp
-
-from sessionward.asgi import ASGIMiddleware, door_of
 from sessionward.credential.token import Credential, new_token
-from sessionward.door import context_of
-from sessionward.drive import AsyncDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import current
-from sessionward.handle import AsyncSessions
-from sessionward.modes.choose import choose
-from sessionward.modes.mode import Mode
 from sessionward.session.assertion import Signer
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
 from sessionward.session.steps import Find
-from sessionward.sidecar.access import AccessLog
-from sessionward.sidecar.admin import Readiness, admin
-from sessionward.sidecar.authz.asgi import Checks, nothing_here
 from sessionward.sidecar.authz.rules import Rules
+from sessionward.sidecar.authz.service import Checks
 from sessionward.sidecar.authz.settings import AuthzSettings
-from sessionward.sidecar.config import Config, by_our_names
-from sessionward.sidecar.counts import Counts
-from sessionward.sidecar.fields import RequestFields
-from sessionward.sidecar.observed import Observed
-from sessionward.sidecar.peers import UNIX, Believing, Peers
-from sessionward.sidecar.pool import Place, Pool
+from sessionward.sidecar.client.limits import Limits
+from sessionward.sidecar.client.listener import Service
+from sessionward.sidecar.client.local import LocalService
+from sessionward.sidecar.client.trusted_proxies import UNIX, TrustedProxies
+from sessionward.sidecar.config.addresses import Upstream
+from sessionward.sidecar.config.config import Config, by_our_names
+from sessionward.sidecar.descriptors import connections_by_default
+from sessionward.sidecar.gate import Gate
+from sessionward.sidecar.observe.access_log import AccessLog
+from sessionward.sidecar.observe.admin import Admin
+from sessionward.sidecar.observe.counts import Counts
+from sessionward.sidecar.observe.observer import Observer
+from sessionward.sidecar.observe.readiness import Check, Readiness
 from sessionward.sidecar.proxy import Proxy
-from sessionward.sidecar.straight import Straight, StraightChecks
+from sessionward.sidecar.upstream.headers import RequestFields
+from sessionward.sidecar.upstream.pool import Place, Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """What a worker serves. ``admin``: on the admin address. ``straight``: the way past ``app``, if there is one."""
+class Parts:
+    """What a worker serves with. A reload makes new ones; the backend and the observer stay.
 
-    app: ASGIApp
+    ``service``: on the public address. ``admin``: on the admin address, None if there is none.
+    """
+
+    service: Service
+    admin: Service | None
+    trusted: TrustedProxies
+    proxied: TrustedProxies
+    limits: Limits
+    observer: Observer | None
     readiness: Readiness
-    admin: ASGIApp | None
-    straight: Straight | StraightChecks | None
-    reopen: Callable[[], None]
-    unreadable: Callable[[tuple[str, int] | None, int], None] | None
+    backend: Any
+    gate: Gate
+    pool: Pool | None
+
+    def retire(self) -> None:
+        """Ends the idle connections to the upstream, after a reload has replaced these parts."""
+        if self.pool is not None:
+            self.pool.close()
+
+    async def close(self) -> None:
+        """Waits for the flows that have begun, then closes all parts. For the end of the process."""
+        self.retire()
+        await self.gate.finished()
+        if self.observer is not None:
+            self.observer.close()
+        await _closed(self.backend)
 
 
 def check(config: Config) -> None:
-    """Make all parts and throw them away. Raises :class:`ConfigurationError` with the mistakes of each part."""
+    """Makes all parts and discards them. Raises :class:`ConfigurationError` with the mistakes of each part."""
     mistakes: list[str] = []
     parts: list[Callable[[], Any]] = [config.make_backend, config.make_identifier]
     if config.upstream is not None:
@@ -73,86 +90,90 @@ def check(config: Config) -> None:
     build(replace(config, access_log=None), Counts())
 
 
-def build(config: Config, counts: Counts) -> Built:
-    """The parts of one worker. Raises :class:`ConfigurationError`."""
-    backend, identifier = config.make_backend(), config.make_identifier()
+def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
+    """Returns the parts of one worker. ``before``: the parts that they replace. Raises :class:`ConfigurationError`."""
+    backend = config.make_backend() if before is None else before.backend
+    identifier = config.make_identifier()
     settings: dict[str, Any] = dict(config.settings)
     if identifier is not None:
         settings["identify"] = identifier
     signer = Signer(config.assertion_secrets, settings.get("audience", "")) if config.assertion_secrets else None
-    peers = Peers(config.trusted_proxy)
-    if config.upstream is None:
-        return _authorization(config, counts, backend, settings, signer, peers)
-    pool = Pool(_place(config), connect_timeout=config.connect_timeout)
-    mode = _mode(backend, settings)
-    driver = door_of(mode, backend).driver
-    proxy = Proxy(
-        pool,
-        RequestFields(sorted(mode.names - {b"cookie"})),
-        signer=signer,
-        clock=time,
-        response_timeout=config.response_timeout,
-        failed=counts.upstream_failed,
-        who=partial(_caller, mode, driver),
+    observer = _observer(config, counts) if before is None else before.observer
+    authz = AuthzSettings.of(
+        preflight=config.preflight,
+        exempt_paths=settings.pop("exempt_paths", ()) if config.upstream is None else (),
+        login_url=config.login_url,
     )
-    door = ASGIMiddleware(proxy, backend, **settings)
-    believing = Believing(door, peers)
-    observed = _observed(config, counts, believing)
-    seen, busy = (None, None) if observed is None else (observed.straight, observed.busy)
-    straight = None if mode.asks_late else Straight(door, proxy, believing, seen, busy)
-    readiness = Readiness({"backend": partial(_answers, driver), "upstream": pool.reachable})
-    return Built(
-        app=observed or believing,
-        readiness=readiness,
-        admin=None if config.admin is None else admin(readiness, counts, lambda: len(pool)),
-        straight=straight,
-        reopen=_nothing if observed is None else observed.reopen,
-        unreadable=None if observed is None else observed.unreadable,
-    )
-
-
-def _authorization(config: Config, counts: Counts, backend: Any, settings: dict[str, Any], signer: Signer | None, peers: Peers) -> Built:
-    if config.listen.path:
-        peers = Peers((*config.trusted_proxy, UNIX))  # whoever may open the socket
-    exempt_paths: Sequence[str] = settings.pop("exempt_paths", ())
-    passes = AuthzSettings.of(preflight=config.preflight, exempt_paths=exempt_paths, login_url=config.login_url)
-    mode = _mode(backend, settings)
-    driver = door_of(mode, backend).driver
-    rules = Rules(mode, passes, signer=signer, clock=time)
-    believing = Believing(Checks(ASGIMiddleware(nothing_here, backend, **settings), rules, peers, driver), peers)
-    observed = _observed(config, counts, believing)
-    waits = mode.is_async or mode.blocks
-    seen = None if observed is None else observed.check
-    readiness = Readiness({"backend": partial(_answers, driver)})
-    return Built(
-        app=observed or believing,
-        readiness=readiness,
-        admin=None if config.admin is None else admin(readiness, counts, int),
-        straight=None if waits else StraightChecks(rules, peers, backend, believing, seen),
-        reopen=_nothing if observed is None else observed.reopen,
-        unreadable=None if observed is None else observed.unreadable,
-    )
-
-
-def _observed(config: Config, counts: Counts, app: ASGIApp) -> Observed | None:
-    """Who counts and notes, if anybody wants to know."""
-    access = None if config.access_log is None else _opened(config.access_log)
-    return None if access is None and config.admin is None else Observed(app, counts, access)
-
-
-def _mode(backend: Any, settings: dict[str, Any]) -> Mode[Any]:
     try:
-        return choose(backend, settings)
+        gate = Gate(
+            backend, settings, passes_cookie=config.pass_cookie, login_refused=_nothing if observer is None else observer.login_refused
+        )
     except ConfigurationError as error:
         raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
+    checks: dict[str, Check] = {"backend": partial(_answers, gate)}
+    pool = None
+    trusted = config.trusted_proxy
+    service: Service
+    if config.upstream is None:
+        if config.listen.path:  # the mode of its file has decided who may connect
+            trusted = (*trusted, UNIX)
+        service = Checks(gate, Rules(gate.mode, authz, signer=signer, clock=time))
+    else:
+        place = _place(config)
+        pool = Pool(place, connect_timeout=config.connect_timeout, keeps=config.upstream_keepalive, idle=config.upstream_idle_timeout)
+        checks["upstream"] = pool.reachable
+        service = Proxy(
+            gate,
+            pool,
+            RequestFields(sorted(gate.mode.names - {b"cookie"}), _authority(config.upstream)),
+            signer=signer,
+            login_paths=config.login_path,
+            response_timeout=config.response_timeout,
+            failed=_ignored if observer is None else observer.upstream_failed,
+            adds_id=config.access_log is not None,
+        )
+    readiness = Readiness({name: checks[name] for name in config.readiness if name in checks})
+    admin = None if config.admin is None else LocalService(Admin(readiness, counts, lambda: 0 if pool is None else len(pool)).answer)
+    return Parts(
+        service=service,
+        admin=admin,
+        trusted=TrustedProxies(trusted),
+        proxied=TrustedProxies(config.proxy_protocol, "proxy-protocol"),
+        limits=_limits(config),
+        observer=observer,
+        readiness=readiness,
+        backend=backend,
+        gate=gate,
+        pool=pool,
+    )
 
 
-async def _caller(mode: Mode[Any], driver: AsyncDriver, sessions: AsyncSessions) -> Session | None:
-    return await driver(current(mode, context_of(sessions)))
+def _limits(config: Config) -> Limits:
+    return Limits(
+        max_connections=config.max_connections or connections_by_default(has_upstream=config.upstream is not None),
+        max_connections_per_address=config.max_connections_per_address,
+        idle_timeout=config.idle_timeout,
+        head_timeout=config.head_timeout,
+        tunnel_idle_timeout=config.tunnel_idle_timeout,
+        response_timeout=config.response_timeout,
+    )
+
+
+def _observer(config: Config, counts: Counts) -> Observer:
+    return Observer(counts, None if config.access_log is None else _opened(config.access_log))
+
+
+def _authority(upstream: Upstream) -> bytes:
+    """Returns the Host for a request that has none."""
+    return b"localhost" if upstream.path else str(upstream).partition("//")[2].encode()
 
 
 def _nothing() -> None:
-    pass
+    """Counts nothing."""
+
+
+def _ignored(_kind: str) -> None:
+    """Counts nothing."""
 
 
 def _opened(path: str) -> AccessLog:
@@ -176,17 +197,17 @@ def _place(config: Config) -> Place:
     return Place(host=upstream.host, port=upstream.port, path=upstream.path, tls=tls, server_name=config.upstream_server_name)
 
 
-async def _answers(driver: AsyncDriver) -> None:
-    """Asks the backend something that costs next to nothing. Raises what it raises."""
-    await driver(_find_nobody())
+async def _answers(gate: Gate) -> None:
+    """Asks the backend a question that costs little. Raises what it raises."""
+    await gate.drive(_find_no_session())
 
 
-def _find_nobody() -> Flow[Session | None]:
+def _find_no_session() -> Flow[Session | None]:
     return (yield from Find(Credential(new_token().encode())))
 
 
 async def prepare(config: Config) -> None:
-    """Before the workers start: create what is missing, and see that the backend answers. Raises what it raises."""
+    """Creates the tables that are missing, and checks that the backend answers, before the workers start. Raises what it raises."""
     backend = config.make_backend()
     try:
         create = getattr(backend, "create_tables", None)
@@ -194,10 +215,14 @@ async def prepare(config: Config) -> None:
             created = create()
             if isawaitable(created):
                 await created
-        await _answers(door_of(choose(backend, config.settings), backend).driver)
+        await _answers(Gate(backend, dict(config.settings)))
     finally:
         if config.backend_is_made:  # another's is another's to close
-            close = getattr(backend, "close", None)
-            closed = close() if callable(close) else None
-            if isawaitable(closed):
-                await closed
+            await _closed(backend)
+
+
+async def _closed(backend: Any) -> None:
+    close = getattr(backend, "close", None)
+    closed = close() if callable(close) else None
+    if isawaitable(closed):
+        await closed

@@ -1,210 +1,393 @@
-"""One request of a client and its answer, written as the application gives it.
+"""One request on its way to the upstream, and its answer on the way back, as a state machine.
 
-In place of uvicorn's own cycle, which lower-cases names, adds a coding that HTTP/1.0 does not know, and checks again what
-the upstream's parser has checked.
+::
+
+    JUDGING ──> CONNECTING ──> ASKING ──> DECIDING ──> ANSWERING ──> OVER
+       │             │            │  └──────────────────^  │
+       │             │            └──> CONNECTING (once)   └──> TUNNEL ──> OVER
+       └─────────────┴────────────┴──> OVER (a response of our own, or the client is gone)
+
+The body of the request is a second, smaller machine beside it (:class:`Upload`): it may still be on its way when the answer
+has begun. Nothing is buffered beyond one read: each side is read only as fast as the other one takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
-import os
-import socket
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final
 
-from starlette.types import ASGIApp, Message
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from sessionward.request.request import Fields
+from sessionward.response.answer import Refusal, Response, refused
+from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.limits import Pace
+from sessionward.sidecar.client.local import result_of
+from sessionward.sidecar.client.request import Request
+from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
+from sessionward.sidecar.gate import Admitted, Impossible
+from sessionward.sidecar.upstream.answer import Answer, Ends
+from sessionward.sidecar.upstream.connection import UpstreamConnection
+from sessionward.sidecar.upstream.headers import signs_in_connection
+from sessionward.sidecar.upstream.tunnel import Tunnel
 
-from sessionward.request.request import Fields, Mapping
-from sessionward.response.answer import Problem
-from sessionward.sidecar.forwarding import Cut
-from sessionward.sidecar.proxy import refuse
-from sessionward.sidecar.record import RECORD
-from sessionward.sidecar.upstream import SWITCHING, moves
+if TYPE_CHECKING:
+    from sessionward.sidecar.proxy import Proxy
 
 log = logging.getLogger("sessionward")
 
-_LINES: Final = {int(status): b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus}
-_BODILESS: Final = (SWITCHING, 204, 304)
+CONTINUE: Final = 1.0
+"""Seconds that an upstream has to say 100 Continue before we send the body all the same (RFC 9110, 10.1.1)."""
+HIGH_WATER: Final = 65_536
+"""Bytes that wait for the other side, at which we stop reading."""
+_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+"""Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
+_NO_ORIGINS: Final = frozenset[bytes]()
 
 
-@dataclass(slots=True)
-class Head:
-    """The head of an answer as bytes, and how its body is framed.
+class State(enum.Enum):
+    """Where a request is."""
 
-    ``left``: bytes of the body that are to come; None where nobody knows: it is chunked, or ends with the connection.
-    """
-
-    data: bytes
-    left: int | None
-    chunked: bool
-    keep_alive: bool
-
-    @classmethod
-    def of(cls, status: int, reason: bytes | None, fields: Fields, length: int | None, scope: Mapping, *, keep_alive: bool) -> Self:
-        """``length``: what stands in Content-Length."""
-        lines = [name + b": " + value for name, value in fields]
-        lines.insert(0, (_LINES.get(status) or b"HTTP/1.1 %d " % status) if reason is None else b"HTTP/1.1 %d %b" % (status, reason))
-        chunked = False
-        if status in _BODILESS or scope["method"] == "HEAD":
-            length = 0
-        elif length is None:
-            if scope["http_version"] == "1.1":
-                chunked = True
-                lines.append(b"transfer-encoding: chunked")
-            else:  # HTTP/1.0 knows no chunks: the end of the connection ends the body
-                keep_alive = False
-        if not keep_alive and status != SWITCHING:
-            lines.append(b"connection: close")
-        lines.append(b"\r\n")
-        return cls(b"\r\n".join(lines), length, chunked, keep_alive)
-
-    def framed(self, body: bytes, *, more: bool) -> bytes:
-        """A part of the body as it goes over the wire."""
-        if not self.chunked:
-            return body if self.left is None else body[: self.left]
-        part = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return part if more else part + b"0\r\n\r\n"
+    JUDGING = enum.auto()  # a flow decides who is calling, and whether the request goes on
+    CONNECTING = enum.auto()  # a connection to the upstream is being opened
+    ASKING = enum.auto()  # the request is on its way; its answer has not begun
+    DECIDING = enum.auto()  # a flow decides about the head of the answer
+    ANSWERING = enum.auto()  # the answer is on its way to the client
+    TUNNEL = enum.auto()  # bytes in both directions
+    OVER = enum.auto()
 
 
-def _reset(transport: asyncio.Transport) -> None:
-    """End a connection with a reset: where the end of the connection ends the body, an orderly end would look like one."""
-    peer = transport.get_extra_info("socket")
-    if peer is not None:
-        with socket.socket(fileno=os.dup(peer.fileno())) as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+_JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
+
+MOVES: Final = {
+    _JUDGING: {_CONNECTING, _ASKING, _OVER},
+    _CONNECTING: {_ASKING, _OVER},
+    _ASKING: {_CONNECTING, _DECIDING, _ANSWERING, _TUNNEL, _OVER},
+    _DECIDING: {_ANSWERING, _TUNNEL, _OVER},
+    _ANSWERING: {_OVER},
+    _TUNNEL: {_OVER},
+    _OVER: set[State](),
+}
+"""Every move that there is."""
 
 
-class Client(Protocol):
-    """The connection of a client, as far as an answer on it needs to know."""
+class Upload(enum.Enum):
+    """Where the body of the request is."""
 
-    transport: asyncio.Transport
-    flow: FlowControl
-    logger: logging.Logger
-    access_logger: logging.Logger
-    expect_100_continue: bool
-    draining: Callable[[], bool]
-
-    def on_response_complete(self) -> None: ...
-    def linger(self) -> None: ...
+    WAITING = enum.auto()  # the client waits for 100 Continue, and we for the upstream's
+    SENDING = enum.auto()
+    SENT = enum.auto()
 
 
-class Exchange(RequestResponseCycle):
-    """What the ASGI application receives from and sends to."""
+_WAITING, _SENDING, _SENT = Upload
 
-    scope: Any
 
-    def __init__(self, listener: Client, scope: Any, *, keep_alive: bool) -> None:
-        super().__init__(
-            scope,
-            listener.transport,
-            listener.flow,
-            listener.logger,
-            listener.access_logger,
-            False,
-            [],
-            asyncio.Event(),
-            listener.expect_100_continue,
-            keep_alive,
-            listener.on_response_complete,
-        )
-        self._listener = listener
-        self._head: Head | None = None
-        self._to_write = b""
+class Exchange:
+    """A request and its answer. It is a ``Handler`` to the client's connection, and an ``Asker`` to the upstream's."""
 
-    async def run_asgi(self, app: ASGIApp) -> None:  # type: ignore[override]
-        try:
-            await app(self.scope, self.receive, self.send)
-        except Cut:
-            self._cut()
-        except Exception:
-            log.exception("a request could not be served")
-            if self.response_started:
-                self._cut()
-            else:
-                await refuse(Problem.UNAVAILABLE, self.scope, self.send)
-        finally:
-            if not self.response_complete and not self.disconnected:
-                self._cut()
+    __slots__ = (
+        "_admitted", "_client", "_early", "_held", "_held_failure", "_is_held_whole", "_is_kept", "_pace", "_proof", "_proxy", "_request", "_since",
+        "_state", "_upload", "_upstream",
+    )  # fmt: skip
 
-    def _cut(self) -> None:
-        """End the connection so that the client can tell that the answer is not whole."""
-        self.disconnected = True
-        if self._head is not None and self._head.left is None and not self._head.chunked:
-            _reset(self.transport)
+    def __init__(self, proxy: Proxy, client: ClientConnection, request: Request) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._request = request
+        self._state = _JUDGING
+        self._admitted: Admitted | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._upload = _SENT if not request.has_body else _WAITING if request.expects else _SENDING
+        self._early: list[bytes] = []
+        """Parts of the request's body that came before the connection to the upstream was there."""
+        self._held: list[bytes] = []
+        """Parts of the answer's body that came before a flow had decided about its head."""
+        self._held_failure: UpstreamError | None = None
+        self._is_held_whole = self._is_kept = False
+        self._proof = b""
+        self._since = 0.0
+        self._pace: Pace | None = None
+        if proxy.gate.passes(request):
+            self._go_on(None)
         else:
-            self.transport.close()
+            proxy.gate.carry(proxy.gate.before(request), request, self._judged, client.loop)
 
-    async def receive(self) -> Any:
-        if self.scope["type"] == "websocket":
-            return {"type": "websocket.connect"}
-        return await super().receive()
+    def _move(self, to: State) -> None:
+        assert to in MOVES[self._state], f"{self._state.name} to {to.name}"
+        self._state = to
+        self._since = 0.0
 
-    async def send(self, message: Message) -> None:  # type: ignore[override]
-        if self.flow.write_paused and not self.disconnected:
-            await self._room()
-        if self.transport.is_closing():
-            self.disconnected = True
-            self.message_event.set()
-        if self.disconnected or self.response_complete:
-            if RECORD in self.scope:
-                self.scope[RECORD].gone = True
+    # --- to the upstream ---
+
+    def _judged(self, verdict: Response | Admitted) -> None:
+        if self._state is not _JUDGING:  # the client is gone
             return
-        kind: str = message["type"]
-        if kind.endswith("start"):
-            self._start(message["status"], message["headers"], message.get("reason"))
-        elif kind.endswith("body"):
-            self._go_on(message.get("body", b""), more=message.get("more_body", False))
-        elif kind == "websocket.accept":
-            self._start(SWITCHING, message["headers"], message.get("reason"))
-            self.transport.write(self._to_write)
-            self.response_complete = True
-        else:  # websocket.close before the handshake
-            self._start(403, [(b"content-length", b"0")], None)
-            self._go_on(b"", more=False)
+        if isinstance(verdict, Admitted):
+            self._go_on(verdict)
+        else:
+            ended = self._request.method == b"DELETE" and int(verdict.status) == 200
+            self._answer_ourselves(verdict, "ended" if ended else result_of(verdict))
 
-    async def _room(self) -> None:
-        """Wait until the client has taken some of what it was sent; one that takes nothing any more is cut off."""
-        drained = asyncio.ensure_future(self.flow.drain())
+    def _go_on(self, admitted: Admitted | None) -> None:
+        self._admitted = admitted
+        request, proxy = self._request, self._proxy
+        self._proof = proxy.proof_for(request)
+        # What must not be repeated never goes out on a connection that the upstream may be closing at this moment.
+        kept = proxy.pool.kept() if request.method in _REPEATABLE and not request.has_body and not request.wants_websocket else None
+        if kept is not None:
+            self._is_kept = True
+            self._ask(kept)
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        self._move(_CONNECTING)
+        self._is_kept = False
+        task = self._client.loop.create_task(self._connect())
+        _OPENING.add(task)
+        task.add_done_callback(_OPENING.discard)
+
+    async def _connect(self) -> None:
         try:
-            if not await moves(drained, self.transport):
-                self.transport.abort()
-        finally:
-            drained.cancel()
-
-    def _start(self, status: int, fields: Fields, reason: bytes | None) -> None:
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        keep_alive = self.keep_alive and not self._listener.draining()
-        length = next((int(value) for name, value in fields if len(name) == 14 and name.lower() == b"content-length"), None)
-        self._head = head = Head.of(status, reason, fields, length, self.scope, keep_alive=keep_alive)
-        self._to_write = head.data
-        self.keep_alive = head.keep_alive
-
-    def _go_on(self, body: bytes, *, more: bool) -> None:
-        head = self._head
-        assert head is not None
-        data = self._to_write + head.framed(body, more=more)
-        self._to_write = b""
-        if data:
-            self.transport.write(data)
-        if head.left is not None:
-            head.left -= min(len(body), head.left)
-        if more:
+            connection = await self._proxy.pool.open()
+        except UpstreamError as failure:
+            self.failed(failure)
             return
-        if head.left:
-            self._cut()
+        if self._state is not _CONNECTING:
+            connection.abort()
             return
-        self.response_complete = True
-        self.message_event.set()
-        if self.more_body:
-            self._listener.linger()
-        elif not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+        self._ask(connection)
+
+    def _ask(self, connection: UpstreamConnection) -> None:
+        request = self._request
+        self._move(_ASKING)
+        self._upstream = connection
+        authorization = request.header(b"authorization")
+        extra = (b"connection: Upgrade", b"upgrade: websocket") if request.wants_websocket else ()
+        connection.ask(
+            self,
+            request.method,
+            self._proxy.head(request, self._admitted, self._proof, extra),
+            upgrades=b"websocket" if request.wants_websocket else b"",
+            signs_in=authorization is not None and signs_in_connection(authorization),
+        )
+        if self._upload is _SENT:
+            connection.sent()
+        elif self._upload is _SENDING:
+            self._send_early()
+
+    def _send_early(self) -> None:
+        early, self._early = self._early, []
+        for data in early:
+            self._send(data)
+        self._client.release()
+        if not self._client.sends:
+            self._sent()
+
+    def body(self, data: bytes, /) -> None:
+        """Sends a part of the request's body on."""
+        if self._upstream is not None and self._upload is _SENDING:
+            self._send(data)
+        elif self._state is not _OVER and self._upload is not _SENT:
+            self._early.append(data)
+            if sum(map(len, self._early)) > HIGH_WATER:
+                self._client.hold()
+
+    def _send(self, data: bytes) -> None:
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.is_chunked else data)
+
+    def whole(self) -> None:
+        """Ends the request, if its body has been sent."""
+        if self._upstream is not None and self._upload is _SENDING:
+            self._sent()
+
+    def _sent(self) -> None:
+        upstream = self._upstream
+        if upstream is not None and self._upload is _SENDING:
+            self._upload = _SENT
+            self._since = 0.0  # the time for the answer begins now
+            if self._request.is_chunked:
+                upstream.write(b"0\r\n\r\n")
+            upstream.sent()
+
+    def may_continue(self) -> None:
+        """Asks the client for the body, since the upstream wants it."""
+        if self._upload is _WAITING and self._state is _ASKING:
+            self._upload = _SENDING
+            self._client.may_continue()
+            self._send_early()
+
+    # --- from the upstream ---
+
+    def answered(self, answer: Answer, /) -> None:
+        """Decides about the head of the answer."""
+        gate, context = self._proxy.gate, None if self._admitted is None else self._admitted.context
+        if not gate.touches(context, answer):
+            self._give(answer, answer.fields)
+            return
+        self._move(_DECIDING)
+        if self._upstream is not None:
+            self._upstream.pause()
+
+        def then(decided: Response | Fields | Impossible) -> None:
+            self._decided(answer, decided)
+
+        gate.carry(gate.after(context, self._request, answer, self._proof), self._request, then, self._client.loop)
+
+    def _decided(self, answer: Answer, decided: Response | Fields | Impossible) -> None:
+        if self._state is not _DECIDING:
+            return
+        if isinstance(decided, Impossible):
+            log.error("%s: the upstream says something of a login that cannot be done: %s", self._request.id, decided.reason)
+            self._proxy.failed("invalid")
+            self._refuse(SidecarProblem.UPSTREAM_INVALID)
+        elif isinstance(decided, Response):
+            self._answer_ourselves(decided, result_of(decided))
+        else:
+            self._give(answer, decided)
+            self.settled()
+
+    def _give(self, answer: Answer, fields: Fields) -> None:
+        client, upstream = self._client, self._upstream
+        if answer.ends is Ends.UPGRADE and upstream is not None:
+            self._move(_TUNNEL)
+            fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+            Tunnel(client, upstream).join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            return
+        self._move(_ANSWERING)
+        client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)
+        for data in self._held:
+            client.send(data)
+        self._held.clear()
+        if self._is_held_whole:
+            self._finish()
+        elif self._held_failure is not None:
+            self.failed(self._held_failure)
+        elif upstream is not None and not client.is_full:
+            upstream.resume()
+
+    def answer_body(self, data: bytes, /) -> None:
+        """Hands a part of the answer on."""
+        if self._state is _ANSWERING:
+            self._client.send(data)
+        elif self._state is _DECIDING:
+            self._held.append(data)
+
+    def answer_whole(self) -> None:
+        """Ends the answer, once all of it has been handed on."""
+        if self._state is _ANSWERING:
+            self._finish()
+        elif self._state is _DECIDING:
+            self._is_held_whole = True
+
+    def settled(self) -> None:
+        """Sends what has come with one read."""
+        if self._state is _ANSWERING:
+            self._client.flush()
+
+    def _finish(self) -> None:
+        upstream = self._leave()
+        if upstream is not None:
+            self._proxy.pool.keep(upstream)
+        self._client.finish("passed")
+
+    # --- ends ---
+
+    def failed(self, failure: UpstreamError, /) -> None:
+        """Ends the exchange, since no answer comes, or no more of it. Asks once more where that is safe."""
+        state, upstream = self._state, self._upstream
+        if state is _ASKING and self._is_kept and type(failure) is UpstreamError and upstream is not None and not upstream.has_heard:
+            self._upstream = None
+            self._open()
+        elif state is _DECIDING:
+            self._held_failure = failure
+        elif state is _ANSWERING:
+            self._proxy.failed(failure.kind)
+            log.warning("%s: the upstream broke off its answer: %s", self._request.id, failure)
+            self._leave()
+            self._client.cut()
+        elif state in (_CONNECTING, _ASKING):
+            self._proxy.failed(failure.kind)
+            log.warning("%s: the upstream does not answer: %s", self._request.id, failure)
+            self._refuse(failure.problem)
+
+    def _refuse(self, problem: Refusal) -> None:
+        self._answer_ourselves(refused(problem, self._request, _NO_ORIGINS), "refused" if int(problem.status) < 500 else "failed")
+
+    def _answer_ourselves(self, response: Response, result: str) -> None:
+        upstream = self._leave()
+        if upstream is not None:
+            upstream.abort()
+        self._client.respond(response, result)
+
+    def _leave(self) -> UpstreamConnection | None:
+        """Ends the exchange. Returns the connection to the upstream, if there is one."""
+        self._move(_OVER)
+        upstream, self._upstream = self._upstream, None
+        self._early.clear()
+        self._held.clear()
+        return upstream
+
+    def gone(self) -> None:
+        """Ends the exchange, since the client is gone."""
+        if self._state is not _OVER and self._state is not _TUNNEL:
+            upstream = self._leave()
+            if upstream is not None:
+                upstream.abort()
+
+    # --- back-pressure ---
+
+    def client_is_full(self) -> None:
+        """Reads no more of the answer."""
+        if self._upstream is not None and self._state is _ANSWERING:
+            self._upstream.pause()
+
+    def client_has_room(self) -> None:
+        """Reads the answer again."""
+        if self._upstream is not None and self._state is _ANSWERING:
+            self._upstream.resume()
+
+    def upstream_is_full(self) -> None:
+        """Reads no more of the request's body."""
+        if self._state is not _OVER:
+            self._client.hold()
+
+    def upstream_has_room(self) -> None:
+        """Reads the request's body again."""
+        if self._state is not _OVER:
+            self._client.release()
+
+    # --- time ---
+
+    def check(self, now: float, /) -> None:
+        """Checks how long the upstream takes. ``now``: by the clock of the loop."""
+        upstream = self._upstream
+        if upstream is None or self._state not in (_ASKING, _ANSWERING):
+            return
+        if not self._since:
+            self._since = now
+        if self._upload is not _SENT and upstream.unsent:
+            if self._pace is None:
+                self._pace = Pace(self._client.limits)
+            if self._pace.is_too_slow(now, upstream.written - upstream.unsent):
+                self._give_up("it has stopped taking the request")
+        elif self._pace is not None:
+            self._pace.rest()
+        if self._state is not _ASKING:
+            return
+        if self._upload is _WAITING and now - self._since >= CONTINUE:
+            self.may_continue()
+        elif self._upload is _SENT and now - self._since > self._proxy.response_timeout:
+            self._give_up(f"no answer within {self._proxy.response_timeout:g} s")
+
+    def _give_up(self, why: str) -> None:
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.abort()
+        self.failed(TooSlow(why))
+
+
+_OPENING: Final[set[asyncio.Task[None]]] = set()
+"""The event loop itself holds no task."""

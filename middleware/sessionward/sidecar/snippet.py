@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.resources import files
 from typing import Final
 
-from sessionward.sidecar.addresses import Address
 from sessionward.sidecar.authz.settings import CHECK, AuthzSettings
+from sessionward.sidecar.config.addresses import Address
 
 ENGINES: Final = {
     "nginx": "nginx.conf",

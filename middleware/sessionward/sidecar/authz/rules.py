@@ -20,7 +20,7 @@ from sessionward.session.session import Session
 from sessionward.session.step import Flow
 from sessionward.sidecar.authz.routes import UNKNOWN, Asked, CheckRequest, Redirect, Route, asked_of
 from sessionward.sidecar.authz.settings import AuthzSettings
-from sessionward.sidecar.fields import identity
+from sessionward.sidecar.upstream.headers import identity
 
 log = logging.getLogger("sessionward")
 

@@ -10,25 +10,34 @@ from typing import Any, Final
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0)
 """Seconds."""
 RESULTS: Final = ("passed", "ended", "refused", "failed", "cut")
+CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 FAILURES: Final = ("connect", "timeout", "reset", "invalid", "client")
+BOUNDS: Final = (
+    "connections", "connections_per_address", "descriptors", "head_time", "head_size", "body_rate", "unread_answer", "trailers",
+    "tunnel_idle", "proxy_protocol",
+)  # fmt: skip
+"""What one client can make us keep, and how much of it: each of these has a limit. The end of an idle connection is no refusal."""
 
 _NAMES: Final = (
     *(f"requests:{result}" for result in RESULTS),
+    *(f"responses:{each}" for each in CLASSES),
     *(f"le:{bucket:g}" for bucket in BUCKETS),
     "le:+Inf",
     "seconds",
     "in_flight",
     "tunnels",
     *(f"upstream:{kind}" for kind in FAILURES),
+    *(f"bound:{bound}" for bound in BOUNDS),
+    "logins_refused",
 )
 _PLACE: Final = {name: place for place, name in enumerate(_NAMES)}
 
 
 class Counts:
-    """The counters of one worker, in memory that all workers share: each has a row of its own, and any can sum them."""
+    """The counters of one worker. Each worker has a row of its own in the shared memory, and each can sum all rows."""
 
     def __init__(self, path: Path | None = None, *, rows: int = 1, row: int = 0) -> None:
-        """``path``: a file of :func:`shared`; None for a worker that is alone."""
+        """``path``: a file of :func:`shared`, or None for a worker that is the only one."""
         size = rows * len(_NAMES) * 8
         if path is None:
             self._memory: Any = mmap.mmap(-1, size)
@@ -38,19 +47,31 @@ class Counts:
         self._all = memoryview(self._memory).cast("d")
         begin = row * len(_NAMES)
         self._own = self._all[begin : begin + len(_NAMES)]
-        self._own[_PLACE["in_flight"]] = self._own[_PLACE["tunnels"]] = 0.0  # of a worker that died here before
+        self._own[_IN_FLIGHT] = self._own[_PLACE["tunnels"]] = 0.0  # what a worker that died in this row has left
 
     def add(self, name: str, amount: float = 1.0) -> None:
+        """Adds ``amount`` to one counter."""
         self._own[_PLACE[name]] += amount
 
+    def begins(self) -> None:
+        """Counts one more request in flight."""
+        self._own[_IN_FLIGHT] += 1
+
     def upstream_failed(self, kind: str) -> None:
-        """The application behind us has failed in this way."""
+        """Counts a failure of the upstream."""
         self.add(f"upstream:{kind}")
 
-    def done(self, result: str, took: float) -> None:
-        """A request has been answered, in so many seconds."""
+    def done(self, result: str, took: float | None, status: int = 0) -> None:
+        """Counts a request by its result, the class of its status, and its time.
+
+        ``took``: seconds; None for a tunnel, whose time says how long its client stayed. ``status``: 0 if no head was sent.
+        """
         own = self._own
-        own[_PLACE[f"requests:{result}"]] += 1
+        own[_RESULT[result]] += 1
+        if status:
+            own[_FIRST_CLASS + status // 100 - 1] += 1
+        if took is None:
+            return
         own[_SECONDS] += took
         for place, bucket in enumerate(BUCKETS):
             if took <= bucket:
@@ -58,16 +79,23 @@ class Counts:
                 return
         own[_FIRST_BUCKET + len(BUCKETS)] += 1
 
+    def ends(self) -> None:
+        """Counts one request less in flight."""
+        self._own[_IN_FLIGHT] -= 1
+
     def sums(self) -> dict[str, float]:
-        """Of all workers, by name."""
+        """Returns the sum over all workers of each counter, by its name."""
         width = len(_NAMES)
         return {name: sum(self._all[place::width]) for name, place in _PLACE.items()}
 
 
-_SECONDS: Final = _PLACE["seconds"]
+_RESULT: Final = {result: _PLACE[f"requests:{result}"] for result in RESULTS}
+_FIRST_CLASS: Final = _PLACE[f"responses:{CLASSES[0]}"]
 _FIRST_BUCKET: Final = _PLACE[f"le:{BUCKETS[0]:g}"]
+_SECONDS: Final = _PLACE["seconds"]
+_IN_FLIGHT: Final = _PLACE["in_flight"]
 
 
 def shared(path: Path, rows: int) -> None:
-    """Make the file that the counters of so many workers are in."""
+    """Creates the file with the counters of ``rows`` workers."""
     path.write_bytes(bytes(rows * len(_NAMES) * struct.calcsize("d")))

@@ -1,20 +1,21 @@
-"""What the sidecar refuses, in the words of CONTRACT.md 1."""
+"""What the sidecar refuses, and how the upstream can fail."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 from sessionward.response.answer import Refusal
 
-_MALFORMED = "The request was malformed or contained invalid parameters"
-_GATEWAY = "The service behind this one did not answer properly"
+_MALFORMED: Final = "The request was malformed or contained invalid parameters"
+_GATEWAY: Final = "The service behind this one did not answer properly"
 
 
 class SidecarProblem(Refusal):
-    """Refused before a request reaches the upstream, or because the upstream fails: status, error id, message, reason."""
+    """The error responses of the sidecar: status, error id, message, reason (CONTRACT.md 1)."""
 
     BAD_REQUEST = (HTTPStatus.BAD_REQUEST, "bad_request", _MALFORMED, "The request is not well-formed HTTP/1.1.")
-    BAD_HOST = (HTTPStatus.BAD_REQUEST, "bad_host", _MALFORMED, "Exactly one valid Host is needed.")
+    BAD_HOST = (HTTPStatus.BAD_REQUEST, "bad_host", _MALFORMED, "The request must have exactly one valid Host field.")
     BAD_TARGET = (HTTPStatus.BAD_REQUEST, "bad_target", _MALFORMED, "The request target is not a plain path with a query.")
     NOT_FOUND = (HTTPStatus.NOT_FOUND, "not_found", "There is nothing here", "Checks are answered under /authz.")
     METHOD = (HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed", "CONNECT and TRACE do not pass.")
@@ -27,14 +28,48 @@ class SidecarProblem(Refusal):
         "The request header fields are too large",
         "There are more header fields, or longer ones, than this service accepts.",
     )
+    METHOD_UNKNOWN = (HTTPStatus.NOT_IMPLEMENTED, "method_not_implemented", "The method is not known", "This service does not know it.")
     CODING = (HTTPStatus.NOT_IMPLEMENTED, "coding_not_implemented", "The transfer coding is not known", "Only chunked is known.")
     VERSION = (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "version_not_supported", "The HTTP version is not supported", "Speak HTTP/1.1.")
+    TOO_MANY_CONNECTIONS = (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "The service is unavailable",
+        "There are more connections than this service accepts. Please try again.",
+    )
     STALE_LOGIN = (
         HTTPStatus.CONFLICT,
         "stale_login",
         "The sign-in is out of date",
-        "The user's sessions were ended while this sign-in was on its way. Please sign in again.",
+        "The user's sessions were revoked while this sign-in was under way. Please sign in again.",
     )
     UPSTREAM_FAILED = (HTTPStatus.BAD_GATEWAY, "upstream_failed", _GATEWAY, "The application cannot be reached, or broke off its answer.")
     UPSTREAM_INVALID = (HTTPStatus.BAD_GATEWAY, "upstream_invalid", _GATEWAY, "The application's answer cannot be understood.")
     UPSTREAM_TIMEOUT = (HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", _GATEWAY, "The application did not answer in time.")
+
+
+class UpstreamError(Exception):
+    """The upstream could not be asked, or has not answered as HTTP demands. ``kind`` is for metrics and the log."""
+
+    kind = "reset"
+    problem = SidecarProblem.UPSTREAM_FAILED
+
+
+class CannotConnect(UpstreamError):
+    """The upstream does not accept the connection, or TLS failed."""
+
+    kind = "connect"
+
+
+class Invalid(UpstreamError):
+    """The upstream has sent something other than one well-formed answer."""
+
+    kind = "invalid"
+    problem = SidecarProblem.UPSTREAM_INVALID
+
+
+class TooSlow(UpstreamError):
+    """The upstream did not accept a connection, take the request, or answer, within its time."""
+
+    kind = "timeout"
+    problem = SidecarProblem.UPSTREAM_TIMEOUT

@@ -1,37 +1,38 @@
-"""Which header fields go on to the upstream, and which come back from it.
+"""Which header fields go on to the upstream, and which return from it.
 
-Whatever could be taken for one of ours is taken out first, in every spelling that some server folds into it; then the
-hop-by-hop fields go; what we say ourselves is added last, so that nothing a client names can remove it (CONTRACT.md 4,
-RFC 9110 7.6.1).
+We first remove every field that a server could take for one that we set, in every spelling. Then we remove the hop-by-hop
+fields. We add our own fields last, so that nothing in a request can remove them (CONTRACT.md 4; RFC 9110, 7.6.1).
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from sessionward.request.request import Fields, Mapping
+from sessionward.request.request import Fields
 from sessionward.session.session import Session
-from sessionward.sidecar.peers import PEER
+from sessionward.sidecar.client.request import Request
 
 SESSION_USER: Final = b"x-session-user"
 SESSION_ID: Final = b"x-session-id"
 SESSION_ASSERTION: Final = b"x-session-assertion"
+SESSION_PROOF: Final = b"x-session-proof"
 TOKEN_REQUEST: Final = b"x-session-token-request"
 SESSION_LOGIN: Final = b"session-login"
 SESSION_LOGOUT: Final = b"session-logout"
 
 
 class Kind(enum.Enum):
-    """What becomes of a field, by its name."""
+    """What happens to a field, by its name."""
 
     PASSES = enum.auto()
     DROPPED = enum.auto()
-    FORWARDED = enum.auto()  # passes if a trusted peer says it
-    CONNECTION = enum.auto()  # names further fields that are meant for us alone
+    FORWARDED = enum.auto()  # passes if a trusted proxy sends it
+    CONNECTION = enum.auto()  # names further fields that are for us alone
     CODING = enum.auto()  # Transfer-Encoding
     HOST = enum.auto()
     EXPECT = enum.auto()
@@ -39,13 +40,15 @@ class Kind(enum.Enum):
     LOGIN = enum.auto()
     LOGOUT = enum.auto()
     UPGRADE = enum.auto()
+    DATE = enum.auto()
+    AUTHENTICATE = enum.auto()  # passes; may belong to a scheme that signs in a connection, not a request
 
 
-# Looking up a member of an enum costs 50 ns; these are looked up for each field.
+# Looking up a member of an enum costs 50 ns, and each field needs one.
 _PASSES, _DROPPED, _FORWARDED, _CONNECTION = Kind.PASSES, Kind.DROPPED, Kind.FORWARDED, Kind.CONNECTION
-_CODING, _HOST, _EXPECT = Kind.CODING, Kind.HOST, Kind.EXPECT
+_HOST, _AUTHENTICATE = Kind.HOST, Kind.AUTHENTICATE
 
-_OURS: Final = frozenset({SESSION_USER, SESSION_ID, SESSION_ASSERTION, TOKEN_REQUEST, SESSION_LOGIN, SESSION_LOGOUT})
+_OURS: Final = frozenset({SESSION_USER, SESSION_ID, SESSION_ASSERTION, SESSION_PROOF, TOKEN_REQUEST, SESSION_LOGIN, SESSION_LOGOUT})
 _HOP_BY_HOP: Final = frozenset(
     {b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"http2-settings", b"proxy-authorization"}
 )
@@ -57,17 +60,17 @@ _CGI: Final = b"proxy"
 _END_TO_END: Final = frozenset(
     {b"host", b"cookie", b"authorization", b"x-session-token", b"content-length", b"content-type", b"content-encoding"}
 )
-"""What a Connection field cannot take out: the upstream would see another request than the one that was judged."""
+"""What a Connection field cannot remove: the upstream would see another request than the one that we have judged."""
 
 _NOT_PLAIN: Final = bytes(byte if chr(byte).isalnum() and byte < 128 else ord("-") for byte in range(256))
 """Servers that put fields into an environment fold ``_``, ``.`` and others into one character (CGI, WSGI, PHP)."""
 
 MAX_NAMES: Final = 1024
-"""Names whose kind is kept."""
+"""Names whose kind we keep."""
 
 
 class _Kinds(dict[bytes, Kind]):
-    """The kind of each name that was seen, so that no name is looked at twice."""
+    """The kinds of the names that have occurred, so that each name is judged once."""
 
     def __init__(self, judge: Callable[[bytes], Kind]) -> None:
         super().__init__()
@@ -82,7 +85,7 @@ class _Kinds(dict[bytes, Kind]):
 
 def _request_kind(name: bytes, read_by_us: frozenset[bytes]) -> Kind:
     plain = name.lower().translate(_NOT_PLAIN)
-    if plain in _OURS or name == _CGI or (plain in read_by_us and plain != name):
+    if b"_" in name or plain in _OURS or name == _CGI or (plain in read_by_us and plain != name):
         return _DROPPED
     if plain in _REBUILT:
         return _DROPPED
@@ -98,6 +101,7 @@ _REQUEST_NAMED: Final = {
     b"transfer-encoding": Kind.CODING,
     b"host": Kind.HOST,
     b"expect": Kind.EXPECT,
+    b"authorization": Kind.AUTHENTICATE,
 }
 
 
@@ -113,40 +117,34 @@ _RESPONSE_NAMED: Final = {
     b"transfer-encoding": Kind.CODING,
     b"content-length": Kind.LENGTH,
     b"upgrade": Kind.UPGRADE,
+    b"date": Kind.DATE,
+    b"www-authenticate": Kind.AUTHENTICATE,
     SESSION_LOGIN: Kind.LOGIN,
     SESSION_LOGOUT: Kind.LOGOUT,
 }
 
-
-class Onward:
-    """The fields of a request as they go on, and what was found on the way."""
-
-    __slots__ = ("chunked", "expects", "lines")
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.chunked = False
-        self.expects = False
+RESPONSE_KINDS: Final = _Kinds(_response_kind)
+"""What happens to the fields of an answer, by their names in any case."""
 
 
 class RequestFields:
-    """Makes the fields of requests for the upstream.
+    """Makes the head lines of requests for the upstream.
 
-    ``read_by_us``: lower-case names of the header fields that a credential may stand in; their other spellings are not
-    credentials for us, but some servers would take them for one.
+    ``read_by_us``: lower-case names of the fields that can carry a credential. Their other spellings are not credentials to us,
+    but some servers would take them for one. ``host``: the Host of a request of HTTP/1.0 that has none.
     """
 
-    def __init__(self, read_by_us: Sequence[bytes] = ()) -> None:
+    def __init__(self, read_by_us: Sequence[bytes] = (), host: bytes = b"localhost") -> None:
         names = frozenset((b"x-session-token", b"authorization", *read_by_us))
         self._kinds = _Kinds(lambda name: _request_kind(name, names))
+        self._host = host
 
-    def onward(self, scope: Mapping, identity: Sequence[bytes]) -> Onward:
-        """``identity``: the lines of :func:`identity_lines`, and others of ours; they come last."""
-        kinds, found = self._kinds, Onward()
-        lines = found.lines
-        fields: Fields = scope["headers"]
-        trusted = PEER in scope
-        host, tokens = b"", None
+    def lines(self, request: Request, fields: Fields, ours: Sequence[bytes]) -> list[bytes]:
+        """Returns the lines of a head without its request line. ``ours``: the lines that we add last."""
+        kinds = self._kinds
+        lines: list[bytes] = []
+        trusted = request.is_trusted
+        host, tokens = None, None
         for name, value in fields:
             kind = kinds[name]
             if kind is _PASSES:
@@ -156,21 +154,34 @@ class RequestFields:
                 lines.append(b"host: " + value)
             elif kind is _CONNECTION:
                 tokens = _tokens(value, tokens)
-            elif kind is _CODING:
-                found.chunked = True
-            elif kind is _EXPECT:
-                found.expects = True
-            elif kind is _FORWARDED and trusted:
+            elif kind is _AUTHENTICATE or (kind is _FORWARDED and trusted):
                 lines.append(name + b": " + value)
         if tokens:
-            lines[:] = [line for line in lines if line.partition(b":")[0] not in tokens]
-        lines.append(_forwarded_further(scope, fields, host) if trusted else _forwarded(scope, host))
-        lines += identity
-        return found
+            lines = [line for line in lines if line.partition(b":")[0] not in tokens]
+        if host is None:
+            lines.append(b"host: " + self._host)
+        lines.append(_forwarded_further(request, fields, host or b"") if trusted else _forwarded(request, host or b""))
+        lines += ours
+        if request.is_chunked:
+            lines.append(b"transfer-encoding: chunked")
+        if request.expects and request.has_body:
+            lines.append(b"expect: 100-continue")
+        return lines
+
+
+def signs_in_connection(value: bytes) -> bool:
+    """Returns whether a value of Authorization or WWW-Authenticate belongs to NTLM or Negotiate.
+
+    These sign in a connection, not a request (RFC 4559, 6): the next request on it would be that user's.
+    """
+    return value[:9].lower().startswith((b"ntlm", b"negotiate")) or _IN_A_LIST.search(value) is not None
+
+
+_IN_A_LIST: Final = re.compile(rb",[ \t]*(?:ntlm|negotiate)\b", re.IGNORECASE)
 
 
 def _tokens(value: bytes, before: frozenset[bytes] | None) -> frozenset[bytes] | None:
-    """The fields that Connection names, beyond those that no Connection can take out."""
+    """Returns the fields that Connection names, without those that no Connection can remove."""
     if value.lower() in _NAMES_NOTHING:
         return before
     tokens = frozenset(token.strip(b" \t").lower() for token in value.split(b",")) - _END_TO_END
@@ -180,40 +191,38 @@ def _tokens(value: bytes, before: frozenset[bytes] | None) -> frozenset[bytes] |
 _NAMES_NOTHING: Final = (b"keep-alive", b"close", b"upgrade")
 
 
-def _forwarded(scope: Mapping, host: bytes) -> bytes:
-    """X-Forwarded-* of a client that nobody has vouched for."""
-    client: tuple[str, int] | None = scope.get("client")
+def _forwarded(request: Request, host: bytes) -> bytes:
+    """Returns X-Forwarded-* for a client that no trusted proxy has vouched for."""
+    client = request.peer
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b" % (
-        client[0].encode() if client else b"unknown",
-        _SCHEMES[scope["scheme"]],
+        client.encode() if client else b"unknown",
+        request.scheme.encode(),
         host,
     )
 
 
-_SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
-
-
-def _forwarded_further(scope: Mapping, fields: Fields, host: bytes) -> bytes:
-    """X-Forwarded-* behind a proxy that is trusted: what it said, and the proxy itself."""
+def _forwarded_further(request: Request, fields: Fields, host: bytes) -> bytes:
+    """Returns X-Forwarded-* behind a trusted proxy: what it sent, and its own address."""
     said: dict[bytes, bytes] = {}
     for name, value in fields:
         if name in _REBUILT:
             said[name] = said[name] + b", " + value if name in said else value
-    peer = scope[PEER]
-    chain = [part for part in (said.get(b"x-forwarded-for"), peer[0].encode() if peer else None) if part]
+    peer = request.peer
+    chain = [part for part in (said.get(b"x-forwarded-for"), peer.encode() if peer else None) if part]
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b" % (
         b", ".join(chain) or b"unknown",
-        said.get(b"x-forwarded-proto", _SCHEMES[scope["scheme"]]),
+        said.get(b"x-forwarded-proto", request.scheme.encode()),
         said.get(b"x-forwarded-host", host),
     )
 
 
-NOBODY: Final = (SESSION_USER + b": ", SESSION_ID + b": ")
+ANONYMOUS: Final = (SESSION_USER + b": ", SESSION_ID + b": ")
+"""The lines that say that the caller is anonymous."""
 
 
 def identity_lines(session: Session | None) -> Sequence[bytes]:
-    """Who is calling, for the upstream: always both fields, empty for a visitor."""
-    return NOBODY if session is None else _named(session.user_id, session.id)
+    """Returns the lines that say who is calling: always both fields, empty for an anonymous caller."""
+    return ANONYMOUS if session is None else _named(session.user_id, session.id)
 
 
 @lru_cache(maxsize=4096)
@@ -224,11 +233,5 @@ def _named(user_id: str, id: object) -> Sequence[bytes]:
 
 @lru_cache(maxsize=4096)
 def identity(user_id: str, id: object) -> tuple[bytes, bytes]:
-    """A user's id, percent-encoded, and the public id of a session, as they stand in header fields."""
+    """Returns a user's id, percent-encoded, and the public id of a session, as header fields carry them."""
     return quote(user_id, safe="").encode(), str(id).encode()
-
-
-# --- back to the client -----------------------------------------------------------------------------------------------
-
-RESPONSE_KINDS: Final = _Kinds(_response_kind)
-"""What becomes of the fields of an answer. Names as they come, in any case."""

@@ -49,10 +49,11 @@ class Address:
     @classmethod
     def _parse_unix(cls, text: str) -> Self:
         path, mark, query = text.removeprefix("unix:").partition("?")
-        fields = dict(part.partition("=")[::2] for part in query.split("&")) if mark else {}
+        parts = [part.partition("=") for part in query.split("&")] if mark else []
+        fields = {name: value for name, _, value in parts}
         mode, group = fields.pop("mode", "600"), fields.pop("group", "")
         known = re.fullmatch(r"0?[0-7]{3}", mode) and re.fullmatch(r"[A-Za-z0-9_.-]*", group)
-        if not path.startswith("/") or fields or not known or query.count("=") > 2:
+        if not path.startswith("/") or fields or not known or len(parts) > 2:
             raise ValueError(f"{text!r} is not a socket such as 'unix:/run/sessionward.sock?mode=660&group=www-data'")
         return cls(path=path, mode=int(mode, 8), group=group)
 
@@ -67,7 +68,7 @@ class Address:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on another machine can connect."""
+        """Whether only this machine can connect. Of a passed socket we do not know it."""
         if self.path or self.host == "localhost":
             return True
         with suppress(ValueError):
@@ -99,7 +100,7 @@ class Address:
         return listening
 
     def _bind_unix(self) -> socket.socket:
-        """In place of a socket that nobody listens on any more, never of anything else."""
+        """Replaces a socket on which no process listens any more, never another file."""
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
                 raise OSError(errno.EEXIST, "there is a file that is no socket")

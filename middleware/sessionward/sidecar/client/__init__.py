@@ -1,0 +1,1 @@
+"""The side of the sidecar that clients connect to."""

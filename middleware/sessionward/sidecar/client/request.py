@@ -1,0 +1,101 @@
+"""One request of a client, as its head says: read once, then never changed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sessionward.request.request import Fields, Location, host_of, joined
+from sessionward.response.answer import request_id
+
+
+class Request:
+    """The head of a request. It is a :class:`sessionward.request.request.Request`, which the flows of the core read.
+
+    - ``method``, ``target``: exact bytes. The target is in origin form (or ``*``). ``path``: the target without its query.
+    - ``fields``: names in lower case, values without the blanks around them.
+    - ``version``: "1.1" or "1.0".
+    - ``length``: of the body in bytes; None if there is no Content-Length. ``is_chunked``: whether the body is chunked.
+    - ``expects``: whether the client waits for 100 Continue. ``wants_websocket``: whether it asks for a WebSocket.
+    - ``keeps_alive``: whether the client wants to send another request on its connection.
+    - ``peer``: the address of the connection, None over a unix socket. ``address``: the believed address of the client.
+    - ``is_trusted``: whether the peer is a trusted proxy. ``scheme``: of the connection.
+    - ``began``: when we have read the head, by the monotonic clock.
+    - ``session``: the public id of the client's live session, None until it is known.
+    """
+
+    __slots__ = (
+        "_id", "address", "began", "expects", "fields", "is_chunked", "is_trusted", "keeps_alive", "length", "method", "path", "peer",
+        "scheme", "session", "target", "version", "wants_websocket",
+    )  # fmt: skip
+
+    def __init__(self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: str) -> None:
+        self.method = method
+        self.target = target
+        self.path = target.partition(b"?")[0] if b"?" in target else target
+        self.fields = fields
+        self.version = version
+        self.length: int | None = None
+        self.is_chunked = self.expects = self.wants_websocket = self.keeps_alive = self.is_trusted = False
+        self.peer: str | None = None
+        self.address: str | None = None
+        self.scheme = "http"
+        self.began = 0.0
+        self.session: UUID | None = None
+        self._id = ""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self.is_chunked or bool(self.length)
+
+    @property
+    def id(self) -> str:
+        """The X-Request-Id of the client or a proxy, or a new UUID."""
+        if not self._id:
+            self._id = request_id(self)
+        return self._id
+
+    def header(self, name: bytes, /) -> bytes | None:
+        """Returns the value of a header by its lower-case name, or None."""
+        return joined(self.fields, name)
+
+    def route(self) -> bytes:
+        """Returns the path with the client's own percent-encoding."""
+        return self.path
+
+    def client(self) -> str | None:
+        """Returns the believed address of the client, None over a unix socket."""
+        return self.address
+
+    def location(self) -> Location:
+        """Returns the host and the path of the URL."""
+        return Location(host_of(self.header(b"host")), self.path.decode("latin-1"), self.scheme)
+
+    def found(self, names: frozenset[bytes]) -> Fields:
+        """Returns the fields with these names."""
+        return [field for field in self.fields if field[0] in names]
+
+
+class Unreadable:
+    """In place of a request that could not be read, for the error response."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    def header(self, name: bytes, /) -> bytes | None:
+        """Returns the id of the request, so that the response and the log have the same."""
+        return self._id.encode() if name == b"x-request-id" else None
+
+    def route(self) -> bytes:
+        """Returns nothing, since the path is not known."""
+        return b""
+
+    def client(self) -> str | None:
+        """Returns None, since the response does not need the address."""
+        return None
+
+    def location(self) -> Location:
+        """Returns a location without a host."""
+        return Location("", "/")

@@ -1,0 +1,1 @@
+"""The side of the sidecar that connects to the application."""

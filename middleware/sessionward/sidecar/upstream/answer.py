@@ -1,0 +1,218 @@
+"""Reads one answer of the upstream, as strictly as a request: what breaks the rules of HTTP is no answer."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import httptools
+
+from sessionward.sidecar.client.response import BODILESS, SWITCHING
+from sessionward.sidecar.errors import Invalid, UpstreamError
+from sessionward.sidecar.upstream.headers import RESPONSE_KINDS, Kind, signs_in_connection
+
+MAX_HEAD: Final = 65_536
+"""Bytes of the head of an answer, and of its trailers."""
+MAX_FIELDS: Final = 200
+MAX_INFORMATIONAL: Final = 16
+"""1xx answers before the final one."""
+
+_PASSES: Final = Kind.PASSES
+_VERSIONS: Final = ("1.1", "1.0")
+_KEPT: Final = frozenset({b"keep-alive", b"close", b"content-length", b"set-cookie", b"content-type", b"content-encoding", b"location"})
+"""What the Connection field of an answer cannot remove."""
+
+
+class Ends(enum.Enum):
+    """How the body of an answer ends (RFC 9112, 6.3)."""
+
+    LENGTH = enum.auto()
+    CHUNKS = enum.auto()
+    CONNECTION = enum.auto()
+    NO_BODY = enum.auto()  # HEAD, 204, 304: some servers send a body all the same
+    UPGRADE = enum.auto()
+
+
+class Answer:
+    """The head of an answer. ``fields`` are for the client.
+
+    ``length``: of Content-Length; None if the body is chunked, or ends with the connection. ``logins``, ``logouts``: the values
+    of Session-Login and Session-Logout. ``has_date``: whether ``fields`` has Date. ``signs_in_connection``: whether the upstream
+    authenticates connections (NTLM).
+    """
+
+    __slots__ = (
+        "chunked", "ends", "fields", "has_date", "length", "logins", "logouts", "reason", "signs_in_connection", "status", "upgrade",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.length: int | None = None
+        self.chunked = False
+        self.ends = Ends.LENGTH
+        self.logins: list[bytes] = []
+        self.logouts: list[bytes] = []
+        self.upgrade = b""
+        self.has_date = False
+        self.signs_in_connection = False
+
+
+class AnswerReader:
+    """Reads the answers on one connection. :meth:`begin` precedes each.
+
+    Each call of :meth:`read` sets ``head`` (an answer whose head has just ended, else None) and ``body`` (bytes of its body).
+    ``is_whole``: the answer has ended. ``may_continue``: the upstream has said 100.
+    """
+
+    __slots__ = (
+        "_answer", "_body", "_count", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body", "head", "is_whole",
+        "keeps_alive", "may_continue",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin(b"", b"")
+
+    def begin(self, method: bytes, upgrades: bytes) -> None:
+        """Prepares for the answer to a request. ``upgrades``: the protocol that it may switch to."""
+        self._method = method
+        self._upgrades = upgrades
+        self._draft = Answer()
+        self._answer: Answer | None = None
+        self._body: list[bytes] = []
+        self._tokens: set[bytes] | None = None
+        self._count = self._size = self._informational = 0
+        self.head: Answer | None = None
+        self.body = b""
+        self.is_whole = self.may_continue = self.keeps_alive = False
+
+    def read(self, data: bytes) -> None:
+        """Reads bytes. Raises :class:`~sessionward.sidecar.errors.Invalid`."""
+        self.head, self.body = None, b""
+        self._size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._body.append(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            raise (cause if isinstance(cause, UpstreamError) else Invalid("the answer cannot be parsed")) from None
+        except httptools.HttpParserError:
+            raise Invalid("the answer cannot be parsed") from None
+        finally:
+            if self._body:
+                self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+                self._body.clear()
+                self._size = 0
+        if self._size > MAX_HEAD and not self.is_whole and (self._answer is None or self._answer.chunked):
+            raise Invalid("the head of the answer is too long" if self._answer is None else "the answer has trailers without an end")
+
+    def end_of_connection(self) -> bool:
+        """Returns whether the end of the connection makes the answer whole."""
+        if self._answer is not None and self._answer.ends is Ends.CONNECTION:
+            self.is_whole = True
+        return self.is_whole
+
+    # --- what the parser finds ---
+
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            raise Invalid("the upstream has sent more than one answer")
+        if self._count:  # of an informational answer
+            self._draft, self._count, self._tokens = Answer(), 0, None
+
+    def on_status(self, reason: bytes) -> None:
+        self._draft.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._answer is not None:  # a trailer
+            return
+        self._count += 1
+        kind = RESPONSE_KINDS[name]
+        if kind is _PASSES:
+            self._draft.fields.append((name, value))
+        else:
+            self._read(kind, name, value)
+        if self._count > MAX_FIELDS:
+            raise Invalid("the answer has too many header fields")
+
+    def _read(self, kind: Kind, name: bytes, value: bytes) -> None:
+        draft = self._draft
+        if kind is Kind.LENGTH:
+            if not value.isdigit() or draft.length is not None:
+                raise Invalid("the answer does not have exactly one Content-Length")
+            draft.length = int(value)
+            draft.fields.append((name, value))
+        elif kind is Kind.CODING:
+            if draft.chunked or value.lower() != b"chunked":
+                raise Invalid("the answer has a Transfer-Encoding other than chunked")
+            draft.chunked = True
+        elif kind is Kind.CONNECTION:
+            self._tokens = {*(self._tokens or ()), *(token.strip(b" \t").lower() for token in value.split(b","))}
+        elif kind is Kind.LOGIN:
+            draft.logins.append(value)
+        elif kind is Kind.LOGOUT:
+            draft.logouts.append(value)
+        elif kind is Kind.UPGRADE:
+            draft.upgrade += value.lower()
+        elif kind is Kind.DATE:
+            draft.has_date = True
+            draft.fields.append((name, value))
+        elif kind is Kind.AUTHENTICATE:
+            draft.signs_in_connection = draft.signs_in_connection or signs_in_connection(value)
+            draft.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        draft, parser = self._draft, self._parser
+        draft.status = status = parser.get_status_code()
+        if parser.get_http_version() not in _VERSIONS:
+            raise Invalid("the upstream speaks another version of HTTP")
+        if status < 200:
+            self._inform(draft)
+            return
+        if draft.chunked and draft.length is not None:
+            raise Invalid("the answer has both a length and a Transfer-Encoding")
+        if self._tokens:
+            named = self._tokens - _KEPT
+            if named:
+                draft.fields = [field for field in draft.fields if field[0].lower() not in named]
+        self.keeps_alive = parser.should_keep_alive()
+        if status in BODILESS or self._method == b"HEAD":
+            draft.ends = Ends.NO_BODY
+            self.is_whole = True  # llhttp does not know the method, and would wait for the body of an answer to HEAD
+        elif draft.chunked:
+            draft.ends = Ends.CHUNKS
+        elif draft.length is None:
+            draft.ends = Ends.CONNECTION
+        self._answer = self.head = draft
+
+    def _inform(self, draft: Answer) -> None:
+        """Reads an answer before the final one."""
+        if draft.status < 100:
+            raise Invalid("the answer has no status")
+        if draft.length or draft.chunked:
+            raise Invalid("an informational answer has a body")
+        if draft.status == SWITCHING:
+            if not self._upgrades or draft.upgrade != self._upgrades:
+                raise Invalid("the upstream has switched protocols without a request for it")
+            draft.ends = Ends.UPGRADE
+            self._answer = self.head = draft
+            self.is_whole = True
+            return
+        self._informational += 1
+        self.may_continue = self.may_continue or draft.status == 100
+        if self._informational > MAX_INFORMATIONAL:
+            raise Invalid("the upstream has sent too many informational answers")
+        self._count = 1
+
+    def on_body(self, body: bytes) -> None:
+        answer = self._answer
+        if answer is None or self.is_whole:
+            raise Invalid("the answer has a body where it must have none")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None:
+            self.is_whole = True
