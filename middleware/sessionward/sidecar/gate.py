@@ -185,12 +185,12 @@ class Gate:
             if field[0] in names and new is not None:
                 if not new or new[0][0] != field[0]:
                     continue
-                field = new.pop(0)  # noqa: PLW2901 - the field that replaces this one
+                field = new.pop(0)
             if own and field[0] == b"cookie" and own in field[1]:
                 rest = without_cookie(field[1], own)
                 if not rest:
                     continue
-                field = (b"cookie", rest)  # noqa: PLW2901
+                field = (b"cookie", rest)
             fields.append(field)
         return [*fields, *new] if new else fields
 
