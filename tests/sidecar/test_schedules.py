@@ -322,6 +322,14 @@ def test_a_connection_that_is_free_at_the_head_is_caught(canary: type[UpstreamCo
     assert asyncio.run(run(COUNT, SEED))
 
 
+class Narrow(UpstreamConnection):
+    """One whose system takes little ahead, so that what the upstream does not read waits with us."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        super().connection_made(transport)
+
+
 def test_a_connection_with_bytes_that_the_upstream_has_not_taken_is_never_kept() -> None:
     """An early answer comes while the end of the upload waits in our own buffer: what is written next would wait behind it."""
 
@@ -337,7 +345,7 @@ def test_a_connection_with_bytes_that_the_upstream_has_not_taken_is_never_kept()
         return script
 
     async def upload(size: int) -> int:
-        async with staged(of) as stage:
+        async with staged(of, factory=Narrow) as stage:
             reader, writer = await stage.open()
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
             async with asyncio.timeout(PATIENCE):
@@ -351,7 +359,7 @@ def test_a_connection_with_bytes_that_the_upstream_has_not_taken_is_never_kept()
             return unsent
 
     async def story() -> list[int]:
-        return [await upload(size << 16) for size in range(2, 100, 2)]
+        return [await upload(size << 16) for size in range(1, 9)]
 
     found = asyncio.run(story())
-    assert not any(found), found
+    assert found == [0] * len(found)

@@ -151,7 +151,9 @@ class Weather:
             whole = said + (b"" if method == b"HEAD" else body)
         else:
             step = rng.choice((7, 1_000, 80_000))
-            chunks = [b"%x\r\n%b\r\n" % (len(body[at : at + step]), body[at : at + step]) for at in range(0, min(len(body), 40 * step), step)]
+            chunks = [
+                b"%x\r\n%b\r\n" % (len(body[at : at + step]), body[at : at + step]) for at in range(0, min(len(body), 40 * step), step)
+            ]
             chunks += [b"%x\r\n%b\r\n" % (len(rest), rest)] if (rest := body[40 * step :]) else []
             said = b"HTTP/1.1 %b\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (status, fields)
             whole = said + (b"" if method == b"HEAD" else b"".join(chunks) + b"0\r\n\r\n")
@@ -273,7 +275,6 @@ class Visitor:
 async def watched(wrong: list[str], seed: int) -> AsyncIterator[None]:
     """Notes what the event loop would only log."""
     loop = asyncio.get_running_loop()
-
 
     def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
