@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.sidecar.engines import ENGINES, App, Engine, authz, engine
 from tests.sidecar.town import Town
 from tests.support.services import missing
 
-SWITCHES = {"preflight": "pass", "exempt_paths": ["/static/"], "login_url": "/login?a=b"}
+SWITCHES: Mapping[str, Any] = {"preflight": "pass", "exempt_paths": ["/static/"], "login_url": "/login?a=b"}
 """The options that both ``sessionward authz`` and ``sessionward snippet`` get in the switched town."""
 
 

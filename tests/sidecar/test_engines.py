@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from sessionward.sidecar.snippet import ENGINES as SNIPPETS
-from sessionward.sidecar.snippet import snippet
 from tests.sidecar.engines import Engine, engine, nowhere, silent
 from tests.sidecar.town import COOKIE, Town
 
@@ -236,19 +234,3 @@ def test_an_upload_passes(town: Town) -> None:
     answer = town.ask(b"/", b"Cookie: " + town.login(), b"Content-Length: 5", method=b"POST", body=b"hello")
     assert answer.status == 200
     assert answer.values(b"content-length") == [b"5"]
-
-
-# --- the texts --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", SNIPPETS)
-def test_every_snippet_has_its_addresses_and_no_place_left_open(kind: str) -> None:
-    text = snippet(kind, authz="10.0.0.2:9001", app="10.0.0.3:9002", listen="10.0.0.1:9003", path="/sessions")
-    assert "10.0.0.2" in text
-    assert not any(f"@{name}" in text for name in ("AUTHZ", "APP", "LISTEN", "PATH"))
-
-
-@pytest.mark.parametrize("address", ["", "host", "host:", ":80", "host:http"])
-def test_a_malformed_address_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="is not an address"):
-        snippet("nginx", authz=address, app="a:1", listen="b:2")
