@@ -52,7 +52,7 @@ class Listener:
         self.observer = observer
         self.trusted = TrustedProxies(()) if trusted is None else trusted
         self.proxied = TrustedProxies(()) if proxied is None else proxied
-        self.is_draining = False
+        self.is_draining = self._closes_idle = False
         self._servers: list[asyncio.Server] = []
         self._open: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -73,9 +73,13 @@ class Listener:
             server.close()
         self._servers.clear()
 
+    def announce(self) -> None:
+        """Tells each client with its next response that the connection closes, so that none loses a request later."""
+        self.is_draining = True
+
     def drain(self) -> None:
         """Keeps no connection open for another request. Closes those that are idle, and tunnels that have been silent."""
-        self.is_draining = True
+        self.is_draining = self._closes_idle = True
         self._drain(asyncio.get_running_loop().time())
 
     def _drain(self, now: float) -> None:
@@ -174,6 +178,6 @@ class Listener:
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
-        if self.is_draining:
+        if self._closes_idle:
             self._drain(now)
         self._timer = loop.call_later(self.limits.tick, self._check, loop)
