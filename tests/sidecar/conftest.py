@@ -72,3 +72,10 @@ def switched(chosen: Engine, switched_service: int, app: App, folder: Path, back
     """The town where preflights and ``/static/`` pass, and where a browser is sent to ``/login``."""
     with engine(chosen, folder / f"{chosen}-switched".replace(" ", "-"), authz=switched_service, app=app.port, **SWITCHES) as server:
         yield Town(server.port, app, folder, backend, chosen.kind)
+
+
+@pytest.fixture(scope="module")
+def halfway(chosen: Engine, switched_service: int, app: App, folder: Path, backend: SQLBackend) -> Iterator[Town]:
+    """The town where the service has every switch on, and the engine none."""
+    with engine(chosen, folder / f"{chosen}-halfway".replace(" ", "-"), authz=switched_service, app=app.port) as server:
+        yield Town(server.port, app, folder, backend, chosen.kind)

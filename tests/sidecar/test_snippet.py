@@ -43,6 +43,7 @@ def test_the_command_beside_a_snippet_has_its_switches(kind: str) -> None:
 @pytest.mark.parametrize("kind", ENGINES)
 def test_the_check_gets_only_what_it_decides_by(kind: str) -> None:
     plain, switched = (snippet(kind, **PLACES, **switches).lower() for switches in ({}, SWITCHES))
+    plain = plain.replace("header_up -access-control-request-method", "")  # Caddy sends each field but those
     for name in ("access-control-request-method", "method-override"):
         assert name not in plain
     if kind != "haproxy":  # whose Lua file asks
