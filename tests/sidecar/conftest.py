@@ -42,7 +42,17 @@ def service(folder: Path) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def switched_service(folder: Path) -> Iterator[int]:
     """The service with every switch on."""
-    with authz(folder, "--preflight", "pass", "--exempt-paths", "/static/", "--login-url", "/login?a=b") as server:
+    options = [
+        "--preflight",
+        "pass",
+        "--exempt-paths",
+        "/static/",
+        "--login-url",
+        "/login?a=b",
+        "--trusted-origins",
+        "https://trusted.example",
+    ]
+    with authz(folder, *options) as server:
         yield server.port
 
 

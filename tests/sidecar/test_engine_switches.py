@@ -101,6 +101,19 @@ def test_what_passes_as_a_preflight_has_no_override_however_odd(switched: Town, 
         assert b"Content-Length: 5".lower() not in arrived.lower()
 
 
+@pytest.mark.parametrize(("origin", "status"), [(b"https://trusted.example", 204), (b"https://other.example", 404)])
+def test_a_preflight_of_the_endpoint_is_answered_by_the_service(switched: Town, origin: bytes, status: int) -> None:
+    answer = switched.ask(b"/auth/sessions", b"Origin: " + origin, b"Access-Control-Request-Method: DELETE", method=b"OPTIONS")
+    assert (answer.status, answer.heads) == (status, [])
+    assert (b"access-control-allow-origin: " + origin in answer.head.lower()) == (status == 204)
+
+
+def test_any_other_preflight_on_its_path_is_the_applications(switched: Town) -> None:
+    answer = switched.ask(b"/auth/sessions", *ASKING, method=b"OPTIONS")
+    assert answer.status == 200
+    assert answer.heads[0].startswith(b"OPTIONS /auth/sessions HTTP/1.1")
+
+
 def test_an_override_passes_on_other_requests(switched: Town) -> None:
     answer = switched.ask(b"/", b"Cookie: " + switched.login(), b"X-HTTP-Method-Override: PUT", b"Content-Length: 0", method=b"POST")
     assert answer.values(b"x-http-method-override") == [b"PUT"]

@@ -41,16 +41,6 @@ def test_the_command_beside_a_snippet_has_its_switches(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_the_check_gets_only_what_it_decides_by(kind: str) -> None:
-    plain, switched = (snippet(kind, **PLACES, **switches).lower() for switches in ({}, SWITCHES))
-    plain = plain.replace("header_up -access-control-request-method", "")  # Caddy sends each field but those
-    for name in ("access-control-request-method", "method-override"):
-        assert name not in plain
-    if kind != "haproxy":  # whose Lua file asks
-        assert "access-control-request-method" in switched
-
-
-@pytest.mark.parametrize("kind", ENGINES)
 def test_the_comments_are_plain(kind: str) -> None:
     comments = [
         line.strip().lstrip("#- ") for line in snippet(kind, **PLACES, **SWITCHES).splitlines() if line.strip().startswith(("#", "--"))

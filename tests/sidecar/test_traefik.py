@@ -102,6 +102,7 @@ def _matches(part: str, fields: Mapping[str, str], target: str, method: str) -> 
         "Method": lambda: method == first,
         "Path": lambda: target.partition("?")[0] == first,
         "PathPrefix": lambda: target.startswith(first),
+        "Header": lambda: fields.get(first.lower()) == pattern,
         "HeaderRegexp": lambda: re.search(pattern, fields.get(first.lower(), "")) is not None,
     }
     return matchers[kind]()
@@ -139,6 +140,12 @@ def test_every_way_to_the_application_strips_first_and_checks_last(configured: M
 
 def test_the_endpoint_is_served_without_a_check(traefik: Traefik) -> None:
     assert traefik.ask(method="DELETE", target="/auth/sessions")[:2] == ("end-other-sessions", 200)
+
+
+@pytest.mark.parametrize(("method", "router"), [("DELETE", "end-preflight"), ("PUT", "application")])
+def test_a_preflight_of_the_endpoint_is_answered_by_the_service(traefik: Traefik, method: str, router: str) -> None:
+    fields = [("Origin", "https://other.example"), ("Access-Control-Request-Method", method)]
+    assert traefik.ask(*fields, method="OPTIONS", target="/auth/sessions").router == router
 
 
 def test_a_live_session_passes_with_its_identity(service: Service, traefik: Traefik) -> None:
