@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -89,3 +90,36 @@ def test_a_connection_that_ntlm_signs_in_serves_no_other_client(careful: Town) -
         for _ in range(5):
             assert careful.ask(b"/", *fields[:1]).status == 200
             assert app.connections[-1] != signed_in
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+DUAL: Mapping[str, tuple[str, str]] = {
+    "nginx": (r"listen 127\.0\.0\.1:(\d+);", r"listen [::]:\1 ipv6only=off;"),
+    "haproxy": (r"bind 127\.0\.0\.1:(\d+)", r"bind :::\1 v4v6"),
+    "caddy": (r"bind 127\.0\.0\.1", "bind ::"),
+    "envoy": (
+        r'address: "127\.0\.0\.1", port_value: (\d+) \} \}\n      filter',
+        r'address: "::", port_value: \1, ipv4_compat: true } }\n      filter',
+    ),
+}
+"""How each engine listens for IPv4 and IPv6 at once."""
+
+
+def test_an_ipv4_client_of_a_socket_for_both_has_an_ipv4_address(
+    chosen: Engine, service: int, app: App, folder: Path, backend: SQLBackend
+) -> None:
+    before, after = DUAL[chosen.kind]
+    with engine(
+        chosen,
+        folder / f"{chosen}-dual".replace(" ", "-"),
+        authz=service,
+        app=app.port,
+        change=lambda text: re.sub(before, after, text, count=1),
+    ) as server:
+        town = Town(server.port, app, folder, backend, chosen.kind)
+        answer = town.ask(b"/", b"Cookie: " + town.login())
+    assert answer.status == 200
+    assert b"::ffff:" not in answer.heads[0]
+    if chosen.kind != "envoy":  # which names its own address in place of the loopback address
+        assert answer.values(b"x-forwarded-for") == [b"127.0.0.1"]
