@@ -28,6 +28,7 @@ def sidecar(
     secret.write_text(SECRET)
     backend = backend or f"sqlite:///{folder}/sessions.db"
     command = [sys.executable, "-m", "sessionward", "serve", "--upstream", upstream, "--backend", backend, "--secret-file", str(secret)]
+    command += ["--login-path", "/in/"]
     if "--drain-delay" not in arguments:
         command += ["--drain-delay", "0"]
     with served(
@@ -44,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path
         shop: Any = self.server
         if path.startswith("/in/"):
-            self._say(b"welcome", {"Session-Login": path[4:]})
+            self._say(b"welcome", {"Session-Login": f"{path[4:]}; proof={self.headers['X-Session-Proof']}"})
         elif path == "/slow":
             shop.reached.set()
             shop.opened.wait(20)

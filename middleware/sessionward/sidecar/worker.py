@@ -128,8 +128,9 @@ class Worker:
         self._parts.readiness.draining = True
         delay = 0.0 if self._signal == signal.SIGINT else self._config.drain_delay
         log.info("draining: %g s of notice, then at most %g s for what is under way", delay, self._config.drain_timeout)
-        await _either(self._cut.wait(), timeout=delay)
         public = self._public
+        public.announce()
+        await _either(self._cut.wait(), timeout=delay)
         public.stop()
         public.drain()
         await _either(self._cut.wait(), public.wait_closed(), timeout=self._config.drain_timeout)

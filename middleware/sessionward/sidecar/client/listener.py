@@ -53,6 +53,7 @@ class Listener:
         self.trusted = TrustedProxies(()) if trusted is None else trusted
         self.proxied = TrustedProxies(()) if proxied is None else proxied
         self.is_draining = False
+        self._ends_idle = False
         self._servers: list[asyncio.Server] = []
         self._open: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -73,9 +74,13 @@ class Listener:
             server.close()
         self._servers.clear()
 
+    def announce(self) -> None:
+        """Ends each connection after its next response. Idle ones stay, since a request may be on its way to us."""
+        self.is_draining = True
+
     def drain(self) -> None:
         """Keeps no connection open for another request. Closes those that are idle, and tunnels that have been silent."""
-        self.is_draining = True
+        self.is_draining = self._ends_idle = True
         self._drain(asyncio.get_running_loop().time())
 
     def _drain(self, now: float) -> None:
@@ -174,6 +179,6 @@ class Listener:
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
-        if self.is_draining:
+        if self._ends_idle:
             self._drain(now)
         self._timer = loop.call_later(self.limits.tick, self._check, loop)

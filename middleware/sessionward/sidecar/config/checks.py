@@ -12,7 +12,7 @@ from sessionward.sidecar.config.addresses import Address, Upstream
 from sessionward.sidecar.config.backend import backend_mistakes
 from sessionward.sidecar.config.loops import is_same_place, overlap
 from sessionward.sidecar.config.options import BY_NAME
-from sessionward.sidecar.peers import Peers
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 
 READINESS: Final = {"serve": ("upstream", "backend"), "authz": ("backend",)}
 """What ``/readyz`` can ask, by command."""
@@ -42,7 +42,7 @@ def mistakes_of(command: str, value: Mapping[str, Any], listen: Address | None, 
 def _trust_mistakes(command: str, value: Mapping[str, Any], listen: Address | None) -> Iterator[str]:
     for name in ("trusted-proxy", "proxy-protocol"):
         try:
-            peers = Peers(value[name])
+            peers = TrustedProxies(value[name])
         except ConfigurationError as error:
             yield from (f"{name}:{mistake.partition(':')[2]}" for mistake in error.mistakes)
             continue
