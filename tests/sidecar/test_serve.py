@@ -168,6 +168,8 @@ def test_a_second_signal_cuts_what_is_under_way(tmp_path: Path, application: Sho
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 128 + signal.SIGTERM
         asking.join()
+        assert "cut 1 requests" in server.printed()
+        assert "Traceback" not in server.printed()
         assert isinstance(outcome[0], (OSError, http.client.HTTPException))
 
 
@@ -187,6 +189,7 @@ def test_the_time_limit_cuts_too(tmp_path: Path, application: Shop) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 128 + signal.SIGINT
         asking.join()
+        assert "Traceback" not in server.printed()
         assert isinstance(outcome[0], (OSError, http.client.HTTPException))
 
 
