@@ -22,11 +22,12 @@ GET = b"GET %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
 
 def upstream(request: bytes) -> bytes:
     """Signs in whom the path names, signs out at ``/out``, else says who is there."""
-    path = request.split(b" ")[1]
+    path = request.split(b" ")[1].replace(b"/slow/", b"/in/", 1)
     if path.startswith(b"/in/"):
         body = request.partition(b"\r\n\r\n")[2] or b"welcome"
-        return b"HTTP/1.1 200 OK\r\nSession-Login: %b\r\nCache-Control: max-age=5\r\nContent-Length: %d\r\n\r\n%b" % (
+        return b"HTTP/1.1 200 OK\r\nSession-Login: %b; proof=%b\r\nCache-Control: max-age=5\r\nContent-Length: %d\r\n\r\n%b" % (
             path[4:],
+            proof_of(request),
             len(body),
             body,
         )
@@ -34,6 +35,11 @@ def upstream(request: bytes) -> bytes:
         return b"HTTP/1.1 303 See Other\r\nLocation: /\r\nSession-Logout: 1\r\nContent-Length: 0\r\n\r\n"
     user = request.partition(b"x-session-user: ")[2].partition(b"\r\n")[0]
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(user), user)
+
+
+def proof_of(request: bytes) -> bytes:
+    """The proof with which the upstream may sign users in, empty if the request has none."""
+    return request.partition(b"\r\nx-session-proof: ")[2].partition(b"\r\n")[0]
 
 
 def fields_of(answer: bytes, name: bytes) -> list[bytes]:

@@ -162,7 +162,7 @@ ANSWERED = {
     "in small letters": b"session-login: ann",
     "with underscores": b"Session_Login: eve",
     "a logout": b"Session-Logout: 1",
-    "a logout that is none": b"Session-Logout: 0",
+    "a proof": b"X-Session-Proof: 1",
     "a token request": b"X-Session-Token-Request: 1",
     "an identity": b"X-Session-User: eve",
     "a hop": b"Keep-Alive: 5",
@@ -211,9 +211,8 @@ CHAINS: dict[str, tuple[str, Sequence[str], Any, str | None]] = {
 def test_the_client_is_the_last_one_that_no_trusted_proxy_is(
     trusted: str, fields: Sequence[str], peer: str | None, client: str | None
 ) -> None:
-    scope = {"client": None if peer is None else (peer, 1), "headers": [(b"x-forwarded-for", field.encode()) for field in fields]}
-    found = Peers(filter(None, [trusted])).client_of(scope)
-    assert (None if found is None else found[0]) == client
+    found = TrustedProxies(filter(None, [trusted])).client_of(peer, [(b"x-forwarded-for", field.encode()) for field in fields])
+    assert found == client
 
 
 def test_behind_a_trusted_proxy_its_word_goes_on_and_it_is_added_itself() -> None:

@@ -182,7 +182,7 @@ BODILESS = {
 
 
 @pytest.mark.parametrize(("method", "answer"), BODILESS.values(), ids=BODILESS.keys())
-def test_an_answer_without_a_body_leaves_both_connections_usable(method: bytes, answer: bytes) -> None:
+def test_an_answer_without_a_body_keeps_the_client_and_never_the_upstream(method: bytes, answer: bytes) -> None:
     async def story() -> None:
         async with staged(answering(answer)) as stage:
             reader, writer = await stage.open()
@@ -195,8 +195,7 @@ def test_an_answer_without_a_body_leaves_both_connections_usable(method: bytes, 
             writer.write(b"bad\r\n\r\n")  # whatever comes now is the answer to this
             assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
             writer.close()
-            if method != b"HEAD" or b"h: " in answer or b"chunked" in answer:  # else it looks as if it had a body
-                assert stage.connections == 1
+            assert stage.connections == 3  # some servers send a body all the same, which must not answer the next request
 
     told(story)
 
@@ -252,7 +251,7 @@ def test_an_echo_answers_each_part_before_the_next_is_sent() -> None:
                 writer.write(b"0\r\n\r\n")
                 assert await read_chunk(reader) == b""
             writer.close()
-            assert stage.connections == 1
+            assert stage.connections == 2  # a request with a body cannot be repeated, so it never uses a kept connection
 
     told(story)
 
@@ -346,7 +345,7 @@ def test_the_body_is_asked_for_when_the_upstream_asks_for_it() -> None:
                 assert (await read_answer(reader)).endswith(b"ok")
                 assert stage.heard[-1] == b"hello"
             writer.close()
-            assert stage.connections == 1
+            assert stage.connections == 2
 
     told(story)
 
@@ -413,7 +412,9 @@ def test_an_upstream_that_falls_silent_on_a_kept_connection_is_given_up_and_not_
         async with staged(acting(silent), response_timeout=0.4) as stage:
             await warm(stage)
             assert (await stage.say(GET % (b"/", b""))).startswith(b"HTTP/1.1 504 ")
-            assert len(stage.heard) == 3  # and the end of the second
+            while stage.heard[-1] != b"<end>":
+                await asyncio.sleep(0.001)
+            assert len(stage.heard) == 3
             assert stage.failures == ["timeout"]
 
     told(story)
@@ -640,7 +641,7 @@ def test_many_requests_one_after_the_other_need_one_connection() -> None:
         async with staged(answering(OK)) as stage:
             reader, writer = await stage.open()
             for number in range(100):
-                writer.write(GET % (b"/%d" % number, b"") if number % 2 else POST % b"Content-Length: 3\r\n" + b"abc")
+                writer.write(b"%b /%d HTTP/1.1\r\nHost: app.example\r\n\r\n" % ((b"GET", b"DELETE", b"OPTIONS")[number % 3], number))
                 assert (await read_answer(reader)).endswith(b"ok")
             writer.close()
             assert (stage.connections, len(stage.heard)) == (1, 100)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sessionward.sidecar.client.listener import Listener
 
 _NO_ORIGINS: Final = frozenset[bytes]()
+MAX_EARLY: Final = 65_536
+"""Bytes that a client may send behind the handshake of a WebSocket before it is answered."""
 _IDLE, _HEAD, _BUSY, _TUNNEL, _LINGERING, _CLOSING = Phase
 
 
@@ -186,7 +188,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _wait(self, data: bytes) -> None:
         self._pending += data
-        self._hold(_NEXT)
+        is_handshake = self._request is not None and self._request.wants_websocket
+        if not is_handshake or len(self._pending) > MAX_EARLY:  # only who reads sees that the client is gone
+            self._hold(_NEXT)
 
     def _go_on(self) -> None:
         """Reads what waits behind the request that has just been answered."""

@@ -205,18 +205,21 @@ class UpstreamConnection(asyncio.Protocol):
             reader.head = None
             self._is_tunnel = self._answer.ends is Ends.UPGRADE
             asker.answered(self._answer)
-        if reader.body and not was_whole and self._asker is asker:
-            asker.answer_body(reader.body)
-        if self._asker is not asker:
+        current = self._asker  # a tunnel continues what an exchange has begun
+        if current is None:
+            return
+        if reader.body and not was_whole:
+            current.answer_body(reader.body)
+        if self._asker is not current:
             return
         if reader.is_whole and not self._is_tunnel:
             if not was_whole:
-                asker.answer_whole()
+                current.answer_whole()
         elif failure is not None:
             self._transport.abort()
-            asker.failed(failure)
+            current.failed(failure)
         else:
-            asker.settled()
+            current.settled()
 
     def eof_received(self) -> bool:
         return False
