@@ -22,8 +22,7 @@ from sessionward.sidecar.config.config import configure
 from sessionward.sidecar.observe.counts import Counts
 from sessionward.sidecar.observe.observer import Observer
 from sessionward.sidecar.worker import Worker
-from tests.sidecar.processes import SECRET, Client, Shop, shop
-from tests.sidecar.test_serve import children, until
+from tests.sidecar.processes import SECRET, Client, Shop, children, shop, until
 from tests.support.servers import Server, end, free_port, served, start, wait_until_listening
 
 PATIENCE = 20.0

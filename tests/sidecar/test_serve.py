@@ -13,8 +13,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.sidecar.processes import Client, Shop, shop, sidecar
+from tests.sidecar.processes import Client, Shop, children, shop, sidecar, until
 from tests.support.servers import free_port
 
 
@@ -31,14 +30,6 @@ from tests.support.servers import free_port
 def application() -> Iterator[Shop]:
     with shop() as server:
         yield server
-
-
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until something is so."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it has not come to pass"
-        time.sleep(0.02)
 
 
 def readyz(port: int) -> int:
@@ -103,12 +94,6 @@ def test_one_signal_to_the_whole_group_is_one_signal_and_workers_without_a_paren
         workers = children(server.process.pid)
         server.process.kill()
         until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-
-
-def children(pid: int) -> list[int]:
-    """The workers of a sidecar: what Python's multiprocessing keeps beside them is none."""
-    listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=False).stdout
-    return sorted(int(word) for word in listed.split())
 
 
 def test_it_drains_readyz_first_and_no_request_fails(tmp_path: Path, application: Shop) -> None:
