@@ -183,11 +183,17 @@ class Supervisor:
         elif number == signal.SIGUSR2:
             log.warning("SIGUSR2 is ignored: it has no meaning here")
         elif number == signal.SIGHUP and not self._is_ending:
+            self._reload()
+
+    def _reload(self) -> None:
+        """Reads the configuration once for all workers. One that does not serve yet obeys when it does."""
+        if self._is_ready:
             systemd.notify(systemd.reloading())
-            config = reread(self._config)
-            if config is not None:
-                self._config = config
-                self._order("reload", config)
+        config = reread(self._config)
+        if config is not None:
+            self._config = config
+            self._order("reload", config)
+        if self._is_ready:
             systemd.notify(systemd.READY)
 
     def _stop(self, number: int) -> None:
