@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -70,9 +70,9 @@ def configuration(upstream: str, *lines: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, upstream: str, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
-    base = command(folder, upstream, *arguments)
-    with served(lambda port: [*base, "--listen", f"127.0.0.1:{port}"], log=folder / "log", cwd=folder, env=env_of(env)) as server:
+def running(folder: Path, upstream: str, *arguments: str, before: tuple[str, ...] = ()) -> Iterator[Server]:
+    base = [*before, *command(folder, upstream, *arguments)]
+    with served(lambda port: [*base, "--listen", f"127.0.0.1:{port}"], log=folder / "log", cwd=folder, env=env_of(None)) as server:
         yield server
 
 
@@ -424,5 +424,24 @@ def test_too_many_open_files_are_one_line_a_minute_and_other_failures_keep_their
         loop.close()
     assert counts.sums()["bound:descriptors"] == 3
     first, second = [record.message for record in caplog.records]
-    assert first.startswith("a connection was refused: too many open files; raise the limit (ulimit -n) or lower --max-connections")
+    assert first.startswith("too many open files, so connections are refused")
     assert second.startswith("other")
+
+
+def test_running_out_of_descriptors_is_logged_and_it_serves_again_afterwards(tmp_path: Path, application: Shop) -> None:
+    with running(tmp_path, application.url, "--max-connections", "1000", before=("prlimit", "--nofile=64:64")) as server:
+        with ExitStack() as stack:
+            for _ in range(100):
+                with suppress(OSError):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            until(lambda: "too many open files" in server.printed())
+            assert "Traceback" not in server.printed()
+        until(lambda: answers(server))
+        assert server.printed().count("too many open files, so") == 1
+
+
+def answers(server: Server) -> bool:
+    try:
+        return ask(server) == (200, b"nobody")
+    except (OSError, http.client.HTTPException):
+        return False
