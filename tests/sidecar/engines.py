@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
@@ -40,12 +40,12 @@ def flagged() -> Flagged:
 
 
 @contextmanager
-def authz(folder: Path) -> Iterator[Server]:
-    """``sessionward authz`` over a database in the folder."""
+def authz(folder: Path, *options: str) -> Iterator[Server]:
+    """Runs ``sessionward authz`` over a database in the folder."""
     secret = folder / "secret"
     secret.write_text(SECRET)
     command = [sys.executable, "-m", "sessionward", "authz", "--backend", "tests.sidecar.engines:flagged", "--secret-file", str(secret)]
-    command += ["--trusted-proxy", "127.0.0.1"]
+    command += ["--trusted-proxy", "127.0.0.1", "--drain-delay", "0", *options]
     places = {"FLAG": str(folder / "flag"), "SESSIONS": f"sqlite:///{folder}/sessions.db"}
     with served(lambda port: [*command, "--listen", f"127.0.0.1:{port}"], log=folder / "authz.log", cwd=ROOT, env=places) as server:
         yield server
@@ -55,10 +55,16 @@ def authz(folder: Path) -> Iterator[Server]:
 
 
 class App:
-    """Says what it has got, byte for byte; ``/sse`` sends one event and waits; a WebSocket gets back the bytes that it sends."""
+    """Answers with the head that it got, byte for byte.
+
+    ``/sse`` sends one event, and with ``?seconds=N`` another one after that time; a WebSocket gets back the bytes that it sends;
+    ``/ntlm`` asks for NTLM. ``heads``: of all requests. ``connections``: the number of the connection of each request.
+    """
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
+        self.connections: list[int] = []
+        self._accepted = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -66,9 +72,12 @@ class App:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._accepted += 1
+        number = self._accepted
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                self.connections.append(number)
                 self.heads.append(head)
                 lower = head.lower()
                 if b"content-length:" in lower:
@@ -85,11 +94,18 @@ class App:
                     writer.write(
                         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n"
                     )
+                    if b"?seconds=" in head:
+                        await asyncio.sleep(float(head.partition(b"?seconds=")[2].partition(b" ")[0]))
+                        writer.write(b"9\r\ndata: 2\n\n\r\n")
                     await reader.read()
                     break
+                elif b" /ntlm" in head.partition(b"\r\n")[0]:
+                    writer.write(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n")
                 else:
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(head), head))
                 await writer.drain()
+                if b"\nconnection: close" in lower:
+                    break
         writer.close()
 
     def close(self) -> None:
@@ -139,8 +155,8 @@ ENGINES: Final = (
 
 
 @contextmanager
-def engine(chosen: Engine, folder: Path, *, authz: int, app: int, change: Callable[[str], str] = str) -> Iterator[Server]:
-    """The engine in front of the application. ``change``: a last word on its configuration."""
+def engine(chosen: Engine, folder: Path, *, authz: int, app: int, change: Callable[[str], str] = str, **switches: Any) -> Iterator[Server]:
+    """Runs the engine in front of the application. ``change``: a last word on its configuration. ``switches``: of the snippet."""
     folder.mkdir(exist_ok=True)
     command = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy, "envoy": _envoy}[chosen.kind]
     binary = chosen.binary
@@ -148,7 +164,7 @@ def engine(chosen: Engine, folder: Path, *, authz: int, app: int, change: Callab
 
     def ready(port: int) -> Sequence[str]:
         def printed(kind: str) -> str:
-            return change(snippet(kind, authz=f"127.0.0.1:{authz}", app=f"127.0.0.1:{app}", listen=f"127.0.0.1:{port}"))
+            return change(snippet(kind, authz=f"127.0.0.1:{authz}", app=f"127.0.0.1:{app}", listen=f"127.0.0.1:{port}", **switches))
 
         return command(binary, folder, printed)
 

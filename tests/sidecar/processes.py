@@ -30,7 +30,8 @@ def sidecar(
     secret.write_text(SECRET)
     backend = backend or f"sqlite:///{folder}/sessions.db"
     command = [sys.executable, "-m", "sessionward", "serve", "--upstream", upstream, "--backend", backend, "--secret-file", str(secret)]
-    command += ["--login-path", "/in/"]
+    if "--login-path" not in arguments:
+        command += ["--login-path", "/in/"]
     if "--drain-delay" not in arguments:
         command += ["--drain-delay", "0"]
     with served(

@@ -142,7 +142,7 @@ async def staged(
     place: Place | None = None,
     limits: Limits | None = None,
     observer: Observer | None = None,
-    login_paths: Sequence[str] = ("/in/",),
+    login_paths: Sequence[str] = ("/in/", "/slow/"),
     keeps: bool = True,
     passes_cookie: bool = False,
     factory: Callable[[asyncio.AbstractEventLoop], UpstreamConnection] = UpstreamConnection,

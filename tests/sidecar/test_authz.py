@@ -5,81 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import sessionward
-from sessionward.backends.memory import MemoryBackend
 from sessionward.credential.token import Credential, Signature, new_token
-from sessionward.drive import async_driver
-from sessionward.modes.choose import choose
-from sessionward.sidecar.authz.asgi import Checks, nothing_here
-from sessionward.sidecar.authz.rules import Rules
-from sessionward.sidecar.authz.settings import AuthzSettings
-from sessionward.sidecar.peers import Believing, Peers
-from sessionward.sidecar.straight import StraightChecks
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
+from tests.sidecar.checks import COOKIE, SECRET, Field, Service, Signs, Silent, cookie, invalid
 from tests.sidecar.listening import listening
 from tests.sidecar.stage import read_answer
-from tests.support.sessions import started
-
-SECRET = "a secret of the tests, long enough: 0123456789"
-COOKIE = "__Host-session-ward"
-PEER = ("127.0.0.1", 1)
-Field = tuple[str, str]
-
-
-class Signs:
-    def sign(self, session: sessionward.Session, now: float, /) -> bytes:
-        return f"{session.user_id} at {now}".encode()
-
-
-class Answer:
-    def __init__(self, messages: list[Any]) -> None:
-        start, *rest = messages
-        self.status: int = start["status"]
-        self.fields = {name.decode(): value.decode() for name, value in start["headers"]}
-        self.body = b"".join(message["body"] for message in rest)
-        assert len(start["headers"]) == len(self.fields)
-
-
-class Service:
-    """The service in process."""
-
-    def __init__(self, backend: Any = None, *, peers: Iterable[str] = ("127.0.0.1",), signer: Any = None, passes: Any = None, **settings: Any) -> None:
-        self.backend = MemoryBackend() if backend is None else backend
-        trusted = Peers(peers)
-        settings = {"secrets": [SECRET], **settings}
-        mode = choose(self.backend, settings)
-        self.peers = trusted
-        self.rules = Rules(mode, passes or AuthzSettings(), signer=signer, clock=lambda: 5.0)
-        driver = async_driver(self.backend, 2.0, is_async=mode.is_async, blocks=mode.blocks)
-        self.app = Believing(Checks(sessionward.ASGIMiddleware(nothing_here, self.backend, **settings), self.rules, trusted, driver), trusted)
-
-    def login(self, user: str = "ann") -> str:
-        return started(self.backend, user)[1]
-
-    def ask(self, path: str = "/authz", *fields: Field, method: str = "GET", client: Any = PEER, kind: str = "http") -> Answer:
-        sent: list[Any] = []
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        async def receive() -> Any:
-            raise AssertionError("nobody reads a body")
-
-        scope = {
-            "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
-            "client": client, "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in fields],
-        }  # fmt: skip
-        asyncio.run(self.app(scope, receive, send))
-        return Answer(sent)
-
-
-def cookie(token: str) -> Field:
-    return "Cookie", f"{COOKIE}={Signature([SECRET.encode()], 'cookie').sign(token.encode()).decode()}"
-
 
 IDENTITY = ("x-session-user", "x-session-id", "x-session-assertion")
 CARRIERS = ("cookie", "authorization", "x-session-token")
@@ -112,14 +47,6 @@ def test_the_assertion_is_signed_for_the_session_that_was_found() -> None:
     service = Service(signer=Signs())
     assert service.ask("/authz", cookie(service.login())).fields["x-session-assertion"] == "ann at 5.0"
     assert service.ask("/authz/optional").fields["x-session-assertion"] == ""
-
-
-def invalid(service: Service) -> Field:
-    token = service.login()
-    session = service.backend.find(Credential(token.encode()))
-    assert session is not None
-    service.backend.revoke(session.user_id, session.id)
-    return cookie(token)
 
 
 VISITORS: dict[str, Callable[[Service], list[Field]]] = {
@@ -178,17 +105,12 @@ HOSTILE: dict[str, list[Field]] = {
 
 
 @pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize("path", ["/authz", "/authz/200", "/authz/auth/sessions"])
+@pytest.mark.parametrize("path", ["/authz", "/authz/200", "/authz/envoy/auth/sessions"])
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
 def test_whatever_comes_it_is_a_401_and_nothing_else(fields: list[Field], path: str, method: str) -> None:
     answer = Service().ask(path, *fields, method=method)
     assert answer.status == 401
     assert "x-session-user" not in answer.fields
-
-
-class Silent(MemoryBackend):
-    def find(self, credential: Credential, /) -> sessionward.Session | None:
-        raise OSError("the disk is gone")
 
 
 @pytest.mark.parametrize("path", ["/authz", "/authz/optional", "/authz/200"])
@@ -200,100 +122,67 @@ def test_a_backend_that_cannot_say_is_a_503(path: str) -> None:
     assert "x-session-user" not in answer.fields
 
 
-PEERS = {
-    "another address": (("127.0.0.1",), ("10.0.0.9", 1), 401),
-    "of a network": (("10.0.0.0/8",), ("10.0.0.9", 1), 204),
-    "nobody is trusted": ((), PEER, 401),
-    "a unix socket that is not listed": (("127.0.0.1",), None, 401),
-    "a unix socket that is": (("unix",), None, 204),
-}
-
-
-@pytest.mark.parametrize(("peers", "client", "status"), PEERS.values(), ids=PEERS)
-def test_only_peers_that_are_trusted_are_answered(peers: Any, client: Any, status: int, caplog: pytest.LogCaptureFixture) -> None:
-    service = Service(peers=peers)
-    with caplog.at_level(logging.WARNING, logger="sessionward"):
-        assert service.ask("/authz", cookie(service.login()), client=client).status == status
-
-
-def test_the_address_of_the_client_is_what_the_trusted_engine_says() -> None:
+def test_a_peer_that_is_not_trusted_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     service = Service()
-    service.ask("/authz", cookie(service.login()), ("X-Forwarded-For", "6.6.6.6, 203.0.113.9"))
-    token = service.login()
-    answer = service.ask("/auth/sessions", cookie(token), ("X-Forwarded-For", "203.0.113.9"), method="DELETE")
-    assert (answer.status, answer.body) == (200, b'{"count": 1}')
+    with caplog.at_level(logging.WARNING, logger="sessionward"):
+        assert service.ask("/authz/optional", cookie(service.login()), is_trusted=False).status == 401
 
 
-@pytest.mark.parametrize("path", ["/", "/authzx", "/AUTHZ", "/x/authz", "//authz"])
+# --- over a connection ------------------------------------------------------------------------------------------------
+
+
+def asked(service: Service, *requests: str, trusted: str = "127.0.0.1", close: bool = False) -> list[bytes]:
+    """Returns the answers to requests that are sent at once on one connection."""
+
+    async def story() -> list[bytes]:
+        async with listening(service.checks, trusted=TrustedProxies([trusted])) as (port, listener):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write("".join(requests).encode("latin-1"))
+            answers = [await read_answer(reader) for _ in requests]
+            if close:
+                listener.drain()
+                assert await reader.read() == b""
+            writer.close()
+            return answers
+
+    return asyncio.run(story())
+
+
+def request(target: str, *fields: Field, method: str = "GET") -> str:
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: a", *(f"{name}: {value}" for name, value in fields), "", ""])
+
+
+def test_checks_on_one_connection_are_answered_in_order_and_a_service_that_drains_closes_it() -> None:
+    service = Service()
+    check = request("/authz", cookie(service.login()))
+    answers = asked(service, check, request("/authz"), check, request("/authz"), close=True)
+    assert [answer[9:12] for answer in answers] == [b"204", b"401", b"204", b"401"]
+
+
+@pytest.mark.parametrize(("trusted", "status"), [("127.0.0.0/8", b"204"), ("10.0.0.9", b"401"), ("unix", b"401")])
+def test_only_peers_that_are_trusted_are_answered(trusted: str, status: bytes) -> None:
+    service = Service()
+    assert asked(service, request("/authz", cookie(service.login())), trusted=trusted)[0][9:12] == status
+
+
+@pytest.mark.parametrize("path", ["/", "/authzx", "/AUTHZ", "/x/authz", "//authz", "/%61uthz"])
 def test_elsewhere_there_is_nothing(path: str) -> None:
     service = Service()
-    answer = service.ask(path, cookie(service.login()))
-    assert answer.status == 404
-    assert json.loads(answer.body)["error"]["id"] == "not_found"
+    (answer,) = asked(service, request(path, cookie(service.login())))
+    assert answer[9:12] == b"404"
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["id"] == "not_found"
 
 
 def test_the_endpoint_is_on_the_same_port_with_its_own_statuses() -> None:
     service = Service()
-    assert service.ask("/auth/sessions", method="DELETE").status == 401
-    assert service.ask("/auth/sessions", ("Cookie", f"{COOKIE}={signed()}; {COOKIE}={signed()}"), method="DELETE").status == 400
-    assert service.ask("/auth/sessions", cookie(service.login()), ("Sec-Fetch-Site", "cross-site"), method="DELETE").status == 403
-
-
-# --- answered at once, where the backend never waits ------------------------------------------------------------------
-
-
-def test_a_check_that_is_answered_at_once_says_the_same_as_one_that_is_not() -> None:
-    service = Service(signer=Signs())
-    live, gone = service.login(), invalid(service)
-    requests = [
-        (path, fields)
-        for path in ("/authz", "/authz/", "/authz/200/x", "/authz/optional", "/authz/optional/200", "/authzx", "/")
-        for fields in (
-            [],
-            [cookie(live)],
-            [gone],
-            [("X-Session-Token", live)],
-            [cookie(live), gone],
-            [("Cookie", "a=b")],
-            *HOSTILE.values(),
-        )
-        if ("Content-Length", "5") not in fields
+    twice = ("Cookie", f"{COOKIE}={signed()}; {COOKIE}={signed()}")
+    mine, _ = cookie(service.login()), service.login()
+    cases: list[tuple[list[Field], bytes]] = [
+        ([], b"401"),
+        ([twice], b"400"),
+        ([mine, ("Sec-Fetch-Site", "cross-site")], b"403"),
+        ([mine, ("X-Forwarded-For", "6.6.6.6, 203.0.113.9")], b"200"),
     ]
-
-    async def story() -> None:
-        straight = StraightChecks(service.rules, service.peers, service.backend, service.app, None)
-        async with listening(service.app, straight=straight) as at_once, listening(service.app) as later:
-            streams = [await asyncio.open_connection("127.0.0.1", port) for port in (at_once, later)]
-            for path, fields in requests:
-                lines = [f"GET {path} HTTP/1.1", "Host: a", "X-Request-Id: 1", *(f"{name}: {value}" for name, value in fields)]
-                answers = []
-                for reader, writer in streams:
-                    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-                    answers.append(await read_answer(reader))
-                assert answers[0] == answers[1], (path, fields)
-            for _, writer in streams:
-                writer.close()
-
-    asyncio.run(story())
-
-
-def test_pipelined_checks_are_answered_in_order_and_a_draining_service_closes() -> None:
-    service = Service()
-    name, value = cookie(service.login())
-    draining = [False]
-
-    async def story() -> None:
-        straight = StraightChecks(service.rules, service.peers, service.backend, service.app, None)
-        async with listening(service.app, straight=straight, draining=lambda: draining[0]) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            check = f"GET /authz HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n"
-            anonymous = "GET /authz HTTP/1.1\r\nHost: a\r\n\r\n"
-            writer.write((check + anonymous + check + anonymous).encode())
-            assert [(await read_answer(reader))[9:12] for _ in range(4)] == [b"204", b"401", b"204", b"401"]
-            draining[0] = True
-            writer.write(check.encode())
-            assert b"connection: close" in await read_answer(reader)
-            assert await reader.read() == b""
-            writer.close()
-
-    asyncio.run(story())
+    answers = asked(service, *(request("/auth/sessions", *fields, method="DELETE") for fields, _ in cases))
+    assert [answer[9:12] for answer in answers] == [status for _, status in cases]
+    assert answers[-1].endswith(b'{"count": 1}')

@@ -12,16 +12,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from grp import getgrgid
 from pathlib import Path
+from textwrap import dedent
 from threading import Event
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionward import ConfigurationError
 from sessionward.cli import main
 from sessionward.cli.sidecar import printed, toml
+from sessionward.session.identifier import IdentifierSpec
 from sessionward.sidecar import build
 from sessionward.sidecar.config.addresses import Address, Upstream
 from sessionward.sidecar.config.config import Config, configure
@@ -484,6 +489,119 @@ def test_identifiers_are_made_of_their_options(kind: str, sample: tuple[dict[str
     assert "k1" not in repr(config)
 
 
+APPLICATIONS = {
+    "Trac": """
+        kind = "sql"
+        database = "sqlite:///trac.db"
+        query = "SELECT name FROM auth_cookie WHERE cookie = :value"
+        cookie = "trac_auth"
+        """,
+    "Datasette": """
+        kind = "signed-cookie"
+        secret-file = "{secret}"
+        salt = "actor"
+        cookie = "ds_actor"
+        user = "a.id"
+        expires = "e"
+        """,
+    "LNbits": """
+        kind = "jwt"
+        secret-file = "{secret}"
+        claim = "usr"
+        cookie = "cookie_access_token"
+        """,
+    "express-session": """
+        kind = "redis"
+        url = "redis://127.0.0.1:1/0"
+        key = "sess:{{value}}"
+        field = "passport.user"
+        cookie = "connect.sid"
+        pattern = 's%3A([^.]+)\\..+'
+        """,
+    "an API with tokens": """
+        kind = "sql"
+        database = "sqlite:///api.db"
+        query = "SELECT user_id, created FROM token WHERE digest = :value"
+        header = "Authorization: Token"
+        digest = "sha256"
+        """,
+}
+NAMED = {
+    "Trac": ("trac_auth", None),
+    "Datasette": ("ds_actor", None),
+    "LNbits": ("cookie_access_token", None),
+    "express-session": ("connect.sid", None),
+    "an API with tokens": (None, (b"authorization", b"token")),
+}
+
+
+@pytest.mark.parametrize("application", APPLICATIONS)
+def test_an_application_needs_no_file_of_python(application: str, tmp_path: Path) -> None:
+    file, secret = tmp_path / "a.toml", tmp_path / "own"
+    secret.write_text(f"{SECRET}\n")
+    file.write_text("[identify]\n" + dedent(APPLICATIONS[application].format(secret=secret)))
+    config = of({"config": str(file)})
+    build.check(config)
+    spec = IdentifierSpec.of(config.make_identifier())
+    cookie, header = NAMED[application]
+    assert spec.cookies == ((cookie.encode(),) if cookie else ())
+    assert [(each.name, each.scheme) for each in spec.headers] == ([header] if header else [])
+
+
+def test_a_token_of_lnbits_names_its_account(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('[identify]\nkind = "jwt"\nclaim = "usr"\ncookie = "cookie_access_token"\n')
+    identifier = of({"config": str(file), "identify-secret": [SECRET]}).make_identifier()
+    payload = {"sub": "", "usr": "0f" * 16, "email": "ann@example.org", "auth_time": 1_700_000_000, "exp": 4_102_444_800}
+    assert identifier.identify("cookie_access_token", jwt.encode(payload, SECRET, "HS256")).user_id == "0f" * 16
+
+
+def test_a_jwt_needs_a_secret_only_and_the_cookies_that_it_reads_are_reported(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text(f"{SECRET}\n")
+    config = of({"identify": "jwt", "identify-secret-file": str(secret), "secret": [OTHER]})
+    build.check(config)
+    assert config.make_identifier().algorithms == ("HS256",)
+    assert "identify: jwt reads the cookies access_token_cookie and refresh_token_cookie" in config.told[0]
+    named = of(
+        {"identify": "jwt", "identify-secret-file": str(secret), "identify-cookie": "at,rt", "identify-user": "uid", "secret": [OTHER]}
+    )
+    assert named.told == ()
+    assert (named.make_identifier().cookies, named.make_identifier().user_claim) == (("at", "rt"), "uid")
+
+
+def test_a_public_key_is_one_secret_and_wants_its_algorithm(tmp_path: Path) -> None:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    key, file = tmp_path / "key.pem", tmp_path / "a.toml"
+    key.write_bytes(public)
+    flags = {"identify": "jwt", "identify-secret-file": str(key), "identify-cookie": "at"}
+    with pytest.raises(ConfigurationError, match=r'identify: JWT needs algorithms: algorithms = "\.\.\." in the table \[identify\]'):
+        build.check(of(flags))
+    file.write_text('[identify]\nalgorithm = "ES256"\n')
+    build.check(of({**flags, "config": str(file)}))
+
+
+LACKING = {
+    "a query": ({"kind": "sql", "database": "sqlite:///a.db", "cookie": "a"}, 'SQLQuery needs query: query = "..." in the table'),
+    "a carrier": (
+        {"kind": "sql", "database": "sqlite:///a.db", "query": "SELECT :value"},
+        "identify: cookie: neither a cookie nor a header",
+    ),
+    "a cookie": ({"kind": "signed-cookie", "secret": "s", "user": "id"}, "SignedCookie needs cookie: identify-cookie"),
+    "a key": ({"kind": "redis", "url": "redis://a", "cookie": "a"}, 'RedisKey needs key: key = "..." in the table [identify]'),
+    "a good name": ({"kind": "sql", "querry": "SELECT :value"}, "SQLQuery has no querry; did you mean query?"),
+}
+
+
+@pytest.mark.parametrize(("table", "said"), LACKING.values(), ids=LACKING)
+def test_what_an_identifier_lacks_is_named_as_it_is_given_here(table: dict[str, Any], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[identify]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in table.items()))
+    with pytest.raises(ConfigurationError) as raised:
+        build.check(of({"config": str(file)}))
+    assert any(said in mistake for mistake in raised.value.mistakes), raised.value.mistakes
+
+
 def test_a_keyword_that_an_identifier_does_not_have_is_told(tmp_path: Path) -> None:
     file, secret = tmp_path / "a.toml", tmp_path / "own"
     secret.write_text("its secret\n")
@@ -732,6 +850,19 @@ def test_secrets_in_the_table_of_an_identifier_are_masked_too() -> None:
     assert tomllib.loads("\n".join(lines)) == {
         "identify": {"kind": "flask", "secret_key": "********", "user_key": "uid", "session_cookie": "s"}
     }
+
+
+def test_what_is_no_secret_in_the_table_of_an_identifier_is_shown() -> None:
+    of_redis = {"kind": "redis", "url": "redis://:hunter2@h/0", "key": "sess:{value}", "field": "a.b", "pattern": "(x)"}
+    of_sql = {"kind": "sql", "database": "postgresql://u:hunter3@h/d", "query": "SELECT :value", "cookie": "c"}
+    of_jwt = {"kind": "jwt", "key": "hunter4", "claim": "usr", "algorithm": "HS256"}
+    shown = ["\n".join(printed({"identify-table": Given(table, "f")})) for table in (of_redis, of_sql, of_jwt)]
+    assert "hunter" not in "".join(shown)
+    assert [tomllib.loads(each)["identify"] for each in shown] == [
+        {**of_redis, "url": "redis://:***@h/0"},
+        {**of_sql, "database": "postgresql://u:***@h/d"},
+        {**of_jwt, "key": "********"},
+    ]
 
 
 def test_check_config_says_ok_or_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,117 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessionward.backends.sql import SQLBackend
-from sessionward.credential.token import Signature
 from sessionward.sidecar.snippet import ENGINES as SNIPPETS
 from sessionward.sidecar.snippet import snippet
-from tests.sidecar.engines import ENGINES, SECRET, App, Engine, authz, engine, nowhere, silent
-from tests.support.services import missing
-from tests.support.sessions import started
-
-COOKIE = b"__Host-session-ward"
-
-
-class Town:
-    """The service, the application and one engine."""
-
-    def __init__(self, port: int, app: App, folder: Path, backend: SQLBackend, kind: str) -> None:
-        self.port = port
-        self.app = app
-        self.folder = folder
-        self.backend = backend
-        self.kind = kind
-
-    def login(self, user: str = "ann") -> bytes:
-        """A Cookie pair of a new session."""
-        token = started(self.backend, user)[1]
-        return COOKIE + b"=" + Signature([SECRET.encode()], "cookie").sign(token.encode())
-
-    def ask(self, target: bytes = b"/", *fields: bytes, method: bytes = b"GET", body: bytes = b"") -> Answer:
-        """One request on a connection of its own; the answer, and what the application has seen of it."""
-        seen = len(self.app.heads)
-        lines = [method + b" " + target + b" HTTP/1.1", b"Host: app.example", *fields]
-        if not any(field.lower().startswith(b"connection:") for field in fields):
-            lines.append(b"Connection: close")
-        with socket.create_connection(("127.0.0.1", self.port), timeout=15) as connection:
-            connection.sendall(b"\r\n".join([*lines, b"", b""]) + body)
-            answer = _read(connection)
-        return Answer(answer, self.app.heads[seen:])
-
-
-def _read(connection: socket.socket) -> bytes:
-    answer = b""
-    while True:
-        data = connection.recv(65536)
-        answer += data
-        head, between, body = answer.partition(b"\r\n\r\n")
-        lower = head.lower()
-        if not data or (
-            between and b"content-length:" in lower and len(body) >= int(lower.partition(b"content-length:")[2].partition(b"\r")[0])
-        ):
-            return answer
-        if between and (b" 204 " in lower or (b"chunked" in lower and body.endswith(b"0\r\n\r\n"))):
-            return answer
-
-
-class Answer:
-    """What came back, and what had reached the application."""
-
-    def __init__(self, answer: bytes, heads: list[bytes]) -> None:
-        self.status = int(answer[9:12] or b"0")
-        self.head, _, self.body = answer.partition(b"\r\n\r\n")
-        self.heads = heads
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Of a field that the application has seen, in any spelling of its name."""
-        (head,) = self.heads
-        lines = [line for line in head.replace(b"\r\n", b"\n").split(b"\n") if b":" in line]
-        return [line.partition(b":")[2].strip() for line in lines if line.partition(b":")[0].lower().replace(b"_", b"-") == name]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("engines")
-    for parent in (made, *made.parents[:2]):
-        parent.chmod(0o755)  # nginx's workers are nobody
-    return made
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[int]:
-    with authz(folder) as server:
-        yield server.port
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[App]:
-    made = App()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module", params=ENGINES, ids=str)
-def chosen(request: pytest.FixtureRequest) -> Engine:
-    found: Engine = request.param
-    if found.binary is None:
-        missing(str(found), "it is not installed")
-    return found
-
-
-@pytest.fixture(scope="module")
-def town(chosen: Engine, service: int, app: App, folder: Path) -> Iterator[Town]:
-    backend = SQLBackend(f"sqlite:///{folder}/sessions.db")
-    backend.create_tables()
-    with engine(chosen, folder / str(chosen).replace(" ", "-"), authz=service, app=app.port) as server:
-        yield Town(server.port, app, folder, backend, chosen.kind)
-    backend.close()
+from tests.sidecar.engines import Engine, engine, nowhere, silent
+from tests.sidecar.town import COOKIE, Town
 
 
 def test_a_live_session_passes_with_its_identity_and_its_cookie(town: Town) -> None:

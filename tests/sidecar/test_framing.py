@@ -175,7 +175,6 @@ PASSES: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-
 def error_of(answer: bytes) -> tuple[int, str]:
     error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
     return error["code"], error["id"]

@@ -22,7 +22,7 @@ GET = b"GET %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
 
 def upstream(request: bytes) -> bytes:
     """Signs in whom the path names, signs out at ``/out``, else says who is there."""
-    path = request.split(b" ")[1].replace(b"/slow/", b"/in/", 1)
+    path = request.split(b" ")[1]
     if path.startswith(b"/in/"):
         body = request.partition(b"\r\n\r\n")[2] or b"welcome"
         return b"HTTP/1.1 200 OK\r\nSession-Login: %b; proof=%b\r\nCache-Control: max-age=5\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -151,7 +151,7 @@ class Gate:
         return script
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "after it has left the straight way"])
+@pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "after a while"])
 def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(wait: float) -> None:
     async def story() -> None:
         gate = Gate()
@@ -174,25 +174,75 @@ def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"Session-Login: \r\n",
-        b"Session-Login: %ff\r\n",
-        b"Session-Login: a%00b\r\n",
-        b"Session-Login: ann\r\nsession-login: bob\r\n",
-        b"Session-Login: " + b"x" * 256 + b"\r\n",
-    ],
-    ids=["empty", "not UTF-8", "a control character", "two users", "too long"],
-)
-def test_a_sign_in_that_names_nobody_is_an_error_of_the_upstream(said: bytes) -> None:
+MALFORMED = {
+    "empty": b"Session-Login: ; proof=%b\r\n",
+    "not UTF-8": b"Session-Login: %%ff; proof=%b\r\n",
+    "a control character": b"Session-Login: a%%00b; proof=%b\r\n",
+    "two users": b"Session-Login: ann; proof=%b\r\nsession-login: bob\r\n",
+    "twice the same": b"Session-Login: ann; proof=%b\r\nSession-Login: ann\r\n",
+    "too long": b"Session-Login: " + b"x" * 256 + b"; proof=%b\r\n",
+    "not percent-encoded": b"Session-Login: a b; proof=%b\r\n",
+    "something behind the proof": b"Session-Login: ann; proof=%b; more\r\n",
+    "the proof in quotes": b'Session-Login: ann; proof="%b"\r\n',
+    "in and out at once": b"Session-Login: ann; proof=%b\r\nSession-Logout: 1\r\n",
+    "a sign-out that is none": b"X-Proof: %b\r\nSession-Logout: 0\r\n",
+}
+
+
+@pytest.mark.parametrize("said", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_sign_in_is_an_error_of_the_upstream(said: bytes) -> None:
+    def answer(request: bytes) -> bytes:
+        return b"HTTP/1.1 200 OK\r\n" + said % proof_of(request) + b"Content-Length: 2\r\n\r\nok"
+
     async def story() -> None:
-        async with staged(answering(b"HTTP/1.1 200 OK\r\n" + said + b"Content-Length: 2\r\n\r\nok")) as stage:
+        async with staged(answering(answer)) as stage:
             for _ in range(2):
-                answer = await stage.say(GET % (b"/", b""))
-                assert answer.startswith(b"HTTP/1.1 502 ")
-                assert error_of(answer) == "upstream_invalid"
-                assert fields_of(answer, b"set-cookie") == []
+                answer_ = await stage.say(GET % (b"/in/ann", b""))
+                assert answer_.startswith(b"HTTP/1.1 502 ")
+                assert error_of(answer_) == "upstream_invalid"
+                assert fields_of(answer_, b"set-cookie") == []
+
+    asyncio.run(story())
+
+
+PROOFS = {
+    "none": lambda proofs: b"Session-Login: admin\r\n",
+    "a wrong one": lambda proofs: b"Session-Login: admin; proof=" + b"A" * 22 + b"\r\n",
+    "an empty one": lambda proofs: b"Session-Login: admin; proof=\r\n",
+    "that of an earlier request": lambda proofs: b"Session-Login: admin; proof=" + proofs[0] + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("said", PROOFS.values(), ids=PROOFS)
+def test_without_the_proof_of_this_very_request_nobody_is_signed_in(said: Callable[[list[bytes]], bytes]) -> None:
+    proofs: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        proofs.append(proof_of(request))
+        return b"HTTP/1.1 200 OK\r\n" + (said(proofs) if len(proofs) > 1 else b"") + b"Content-Length: 2\r\n\r\nok"
+
+    async def story() -> None:
+        async with staged(answering(answer)) as stage:
+            await stage.say(GET % (b"/in/ann", b""))
+            heard = await stage.say(GET % (b"/in/ann", b"X-Session-Token-Request: 1\r\n"))
+            assert heard.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 502 "))
+            for name in (b"set-cookie", b"x-session-token", b"session-login", b"x-session-proof"):
+                assert fields_of(heard, name) == []
+        assert all(len(proof) == 22 for proof in proofs)
+        assert len(set(proofs)) == 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("path", [b"/", b"/in", b"/IN/ann", b"/%69n/ann", b"//in/ann", b"/x/../in/ann"])
+def test_on_another_path_there_is_no_proof_and_nobody_is_signed_in(path: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with staged(answering(b"HTTP/1.1 200 OK\r\nSession-Login: admin; proof=\r\nContent-Length: 2\r\n\r\nok")) as stage:
+            heard = await stage.say(GET % (path, b"X-Session-Proof: " + b"A" * 22 + b"\r\n"))
+            assert heard.endswith(b"ok")
+            assert fields_of(heard, b"set-cookie") == []
+            assert b"x-session-proof" not in stage.heard[-1]
+            assert "set --login-path" in caplog.text
 
     asyncio.run(story())
 
@@ -283,11 +333,13 @@ def test_many_sign_ins_on_one_connection() -> None:
 
 def test_the_other_fields_of_the_answer_stay_as_they_are() -> None:
     async def story() -> None:
-        answer = (
-            b"HTTP/1.1 201 Made By Hand\r\nX-A: 1\r\nSession-Login: ann\r\nx-a: 2\r\nSet-Cookie: theme=dark\r\n" + OK.partition(b"\r\n")[2]
-        )
+        def answer(request: bytes) -> bytes:
+            login = b"Session-Login: ann; proof=" + proof_of(request)
+            fields = b"X-A: 1\r\n" + login + b"\r\nx-a: 2\r\nSet-Cookie: theme=dark\r\n"
+            return b"HTTP/1.1 201 Made By Hand\r\n" + fields + OK.partition(b"\r\n")[2]
+
         async with staged(answering(answer)) as stage:
-            heard = await stage.say(GET % (b"/", b""))
+            heard = await stage.say(GET % (b"/in/ann", b""))
             assert heard.startswith(b"HTTP/1.1 201 Made By Hand\r\n")
             assert b"X-A: 1\r\nx-a: 2\r\nSet-Cookie: theme=dark\r\n" in heard
 

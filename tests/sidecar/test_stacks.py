@@ -29,7 +29,30 @@ FLASK: Callable[[int], Sequence[str]] = lambda port: [  # noqa: E731
 NODE: Callable[[int], Sequence[str]] = lambda port: ["node", str(STACKS / "server.js"), str(port)]  # noqa: E731
 FILES: Callable[[int], Sequence[str]] = lambda port: [sys.executable, "-m", "http.server", str(port), "--bind", HOST]  # noqa: E731
 
-COMMANDS = {"starlette on uvicorn": STARLETTE, "flask on gunicorn": FLASK, "node": NODE, "python -m http.server": FILES}
+HYPERCORN: Callable[[int], Sequence[str]] = lambda port: [  # noqa: E731
+    sys.executable, "-m", "hypercorn", "--bind", f"{HOST}:{port}", "--log-level", "error", "tests.sidecar.stacks.starlette_app:app",
+]  # fmt: skip
+WAITRESS: Callable[[int], Sequence[str]] = lambda port: [  # noqa: E731
+    sys.executable, "-m", "waitress", "--listen", f"{HOST}:{port}", "tests.sidecar.stacks.flask_app:app",
+]  # fmt: skip
+CHEROOT: Callable[[int], Sequence[str]] = lambda port: [  # noqa: E731
+    sys.executable, "-m", "cheroot", "--bind", f"{HOST}:{port}", "tests.sidecar.stacks.flask_app:app",
+]  # fmt: skip
+UWSGI: Callable[[int], Sequence[str]] = lambda port: [  # noqa: E731
+    sys.executable, "-c", "import sys, pyuwsgi; pyuwsgi.run(sys.argv[1:])", "--http-socket", f"{HOST}:{port}",
+    "--module", "tests.sidecar.stacks.flask_app:app", "--processes", "2", "--need-app", "--die-on-term", "--master", "--disable-logging",
+]  # fmt: skip
+
+COMMANDS = {
+    "starlette on uvicorn": STARLETTE,
+    "starlette on hypercorn": HYPERCORN,
+    "flask on gunicorn": FLASK,
+    "flask on waitress": WAITRESS,
+    "flask on cheroot": CHEROOT,
+    "flask on uWSGI": UWSGI,
+    "node": NODE,
+    "python -m http.server": FILES,
+}
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
@@ -93,6 +116,14 @@ def seen(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
     return first.partition(b" ")[2], lines, body
 
 
+def with_date_of(direct: tuple[bytes, list[bytes], bytes], through: tuple[bytes, list[bytes], bytes]) -> tuple[bytes, list[bytes], bytes]:
+    """An answer that has no date is given one on its way (RFC 9110, 6.6.1). Nothing else may be new in it."""
+    first, lines, body = through
+    if not any(line.lower() == b"date: now" for line in direct[1]):
+        lines = [line for line in lines if line != b"date: now"]
+    return first, lines, body
+
+
 async def ask(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
@@ -110,16 +141,14 @@ async def compared(stack: Server, requests: Sequence[bytes]) -> None:
         for request in requests:
             direct = seen(await ask(stack.port, request))
             for _ in range(2):  # the second time there is a connection at hand, where the stack keeps one
-                through = seen(await ask(stage.port, request))
+                through = with_date_of(direct, seen(await ask(stage.port, request)))
                 assert through[0] == direct[0], request
                 assert through[1] == direct[1], request
                 assert through[2] == direct[2], request
         assert stage.failures == []
 
 
-@pytest.mark.parametrize(
-    ("method", "straight"), [(b"GET", True), (b"GET", False), (b"HEAD", True)], ids=["GET, straight", "GET, plain", "HEAD, straight"]
-)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"], ids=["GET", "HEAD"])
 def test_an_answer_is_the_same_through_the_sidecar(stack: Server, method: bytes) -> None:
     requests = [b"%b %b HTTP/1.1\r\nHost: app.example\r\n%b\r\n" % (method, path, fields) for path, fields in GETS.values()]
     asyncio.run(compared(stack, requests))
@@ -138,7 +167,7 @@ def test_a_body_is_the_same_through_the_sidecar(stack: Server) -> None:
     ]
     if "-m http.server" in " ".join(map(str, stack.process.args if isinstance(stack.process.args, list) else ())):
         requests = requests[1:2]  # it answers 501 and leaves the rest lying there
-    asyncio.run(compared(stack, requests, straight=True))
+    asyncio.run(compared(stack, requests))
 
 
 def test_the_comparison_sees_what_it_should() -> None:

@@ -711,9 +711,7 @@ def test_an_upstream_that_was_restarted_between_two_requests_is_found_again() ->
 
 
 @pytest.mark.parametrize(("method", "again"), [(b"GET", True), (b"HEAD", True), (b"DELETE", True), (b"POST", False), (b"PATCH", False)])
-def test_only_what_may_be_asked_twice_is_asked_again_when_a_kept_connection_turns_out_to_be_dead(
-    method: bytes, again: bool
-) -> None:
+def test_only_what_may_be_asked_twice_is_asked_again_when_a_kept_connection_turns_out_to_be_dead(method: bytes, again: bool) -> None:
     async def story() -> None:
         async def drops(stage: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if sum(not head.startswith(b"GET /warm") for head in stage.heard) == 1:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sessionward.sidecar.snippet import snippet
-from tests.sidecar.test_authz import Service, Silent, cookie, invalid
+from tests.sidecar.checks import Service, Silent, cookie, invalid
 
 CONFIGURATION: dict[str, Any] = yaml.safe_load(snippet("traefik", authz="10.0.0.2:8090", app="10.0.0.3:80", listen="10.0.0.1:80"))["http"]
 AUTH: dict[str, Any] = CONFIGURATION["middlewares"]["sessionward"]["forwardAuth"]

@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 
 from sessionward.sidecar.upstream.pool import Place
 from tests.sidecar.stage import OK, PATIENCE, Script, Stage, read_answer, staged
+from tests.sidecar.test_login import proof_of
 
 HANDSHAKE = (
     b"GET /chat?x=1 HTTP/1.1\r\nHost: app.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
@@ -385,12 +386,13 @@ def test_a_session_that_is_not_live_is_taken_out_of_the_handshake() -> None:
             if b"/chat" in stage.heard[-1]:
                 await accept(stage, reader, writer)
             else:
-                writer.write(b"HTTP/1.1 200 OK\r\nSession-Login: ann\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                proof = proof_of(stage.heard[-1])
+                writer.write(b"HTTP/1.1 200 OK\r\nSession-Login: ann; proof=%b\r\nContent-Length: 0\r\n\r\n" % proof)
 
         async with staged(raw(signs_in)) as stage:
 
             async def signed_in() -> bytes:
-                answer = await stage.say(b"GET /in HTTP/1.1\r\nHost: app.example\r\n\r\n")
+                answer = await stage.say(b"GET /in/ HTTP/1.1\r\nHost: app.example\r\n\r\n")
                 return field_of(answer.partition(b"\r\n\r\n")[0], b"set-cookie")[0].partition(b";")[0]
 
             laptop, phone = await signed_in(), await signed_in()

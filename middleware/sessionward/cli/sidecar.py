@@ -1,4 +1,4 @@
-"""The commands of the sidecar: ``serve``, ``authz``, ``check-config``, ``print-config`` and ``snippet``."""
+"""The commands of the sidecar: ``serve``, ``authz``, ``check-config``, ``print-config``, ``doctor`` and ``snippet``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from sessionward.errors import ConfigurationError
 
-COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "snippet")
+COMMANDS: Final = ("serve", "authz", "check-config", "print-config", "doctor", "snippet")
 BAD_CONFIGURATION: Final = 2
 
 _EPILOG: Final = """\
@@ -19,9 +19,9 @@ You can give each option as a flag (--upstream), as an environment variable (SES
 (upstream = "..."). A flag takes precedence over the variable, and the variable over the file. A secret cannot be a flag,
 since every user of the machine can see flags: use a variable, a key, or a file (--secret-file).
 
-exit codes: 0 done; 1 failed; 2 the configuration is wrong; 3 cannot listen; 4 the backend failed at start; 128 + the signal
-if it cut requests under way. SIGTERM and SIGQUIT drain, a second one cuts; SIGINT drains without delay; SIGHUP reads the
-configuration again; SIGUSR1 reopens the access log."""
+exit codes: 0 done; 1 failed (doctor: warnings); 2 the configuration is wrong (doctor: or errors); 3 cannot listen; 4 the
+backend failed at start; 128 + the signal if it cut requests under way. SIGTERM and SIGQUIT drain, a second one cuts; SIGINT
+drains without delay; SIGHUP reads the configuration again; SIGUSR1 reopens the access log."""
 
 
 def add_commands(commands: Any) -> None:
@@ -33,6 +33,7 @@ def add_commands(commands: Any) -> None:
         "serve": "run a reverse proxy in front of one application, in any language",
         "authz": "answer the authorization requests of a proxy that you have: nginx, Caddy, Traefik, HAProxy, Envoy",
         "check-config": "list the mistakes in the configuration, and start nothing",
+        "doctor": "try the configuration of serve against the real application and backend, and change nothing",
         "print-config": "print the effective configuration as TOML, with secrets masked",
     }
     for command, said in helps.items():
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
                 help="the command whose configuration it is (serve)",
             )
         for option in OPTIONS:
-            if option.only not in ("", command) and not command.endswith("-config"):
+            if option.only not in ("", "serve" if command == "doctor" else command) and not command.endswith("-config"):
                 continue
             shown = "" if option.default in (None, (), True, False) else f" ({option.default})"
             if option.is_secret:
@@ -121,7 +122,7 @@ def run(chosen: argparse.Namespace) -> int:
             return BAD_CONFIGURATION
         print(configuration, end="")
         return 0
-    command: str = getattr(chosen, "command_for", chosen.command)
+    command: str = getattr(chosen, "command_for", "serve" if chosen.command == "doctor" else chosen.command)
     names = vars(chosen)
     flags = {name.replace("_", "-"): value for name, value in names.items() if value is not None and name not in ("command", "command_for")}
     try:
@@ -149,6 +150,10 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
 
     given, mistakes = collect(flags, os.environ, command)
     made = config.remembered(config.made_of(command, given, mistakes), flags, os.environ)
+    if asked == "doctor":
+        from sessionward.sidecar.doctor.run import doctor
+
+        return doctor(made, lambda line: print(line, flush=True))
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
     if asked == "print-config":
@@ -183,6 +188,16 @@ _SHOWN: Final = frozenset(
         "token_lifetime",
         "max_age",
         "samesite",
+        "query",
+        "claim",
+        "algorithm",
+        "field",
+        "format",
+        "pattern",
+        "digest",
+        "key_derivation",
+        "expires",
+        "timeout",
     ]
 )
 """Keywords of identifiers whose values are not secret. Every other keyword may be secret."""
@@ -208,7 +223,9 @@ def printed(given: Mapping[str, Any]) -> list[str]:
     if table is not None:
         lines += ["", "[identify]"]
         for key, value in table.value.items():
-            shown = key in _SHOWN or key.endswith("-file")
+            shown = key in _SHOWN or key.endswith("-file") or (key == "key" and table.value.get("kind") == "redis")
+            if key in ("database", "url") and isinstance(value, str):
+                shown, value = True, without_password(value)
             name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
             lines.append(f"{name} = {toml(value if shown else MASK)}")
     return lines

@@ -10,7 +10,7 @@ import jwt
 
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import InvalidCredential, Mistakes
-from sessionward.identify.arguments import duration
+from sessionward.identify.arguments import duration, named_by
 from sessionward.session.identifier import DAY, Identity
 from sessionward.settings import Duration
 
@@ -88,9 +88,9 @@ class JWT:
         if _FORM.fullmatch(value) is None:
             raise InvalidCredential("the token does not have the form of a JSON Web Token")
         claims = self._claims(value)
-        user = claims.get(self.user_claim)
+        user = named_by(claims.get(self.user_claim))
         if user is None:
-            raise InvalidCredential(f"the token has no claim {self.user_claim!r}")
+            raise InvalidCredential(f"the token has no claim {self.user_claim!r}, or an empty one")
         session = claims.get("sid")
         return Identity(
             user_id=user,

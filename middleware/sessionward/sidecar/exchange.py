@@ -1,31 +1,24 @@
-"""One request on its way to the upstream, and its answer on the way back, as a state machine.
+"""One request on its way to the upstream, and its answer on the way back: a state machine (``state.py``).
 
-::
-
-    JUDGING ──> CONNECTING ──> ASKING ──> DECIDING ──> ANSWERING ──> OVER
-       │             │            │  └──────────────────^  │
-       │             │            └──> CONNECTING (once)   └──> TUNNEL ──> OVER
-       └─────────────┴────────────┴──> OVER (a response of our own, or the client is gone)
-
-The body of the request is a second, smaller machine beside it (:class:`Upload`): it may still be on its way when the answer
-has begun. Nothing is buffered beyond one read: each side is read only as fast as the other one takes it.
+The body of the request is a second, smaller machine beside it (``upload.py``). Nothing is buffered beyond one read: each side is
+read only as fast as the other one takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from typing import TYPE_CHECKING, Final
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Refusal, Response, refused
 from sessionward.sidecar.client.connection import ClientConnection
-from sessionward.sidecar.client.limits import Pace
 from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
 from sessionward.sidecar.gate import Admitted, Impossible
+from sessionward.sidecar.state import MOVES, State
+from sessionward.sidecar.upload import Upload
 from sessionward.sidecar.upstream.answer import Answer, Ends
 from sessionward.sidecar.upstream.connection import UpstreamConnection
 from sessionward.sidecar.upstream.headers import signs_in_connection
@@ -36,57 +29,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sessionward")
 
-CONTINUE: Final = 1.0
-"""Seconds that an upstream has to say 100 Continue before we send the body all the same (RFC 9110, 10.1.1)."""
-HIGH_WATER: Final = 65_536
-"""Bytes that wait for the other side, at which we stop reading."""
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 """Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
 _NO_ORIGINS: Final = frozenset[bytes]()
 
 
-class State(enum.Enum):
-    """Where a request is."""
-
-    JUDGING = enum.auto()  # a flow decides who is calling, and whether the request goes on
-    CONNECTING = enum.auto()  # a connection to the upstream is being opened
-    ASKING = enum.auto()  # the request is on its way; its answer has not begun
-    DECIDING = enum.auto()  # a flow decides about the head of the answer
-    ANSWERING = enum.auto()  # the answer is on its way to the client
-    TUNNEL = enum.auto()  # bytes in both directions
-    OVER = enum.auto()
-
-
 _JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
-
-MOVES: Final = {
-    _JUDGING: {_CONNECTING, _ASKING, _OVER},
-    _CONNECTING: {_ASKING, _OVER},
-    _ASKING: {_CONNECTING, _DECIDING, _ANSWERING, _TUNNEL, _OVER},
-    _DECIDING: {_ANSWERING, _TUNNEL, _OVER},
-    _ANSWERING: {_OVER},
-    _TUNNEL: {_OVER},
-    _OVER: set[State](),
-}
-"""Every move that there is."""
-
-
-class Upload(enum.Enum):
-    """Where the body of the request is."""
-
-    WAITING = enum.auto()  # the client waits for 100 Continue, and we for the upstream's
-    SENDING = enum.auto()
-    SENT = enum.auto()
-
-
-_WAITING, _SENDING, _SENT = Upload
 
 
 class Exchange:
     """A request and its answer. It is a ``Handler`` to the client's connection, and an ``Asker`` to the upstream's."""
 
     __slots__ = (
-        "_admitted", "_client", "_early", "_held", "_held_failure", "_is_held_whole", "_is_kept", "_pace", "_proof", "_proxy", "_request", "_since",
+        "_admitted", "_client",  "_held", "_held_failure", "_is_held_whole", "_is_kept",  "_proof", "_proxy", "_request", "_since",
         "_state", "_upload", "_upstream",
     )  # fmt: skip
 
@@ -97,16 +52,13 @@ class Exchange:
         self._state = _JUDGING
         self._admitted: Admitted | None = None
         self._upstream: UpstreamConnection | None = None
-        self._upload = _SENT if not request.has_body else _WAITING if request.expects else _SENDING
-        self._early: list[bytes] = []
-        """Parts of the request's body that came before the connection to the upstream was there."""
+        self._upload = Upload(client, request) if request.has_body else None
         self._held: list[bytes] = []
         """Parts of the answer's body that came before a flow had decided about its head."""
         self._held_failure: UpstreamError | None = None
         self._is_held_whole = self._is_kept = False
         self._proof = b""
         self._since = 0.0
-        self._pace: Pace | None = None
         if proxy.gate.passes(request):
             self._go_on(None)
         else:
@@ -171,53 +123,25 @@ class Exchange:
             upgrades=b"websocket" if request.wants_websocket else b"",
             signs_in=authorization is not None and signs_in_connection(authorization),
         )
-        if self._upload is _SENT:
+        if self._upload is None:
             connection.sent()
-        elif self._upload is _SENDING:
-            self._send_early()
-
-    def _send_early(self) -> None:
-        early, self._early = self._early, []
-        for data in early:
-            self._send(data)
-        self._client.release()
-        if not self._client.sends:
-            self._sent()
+        else:
+            self._upload.begin(connection)
 
     def body(self, data: bytes, /) -> None:
         """Sends a part of the request's body on."""
-        if self._upstream is not None and self._upload is _SENDING:
-            self._send(data)
-        elif self._state is not _OVER and self._upload is not _SENT:
-            self._early.append(data)
-            if sum(map(len, self._early)) > HIGH_WATER:
-                self._client.hold()
-
-    def _send(self, data: bytes) -> None:
-        upstream = self._upstream
-        if upstream is not None:
-            upstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.is_chunked else data)
+        if self._upload is not None and self._state is not _OVER:
+            self._upload.body(data)
 
     def whole(self) -> None:
-        """Ends the request, if its body has been sent."""
-        if self._upstream is not None and self._upload is _SENDING:
-            self._sent()
-
-    def _sent(self) -> None:
-        upstream = self._upstream
-        if upstream is not None and self._upload is _SENDING:
-            self._upload = _SENT
-            self._since = 0.0  # the time for the answer begins now
-            if self._request.is_chunked:
-                upstream.write(b"0\r\n\r\n")
-            upstream.sent()
+        """Ends the body of the request."""
+        if self._upload is not None and self._state is not _OVER:
+            self._upload.whole()
 
     def may_continue(self) -> None:
         """Asks the client for the body, since the upstream wants it."""
-        if self._upload is _WAITING and self._state is _ASKING:
-            self._upload = _SENDING
-            self._client.may_continue()
-            self._send_early()
+        if self._upload is not None and self._state is _ASKING:
+            self._upload.may_continue()
 
     # --- from the upstream ---
 
@@ -326,7 +250,6 @@ class Exchange:
         """Ends the exchange. Returns the connection to the upstream, if there is one."""
         self._move(_OVER)
         upstream, self._upstream = self._upstream, None
-        self._early.clear()
         self._held.clear()
         return upstream
 
@@ -363,24 +286,17 @@ class Exchange:
 
     def check(self, now: float, /) -> None:
         """Checks how long the upstream takes. ``now``: by the clock of the loop."""
-        upstream = self._upstream
-        if upstream is None or self._state not in (_ASKING, _ANSWERING):
+        if self._state not in (_ASKING, _ANSWERING):
             return
-        if not self._since:
-            self._since = now
-        if self._upload is not _SENT and upstream.unsent:
-            if self._pace is None:
-                self._pace = Pace(self._client.limits)
-            if self._pace.is_too_slow(now, upstream.written - upstream.unsent):
+        upload = self._upload
+        if upload is not None and not upload.is_sent:
+            self._since = now  # the time for the answer begins when the request has been sent
+            if upload.is_stuck(now):
                 self._give_up("it has stopped taking the request")
-        elif self._pace is not None:
-            self._pace.rest()
-        if self._state is not _ASKING:
-            return
-        if self._upload is _WAITING and now - self._since >= CONTINUE:
-            self.may_continue()
-        elif self._upload is _SENT and now - self._since > self._proxy.response_timeout:
-            self._give_up(f"no answer within {self._proxy.response_timeout:g} s")
+        elif self._state is _ASKING:
+            self._since = self._since or now
+            if now - self._since > self._proxy.response_timeout:
+                self._give_up(f"no answer within {self._proxy.response_timeout:g} s")
 
     def _give_up(self, why: str) -> None:
         upstream = self._upstream

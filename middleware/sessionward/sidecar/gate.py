@@ -76,6 +76,7 @@ class Gate:
         self._backend = backend
         self._driver = async_driver(backend, mode.settings.backend_timeout, is_async=mode.is_async, blocks=mode.blocks)
         self._waits = mode.is_async or mode.blocks
+        self._always = mode.looks_always or mode.asks_late
         self._routes = spellings(mode.settings.path)
         self._twins = underscored(mode.names)
         self._needles = {**mode.needles, **dict.fromkeys(underscored(mode.needles), b"")}
@@ -130,8 +131,8 @@ class Gate:
 
     def passes(self, request: Request) -> bool:
         """Returns whether no flow has to decide about a request: it is anonymous, and not for our route."""
-        mode, method = self.mode, request.method
-        if mode.looks_always or (method in (b"DELETE", b"OPTIONS") and request.path in self._routes):
+        method = request.method
+        if self._always or (method in (b"DELETE", b"OPTIONS") and request.path in self._routes):
             return False
         needles = self._needles
         for name, value in request.fields:
@@ -184,12 +185,12 @@ class Gate:
             if field[0] in names and new is not None:
                 if not new or new[0][0] != field[0]:
                     continue
-                field = new.pop(0)  # noqa: PLW2901 - the field that replaces this one
+                field = new.pop(0)
             if own and field[0] == b"cookie" and own in field[1]:
                 rest = without_cookie(field[1], own)
                 if not rest:
                     continue
-                field = (b"cookie", rest)  # noqa: PLW2901
+                field = (b"cookie", rest)
             fields.append(field)
         return [*fields, *new] if new else fields
 

@@ -20,7 +20,7 @@ ENGINES: Final = {
 }
 """The file of each. HAProxy needs two."""
 
-_IF, _END = "@if ", "@end@"
+_IF, _ELSE, _END = "@if ", "@else@", "@end@"
 
 
 def snippet(
@@ -45,6 +45,8 @@ def snippet(
     ``ConfigurationError`` for an option that ``sessionward authz`` refuses.
     """
     settings = AuthzSettings.of(preflight=preflight, exempt_paths=exempt_paths, login_url=login_url)
+    if engine == "traefik" and (login_url or "").startswith("/"):
+        raise ValueError("login-url: Traefik needs a URL with a host, such as https://app.example/login")
     source = (files("sessionward.sidecar") / "snippets" / ENGINES[engine]).read_text("utf-8")
     switches = {"preflight": settings.passes_preflights, "login": login_url is not None}
     text = "".join(_chosen(source.splitlines(keepends=True), {name for name, is_on in switches.items() if is_on}))
@@ -64,6 +66,8 @@ def _chosen(lines: Sequence[str], switches: Collection[str]) -> Iterator[str]:
         word = line.strip()
         if word == _END:
             shown = True
+        elif word == _ELSE:
+            shown = not shown
         elif word.startswith(_IF):
             shown = word.removeprefix(_IF).rstrip("@") in switches
         elif shown:

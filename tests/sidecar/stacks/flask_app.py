@@ -1,4 +1,4 @@
-"""The paths of :mod:`tests.sidecar.stacks` in Flask, for gunicorn."""
+"""The paths of :mod:`tests.sidecar.stacks` in Flask, for servers of WSGI."""
 
 from __future__ import annotations
 
@@ -73,4 +73,5 @@ def post() -> Response:
 @app.get("/", defaults={"rest": ""})
 @app.get("/<path:rest>")
 def echo(rest: str) -> Response:
-    return Response(request.environ["RAW_URI"])
+    names = ("RAW_URI", "REQUEST_URI", "PATH_INFO")  # what each server calls the path, unchanged where it can
+    return Response(next(request.environ[name] for name in names if name in request.environ))

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
+from uuid import UUID
 
 from sessionward.request.request import Fields, Request
 
@@ -33,7 +34,7 @@ OPTIONAL: Final = b"/optional"
 class CheckRequest(Request, Protocol):
     """The parts of a check that its rules read, and the public id of the live session that they find."""
 
-    session: object
+    session: UUID | None
 
     @property
     def method(self) -> bytes: ...

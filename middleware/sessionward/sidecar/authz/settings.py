@@ -9,13 +9,16 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from sessionward.errors import ConfigurationError
-from sessionward.request.request import Request
+from sessionward.request.request import Request, is_exempt
 from sessionward.sidecar.authz.routes import Asked
 
 CHECK, PASS = "check", "pass"
 RETURN_TO: Final = "return_to"
 """The parameter that tells the sign-in page which page the browser asked for."""
 MAX_RETURN: Final = 2048
+"""Bytes of a path and query that the sign-in page still gets."""
+
+_RETURN: Final = 2048
 """Bytes of a path and query that the sign-in page still gets."""
 
 _AMBIGUOUS: Final = re.compile(rb"//|[\\;\x00-\x20\x7f-\xff]|%(?:2e|2f|5c)|/\.{1,2}(?:/|$)", re.IGNORECASE)
@@ -48,9 +51,8 @@ class AuthzSettings:
         )
 
     def is_exempt(self, asked: Asked) -> bool:
-        """Returns whether the raw path begins with an exempt prefix, and every server reads it in the same way."""
-        path = asked.path
-        return path.startswith(self.exempt_paths) and _AMBIGUOUS.search(path) is None
+        """Returns whether the raw path of the client passes without a session."""
+        return is_exempt(asked.path, self.exempt_paths)
 
     def is_preflight(self, asked: Asked, request: Request) -> bool:
         """Returns whether a browser asks for permission (Fetch standard, 3.3.2), and the settings let it pass."""
@@ -82,7 +84,7 @@ def _mistakes(preflight: str, exempt_paths: Sequence[str], login_url: str | None
     if preflight not in (CHECK, PASS):
         yield f"preflight: {preflight!r} is not {CHECK} or {PASS}"
     for prefix in exempt_paths:
-        if not _PREFIX.fullmatch(prefix) or _AMBIGUOUS.search(prefix.encode()):
+        if not _PREFIX.fullmatch(prefix) or not is_exempt(prefix.encode(), (b"/",)):
             yield f"exempt-paths: {prefix!r} is not a plain path prefix such as /static/: no %, ;, \\, // or dot segments"
     if login_url is not None and not (login_url and _URL.fullmatch(login_url)):
         yield f"login-url: {login_url!r} is neither a URL such as https://app.example/login nor a path such as /login"

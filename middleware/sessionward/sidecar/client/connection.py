@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response, refused
-from sessionward.sidecar.client.limits import Pace, keep_alive
-from sessionward.sidecar.client.proxy_protocol import parse
+from sessionward.sidecar.client.limits import Limits, Pace, keep_alive
 from sessionward.sidecar.client.phase import Handler, Overdue, Phase, Watch
+from sessionward.sidecar.client.proxy_protocol import parse
 from sessionward.sidecar.client.reader import Refused, RequestReader
 from sessionward.sidecar.client.request import Request, Unreadable
 from sessionward.sidecar.client.response import SWITCHING, closing, length_of
@@ -210,6 +210,11 @@ class ClientConnection(asyncio.Protocol):
         return not self._reader.is_whole
 
     @property
+    def limits(self) -> Limits:
+        """The bounds of this worker."""
+        return self._listener.limits
+
+    @property
     def is_full(self) -> bool:
         """Whether the client should get no more bytes for now."""
         return self._writer.is_full
@@ -320,11 +325,11 @@ class ClientConnection(asyncio.Protocol):
         if request is not None and self._writer.framing is not None:  # the response is under way already
             self.cut()
         else:
-            id = request.id if request is not None else str(uuid4())
-            response = refused(refusal.problem, Unreadable(id), _NO_ORIGINS)
+            request_id = request.id if request is not None else str(uuid4())
+            response = refused(refusal.problem, Unreadable(request_id), _NO_ORIGINS)
             self._writer.status, self._writer.size = int(response.status), len(response.body)
             if request is None:
-                self._listener.refused(self.peer, refusal.problem, self._reader, id)
+                self._listener.refused(self.peer, refusal.problem, self._reader, request_id)
             self._end("refused")
             self._writer.write(closing(response))
             self._linger()

@@ -52,8 +52,7 @@ class Listener:
         self.observer = observer
         self.trusted = TrustedProxies(()) if trusted is None else trusted
         self.proxied = TrustedProxies(()) if proxied is None else proxied
-        self.is_draining = False
-        self._ends_idle = False
+        self.is_draining = self._closes_idle = False
         self._servers: list[asyncio.Server] = []
         self._open: set[ClientConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -75,12 +74,12 @@ class Listener:
         self._servers.clear()
 
     def announce(self) -> None:
-        """Ends each connection after its next response. Idle ones stay, since a request may be on its way to us."""
+        """Tells each client with its next response that the connection closes, so that none loses a request later."""
         self.is_draining = True
 
     def drain(self) -> None:
         """Keeps no connection open for another request. Closes those that are idle, and tunnels that have been silent."""
-        self.is_draining = self._ends_idle = True
+        self.is_draining = self._closes_idle = True
         self._drain(asyncio.get_running_loop().time())
 
     def _drain(self, now: float) -> None:
@@ -179,6 +178,6 @@ class Listener:
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
-        if self._ends_idle:
+        if self._closes_idle:
             self._drain(now)
         self._timer = loop.call_later(self.limits.tick, self._check, loop)

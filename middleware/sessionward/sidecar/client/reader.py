@@ -57,8 +57,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_seen", "_size", "_tail", "_url", "body", "head",
-        "is_whole",
+        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_seen", "_size",
+        "_tail", "_url", "body", "head", "is_whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -103,10 +103,7 @@ class RequestReader:
         if self._is_unknown:
             self._refuse_unknown(data)
             return b""
-        if self._left:
-            piece = data[: self._left]
-        else:
-            piece = data[: self._end_in(data)]
+        piece = data[: self._left or self._end_in(data)]
         rest = data[len(piece) :]
         if not self._size:
             self._seen = piece

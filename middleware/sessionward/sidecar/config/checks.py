@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sessionward.errors import ConfigurationError
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 from sessionward.sidecar.config.addresses import Address, Upstream
 from sessionward.sidecar.config.backend import backend_mistakes
 from sessionward.sidecar.config.loops import is_same_place, overlap
 from sessionward.sidecar.config.options import BY_NAME
-from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 
 READINESS: Final = {"serve": ("upstream", "backend"), "authz": ("backend",)}
 """What ``/readyz`` can ask, by command."""

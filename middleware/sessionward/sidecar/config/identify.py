@@ -69,6 +69,8 @@ def identify_options(value: Mapping[str, Any], mistakes: list[str]) -> tuple[str
             options[key] = [part.strip() for part in options[key].split(",") if part.strip()]
     if named == "jwt":
         _complete_jwt(options)
+    if isinstance(options.get("header"), str):
+        options["header"] = [part.strip().lower() for part in options["header"].split(":") if part.strip()]
     return named, options
 
 
@@ -110,12 +112,10 @@ def _complete_jwt(options: dict[str, Any]) -> None:
     key = options.get("key")
     if key is None or (isinstance(key, str) and not key.lstrip().startswith(PEM)):
         options.setdefault("algorithms", ["HS256"])
-    header = options.get("header")
-    if isinstance(header, str):
-        name, _, scheme = header.partition(":")
-        options["header"] = [name.strip().lower(), scheme.strip().lower() or "bearer"]
-    if header is not None:
+    if "header" in options:
         options.setdefault("cookies", [])
+        if isinstance(options["header"], str) and ":" not in options["header"]:
+            options["header"] += ": bearer"
 
 
 def advice(named: str | None, options: Mapping[str, Any]) -> Iterator[str]:

@@ -67,8 +67,8 @@ class AnswerReader:
     """
 
     __slots__ = (
-        "_answer", "_body", "_count", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body", "head", "is_whole",
-        "keeps_alive", "may_continue",
+        "_answer", "_body", "_count", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body",
+        "head", "is_whole", "keeps_alive", "may_continue",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""The command ``sessionward doctor``: tries a configuration against the real application and the real backend."""

@@ -1,0 +1,1 @@
+"""Applications behind the proxies, for a server of their own."""

@@ -1,0 +1,17 @@
+"""The command with short times, also in the processes that it starts: ``python -m tests.sidecar.hasty serve ...``."""
+
+from __future__ import annotations
+
+import sys
+
+from sessionward.cli import main
+from sessionward.sidecar.client.limits import Limits
+
+GRACE = 1.0
+"""Seconds without progress that a hasty sidecar waits for a slow side, where the real one waits for 60."""
+
+assert Limits.__init__.__kwdefaults__ is not None
+Limits.__init__.__kwdefaults__["grace"] = GRACE  # there is no option, since no user has a reason to choose this time
+
+if __name__ == "__main__":
+    sys.exit(main())
