@@ -40,7 +40,7 @@ def sidecar(
         yield server
 
 
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
+def until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits until something is so."""
     ends = time.monotonic() + seconds
     while not true():

@@ -108,14 +108,16 @@ def _first(request_id: str, peer: str | None) -> dict[str, object]:
 
 
 def _parts(request: Logged) -> dict[str, object]:
-    """Returns who asked and what for. A path with other bytes than visible ASCII is percent-encoded."""
+    """Returns who asked and what for. A path with other bytes than visible ASCII is percent-encoded.
+
+    A refused target that is no path is left out, since it may hold a password (``http://user:password@host/``).
+    """
     path = request.path
+    parts: dict[str, object] = {"client": request.client() or "unix", "method": request.method[:32].decode("ascii", "replace")}
+    if not path.startswith(b"/"):
+        return parts
     shown = path.decode("ascii") if _VISIBLE.fullmatch(path) else quote(path, safe=_SAFE)
-    parts: dict[str, object] = {
-        "client": request.client() or "unix",
-        "method": request.method[:32].decode("ascii", "replace"),
-        "path": shown[:MAX_PATH],
-    }
+    parts["path"] = shown[:MAX_PATH]
     if len(shown) > MAX_PATH:
         parts["path_length"] = len(path)
     return parts
