@@ -114,7 +114,7 @@ def _parts(request: Logged) -> dict[str, object]:
     """
     path = request.path
     parts: dict[str, object] = {"client": request.client() or "unix", "method": request.method[:32].decode("ascii", "replace")}
-    if not path.startswith(b"/"):
+    if not path.startswith(b"/") and path != b"*":
         return parts
     shown = path.decode("ascii") if _VISIBLE.fullmatch(path) else quote(path, safe=_SAFE)
     parts["path"] = shown[:MAX_PATH]
