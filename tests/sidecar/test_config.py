@@ -410,7 +410,9 @@ def test_a_public_file_of_options_may_not_hold_a_secret(public: Path) -> None:
     assert f"config: {file} holds a secret and can be read by every user of this machine; chmod o-r {file}" in mistakes(
         **BASE, config=str(file)
     )
-    file.write_text('on-invalid = "reject"\n')
+    file.write_text('[identify]\nkind = "starlette"\nuser = "id"\nsecret = "x"\n')
+    assert any("holds a secret and can be read by every user" in mistake for mistake in mistakes(**BASE, config=str(file)))
+    file.write_text('on-invalid = "reject"\n[identify]\nkind = "redis"\nurl = "redis://a"\nkey = "{value}"\ncookie = "a"\nuser = "b"\n')
     assert of({"config": str(file)}).settings["on_invalid"] == "reject"
 
 
@@ -579,6 +581,28 @@ def test_a_public_key_is_one_secret_and_wants_its_algorithm(tmp_path: Path) -> N
         build.check(of(flags))
     file.write_text('[identify]\nalgorithm = "ES256"\n')
     build.check(of({**flags, "config": str(file)}))
+
+
+WRONG_TABLES: dict[str, tuple[dict[str, Any], str]] = {
+    "a mask": ({"kind": "flask", "secret_key": "********"}, "[identify] secret_key: this is the mask of print-config"),
+    "a key under two names": ({"kind": "jwt", "secret": "a", "key": "b"}, "[identify] key: it is given twice"),
+    "a file that is not there": ({"kind": "jwt", "secret-file": "/nowhere"}, "[identify] secret-file: /nowhere cannot be read"),
+    "options of an object": ({"kind": "a.b:c", "secret": "x"}, "identify: package.module:object takes no options from here"),
+    "no kind": ({"secret": "x"}, "identify: a kind is needed"),
+}
+
+
+@pytest.mark.parametrize(("table", "said"), WRONG_TABLES.values(), ids=WRONG_TABLES)
+def test_a_mistake_in_the_table_of_an_identifier_is_told(table: dict[str, Any], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[identify]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in table.items()))
+    assert any(said in mistake for mistake in mistakes(**BASE, config=str(file)))
+
+
+@pytest.mark.parametrize(("kind", "word"), [("sql", "secret"), ("sql", "user"), ("django", "cookie"), ("redis", "secret")])
+def test_an_option_that_an_identifier_does_not_have_is_refused(kind: str, word: str) -> None:
+    flags: dict[str, Any] = {"identify": kind, f"identify_{word}": ["x"] if word == "secret" else "x"}
+    assert f"identify: {kind} takes no {word} from here" in mistakes(**BASE, **flags)
 
 
 LACKING = {

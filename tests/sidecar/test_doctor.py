@@ -169,6 +169,22 @@ APPLICATIONS: dict[str, tuple[Callable[[bytes], tuple[bytes, bool]], Sequence[st
         replies(get=OK[:-1], ends=True),
         ["error   upstream: does not speak HTTP: the connection ends in the middle of a body"],
     ),
+    "whose head has no end": (
+        replies(get=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 140_000),
+        ["error   upstream: does not speak HTTP: its head is too long"],
+    ),
+    "whose chunk has no end": (
+        replies(get=CHUNKED.replace(b"2\r\n", b"fffffff\r\n", 1)),
+        ["error   upstream: does not speak HTTP: its body is longer than 64 MiB"],
+    ),
+    "with trailers": (
+        replies(get=CHUNKED[:-2] + b"X-Sum: 1\r\n\r\n"),
+        ["ok      upstream: answers GET / with 200", "ok      keep-alive: keeps an idle connection open"],
+    ),
+    "that breaks off in its head": (
+        replies(get=OK[:20], ends=True),
+        ["error   upstream: does not speak HTTP: the connection ends in the middle of an answer"],
+    ),
     "that says nothing": (replies(get=b"", ends=True), ["error   upstream: does not speak HTTP: the connection ends without an answer"]),
 }
 
@@ -209,6 +225,14 @@ def test_an_application_that_closes_an_idle_connection(flags: dict[str, str], li
     finally:
         server.close()
     assert any(each.startswith(line) for each in found), found
+
+
+def test_a_body_that_ends_with_the_connection_is_read_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionward.sidecar.doctor.exchange.MAX_BODY", 100_000)
+    with serving(replies(get=b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 400_000, ends=True)) as server:
+        found, code = said({"upstream": f"http://127.0.0.1:{server.port}"})
+    assert any("does not speak HTTP: its body is longer than" in line for line in found), found
+    assert code == 2
 
 
 def test_an_application_that_does_not_answer_in_time() -> None:

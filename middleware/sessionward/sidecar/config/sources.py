@@ -140,10 +140,21 @@ def _from_file(path: str, mistakes: list[str]) -> dict[str, Any]:
         mistakes.append(f"config: {path} is not TOML: {error}")
         return {}
     known = names()
-    if public and any(option.is_secret and option.name in table for option in OPTIONS):
+    if public and _holds_secret(table):
         mistakes.append(f"config: {path} holds a secret and can be read by every user of this machine; chmod o-r {path}")
     mistakes.extend(f"{name} in {path}: there is no such key{near(name, known)}" for name in table if name not in known)
     return table
+
+
+def _holds_secret(table: Mapping[str, Any]) -> bool:
+    if any(option.is_secret and option.name in table for option in OPTIONS):
+        return True
+    identify: Any = table.get(IDENTIFY)
+    if not isinstance(identify, Mapping):
+        return False
+    keys = {str(key).replace("-", "_") for key in cast("Mapping[str, Any]", identify)}
+    is_redis = cast("Mapping[str, Any]", identify).get("kind") == "redis"  # its key is the name of a key
+    return bool(keys & ({"secret", "secret_key", "fallbacks"} | (set() if is_redis else {"key"})))
 
 
 def near(name: str, known: Iterable[str]) -> str:
