@@ -190,6 +190,7 @@ def test_quit_drains_and_usr2_is_ignored_with_a_line(tmp_path: Path, application
 def test_a_signal_to_all_processes_of_a_service_is_one_signal(tmp_path: Path, application: Shop) -> None:
     """systemd sends SIGTERM to each process of the control group, and the supervisor hands it on as well."""
     with running(tmp_path, application.url, "--workers", "2") as server, Client(server.port) as client:
+        until(lambda: server.printed().count(" serves") == 2)
         answered: list[object] = []
         asking = threading.Thread(target=lambda: answered.append(client.ask("/slow")))
         asking.start()
