@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -347,7 +348,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._release(self._holds)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client has reset the connection, and the loop does not know yet
+                self._transport.write_eof()
 
     def _close(self) -> None:
         self.phase = _CLOSING
