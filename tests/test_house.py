@@ -75,7 +75,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "sidecar/doctor": frozenset({"sqlalchemy"}),
     "sidecar/exchange": frozenset({"starlette", "uvicorn"}),
     "sidecar/listener": frozenset({"httptools", "uvicorn"}),
-    "sidecar/observe/admin": frozenset({"prometheus_client"}),
+    "sidecar/observe": frozenset({"prometheus_client"}),
     "sidecar/upstream": frozenset({"httptools"}),
     "testing": frozenset({"pytest"}),
 }
