@@ -263,6 +263,7 @@ async def run(count: int, seed: int) -> list[str]:
     """Runs so many schedules on kept connections; returns the first ones that were wrong."""
     rng = random.Random(seed)
     upstream, wrong = Upstream(rng), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(f"seed {seed}: {context}"))
     async with staged(upstream) as stage:
         world = World(stage, upstream, rng)
         attacker, victim = Client(stage), Client(stage)
@@ -282,6 +283,10 @@ async def run(count: int, seed: int) -> list[str]:
             upstream.plans.clear()
         attacker.close()
         victim.close()
+        for _ in range(100):
+            await asyncio.sleep(0.001 if stage.listener.connections else 0)
+        if stage.listener.under_way or stage.listener.connections:
+            wrong.append(f"seed {seed}: {stage.listener.under_way} requests are under way without a client")
         for task in upstream.tails:
             task.cancel()
     return wrong

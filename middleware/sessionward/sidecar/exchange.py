@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sessionward.request.request import Fields
@@ -40,25 +41,25 @@ _JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
 class Exchange:
     """A request and its answer. It is a ``Handler`` to the client's connection, and an ``Asker`` to the upstream's."""
 
-    __slots__ = (
-        "_admitted", "_client",  "_held", "_held_failure", "_is_held_whole", "_is_kept",  "_proof", "_proxy", "_request", "_since",
-        "_state", "_upload", "_upstream",
-    )  # fmt: skip
+    # Defaults on the class cost nothing for the requests that keep them.
+    _state = _JUDGING
+    _admitted: Admitted | None = None
+    _upstream: UpstreamConnection | None = None
+    _upload: Upload | None = None
+    _held: Sequence[bytes] = ()
+    """Parts of the answer's body that came before a flow had decided about its head."""
+    _held_failure: UpstreamError | None = None
+    _is_held_whole = False
+    _is_kept = False
+    _proof = b""
+    _since = 0.0
 
     def __init__(self, proxy: Proxy, client: ClientConnection, request: Request) -> None:
         self._proxy = proxy
         self._client = client
         self._request = request
-        self._state = _JUDGING
-        self._admitted: Admitted | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._upload = Upload(client, request) if request.has_body else None
-        self._held: list[bytes] = []
-        """Parts of the answer's body that came before a flow had decided about its head."""
-        self._held_failure: UpstreamError | None = None
-        self._is_held_whole = self._is_kept = False
-        self._proof = b""
-        self._since = 0.0
+        if request.has_body:
+            self._upload = Upload(client, request)
         if proxy.gate.passes(request):
             self._go_on(None)
         else:
@@ -114,14 +115,13 @@ class Exchange:
         request = self._request
         self._move(_ASKING)
         self._upstream = connection
-        authorization = request.header(b"authorization")
         extra = (b"connection: Upgrade", b"upgrade: websocket") if request.wants_websocket else ()
         connection.ask(
             self,
             request.method,
             self._proxy.head(request, self._admitted, self._proof, extra),
             upgrades=b"websocket" if request.wants_websocket else b"",
-            signs_in=authorization is not None and signs_in_connection(authorization),
+            signs_in=request.authorization is not None and signs_in_connection(request.authorization),
         )
         if self._upload is None:
             connection.sent()
@@ -184,7 +184,7 @@ class Exchange:
         client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)
         for data in self._held:
             client.send(data)
-        self._held.clear()
+        self._held = ()
         if self._is_held_whole:
             self._finish()
         elif self._held_failure is not None:
@@ -197,7 +197,7 @@ class Exchange:
         if self._state is _ANSWERING:
             self._client.send(data)
         elif self._state is _DECIDING:
-            self._held.append(data)
+            self._held = [*self._held, data]
 
     def answer_whole(self) -> None:
         """Ends the answer, once all of it has been handed on."""
@@ -250,7 +250,6 @@ class Exchange:
         """Ends the exchange. Returns the connection to the upstream, if there is one."""
         self._move(_OVER)
         upstream, self._upstream = self._upstream, None
-        self._held.clear()
         return upstream
 
     def gone(self) -> None:

@@ -75,16 +75,18 @@ class Proxy:
 
     def head(self, request: Request, admitted: Admitted | None, proof: bytes, extra: Sequence[bytes] = ()) -> bytes:
         """Returns the head of a request as the upstream gets it. ``admitted``: None for an anonymous request."""
-        ours: list[bytes] = [*self._identity(None if admitted is None else admitted.session)]
+        ours = self._identity(None if admitted is None else admitted.session)
         if proof:
-            ours.append(SESSION_PROOF + b": " + proof)
+            ours = (*ours, SESSION_PROOF + b": " + proof)
         fields = request.fields if admitted is None else admitted.fields
         if self._adds_id:
             wanted = request.id.encode()
             if (b"x-request-id", wanted) not in fields:
                 fields = [*(field for field in fields if field[0] != b"x-request-id"), (b"x-request-id", wanted)]
         lines = self._fields.lines(request, fields, ours)
-        return b"".join((request.method, b" ", request.target, b" HTTP/1.1\r\n", b"\r\n".join((*lines, *extra)), b"\r\n\r\n"))
+        lines += extra
+        lines.append(b"\r\n")
+        return b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, b"\r\n".join(lines))
 
     def _identity(self, session: Session | None) -> Sequence[bytes]:
         if session is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -140,12 +141,19 @@ class ClientConnection(asyncio.Protocol):
             self._wait(data)
             return
         self._is_reading = True
+        reader = self._reader
         try:
             while data:
-                if (self._handler is not None and self._reader.is_whole) or (self._handler is None and self._writer.is_full):
+                if (self._handler is not None and reader.is_whole) or (self._handler is None and self._writer.is_full):
                     self._wait(data)
                     break
-                data = self._read_piece(data)
+                data = reader.read(data)
+                if reader.head is not None:
+                    self._begin(reader.head)
+                elif reader.is_in_head:
+                    self.phase = _HEAD
+                elif self._handler is not None:
+                    self._read_body()
                 if self.phase is _LINGERING or self.phase is _CLOSING:
                     break
         except Refused as refusal:
@@ -153,26 +161,23 @@ class ClientConnection(asyncio.Protocol):
         finally:
             self._is_reading = False
 
-    def _read_piece(self, data: bytes) -> bytes:
+    def _read_body(self) -> None:
         reader = self._reader
-        rest = reader.read(data)
-        if reader.head is not None:
-            self._begin(reader.head)
-        elif reader.is_in_head:
-            self.phase = _HEAD
         if reader.body and self._handler is not None:
             self._watch.received += len(reader.body)
             self._handler.body(reader.body)
         if reader.is_whole and self._handler is not None:
             self._watch.body = None
             self._handler.whole()
-        return rest
 
     def _begin(self, request: Request) -> None:
         listener = self._listener
         request.peer = peer = self.peer
-        request.is_trusted = is_trusted = peer in listener.trusted
-        request.address = listener.trusted.client_of(peer, request.fields) if is_trusted else peer
+        if listener.trusted and peer in listener.trusted:
+            request.is_trusted = True
+            request.address = listener.trusted.client_of(peer, request.fields)
+        else:
+            request.address = peer
         self.phase = _BUSY
         self._request = request
         self._writer.begin()
@@ -235,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         """Begins a response. It goes out with the next :meth:`flush`."""
         request = cast("Request", self._request)
         keeps_alive = request.keeps_alive and not self._listener.is_draining
-        self._writer.start(request, status, reason, fields, length, keeps_alive=keeps_alive, has_date=has_date)
+        self._writer.start(request, status, reason, fields, length, keeps_alive, has_date)
         self._watch.body = None  # the client may be slow now, since its answer is under way
 
     def send(self, data: bytes) -> None:
@@ -252,13 +257,12 @@ class ClientConnection(asyncio.Protocol):
         if not writer.finish():
             self.cut()
             return
-        keeps_alive = writer.framing is not None and writer.framing.keeps_alive
         self._end(result)
         if self._transport.is_closing():
             return
         if not self._reader.is_whole:
             self._linger()
-        elif not keeps_alive:
+        elif not writer.keeps_alive:
             self._close()
         else:
             self.phase = _IDLE
@@ -322,7 +326,7 @@ class ClientConnection(asyncio.Protocol):
         """Responds to what cannot be read, and closes."""
         request, handler = self._request, self._handler
         self._listener.bound(refusal.bound)
-        if request is not None and self._writer.framing is not None:  # the response is under way already
+        if request is not None and self._writer.has_begun:  # the response is under way already
             self.cut()
         else:
             request_id = request.id if request is not None else str(uuid4())
@@ -344,7 +348,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._release(self._holds)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client has reset the connection, and the loop does not know yet
+                self._transport.write_eof()
 
     def _close(self) -> None:
         self.phase = _CLOSING

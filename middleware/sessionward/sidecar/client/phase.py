@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from sessionward.sidecar.client.limits import Limits, Pace
 
 
-class Phase(enum.Enum):
+class Phase(enum.IntEnum):
     """What a connection is doing."""
 
     IDLE = enum.auto()  # waits for a request

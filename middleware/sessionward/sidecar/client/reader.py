@@ -27,6 +27,8 @@ MAX_FIELDS: Final = 128
 MAX_BETWEEN_CHUNKS: Final = 16_384
 """Bytes of chunk extensions and trailers without a byte of the body between them."""
 
+_VERSIONS: Final = ("1.1", "1.0")
+_REFUSED_METHODS: Final = (b"CONNECT", b"TRACE")
 _END: Final = b"\r\n\r\n"
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")
 """Visible ASCII without ``#``: a fragment does not belong into a request (RFC 9112, 3.2)."""
@@ -36,6 +38,8 @@ _REQUEST_LINE: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})
 """The method and the target, whatever they are."""
 _COULD_BECOME_ONE: Final = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: +[^ \r\n]*)?")
 
+_READ_HERE: Final = frozenset({b"host", b"transfer-encoding", b"content-length", b"upgrade", b"expect", b"authorization"})
+"""Fields that frame a request, or say something about its connection."""
 _REST: Final = b"POST / HTTP/1.1\r\nhost: a\r\n%b\r\n\r\n"
 """A head for the parser alone, after it has stopped at an upgrade that we do not make, so that it goes on with the body."""
 
@@ -57,7 +61,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_seen", "_size",
+        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_places", "_seen", "_size",
         "_tail", "_url", "body", "head", "is_whole",
     )  # fmt: skip
 
@@ -67,12 +71,13 @@ class RequestReader:
         self._is_muted = False
         self.head: Request | None = None
         self.body = b""
-        self.is_whole = True
         self._begin()
 
     def _begin(self) -> None:
+        self.is_whole = False
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
+        self._places: list[int] = []
         self._host = -1
         self._size = 0
         self._tail = b""
@@ -98,63 +103,58 @@ class RequestReader:
         """Reads one piece. Returns the bytes behind it. Raises :class:`Refused`."""
         self.head, self.body = None, b""
         if self.is_whole:
-            self.is_whole = False
             self._begin()
         if self._is_unknown:
             self._refuse_unknown(data)
             return b""
-        piece = data[: self._left or self._end_in(data)]
-        rest = data[len(piece) :]
+        end = self._left or self._end_in(data)
+        piece, rest = (data, b"") if end >= len(data) else (data[:end], data[end:])
         if not self._size:
             self._seen = piece
         elif not self._in_body and len(self._seen) < MAX_TARGET:
             self._seen += piece
         self._size += len(piece)
-        self._parse(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._go_on_without_upgrade()
+        except httptools.HttpParserInvalidMethodError:
+            self._is_unknown = True
+            self._refuse_unknown(b"")
+        except httptools.HttpParserError as error:
+            raise _refusal_for(error) from None
+        if self._in_body and self.head is None:
+            self._read_body(len(piece))
+        elif self._size > MAX_HEAD:
+            raise Refused(SidecarProblem.TARGET_TOO_LONG if len(self._url) > MAX_TARGET else SidecarProblem.HEAD_TOO_LARGE, "head_size")
+        return rest
+
+    def _read_body(self, size: int) -> None:
+        """Collects what the parser has found of a body in a piece of this size."""
         if self._body:
             self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()
         if self._left:
-            self._left -= len(piece) if self.head is None else 0
-        if not self._in_body or self.head is not None:
-            if self._size > MAX_HEAD:
-                raise Refused(SidecarProblem.TARGET_TOO_LONG if len(self._url) > MAX_TARGET else SidecarProblem.HEAD_TOO_LARGE, "head_size")
+            self._left -= size
         elif self._is_chunked:
-            self._size = 0 if self.body or self.head is not None else self._size
+            self._size = 0 if self.body else self._size
             if self._size > MAX_BETWEEN_CHUNKS:
                 raise Refused(SidecarProblem.HEAD_TOO_LARGE, "trailers")
-        return rest
 
     def _end_in(self, data: bytes) -> int:
         """Returns where the first empty line in the data ends, or their length. The line may have begun in the piece before."""
         tail = self._tail
-        at = (tail + data[:3]).find(_END) if tail else -1
-        if at >= 0:
-            self._tail = b""
-            return at + 4 - len(tail)
+        if tail:
+            at = (tail + data[:3]).find(_END)
+            if at >= 0:
+                self._tail = b""
+                return at + 4 - len(tail)
         at = data.find(_END)
         if at >= 0:
             self._tail = b""
             return at + 4
         self._tail = (tail + data)[-3:] if len(data) < 3 else data[-3:]
         return len(data)
-
-    def _parse(self, piece: bytes) -> None:
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._go_on_without_upgrade()
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if isinstance(cause, Refused):
-                raise cause from None
-            log.error("a request could not be read", exc_info=cause)
-            raise Refused(SidecarProblem.BAD_REQUEST) from None
-        except httptools.HttpParserInvalidMethodError:
-            self._is_unknown = True
-            self._refuse_unknown(b"")
-        except httptools.HttpParserError:
-            raise Refused(SidecarProblem.BAD_REQUEST) from None
 
     def _refuse_unknown(self, data: bytes) -> None:
         """Refuses a request whose method llhttp does not know, as soon as its first line shows whether it is one."""
@@ -193,20 +193,22 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:  # a trailer, or the parser's own head
             return
-        fields = self._fields
-        fields.append((name.lower(), value.strip(BLANKS)))
-        if len(fields) > MAX_FIELDS:
-            raise Refused(SidecarProblem.HEAD_TOO_LARGE, "head_size")
+        name = name.lower()
+        if name in _READ_HERE:
+            self._places.append(len(self._fields))
+        self._fields.append((name, value.strip(BLANKS)))
 
     def on_headers_complete(self) -> None:
         if self._is_muted:
             return
+        if len(self._fields) > MAX_FIELDS:
+            raise Refused(SidecarProblem.HEAD_TOO_LARGE, "head_size")
         parser = self._parser
         version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
+        if version not in _VERSIONS:
             raise Refused(SidecarProblem.VERSION)
         method = parser.get_method()
-        if method in (b"CONNECT", b"TRACE"):
+        if method in _REFUSED_METHODS:
             raise Refused(SidecarProblem.METHOD)
         request = Request(method, self._url, self._fields, version)
         upgrade = self._read_fields(request)
@@ -216,13 +218,15 @@ class RequestReader:
         request.began = monotonic()
         self.head = request
         self._in_body = True
+        self._size = 0 if request.is_chunked else self._size
         self._is_chunked = request.is_chunked
         self._left = request.length or 0
 
     def _read_fields(self, request: Request) -> bytes:
         """Reads the fields that frame a request, which llhttp has checked for contradictions. Returns the protocol of Upgrade."""
         upgrade = b""
-        for place, (name, value) in enumerate(self._fields):
+        for place in self._places:
+            name, value = self._fields[place]
             if name == b"host":
                 if self._host >= 0 or not _HOST.fullmatch(value):
                     raise Refused(SidecarProblem.BAD_HOST)
@@ -237,6 +241,8 @@ class RequestReader:
                 request.length = int(value)
             elif name == b"upgrade":
                 upgrade += value.lower()
+            elif name == b"authorization":
+                request.authorization = value if request.authorization is None else request.authorization + b", " + value
             elif name == b"expect":
                 if value.lower() != b"100-continue":
                     raise Refused(SidecarProblem.EXPECTATION)
@@ -269,3 +275,13 @@ class RequestReader:
     def on_message_complete(self) -> None:
         if not self._is_muted:
             self.is_whole = True
+
+
+def _refusal_for(error: httptools.HttpParserError) -> Refused:
+    """Returns the refusal for an error of the parser, or the one that a callback has raised inside of it."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        cause = error.__context__
+        if isinstance(cause, Refused):
+            return cause
+        log.error("a request could not be read", exc_info=cause)
+    return Refused(SidecarProblem.BAD_REQUEST)

@@ -16,6 +16,7 @@ class Request:
     - ``version``: "1.1" or "1.0".
     - ``length``: of the body in bytes; None if there is no Content-Length. ``is_chunked``: whether the body is chunked.
     - ``expects``: whether the client waits for 100 Continue. ``wants_websocket``: whether it asks for a WebSocket.
+    - ``authorization``: the value of Authorization, None if there is none; several are joined by commas.
     - ``keeps_alive``: whether the client wants to send another request on its connection.
     - ``peer``: the address of the connection, None over a unix socket. ``address``: the believed address of the client.
     - ``is_trusted``: whether the peer is a trusted proxy. ``scheme``: of the connection.
@@ -23,10 +24,20 @@ class Request:
     - ``session``: the public id of the client's live session, None until it is known.
     """
 
-    __slots__ = (
-        "_id", "address", "began", "expects", "fields", "is_chunked", "is_trusted", "keeps_alive", "length", "method", "path", "peer",
-        "scheme", "session", "target", "version", "wants_websocket",
-    )  # fmt: skip
+    # Defaults on the class cost nothing for the requests that keep them.
+    length: int | None = None
+    is_chunked = False
+    expects = False
+    wants_websocket = False
+    keeps_alive = False
+    authorization: bytes | None = None
+    peer: str | None = None
+    address: str | None = None
+    is_trusted = False
+    scheme = "http"
+    began = 0.0
+    session: UUID | None = None
+    _id = ""
 
     def __init__(self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: str) -> None:
         self.method = method
@@ -34,14 +45,6 @@ class Request:
         self.path = target.partition(b"?")[0] if b"?" in target else target
         self.fields = fields
         self.version = version
-        self.length: int | None = None
-        self.is_chunked = self.expects = self.wants_websocket = self.keeps_alive = self.is_trusted = False
-        self.peer: str | None = None
-        self.address: str | None = None
-        self.scheme = "http"
-        self.began = 0.0
-        self.session: UUID | None = None
-        self._id = ""
 
     @property
     def has_body(self) -> bool:

@@ -10,50 +10,71 @@ import struct
 from sessionward.request.request import Fields
 from sessionward.sidecar.client.limits import Limits, Pace, unacknowledged
 from sessionward.sidecar.client.request import Request
-from sessionward.sidecar.client.response import CONTINUE, Framing
+from sessionward.sidecar.client.response import BODILESS, CONTINUE, SWITCHING, date_line, status_line
 
 
 class ResponseWriter:
     """Writes the responses of one connection, one after the other.
 
-    ``status`` and ``size``: of the response that is under way, or was the last. ``is_full``: the client takes bytes slowly.
+    - ``has_begun``: whether the head of the response is there. ``keeps_alive``: whether the connection stays open behind it.
+    - ``status`` and ``size``: of the response that is under way, or was the last.
+    - ``is_full``: the client takes bytes slowly.
     """
 
-    __slots__ = ("_out", "_pace", "_sent", "_transport", "framing", "is_full", "size", "status")
+    __slots__ = ("_is_chunked", "_left", "_out", "_pace", "_sent", "_transport", "has_begun", "is_full", "keeps_alive", "size", "status")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._out: list[bytes] = []
         self._sent = 0
         self._pace: Pace | None = None
-        self.framing: Framing | None = None
-        self.is_full = False
+        self._left: int | None = 0
+        """Bytes of the body that are still to be sent; None if the body is chunked, or ends with the connection."""
+        self._is_chunked = self.keeps_alive = self.has_begun = self.is_full = False
         self.status = self.size = 0
 
     def begin(self) -> None:
         """Prepares for the response to the next request."""
-        self.framing = None
+        self.has_begun = False
         self.status = self.size = 0
 
     def start(
-        self, request: Request, status: int, reason: bytes | None, fields: Fields, length: int | None, *, keeps_alive: bool, has_date: bool
+        self, request: Request, status: int, reason: bytes | None, fields: Fields, length: int | None, keeps_alive: bool, has_date: bool
     ) -> None:
-        """Adds the head of a response. It goes out with the next :meth:`flush`."""
-        assert self.framing is None, "a response has one head"
-        self.framing = framing = Framing.of(
-            status, reason, fields, length, method=request.method, version=request.version, keeps_alive=keeps_alive, date=not has_date
-        )
-        self.status = status
-        self._out.append(framing.head)
+        """Adds the head of a response. It goes out with the next :meth:`flush`.
+
+        ``length``: the value of Content-Length. ``has_date``: else we add Date (RFC 9110, 6.6.1).
+        """
+        assert not self.has_begun, "a response has one head"
+        lines = [status_line(status, reason)]
+        lines += [name + b": " + value for name, value in fields]
+        if not has_date:
+            lines.append(date_line())
+        self._is_chunked = False
+        if status in BODILESS or request.method == b"HEAD":
+            length = 0
+        elif length is None:
+            if request.version == "1.1":
+                self._is_chunked = True
+                lines.append(b"transfer-encoding: chunked")
+            else:  # HTTP/1.0 knows no chunks: the end of the connection ends the body
+                keeps_alive = False
+        if not keeps_alive and status != SWITCHING:
+            lines.append(b"connection: close")
+        lines.append(b"\r\n")
+        self._out.append(b"\r\n".join(lines))
+        self._left, self.keeps_alive, self.status, self.has_begun = length, keeps_alive, status, True
 
     def send(self, data: bytes) -> None:
-        """Adds a part of the body."""
-        framing = self.framing
-        assert framing is not None
-        part = framing.framed(data)
-        if part:
+        """Adds a part of the body. Drops what exceeds the length."""
+        left = self._left
+        if left is not None:
+            if len(data) > left:
+                data = data[:left]
+            self._left = left - len(data)
+        if data:
             self.size += len(data)
-            self._out.append(part)
+            self._out.append(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
 
     def flush(self) -> None:
         """Sends what has been added."""
@@ -64,12 +85,10 @@ class ResponseWriter:
 
     def finish(self) -> bool:
         """Ends the response and sends it. Returns False if its body is shorter than its length."""
-        framing = self.framing
-        assert framing is not None
-        if framing.end:
-            self._out.append(framing.end)
+        if self._is_chunked:
+            self._out.append(b"0\r\n\r\n")
         self.flush()
-        return not framing.left
+        return not self._left
 
     def write(self, data: bytes) -> None:
         """Sends bytes as they are."""
@@ -79,7 +98,7 @@ class ResponseWriter:
 
     def may_continue(self) -> None:
         """Tells the client that it may send the body of its request."""
-        if self.framing is None:
+        if not self.has_begun:
             self.write(CONTINUE)
 
     def cut(self) -> None:
@@ -88,7 +107,7 @@ class ResponseWriter:
         Where the end of the connection ends the body, an orderly end would look like a whole response, so we reset it.
         """
         self.flush()
-        if self.framing is not None and not self.framing.ends_with_connection:
+        if self.has_begun and (self._is_chunked or self._left is not None):
             self._transport.close()
             return
         peer = self._transport.get_extra_info("socket")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Final
 
 import httptools
@@ -41,22 +42,20 @@ class Answer:
     authenticates connections (NTLM).
     """
 
-    __slots__ = (
-        "chunked", "ends", "fields", "has_date", "length", "logins", "logouts", "reason", "signs_in_connection", "status", "upgrade",
-    )  # fmt: skip
+    # Defaults on the class cost nothing for the answers that keep them.
+    status = 0
+    reason = b""
+    length: int | None = None
+    chunked = False
+    ends = Ends.LENGTH
+    logins: Sequence[bytes] = ()
+    logouts: Sequence[bytes] = ()
+    upgrade = b""
+    has_date = False
+    signs_in_connection = False
 
     def __init__(self) -> None:
-        self.status = 0
-        self.reason = b""
         self.fields: list[tuple[bytes, bytes]] = []
-        self.length: int | None = None
-        self.chunked = False
-        self.ends = Ends.LENGTH
-        self.logins: list[bytes] = []
-        self.logouts: list[bytes] = []
-        self.upgrade = b""
-        self.has_date = False
-        self.signs_in_connection = False
 
 
 class AnswerReader:
@@ -67,7 +66,7 @@ class AnswerReader:
     """
 
     __slots__ = (
-        "_answer", "_body", "_count", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body",
+        "_answer", "_body", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body",
         "head", "is_whole", "keeps_alive", "may_continue",
     )  # fmt: skip
 
@@ -83,7 +82,7 @@ class AnswerReader:
         self._answer: Answer | None = None
         self._body: list[bytes] = []
         self._tokens: set[bytes] | None = None
-        self._count = self._size = self._informational = 0
+        self._size = self._informational = 0
         self.head: Answer | None = None
         self.body = b""
         self.is_whole = self.may_continue = self.keeps_alive = False
@@ -120,8 +119,8 @@ class AnswerReader:
     def on_message_begin(self) -> None:
         if self.is_whole:
             raise Invalid("the upstream has sent more than one answer")
-        if self._count:  # of an informational answer
-            self._draft, self._count, self._tokens = Answer(), 0, None
+        if self._informational:
+            self._draft, self._tokens = Answer(), None
 
     def on_status(self, reason: bytes) -> None:
         self._draft.reason += reason
@@ -129,14 +128,11 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._answer is not None:  # a trailer
             return
-        self._count += 1
         kind = RESPONSE_KINDS[name]
         if kind is _PASSES:
             self._draft.fields.append((name, value))
         else:
             self._read(kind, name, value)
-        if self._count > MAX_FIELDS:
-            raise Invalid("the answer has too many header fields")
 
     def _read(self, kind: Kind, name: bytes, value: bytes) -> None:
         draft = self._draft
@@ -152,9 +148,9 @@ class AnswerReader:
         elif kind is Kind.CONNECTION:
             self._tokens = {*(self._tokens or ()), *(token.strip(b" \t").lower() for token in value.split(b","))}
         elif kind is Kind.LOGIN:
-            draft.logins.append(value)
+            draft.logins = [*draft.logins, value]
         elif kind is Kind.LOGOUT:
-            draft.logouts.append(value)
+            draft.logouts = [*draft.logouts, value]
         elif kind is Kind.UPGRADE:
             draft.upgrade += value.lower()
         elif kind is Kind.DATE:
@@ -166,6 +162,8 @@ class AnswerReader:
 
     def on_headers_complete(self) -> None:
         draft, parser = self._draft, self._parser
+        if len(draft.fields) > MAX_FIELDS:
+            raise Invalid("the answer has too many header fields")
         draft.status = status = parser.get_status_code()
         if parser.get_http_version() not in _VERSIONS:
             raise Invalid("the upstream speaks another version of HTTP")
@@ -205,7 +203,6 @@ class AnswerReader:
         self.may_continue = self.may_continue or draft.status == 100
         if self._informational > MAX_INFORMATIONAL:
             raise Invalid("the upstream has sent too many informational answers")
-        self._count = 1
 
     def on_body(self, body: bytes) -> None:
         answer = self._answer

@@ -54,7 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
     """A connection to the upstream. :meth:`ask`, :meth:`write` and :meth:`sent` send a request; the asker gets the answer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._reader = AnswerReader()
         self._asker: Asker | None = None
@@ -163,7 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._asker = None
         self._transport.close()
         if self.unsent:
-            self._loop.call_later(GRACE, self._transport.abort)
+            self.loop.call_later(GRACE, self._transport.abort)
 
     def hand_over(self, asker: Asker) -> None:
         """Lets another asker continue, for a tunnel."""

@@ -117,7 +117,7 @@ class Pool:
         if not is_free or not self._keeps or self._is_closed or len(self._idle) >= MAX_IDLE:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         connection.idle_since = loop.time()
         self._idle.append(connection)
         if self._sweeper is None:
