@@ -9,7 +9,8 @@ from time import time
 from typing import Final, Protocol
 
 from sessionward.session.session import Session
-from sessionward.sidecar.client.channel import Channel, Handler
+from sessionward.sidecar.client.channel import Channel
+from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.gate import Admitted, Gate
