@@ -71,12 +71,11 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "identify/sql": frozenset({"sqlalchemy"}),
     "identify/starlette": frozenset({"itsdangerous", "starsessions"}),
     "sidecar": frozenset({"starlette"}),
-    "sidecar/admin": frozenset({"prometheus_client", "starlette"}),
     "sidecar/config": frozenset({"sqlalchemy"}),
     "sidecar/doctor": frozenset({"sqlalchemy"}),
     "sidecar/exchange": frozenset({"starlette", "uvicorn"}),
     "sidecar/listener": frozenset({"httptools", "uvicorn"}),
-    "sidecar/serve": frozenset({"starlette", "uvicorn"}),
+    "sidecar/observe": frozenset({"prometheus_client"}),
     "sidecar/upstream": frozenset({"httptools"}),
     "testing": frozenset({"pytest"}),
 }

@@ -205,7 +205,8 @@ class Gate:
 
         ``proof``: the X-Session-Proof of this request, empty on paths where the upstream cannot sign users in.
         """
-        mode, fields = self.mode, answer.fields
+        mode = self.mode
+        fields: Fields = answer.fields
         if context is None:
             context = self._context(request)
         user = self._announced(answer, request, proof)
