@@ -44,7 +44,7 @@ _LOGIN: Final = re.compile(rb"((?:[A-Za-z0-9\-._~!*'()@]|%[0-9A-Fa-f]{2})+); pro
 class Admitted:
     """A request that goes on to the upstream.
 
-    ``context``: for the answer; None for an anonymous request that carries nothing of ours. ``fields``: the fields of the request
+    ``context``: for the answer; None for an anonymous request without a credential of our own. ``fields``: the fields of the request
     that the upstream gets. ``session``: the live session of the caller, or None.
     """
 

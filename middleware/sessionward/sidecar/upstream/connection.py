@@ -34,7 +34,7 @@ class Asker(Protocol):
         ...
 
     def settled(self) -> None:
-        """All that came with one read has been reported."""
+        """Ends the reports of one read."""
         ...
 
     def failed(self, failure: UpstreamError, /) -> None:
