@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -24,7 +25,9 @@ from sessionward.sidecar.observe.counts import BOUNDS, RESULTS, Counts
 from sessionward.sidecar.observe.readiness import Readiness
 from tests.sidecar.processes import sidecar
 
-PAGE: Final = (Path(__file__).parent.parent.parent / "examples" / "deploy" / "README.md").read_text(encoding="utf-8")
+ROOT: Final = Path(__file__).parent.parent.parent
+PAGE: Final = (ROOT / "examples" / "deploy" / "README.md").read_text(encoding="utf-8")
+CONTRACT: Final = (ROOT / "middleware" / "CONTRACT.md").read_text(encoding="utf-8")
 TABLES: Final = re.findall(r"^```toml\n# ([\w-]+).*?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -127,9 +130,22 @@ def test_the_program_signs_users_in_and_out_and_one_device_signs_out_the_other(a
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("problem", SidecarProblem, ids=lambda problem: problem.id)
+def test_the_contract_names_every_error_of_the_sidecar(problem: SidecarProblem) -> None:
+    assert re.search(rf"^\| {int(problem.status)} \|.*`{problem.id}`", CONTRACT, re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of the admin address."""
+
+    method: bytes = b"GET"
+    path: bytes = b"/metrics"
+
+
 def test_every_metric_and_every_limit_is_named() -> None:
     admin = Admin(Readiness({}), Counts(), lambda: 0)
-    shown = asyncio.run(admin.answer(SimpleNamespace(method=b"GET", path=b"/metrics"))).body.decode()
+    shown = asyncio.run(admin.answer(Asked())).body.decode()
     metrics = section("Readiness and metrics")
     assert {name for name in re.findall(r"^# TYPE (\w+) ", shown, re.MULTILINE) if f"`{name}" not in metrics} == set()
     assert {result for result in RESULTS if f"`{result}`" not in metrics} == set()
@@ -140,7 +156,7 @@ def test_every_field_of_the_access_log_is_named(tmp_path: Path) -> None:
     request: Any = SimpleNamespace(
         id="7", method=b"GET", path=b"/" + b"a" * 2000, peer="192.0.2.1", session="public", began=0.0, client=lambda: "192.0.2.1"
     )
-    request.header = lambda name: b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01" if name == b"traceparent" else None
+    request.header = {b"traceparent": b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"}.get
     log = AccessLog(str(tmp_path / "log"))
     log.write(request, 200, 5, 0.1, "passed")
     log.refused("192.0.2.1", 400, SidecarProblem.BAD_REQUEST.id, None, "8")
