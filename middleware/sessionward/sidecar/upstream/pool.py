@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, cast
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - its types are incomplete
 
 from sessionward.sidecar.client.limits import keep_alive
 from sessionward.sidecar.errors import CannotConnect, TooSlow, UpstreamError
