@@ -88,11 +88,11 @@ class Pool:
         return len(self._idle)
 
     def kept(self) -> UpstreamConnection | None:
-        """Returns a connection that is free and quiet, or None."""
+        """Returns a connection that is still free, or None. Bytes that we did not ask for end a connection, also while it is idle."""
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.is_free and connection.is_quiet:
+            if connection.is_quiet:
                 return connection
             connection.abort()
         return None
