@@ -9,6 +9,7 @@ import asyncio
 import enum
 import os
 import random
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -319,3 +320,46 @@ def test_a_connection_that_is_free_at_the_head_is_caught(canary: type[UpstreamCo
     monkeypatch.setattr(UpstreamConnection, "is_free", canary.is_free)
     monkeypatch.setattr(UpstreamConnection, "is_quiet", canary.is_quiet)
     assert asyncio.run(run(COUNT, SEED))
+
+
+class Narrow(UpstreamConnection):
+    """One whose system takes little ahead, so that what the upstream does not read waits with us."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        super().connection_made(transport)
+
+
+def test_a_connection_with_bytes_that_the_upstream_has_not_taken_is_never_kept() -> None:
+    """An early answer comes while the end of the upload waits in our own buffer: what is written next would wait behind it."""
+
+    def of(stage: Stage) -> Script:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.05)  # as much of the upload is on its way as can be
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"HTTP/1.1 413 Content Too Large\r\n" + LENGTH)
+            await asyncio.sleep(PATIENCE)
+
+        return script
+
+    async def upload(size: int) -> int:
+        async with staged(of, factory=Narrow) as stage:
+            reader, writer = await stage.open()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+            async with asyncio.timeout(PATIENCE):
+                assert (await read_answer(reader)).endswith(b"ok")
+            await asyncio.sleep(0.02)
+            kept = stage.pool.kept()
+            unsent = 0 if kept is None else kept.unsent
+            writer.transport.abort()
+            if kept is not None:
+                kept.abort()
+            return unsent
+
+    async def story() -> list[int]:
+        return [await upload(size << 16) for size in range(1, 9)]
+
+    found = asyncio.run(story())
+    assert found == [0] * len(found)

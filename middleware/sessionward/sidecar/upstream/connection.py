@@ -76,9 +76,9 @@ class UpstreamConnection(asyncio.Protocol):
     def is_free(self) -> bool:
         """Whether the next request may use this connection. No other code decides this.
 
-        The request has been sent whole, and the answer has ended where its own framing says: never after HEAD, 204, 304, an
-        upgrade, a body that ends with the connection, surplus bytes, or a failure. The connection does not belong to one user
-        (NTLM, Negotiate), and no byte has come that we did not ask for.
+        The request has been sent whole, also out of our own buffer. The answer has ended where its own framing says: never after
+        HEAD, 204, 304, an upgrade, a body that ends with the connection, surplus bytes, or a failure. The connection does not
+        belong to one user (NTLM, Negotiate), and no byte has come that we did not ask for.
         """
         answer = self._answer
         return (
@@ -91,11 +91,14 @@ class UpstreamConnection(asyncio.Protocol):
             and not answer.signs_in_connection
             and self._failure is None
             and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
         )
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the socket has nothing to read: neither bytes that we did not ask for, nor the end of the connection."""
+        """Whether a connection that was free is free still: no byte has come that we did not ask for, nor the end of it."""
+        if self._transport.is_closing():
+            return False
         if self._poll is None:
             peer = self._transport.get_extra_info("socket")
             if peer is None:
