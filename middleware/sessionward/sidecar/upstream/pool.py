@@ -107,6 +107,8 @@ class Pool:
             raise TooSlow(f"no connection within {self._timeout:g} s") from late
         except OSError as error:  # also ssl.SSLError and socket.gaierror
             raise CannotConnect(f"{type(error).__name__}: {error.strerror or error}") from error
+        except ValueError as error:  # a name that is no name, such as one with a label of 64 bytes
+            raise CannotConnect(f"{type(error).__name__}: {error}") from error
 
     def open_for(self, then: Callable[[UpstreamConnection], None], failed: Callable[[UpstreamError], None]) -> None:
         """Opens a new connection, and calls ``then`` with it, or ``failed``."""
