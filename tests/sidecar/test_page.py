@@ -27,6 +27,7 @@ from tests.sidecar.processes import sidecar
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PAGE: Final = (ROOT / "examples" / "deploy" / "README.md").read_text(encoding="utf-8")
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRACT: Final = (ROOT / "middleware" / "CONTRACT.md").read_text(encoding="utf-8")
 TABLES: Final = re.findall(r"^```toml\n# ([\w-]+).*?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -93,6 +94,27 @@ def test_a_table_is_accepted(table: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert cli.main(["check-config", *arguments, "--secret-file", "secret"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("ok\n", "")
+
+
+COMMANDS: Final = re.findall(r"^(sessionward (?:serve|authz|snippet) [^#>\n]*[^#>\s])", f"{PAGE}\n{README}", re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_accepted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("secret", "flask.secret"):
+        Path(name).write_text("the secret of an application: 0123456789\n")
+        Path(name).chmod(0o600)
+    _, verb, *arguments = command.split()
+    if verb == "snippet":
+        assert cli.main([verb, *arguments]) == 0
+    else:
+        assert cli.main(["check-config", "--for", verb, *arguments]) == 0
+        assert capsys.readouterr().out == "ok\n"
+
+
+def test_there_are_commands_on_both_pages() -> None:
+    assert [command.split()[1] for command in COMMANDS] == ["serve", "serve", "authz", "snippet", "serve"]
 
 
 @pytest.fixture
