@@ -167,6 +167,9 @@ class Exchange:
 
     def _give(self, answer: Answer, fields: Fields) -> None:
         client, upstream = self._client, self._upstream
+        if answer.ends is Ends.UPGRADE and self._held_failure is not None:
+            self._refuse(SidecarProblem.UPSTREAM_FAILED)
+            return
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]

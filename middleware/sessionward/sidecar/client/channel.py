@@ -52,7 +52,8 @@ class Channel:
         self._request: Request | None = None
         self._pending = b""
         """What has come behind the request that is being served."""
-        self._holds = self._served = 0
+        self._holds = 0
+        self._served: int = 0
 
     @property
     def sends(self) -> bool:

@@ -15,6 +15,7 @@ class Request:
     - ``fields``: names in lower case, values without the blanks around them.
     - ``version``: "1.1" or "1.0".
     - ``length``: of the body in bytes; None if there is no Content-Length. ``is_chunked``: whether the body is chunked.
+      ``has_body``: whether a body follows the head.
     - ``expects``: whether the client waits for 100 Continue. ``wants_websocket``: whether it asks for a WebSocket.
     - ``authorization``: the value of Authorization, None if there is none; several are joined by commas.
     - ``keeps_alive``: whether the client wants to send another request on its connection.
@@ -27,6 +28,7 @@ class Request:
     # Defaults on the class cost nothing for the requests that keep them.
     length: int | None = None
     is_chunked = False
+    has_body = False
     expects = False
     wants_websocket = False
     keeps_alive = False
@@ -45,11 +47,6 @@ class Request:
         self.path = target.partition(b"?")[0] if b"?" in target else target
         self.fields = fields
         self.version = version
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows the head."""
-        return self.is_chunked or bool(self.length)
 
     @property
     def id(self) -> str:

@@ -34,7 +34,7 @@ class Asker(Protocol):
         ...
 
     def settled(self) -> None:
-        """All that came with one read has been reported."""
+        """Ends the reports of one read."""
         ...
 
     def failed(self, failure: UpstreamError, /) -> None:
@@ -99,7 +99,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the socket has nothing to read: neither bytes that we did not ask for, nor the end of the connection."""
+        """Whether a connection that was free is free still: no byte has come that we did not ask for, nor the end of it."""
+        if self._transport.is_closing():
+            return False
         if self._poll is None:
             peer = self._transport.get_extra_info("socket")
             if peer is None:
