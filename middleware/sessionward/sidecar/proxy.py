@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from time import time
 from typing import Final, Protocol
 
+from sessionward.request.request import is_exempt
 from sessionward.session.session import Session
 from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.phase import Handler
@@ -70,7 +71,7 @@ class Proxy:
     def proof_for(self, request: Request) -> bytes:
         """Returns a fresh proof if the upstream can sign users in on this path, else nothing."""
         path = request.path
-        if path in self._login_paths or (self._login_prefixes and path.startswith(self._login_prefixes)):
+        if path in self._login_paths or is_exempt(path, self._login_prefixes):  # /in/../upload is below no prefix
             return base64.urlsafe_b64encode(os.urandom(PROOF_BYTES)).rstrip(b"=")
         return b""
 
