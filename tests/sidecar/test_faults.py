@@ -71,6 +71,7 @@ FAULTS: Sequence[Fault] = (
             LOGIN + "test_the_proof_of_a_request_that_is_under_way_signs_in_its_own_client_only",
             LOGIN + "test_elsewhere_than_in_the_final_head_the_field_signs_nobody_in",
             LOGIN + "test_a_client_cannot_choose_the_proof",
+            LOGIN + "test_a_path_that_leads_out_of_a_login_prefix_is_none",
             LOGIN + "test_proofs_are_fresh_and_no_log_holds_one",
             LOGIN + "test_the_log_says_what_to_set",
         ],

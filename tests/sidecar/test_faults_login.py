@@ -83,11 +83,17 @@ def test_a_browser_is_given_a_cookie(world: World) -> None:
 
 
 def test_a_101_signs_in_as_any_other_answer_does(world: World) -> None:
+    """The tunnel is open all the while: what both sides send while we ask the backend arrives."""
+
     def script(wire: Wire, heard: Heard) -> None:
-        wire.send(SWITCHED + b"Session-Login: ann; proof=%b\r\n\r\n" % proof_of(heard))
+        wire.send(SWITCHED + b"Session-Login: ann; proof=%b\r\n\r\nhello" % proof_of(heard))
+        wire.send(b", " + wire.exactly(5))
         raise EOFError
 
-    said = ask(world.server.port, get(world.upstream.on(script, prefix=b"/in/"), UPGRADE))
+    with Client(world.server.port) as client:
+        client.send(get(world.upstream.on(script, prefix=b"/in/"), UPGRADE) + b"world")
+        said = client.until(b"\r\n\r\n")
+        assert client.rest() == b"hello, world"
     assert status_of(said) == 101
     assert len(fields_of(said, b"set-cookie")) == 1
     assert not any(fields_of(said, name) for name in OURS)
@@ -123,6 +129,20 @@ def test_without_its_proof_the_field_is_dropped_and_the_answer_passes(world: Wor
         assert said.endswith(b"as it was")
         assert not world.signs_in(said)
         assert not any(fields_of(said, name) for name in OURS)
+
+
+OUTSIDE = [b"/in/../%b", b"/in/./%b", b"/in/%%2e%%2e/%b", b"/in/a/%%2E./%b", b"/in//%b", b"/in/..%%2f%b", b"/in/a\\%b", b"/in/..;/%b"]
+
+
+@pytest.mark.parametrize("spelled", OUTSIDE)
+def test_a_path_that_leads_out_of_a_login_prefix_is_none(world: World, spelled: bytes) -> None:
+    """An application, or a server before it, may read such a path as another one."""
+    name = world.upstream.on(b"")[1:]
+    world.upstream.scripts[path := spelled % name] = login(b"admin")
+    said = ask(world.server.port, get(path, TOKEN))
+    (heard,) = world.upstream.at(path)
+    assert heard.field(b"x-session-proof") is None
+    assert not world.signs_in(said)
 
 
 def test_the_log_says_what_to_set(world: World) -> None:
