@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import socket
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from sessionward.sidecar.client.limits import GRACE
@@ -12,6 +15,10 @@ from sessionward.sidecar.upstream.answer import Answer, AnswerReader, Ends
 
 _FREE_ENDS: Final = (Ends.LENGTH, Ends.CHUNKS)
 """The two ways to end that leave no doubt about what comes next."""
+READ: Final = 65_536
+"""Bytes of one read."""
+MAX_REST: Final = 16
+"""Reads of what an upstream has sent before it reset the connection."""
 
 
 class Asker(Protocol):
@@ -232,6 +239,8 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ConnectionError):
+            self._read_rest()
         asker, self._asker = self._asker, None
         reader = self._reader
         was_whole = reader.is_whole
@@ -244,6 +253,22 @@ class UpstreamConnection(asyncio.Protocol):
             asker.answer_whole()
         else:
             asker.failed(self._failure)
+
+    def _read_rest(self) -> None:
+        """Reads what came before a reset.
+
+        An upstream that answers an upload without reading it closes its socket. Then our next write fails, and the event loop
+        ends the connection although the answer is there.
+        """
+        peer = self._transport.get_extra_info("socket")
+        if peer is None or peer.fileno() < 0 or self._is_tls or self._is_tunnel:
+            return
+        with socket.socket(fileno=os.dup(peer.fileno())) as same, suppress(OSError):
+            same.setblocking(False)
+            for _ in range(MAX_REST):
+                if self._asker is None or not (data := same.recv(READ)):
+                    return
+                self.data_received(data)
 
     def pause_writing(self) -> None:
         if self._asker is not None:
