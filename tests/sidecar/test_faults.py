@@ -158,6 +158,11 @@ FAULTS: Sequence[Fault] = (
         [EXCHANGE + "test_what_is_behind_a_large_upload_in_the_same_read_is_the_next_request"],
     ),
     Fault(
+        "an early answer is a 502 where the upstream closes without reading the upload",
+        Kind.LOST,
+        [EXCHANGE + "test_an_early_answer_arrives_although_the_upstream_closes_without_reading"],
+    ),
+    Fault(
         "an answer is cut while the client is silent",
         Kind.LOST,
         [

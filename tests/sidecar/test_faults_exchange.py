@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,22 @@ def test_what_is_behind_a_large_upload_in_the_same_read_is_the_next_request(worl
         client.send(upload + get(path) + upload + get(path))
         assert [client.answer()[-2:] for _ in range(4)] == [b"ok"] * 4
     assert [heard.body for heard in world.upstream.at(path)] == [body, b"", body, b""]
+
+
+@pytest.mark.parametrize("size", [1_000, 500_000, 3_000_000])
+def test_an_early_answer_arrives_although_the_upstream_closes_without_reading(world: World, size: int) -> None:
+    """Its system answers the rest of the upload with a reset, and then our writing fails before we have read the answer."""
+
+    def script(wire: Wire, heard: Heard) -> None:
+        wire.send(answer(b"too large", status=b"413 Content Too Large"))
+        raise EOFError
+
+    path = world.upstream.on(script, reads_body=False)
+    for _ in range(20):
+        with Client(world.server.port) as client:
+            with suppress(ConnectionError):
+                client.send(post(path, bytes(size)))
+            assert client.answer().endswith(b"too large")
 
 
 def test_pipelined_requests_are_made_one_after_the_other(world: World) -> None:
