@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_handler", "_holds", "_is_reading", "_listener", "_pending", "_preamble", "_reader", "_request", "_served", "_transport", "_watch",
-        "_writer", "is_counted", "loop", "peer", "phase",
+        "_writer", "is_counted", "is_full", "loop", "peer", "phase",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -64,6 +64,8 @@ class ClientConnection(asyncio.Protocol):
         self._pending = b""
         self._holds = self._served = 0
         self._is_reading = False
+        self.is_full = False
+        """Whether the client should get no more bytes for now."""
 
     # --- what the transport says ---
 
@@ -101,12 +103,12 @@ class ClientConnection(asyncio.Protocol):
             handler.gone()
 
     def pause_writing(self) -> None:
-        self._writer.is_full = True
+        self.is_full = True
         if self._handler is not None:
             self._handler.client_is_full()
 
     def resume_writing(self) -> None:
-        self._writer.is_full = False
+        self.is_full = False
         if self._handler is not None:
             self._handler.client_has_room()
         elif self._pending:
@@ -143,7 +145,7 @@ class ClientConnection(asyncio.Protocol):
         reader = self._reader
         try:
             while data:
-                if (self._handler is not None and reader.is_whole) or (self._handler is None and self._writer.is_full):
+                if (self._handler is not None and reader.is_whole) or (self._handler is None and self.is_full):
                     self._wait(data)
                     break
                 data = reader.read(data)
@@ -187,7 +189,7 @@ class ClientConnection(asyncio.Protocol):
         handler = listener.service.begin(self, request)
         if self._request is request:  # else it has answered already
             self._handler = handler
-            if self._writer.is_full:
+            if self.is_full:
                 handler.client_is_full()
 
     def _wait(self, data: bytes) -> None:
@@ -218,11 +220,6 @@ class ClientConnection(asyncio.Protocol):
         """The bounds of this worker."""
         return self._listener.limits
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the client should get no more bytes for now."""
-        return self._writer.is_full
-
     def hold(self) -> None:
         """Stops reading the body of the request, since the upstream takes it slowly."""
         self._hold(_UPSTREAM)
@@ -237,7 +234,8 @@ class ClientConnection(asyncio.Protocol):
 
     def start(self, status: int, reason: bytes | None, fields: Fields, length: int | None, *, has_date: bool = False) -> None:
         """Begins a response. It goes out with the next :meth:`flush`."""
-        request = cast("Request", self._request)
+        request = self._request
+        assert request is not None, "a response answers a request"
         keeps_alive = request.keeps_alive and not self._listener.is_draining
         self._writer.start(request, status, reason, fields, length, keeps_alive, has_date)
         self._watch.body = None  # the client may be slow now, since its answer is under way
@@ -287,7 +285,7 @@ class ClientConnection(asyncio.Protocol):
         self.phase = _TUNNEL
         self._handler = tunnel
         self._listener.tunnel(1.0)
-        if self._writer.is_full:
+        if self.is_full:
             tunnel.client_is_full()
         data, self._pending = self._pending, b""
         self._release(_NEXT)
