@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,11 +74,7 @@ class Counts:
         if took is None:
             return
         own[_SECONDS] += took
-        for place, bucket in enumerate(BUCKETS):
-            if took <= bucket:
-                own[_FIRST_BUCKET + place] += 1
-                return
-        own[_FIRST_BUCKET + len(BUCKETS)] += 1
+        own[_FIRST_BUCKET + bisect_left(BUCKETS, took)] += 1
 
     def ends(self) -> None:
         """Counts one request less in flight."""
