@@ -163,6 +163,8 @@ class Exchange:
             self._answer_ourselves(decided, result_of(decided))
         else:
             self._give(answer, decided)
+            if not self._client.is_full:
+                self.client_has_room()
             self.settled()
 
     def _give(self, answer: Answer, fields: Fields) -> None:
@@ -184,8 +186,6 @@ class Exchange:
             self._finish()
         elif self._held_failure is not None:
             self.failed(self._held_failure)
-        elif upstream is not None and not client.is_full:
-            upstream.resume()
 
     def answer_body(self, data: bytes, /) -> None:
         """Hands a part of the answer on."""

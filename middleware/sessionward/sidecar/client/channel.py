@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response
@@ -36,7 +36,8 @@ class Channel:
     """The part of a client's connection that its handler uses. ``ClientConnection`` adds what the client sends."""
 
     __slots__ = (
-        "_handler", "_holds", "_listener", "_pending", "_reader", "_request", "_served", "_transport", "_watch", "_writer", "loop", "phase",
+        "_handler", "_holds", "_listener", "_pending", "_reader", "_request", "_served", "_transport", "_watch", "_writer",
+        "is_full", "loop", "phase",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -50,6 +51,8 @@ class Channel:
         self.phase = _IDLE
         self._handler: Handler | None = None
         self._request: Request | None = None
+        self.is_full = False
+        """Whether the client should get no more bytes for now."""
         self._pending = b""
         """What has come behind the request that is being served."""
         self._holds = 0
@@ -65,11 +68,6 @@ class Channel:
         """The bounds of this worker."""
         return self._listener.limits
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the client should get no more bytes for now."""
-        return self._writer.is_full
-
     def hold(self) -> None:
         """Stops reading the body of the request, since the upstream takes it slowly."""
         self._hold(UPSTREAM)
@@ -84,7 +82,8 @@ class Channel:
 
     def start(self, status: int, reason: bytes | None, fields: Fields, length: int | None, *, has_date: bool = False) -> None:
         """Begins a response. It goes out with the next :meth:`flush`."""
-        request = cast("Request", self._request)
+        request = self._request
+        assert request is not None, "a response answers a request"
         keeps_alive = request.keeps_alive and not self._listener.is_draining
         self._writer.start(request, status, reason, fields, length, keeps_alive, has_date)
         self._watch.body = None  # the client may be slow now, since its answer is under way
@@ -134,7 +133,7 @@ class Channel:
         self.phase = _TUNNEL
         self._handler = tunnel
         self._listener.tunnel(1.0)
-        if self._writer.is_full:
+        if self.is_full:
             tunnel.client_is_full()
         data, self._pending = self._pending, b""
         self._release(NEXT)

@@ -76,12 +76,12 @@ class ClientConnection(Channel, asyncio.Protocol):
             handler.gone()
 
     def pause_writing(self) -> None:
-        self._writer.is_full = True
+        self.is_full = True
         if self._handler is not None:
             self._handler.client_is_full()
 
     def resume_writing(self) -> None:
-        self._writer.is_full = False
+        self.is_full = False
         if self._handler is not None:
             self._handler.client_has_room()
         elif self._pending:
@@ -118,7 +118,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         reader = self._reader
         try:
             while data:
-                if (self._handler is not None and reader.is_whole) or (self._handler is None and self._writer.is_full):
+                if (self._handler is not None and reader.is_whole) or (self._handler is None and self.is_full):
                     self._wait(data)
                     break
                 data = reader.read(data)
@@ -162,7 +162,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         handler = listener.service.begin(self, request)
         if self._request is request:  # else it has answered already
             self._handler = handler
-            if self._writer.is_full:
+            if self.is_full:
                 handler.client_is_full()
 
     def _wait(self, data: bytes) -> None:

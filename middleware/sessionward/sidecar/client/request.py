@@ -25,21 +25,10 @@ class Request:
     - ``session``: the public id of the client's live session, None until it is known.
     """
 
-    # Defaults on the class cost nothing for the requests that keep them.
-    length: int | None = None
-    is_chunked = False
-    has_body = False
-    expects = False
-    wants_websocket = False
-    keeps_alive = False
-    authorization: bytes | None = None
-    peer: str | None = None
-    address: str | None = None
-    is_trusted = False
-    scheme = "http"
-    began = 0.0
-    session: UUID | None = None
-    _id = ""
+    __slots__ = (
+        "_id", "address", "authorization", "began", "expects", "fields", "has_body", "is_chunked", "is_trusted", "keeps_alive", "length",
+        "method", "path", "peer", "scheme", "session", "target", "version", "wants_websocket",
+    )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: str) -> None:
         self.method = method
@@ -47,6 +36,15 @@ class Request:
         self.path = target.partition(b"?")[0] if b"?" in target else target
         self.fields = fields
         self.version = version
+        self.length: int | None = None
+        self.authorization: bytes | None = None
+        self.peer: str | None = None
+        self.address: str | None = None
+        self.session: UUID | None = None
+        self.scheme = "http"
+        self.began = 0.0
+        self.is_chunked = self.has_body = self.expects = self.wants_websocket = self.keeps_alive = self.is_trusted = False
+        self._id = ""
 
     @property
     def id(self) -> str:

@@ -162,7 +162,8 @@ class UpstreamConnection(asyncio.Protocol):
     def release(self) -> None:
         """Ends the exchange. Whatever comes now, we have not asked for."""
         self._asker = None
-        self.resume()
+        if self._is_paused:
+            self.resume()
 
     def abort(self) -> None:
         """Ends the connection. The asker gets nothing more."""
