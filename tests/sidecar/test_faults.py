@@ -35,6 +35,7 @@ class Fault(NamedTuple):
 TAKEOVER, LOGIN = "sidecar/test_faults_takeover.py::", "sidecar/test_faults_login.py::"
 EXCHANGE, BOUNDS = "sidecar/test_faults_exchange.py::", "sidecar/test_faults_bounds.py::"
 CONFIG, OBSERVED = "sidecar/test_config.py::", "sidecar/test_observed.py::"
+LIFE, TUNNELS, SIZES = "sidecar/test_life.py::", "sidecar/test_engine_tunnels.py::", "sidecar/test_engine_sizes.py::"
 REUSE, SCHEDULES = "sidecar/test_reuse.py::", "sidecar/test_schedules.py::"
 
 FAULTS: Sequence[Fault] = (
@@ -46,6 +47,7 @@ FAULTS: Sequence[Fault] = (
             TAKEOVER + "test_an_upload_that_looks_like_an_answer_signs_nobody_in",
             SCHEDULES + "test_no_client_is_given_a_byte_that_belongs_to_another",
             SCHEDULES + "test_a_connection_that_is_free_at_the_head_is_caught",
+            "sidecar/test_storms.py::test_each_answer_is_its_own_and_nothing_is_left_behind",
         ],
     ),
     Fault(
@@ -55,12 +57,16 @@ FAULTS: Sequence[Fault] = (
             TAKEOVER + "test_bytes_in_the_packet_of_an_answer_reach_no_other_request",
             TAKEOVER + "test_bytes_that_come_late_but_before_the_next_request_reach_no_other_request",
             TAKEOVER + "test_a_request_never_goes_out_on_a_connection_that_has_something_to_read",
+            "sidecar/test_upstream_tls.py::test_bytes_behind_an_answer_free_no_connection_over_tls",
         ],
     ),
     Fault(
         "a connection is free although the upload that was answered has not ended",
         Kind.FRAMING,
-        [TAKEOVER + "test_an_early_answer_to_an_unfinished_upload_never_frees_its_connection"],
+        [
+            TAKEOVER + "test_an_early_answer_to_an_unfinished_upload_never_frees_its_connection",
+            SCHEDULES + "test_a_connection_with_bytes_that_the_upstream_has_not_taken_is_never_kept",
+        ],
     ),
     Fault(
         "whoever can shape the head of an answer signs in whom it likes",
@@ -170,11 +176,92 @@ FAULTS: Sequence[Fault] = (
             BOUNDS + "test_an_upstream_that_takes_long_is_not_the_clients_fault",
         ],
     ),
-    Fault("an idle WebSocket makes TERM take the whole time", Kind.LIFE, [BOUNDS + "test_term_does_not_wait_for_an_idle_tunnel"]),
+    Fault(
+        "h2c is smuggled through a printed configuration",
+        Kind.IDENTITY,
+        [TUNNELS + "test_an_upgrade_to_h2c_never_reaches_the_application"],
+    ),
+    Fault(
+        "a printed configuration refuses large credentials and uploads, and warns at the start of the engine",
+        Kind.SETTING,
+        [
+            SIZES + "test_large_credentials_of_the_application_pass",
+            SIZES + "test_an_upload_of_20_megabytes_passes",
+            SIZES + "test_the_engine_warns_of_nothing_in_its_configuration",
+        ],
+    ),
+    Fault(
+        "a printed configuration cuts silent streams",
+        Kind.LOST,
+        [
+            "sidecar/test_engine_silence.py::test_a_stream_may_be_silent_for_an_hour",
+            "sidecar/test_engine_silence.py::test_a_stream_that_is_silent_for_more_than_a_minute_goes_on",
+        ],
+    ),
+    Fault(
+        "an idle WebSocket makes TERM take the whole time",
+        Kind.LIFE,
+        [
+            BOUNDS + "test_term_does_not_wait_for_an_idle_tunnel",
+            LIFE + "test_an_idle_websocket_does_not_make_the_end_take_its_whole_time",
+        ],
+    ),
+    Fault(
+        "TERM during the start is lost",
+        Kind.LIFE,
+        [
+            LIFE + "test_a_signal_in_the_middle_of_the_start_ends_it_at_once",
+            LIFE + "test_process_1_of_a_container_obeys_during_the_start_too",
+        ],
+    ),
+    Fault(
+        "HUP, QUIT and USR2 cut requests",
+        Kind.LIFE,
+        [
+            LIFE + "test_quit_drains_and_usr2_is_ignored_with_a_line",
+            LIFE + "test_a_reload_under_load_loses_no_request_and_takes_effect",
+            LIFE + "test_a_reload_of_a_broken_file_keeps_the_old_configuration_and_says_why",
+        ],
+    ),
+    Fault(
+        "workers that die in a slow start are replaced for ever",
+        Kind.LIFE,
+        [LIFE + "test_workers_that_die_in_a_slow_start_are_not_replaced_for_ever"],
+    ),
+    Fault("a drain that is cut logs a traceback", Kind.LIFE, [BOUNDS + "test_term_does_not_wait_for_a_client_that_does_not_read"]),
+    Fault(
+        "nothing is said when descriptors run out",
+        Kind.LIFE,
+        [
+            LIFE + "test_too_many_open_files_are_one_line_a_minute_and_other_failures_keep_their_traceback",
+            LIFE + "test_running_out_of_descriptors_is_logged_and_it_serves_again_afterwards",
+        ],
+    ),
     Fault(
         "a loop is not seen where the two addresses are spelled differently",
         Kind.SETTING,
         [CONFIG + "test_an_upstream_that_is_our_own_address_is_refused"],
+    ),
+    Fault(
+        "timeouts of 0, the admin address as listen and 100 000 workers pass check-config",
+        Kind.SETTING,
+        [CONFIG + "test_a_mistake_is_told_with_the_way_out"],
+    ),
+    Fault("a secret that every user can read passes", Kind.SETTING, [CONFIG + "test_a_secret_file_that_every_user_can_read_is_refused"]),
+    Fault(
+        "a JWT identifier with a secret alone does not start",
+        Kind.SETTING,
+        [CONFIG + "test_a_jwt_needs_a_secret_only_and_the_cookies_that_it_reads_are_reported"],
+    ),
+    Fault(
+        "the first address of a name takes the whole time",
+        Kind.LOST,
+        ["sidecar/test_upstream_addresses.py::test_an_address_that_swallows_packets_does_not_take_the_whole_time"],
+    ),
+    Fault(
+        "a client chooses that its session is optional, where an engine appends its path",
+        Kind.IDENTITY,
+        ["sidecar/test_authz_routes.py::test_no_path_that_an_engine_appends_makes_a_required_session_optional"],
     ),
     Fault(
         "an answer has no Date",
