@@ -43,7 +43,7 @@ async def opened(port: int, *addresses: str) -> float:
     async def found(*_: object, **__: object) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    asyncio.get_running_loop().getaddrinfo = found  # type: ignore[method-assign, assignment]
+    asyncio.get_running_loop().getaddrinfo = found  # type: ignore[method-assign]
     pool = Pool(Place(host=NAME, port=port), connect_timeout=TIMEOUT)
     began = time.monotonic()
     connection = await pool.open()
@@ -71,5 +71,5 @@ def test_where_every_address_swallows_packets_the_time_has_an_end(monkeypatch: p
 def test_where_every_address_refuses_the_failure_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    with pytest.raises(UpstreamError, match="(?i)refused"):
+    with pytest.raises(UpstreamError, match=r"(?i)refused"):
         asyncio.run(opened(port, "127.0.0.2", "127.0.0.1"))
