@@ -109,6 +109,9 @@ class Exchange:
         if self._state is not _CONNECTING:
             connection.abort()
             return
+        if connection.failure is not None:
+            self.failed(connection.failure)
+            return
         self._ask(connection)
 
     def _ask(self, connection: UpstreamConnection) -> None:
@@ -178,7 +181,10 @@ class Exchange:
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-            Tunnel(client, upstream).join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            tunnel = Tunnel(client, upstream)
+            tunnel.join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            if self._held_failure is not None:
+                tunnel.failed(self._held_failure)
             return
         self._move(_ANSWERING)
         client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)

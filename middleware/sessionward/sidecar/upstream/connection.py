@@ -94,6 +94,11 @@ class UpstreamConnection(asyncio.Protocol):
         )
 
     @property
+    def failure(self) -> UpstreamError | None:
+        """Why this connection is over, or None. It may end, or break the rules, before it is asked anything."""
+        return self._failure
+
+    @property
     def is_quiet(self) -> bool:
         """Whether the socket has nothing to read: neither bytes that we did not ask for, nor the end of the connection."""
         if self._poll is None:
