@@ -94,7 +94,7 @@ SLOW: Final = (
     "parsers/test_spellings.py",
     "servers/",
     "sidecar/test_companion.py",
-    "sidecar/test_engines.py",
+    "sidecar/test_engine",
     "sidecar/test_life.py",
     "sidecar/test_faults_bounds.py",
     "sidecar/test_resources.py",

@@ -36,7 +36,18 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("proxied")
     log = folder / "access.log"
-    arguments = ("--proxy-protocol", HOST, "--head-timeout", "1", "--idle-timeout", "2", "--max-connections-per-address", "3", "--access-log", str(log))
+    arguments = (
+        "--proxy-protocol",
+        HOST,
+        "--head-timeout",
+        "1",
+        "--idle-timeout",
+        "2",
+        "--max-connections-per-address",
+        "3",
+        "--access-log",
+        str(log),
+    )
     with scripted() as upstream, sidecar(folder, f"http://{HOST}:{upstream.port}", *arguments) as server:
         yield World(upstream, server, log)
         assert "Traceback" not in server.printed()

@@ -151,7 +151,9 @@ class Weather:
             whole = said + (b"" if method == b"HEAD" else body)
         else:
             step = rng.choice((7, 1_000, 80_000))
-            chunks = [b"%x\r\n%b\r\n" % (len(body[at : at + step]), body[at : at + step]) for at in range(0, min(len(body), 40 * step), step)]
+            chunks = [
+                b"%x\r\n%b\r\n" % (len(body[at : at + step]), body[at : at + step]) for at in range(0, min(len(body), 40 * step), step)
+            ]
             chunks += [b"%x\r\n%b\r\n" % (len(rest), rest)] if (rest := body[40 * step :]) else []
             said = b"HTTP/1.1 %b\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (status, fields)
             whole = said + (b"" if method == b"HEAD" else b"".join(chunks) + b"0\r\n\r\n")
@@ -262,7 +264,7 @@ class Visitor:
             if {int(each) for each in MARK.findall(body + cut.partial)} - {asked.number}:
                 self.wrong.append(f"request {asked.number} got {(body + cut.partial)[:200]!r}")
             return False
-        ours = status in (400, 408, 502, 503, 504) and b'"error"' in body
+        ours = status in (400, 408, 409, 502, 503, 504) and b'"error"' in body  # 409: two sign-ins replace one session
         if not ours and body != body_of(asked.number, asked.size):
             self.wrong.append(f"request {asked.number} got {status} and {body[:200]!r} of {len(body)} bytes")
         self.whole += not ours
@@ -273,7 +275,6 @@ class Visitor:
 async def watched(wrong: list[str], seed: int) -> AsyncIterator[None]:
     """Notes what the event loop would only log."""
     loop = asyncio.get_running_loop()
-
 
     def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -6,14 +6,13 @@ read only as fast as the other one takes it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Refusal, Response, refused
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
@@ -54,7 +53,7 @@ class Exchange:
     _proof = b""
     _since = 0.0
 
-    def __init__(self, proxy: Proxy, client: ClientConnection, request: Request) -> None:
+    def __init__(self, proxy: Proxy, client: Channel, request: Request) -> None:
         self._proxy = proxy
         self._client = client
         self._request = request
@@ -96,23 +95,15 @@ class Exchange:
     def _open(self) -> None:
         self._move(_CONNECTING)
         self._is_kept = False
-        task = self._client.loop.create_task(self._connect())
-        _OPENING.add(task)
-        task.add_done_callback(_OPENING.discard)
+        self._proxy.pool.open_for(self._connected, self.failed)
 
-    async def _connect(self) -> None:
-        try:
-            connection = await self._proxy.pool.open()
-        except UpstreamError as failure:
-            self.failed(failure)
-            return
-        if self._state is not _CONNECTING:
+    def _connected(self, connection: UpstreamConnection) -> None:
+        if self._state is not _CONNECTING:  # the client is gone
             connection.abort()
-            return
-        if connection.failure is not None:
+        elif connection.failure is not None:
             self.failed(connection.failure)
-            return
-        self._ask(connection)
+        else:
+            self._ask(connection)
 
     def _ask(self, connection: UpstreamConnection) -> None:
         request = self._request
@@ -174,10 +165,15 @@ class Exchange:
             self._answer_ourselves(decided, result_of(decided))
         else:
             self._give(answer, decided)
+            if not self._client.is_full:
+                self.client_has_room()
             self.settled()
 
     def _give(self, answer: Answer, fields: Fields) -> None:
         client, upstream = self._client, self._upstream
+        if answer.ends is Ends.UPGRADE and self._held_failure is not None:
+            self._refuse(SidecarProblem.UPSTREAM_FAILED)
+            return
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
@@ -195,8 +191,6 @@ class Exchange:
             self._finish()
         elif self._held_failure is not None:
             self.failed(self._held_failure)
-        elif upstream is not None and not client.is_full:
-            upstream.resume()
 
     def answer_body(self, data: bytes, /) -> None:
         """Hands a part of the answer on."""
@@ -308,7 +302,3 @@ class Exchange:
         if upstream is not None:
             upstream.abort()
         self.failed(TooSlow(why))
-
-
-_OPENING: Final[set[asyncio.Task[None]]] = set()
-"""The event loop itself holds no task."""

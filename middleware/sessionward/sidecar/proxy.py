@@ -9,7 +9,8 @@ from time import time
 from typing import Final, Protocol
 
 from sessionward.session.session import Session
-from sessionward.sidecar.client.connection import ClientConnection, Handler
+from sessionward.sidecar.client.channel import Channel
+from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.gate import Admitted, Gate
@@ -62,7 +63,7 @@ class Proxy:
         self._adds_id = adds_id
         self._clock = clock
 
-    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
         """Begins the exchange of a request."""
         return Exchange(self, connection, request)
 
@@ -75,7 +76,7 @@ class Proxy:
 
     def head(self, request: Request, admitted: Admitted | None, proof: bytes, extra: Sequence[bytes] = ()) -> bytes:
         """Returns the head of a request as the upstream gets it. ``admitted``: None for an anonymous request."""
-        ours = self._identity(None if admitted is None else admitted.session)
+        ours = self._anonymous if admitted is None or admitted.session is None else self._identity(admitted.session)
         if proof:
             ours = (*ours, SESSION_PROOF + b": " + proof)
         fields = request.fields if admitted is None else admitted.fields
@@ -88,8 +89,6 @@ class Proxy:
         lines.append(b"\r\n")
         return b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, b"\r\n".join(lines))
 
-    def _identity(self, session: Session | None) -> Sequence[bytes]:
-        if session is None:
-            return self._anonymous
+    def _identity(self, session: Session) -> Sequence[bytes]:
         lines = identity_lines(session)
         return lines if self._signer is None else (*lines, SESSION_ASSERTION + b": " + self._signer.sign(session, self._clock()))

@@ -242,9 +242,10 @@ class RequestReader:
                     raise Refused(SidecarProblem.BAD_REQUEST)
                 if value.lower() != b"chunked":
                     raise Refused(SidecarProblem.CODING)
-                request.is_chunked = True
+                request.is_chunked = request.has_body = True
             elif name == b"content-length":
                 request.length = int(value)
+                request.has_body = request.has_body or request.length > 0
             elif name == b"upgrade":
                 upgrade += value.lower()
             elif name == b"authorization":

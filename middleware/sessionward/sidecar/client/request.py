@@ -15,6 +15,7 @@ class Request:
     - ``fields``: names in lower case, values without the blanks around them.
     - ``version``: "1.1" or "1.0".
     - ``length``: of the body in bytes; None if there is no Content-Length. ``is_chunked``: whether the body is chunked.
+      ``has_body``: whether a body follows the head.
     - ``expects``: whether the client waits for 100 Continue. ``wants_websocket``: whether it asks for a WebSocket.
     - ``authorization``: the value of Authorization, None if there is none; several are joined by commas.
     - ``keeps_alive``: whether the client wants to send another request on its connection.
@@ -24,20 +25,10 @@ class Request:
     - ``session``: the public id of the client's live session, None until it is known.
     """
 
-    # Defaults on the class cost nothing for the requests that keep them.
-    length: int | None = None
-    is_chunked = False
-    expects = False
-    wants_websocket = False
-    keeps_alive = False
-    authorization: bytes | None = None
-    peer: str | None = None
-    address: str | None = None
-    is_trusted = False
-    scheme = "http"
-    began = 0.0
-    session: UUID | None = None
-    _id = ""
+    __slots__ = (
+        "_id", "address", "authorization", "began", "expects", "fields", "has_body", "is_chunked", "is_trusted", "keeps_alive", "length",
+        "method", "path", "peer", "scheme", "session", "target", "version", "wants_websocket",
+    )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: str) -> None:
         self.method = method
@@ -45,11 +36,15 @@ class Request:
         self.path = target.partition(b"?")[0] if b"?" in target else target
         self.fields = fields
         self.version = version
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows the head."""
-        return self.is_chunked or bool(self.length)
+        self.length: int | None = None
+        self.authorization: bytes | None = None
+        self.peer: str | None = None
+        self.address: str | None = None
+        self.session: UUID | None = None
+        self.scheme = "http"
+        self.began = 0.0
+        self.is_chunked = self.has_body = self.expects = self.wants_websocket = self.keeps_alive = self.is_trusted = False
+        self._id = ""
 
     @property
     def id(self) -> str:

@@ -18,10 +18,9 @@ class ResponseWriter:
 
     - ``has_begun``: whether the head of the response is there. ``keeps_alive``: whether the connection stays open behind it.
     - ``status`` and ``size``: of the response that is under way, or was the last.
-    - ``is_full``: the client takes bytes slowly.
     """
 
-    __slots__ = ("_is_chunked", "_left", "_out", "_pace", "_sent", "_transport", "has_begun", "is_full", "keeps_alive", "size", "status")
+    __slots__ = ("_is_chunked", "_left", "_out", "_pace", "_sent", "_transport", "has_begun", "keeps_alive", "size", "status")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -30,7 +29,7 @@ class ResponseWriter:
         self._pace: Pace | None = None
         self._left: int | None = 0
         """Bytes of the body that are still to be sent; None if the body is chunked, or ends with the connection."""
-        self._is_chunked = self.keeps_alive = self.has_begun = self.is_full = False
+        self._is_chunked = self.keeps_alive = self.has_begun = False
         self.status = self.size = 0
 
     def begin(self) -> None:

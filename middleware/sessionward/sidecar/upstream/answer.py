@@ -18,7 +18,8 @@ MAX_FIELDS: Final = 200
 MAX_INFORMATIONAL: Final = 16
 """1xx answers before the final one."""
 
-_PASSES: Final = Kind.PASSES
+# Looking up a member of an enum costs 50 ns.
+_PASSES, _LENGTH, _DATE, _CODING, _CONNECTION = Kind.PASSES, Kind.LENGTH, Kind.DATE, Kind.CODING, Kind.CONNECTION
 _VERSIONS: Final = ("1.1", "1.0")
 _KEPT: Final = frozenset({b"keep-alive", b"close", b"content-length", b"set-cookie", b"content-type", b"content-encoding", b"location"})
 """What the Connection field of an answer cannot remove."""
@@ -72,6 +73,7 @@ class AnswerReader:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
         self.begin(b"", b"")
 
     def begin(self, method: bytes, upgrades: bytes) -> None:
@@ -80,7 +82,6 @@ class AnswerReader:
         self._upgrades = upgrades
         self._draft = Answer()
         self._answer: Answer | None = None
-        self._body: list[bytes] = []
         self._tokens: set[bytes] | None = None
         self._size = self._informational = 0
         self.head: Answer | None = None
@@ -101,9 +102,10 @@ class AnswerReader:
         except httptools.HttpParserError:
             raise Invalid("the answer cannot be parsed") from None
         finally:
-            if self._body:
-                self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-                self._body.clear()
+            parts = self._body
+            if parts:
+                self.body = parts[0] if len(parts) == 1 else b"".join(parts)
+                parts.clear()
                 self._size = 0
         if self._size > MAX_HEAD and not self.is_whole and (self._answer is None or self._answer.chunked):
             raise Invalid("the head of the answer is too long" if self._answer is None else "the answer has trailers without an end")
@@ -137,16 +139,19 @@ class AnswerReader:
     def _read(self, kind: Kind, name: bytes, value: bytes) -> None:
         draft = self._draft
         value = value.strip(b" \t")  # llhttp keeps the blanks at the end
-        if kind is Kind.LENGTH:
+        if kind is _DATE:
+            draft.has_date = True
+            draft.fields.append((name, value))
+        elif kind is _LENGTH:
             if not value.isdigit() or draft.length is not None:
                 raise Invalid("the answer does not have exactly one Content-Length")
             draft.length = int(value)
             draft.fields.append((name, value))
-        elif kind is Kind.CODING:
+        elif kind is _CODING:
             if draft.chunked or value.lower() != b"chunked":
                 raise Invalid("the answer has a Transfer-Encoding other than chunked")
             draft.chunked = True
-        elif kind is Kind.CONNECTION:
+        elif kind is _CONNECTION:
             self._tokens = {*(self._tokens or ()), *(token.strip(b" \t").lower() for token in value.split(b","))}
         elif kind is Kind.LOGIN:
             draft.logins = [*draft.logins, value]
@@ -154,9 +159,6 @@ class AnswerReader:
             draft.logouts = [*draft.logouts, value]
         elif kind is Kind.UPGRADE:
             draft.upgrade += value.lower()
-        elif kind is Kind.DATE:
-            draft.has_date = True
-            draft.fields.append((name, value))
         elif kind is Kind.AUTHENTICATE:
             draft.signs_in_connection = draft.signs_in_connection or signs_in_connection(value)
             draft.fields.append((name, value))

@@ -225,9 +225,9 @@ ANONYMOUS: Final = (SESSION_USER + b": ", SESSION_ID + b": ")
 """The lines that say that the caller is anonymous."""
 
 
-def identity_lines(session: Session | None) -> Sequence[bytes]:
-    """Returns the lines that say who is calling: always both fields, empty for an anonymous caller."""
-    return ANONYMOUS if session is None else _named(session.user_id, session.id)
+def identity_lines(session: Session) -> Sequence[bytes]:
+    """Returns the lines that say who is calling."""
+    return _named(session.user_id, session.id)
 
 
 @lru_cache(maxsize=4096)
