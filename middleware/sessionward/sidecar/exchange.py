@@ -98,10 +98,12 @@ class Exchange:
         self._proxy.pool.open_for(self._connected, self.failed)
 
     def _connected(self, connection: UpstreamConnection) -> None:
-        if self._state is _CONNECTING:
-            self._ask(connection)
-        else:  # the client is gone
+        if self._state is not _CONNECTING:  # the client is gone
             connection.abort()
+        elif connection.failure is not None:
+            self.failed(connection.failure)
+        else:
+            self._ask(connection)
 
     def _ask(self, connection: UpstreamConnection) -> None:
         request = self._request
@@ -175,7 +177,10 @@ class Exchange:
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-            Tunnel(client, upstream).join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            tunnel = Tunnel(client, upstream)
+            tunnel.join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            if self._held_failure is not None:
+                tunnel.failed(self._held_failure)
             return
         self._move(_ANSWERING)
         client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)

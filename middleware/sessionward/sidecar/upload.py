@@ -87,9 +87,9 @@ class Upload:
 
     def _send_early(self) -> None:
         early, self._early = self._early, []
+        self._client.release()  # before the first write, since that may hold the client for the upstream's sake
         for data in early:
             self._send(data)
-        self._client.release()
         if not self._client.sends:
             self.whole()
 

@@ -178,7 +178,12 @@ class Listener:
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(self.limits.tick, self._check, loop)
         now = loop.time()
+        self._timer = loop.call_later(self.limits.tick, self._check, loop)
         for connection in list(self._open):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:  # which must not end the limits of all other connections
+                log.exception("a connection was cut, since its times could not be checked")
+                connection.abort()
         if self._closes_idle:
             self._drain(now)

@@ -64,7 +64,7 @@ def _v1(data: bytes) -> tuple[Proxied | None, int] | None:
     named = address(source.decode())
     if any(int(port) > 0xFFFF for port in ports):
         raise ValueError("no port")
-    return Proxied(str(named), int(ports[0])), len(line)
+    return Proxied(_plain(named), int(ports[0])), len(line)
 
 
 def _v2(data: bytes) -> tuple[Proxied | None, int] | None:
@@ -85,5 +85,10 @@ def _v2(data: bytes) -> tuple[Proxied | None, int] | None:
     if command == _PROXY and family == _TCP4:
         return Proxied(str(IPv4Address(addresses[:4])), int.from_bytes(addresses[8:10])), whole
     if command == _PROXY and family == _TCP6:
-        return Proxied(str(IPv6Address(addresses[:16])), int.from_bytes(addresses[32:34])), whole
+        return Proxied(_plain(IPv6Address(addresses[:16])), int.from_bytes(addresses[32:34])), whole
     return None, whole
+
+
+def _plain(address: IPv4Address | IPv6Address) -> str:
+    """Returns an address. An IPv4 address that IPv6 carries is an IPv4 address, as one of a connection is."""
+    return str((address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address)

@@ -87,8 +87,8 @@ class RequestReader:
 
     @property
     def is_in_head(self) -> bool:
-        """Whether a part of a head has come."""
-        return not self._in_body and self._size > 0
+        """Whether a part of a head has come. The empty lines before it are none: some clients send one behind a body."""
+        return not self._in_body and bool(self._seen.strip(b"\r\n"))
 
     def as_far_as_known(self, peer: str | None, id: str) -> Request | None:
         """Returns what is known of a request that cannot be read, for the log, or None. ``id``: the one that its error response has."""
@@ -100,15 +100,26 @@ class RequestReader:
         return request
 
     def read(self, data: bytes) -> bytes:
-        """Reads one piece. Returns the bytes behind it. Raises :class:`Refused`."""
+        """Reads a head, or a body as far as it has come. Returns the bytes behind it. Raises :class:`Refused`."""
         self.head, self.body = None, b""
         if self.is_whole:
             self._begin()
-        if self._is_unknown:
-            self._refuse_unknown(data)
-            return b""
-        end = self._left or self._end_in(data)
-        piece, rest = (data, b"") if end >= len(data) else (data[:end], data[end:])
+        at, size = 0, len(data)
+        while at < size and self.head is None and not self.is_whole:
+            if self._is_unknown:
+                self._refuse_unknown(data[at:])
+                return b""
+            at = self._read_piece(data, at)
+        if self._body:
+            self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body.clear()
+        return data[at:]
+
+    def _read_piece(self, data: bytes, at: int) -> int:
+        """Reads the piece that begins at this place, and returns the place behind it."""
+        end = min(at + self._left, len(data)) if self._left else self._end_in(data, at)
+        piece = data[at:end]
+        parts = len(self._body)
         if not self._size:
             self._seen = piece
         elif not self._in_body and len(self._seen) < MAX_TARGET:
@@ -124,36 +135,29 @@ class RequestReader:
         except httptools.HttpParserError as error:
             raise _refusal_for(error) from None
         if self._in_body and self.head is None:
-            self._read_body(len(piece))
+            if self._left:
+                self._left -= len(piece)
+            elif self._is_chunked:
+                self._size = 0 if len(self._body) > parts else self._size
+                if self._size > MAX_BETWEEN_CHUNKS:
+                    raise Refused(SidecarProblem.HEAD_TOO_LARGE, "trailers")
         elif self._size > MAX_HEAD:
             raise Refused(SidecarProblem.TARGET_TOO_LONG if len(self._url) > MAX_TARGET else SidecarProblem.HEAD_TOO_LARGE, "head_size")
-        return rest
+        return end
 
-    def _read_body(self, size: int) -> None:
-        """Collects what the parser has found of a body in a piece of this size."""
-        if self._body:
-            self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._body.clear()
-        if self._left:
-            self._left -= size
-        elif self._is_chunked:
-            self._size = 0 if self.body else self._size
-            if self._size > MAX_BETWEEN_CHUNKS:
-                raise Refused(SidecarProblem.HEAD_TOO_LARGE, "trailers")
-
-    def _end_in(self, data: bytes) -> int:
-        """Returns where the first empty line in the data ends, or their length. The line may have begun in the piece before."""
+    def _end_in(self, data: bytes, begin: int) -> int:
+        """Returns where the first empty line behind ``begin`` ends, or the end of the data. It may have begun in the piece before."""
         tail = self._tail
         if tail:
-            at = (tail + data[:3]).find(_END)
+            at = (tail + data[begin : begin + 3]).find(_END)
             if at >= 0:
                 self._tail = b""
-                return at + 4 - len(tail)
-        at = data.find(_END)
+                return begin + at + 4 - len(tail)
+        at = data.find(_END, begin)
         if at >= 0:
             self._tail = b""
             return at + 4
-        self._tail = (tail + data)[-3:] if len(data) < 3 else data[-3:]
+        self._tail = (tail + data[begin:])[-3:] if len(data) - begin < 3 else data[-3:]
         return len(data)
 
     def _refuse_unknown(self, data: bytes) -> None:
@@ -214,7 +218,9 @@ class RequestReader:
         upgrade = self._read_fields(request)
         self._read_target(request)
         request.keeps_alive = version == "1.1" and parser.should_keep_alive()
-        request.wants_websocket = upgrade == b"websocket" and method == b"GET" and parser.should_upgrade() and not request.has_body
+        request.wants_websocket = (
+            upgrade == b"websocket" and method == b"GET" and version == "1.1" and parser.should_upgrade() and not request.has_body
+        )  # fmt: skip
         request.began = monotonic()
         self.head = request
         self._in_body = True

@@ -70,7 +70,7 @@ class Counts:
         own = self._own
         own[_RESULT[result]] += 1
         if status:
-            own[_FIRST_CLASS + status // 100 - 1] += 1
+            own[_FIRST_CLASS + min(status // 100, len(CLASSES)) - 1] += 1
         if took is None:
             return
         own[_SECONDS] += took

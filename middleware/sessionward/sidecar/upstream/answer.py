@@ -138,6 +138,7 @@ class AnswerReader:
 
     def _read(self, kind: Kind, name: bytes, value: bytes) -> None:
         draft = self._draft
+        value = value.strip(b" \t")  # llhttp keeps the blanks at the end
         if kind is _DATE:
             draft.has_date = True
             draft.fields.append((name, value))
@@ -179,6 +180,8 @@ class AnswerReader:
             if named:
                 draft.fields = [field for field in draft.fields if field[0].lower() not in named]
         self.keeps_alive = parser.should_keep_alive()
+        if status == 204 and draft.length is not None:  # which has none (RFC 9110, 8.6); a reader could wait for that body
+            draft.fields = [field for field in draft.fields if field[0].lower() != b"content-length"]
         if status in BODILESS or self._method == b"HEAD":
             draft.ends = Ends.NO_BODY
             self.is_whole = True  # llhttp does not know the method, and would wait for the body of an answer to HEAD

@@ -105,6 +105,11 @@ class UpstreamConnection(asyncio.Protocol):
         )
 
     @property
+    def failure(self) -> UpstreamError | None:
+        """Why this connection is over, or None. It may end, or break the rules, before it is asked anything."""
+        return self._failure
+
+    @property
     def is_quiet(self) -> bool:
         """Whether a connection that was free is free still: no byte has come that we did not ask for, nor the end of it."""
         if self._transport.is_closing():
