@@ -17,10 +17,18 @@ import sessionward
 
 ROOT = Path(__file__).parent.parent
 HOUSE = Path(sessionward.__file__).parent
-FILES = [path for path in sorted(HOUSE.rglob("*.py")) if path.relative_to(HOUSE).parts[0] != "sidecar"]
+FILES = sorted(HOUSE.rglob("*.py"))
 PAGES = [
     ROOT / page
-    for page in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", "middleware/README.md", "examples/README.md", "tests/README.md")
+    for page in (
+        "README.md",
+        "CHANGELOG.md",
+        ".github/CONTRIBUTING.md",
+        "middleware/README.md",
+        "examples/README.md",
+        "examples/deploy/README.md",
+        "tests/README.md",
+    )
 ]
 
 

@@ -22,7 +22,6 @@ from sessionward import identify
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.response.answer import Problem
 from sessionward.settings import Options
-from sessionward.sidecar.config.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -164,11 +163,6 @@ def test_every_example_is_named() -> None:
     page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \|", page, re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
-
-
-def test_every_option_of_the_sidecar_is_named() -> None:
-    names = {f"--{option.name}{'-file' if option.is_secret else ''}" for option in OPTIONS if not option.of_door}
-    assert {name for name in names if f"`{name}" not in SIDECAR} == {"--create-tables"}
 
 
 # --- the three programs of the first screen ---------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.sidecar.engines import ENGINES, App, Engine, authz, engine
 from tests.sidecar.town import Town
 from tests.support.services import missing
 
-SWITCHES = {"preflight": "pass", "exempt_paths": ["/static/"], "login_url": "/login?a=b"}
+SWITCHES: Mapping[str, Any] = {"preflight": "pass", "exempt_paths": ["/static/"], "login_url": "/login?a=b"}
 """The options that both ``sessionward authz`` and ``sessionward snippet`` get in the switched town."""
 
 
@@ -41,7 +42,17 @@ def service(folder: Path) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def switched_service(folder: Path) -> Iterator[int]:
     """The service with every switch on."""
-    with authz(folder, "--preflight", "pass", "--exempt-paths", "/static/", "--login-url", "/login?a=b") as server:
+    options = [
+        "--preflight",
+        "pass",
+        "--exempt-paths",
+        "/static/",
+        "--login-url",
+        "/login?a=b",
+        "--trusted-origins",
+        "https://trusted.example",
+    ]
+    with authz(folder, *options) as server:
         yield server.port
 
 
@@ -70,4 +81,11 @@ def town(chosen: Engine, service: int, app: App, folder: Path, backend: SQLBacke
 def switched(chosen: Engine, switched_service: int, app: App, folder: Path, backend: SQLBackend) -> Iterator[Town]:
     """The town where preflights and ``/static/`` pass, and where a browser is sent to ``/login``."""
     with engine(chosen, folder / f"{chosen}-switched".replace(" ", "-"), authz=switched_service, app=app.port, **SWITCHES) as server:
+        yield Town(server.port, app, folder, backend, chosen.kind)
+
+
+@pytest.fixture(scope="module")
+def halfway(chosen: Engine, switched_service: int, app: App, folder: Path, backend: SQLBackend) -> Iterator[Town]:
+    """The town where the service has every switch on, and the engine none."""
+    with engine(chosen, folder / f"{chosen}-halfway".replace(" ", "-"), authz=switched_service, app=app.port) as server:
         yield Town(server.port, app, folder, backend, chosen.kind)

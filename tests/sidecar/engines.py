@@ -72,6 +72,12 @@ class App:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._answer(reader, writer)
+        finally:  # also where close() cancels this
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._accepted += 1
         number = self._accepted
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -106,20 +112,26 @@ class App:
                 await writer.drain()
                 if b"\nconnection: close" in lower:
                     break
-        writer.close()
 
     def close(self) -> None:
         async def end() -> None:
             self._server.close()
+            await _turns()  # what has been accepted gets its task
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await _turns()  # transports close one turn of the loop later
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 # --- the engines ------------------------------------------------------------------------------------------------------

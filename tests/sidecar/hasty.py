@@ -10,8 +10,11 @@ from sessionward.sidecar.client.limits import Limits
 GRACE = 1.0
 """Seconds without progress that a hasty sidecar waits for a slow side, where the real one waits for 60."""
 
+LINGER = 0.25
+"""Seconds for which it discards what a client still sends after a refusal, where the real one does it for 2."""
+
 assert Limits.__init__.__kwdefaults__ is not None
-Limits.__init__.__kwdefaults__["grace"] = GRACE  # there is no option, since no user has a reason to choose this time
+Limits.__init__.__kwdefaults__.update(grace=GRACE, linger=LINGER)  # there are no options, since no user has a reason to choose
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -72,7 +72,8 @@ async def tank() -> AsyncIterator[Tank]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in writers:  # also those whose last bytes nobody has taken
-            writer.transport.abort()
+            if not writer.transport.is_closing() or writer.transport.get_write_buffer_size():  # else the sidecar has ended it already
+                writer.transport.abort()
         await asyncio.sleep(0)
 
 

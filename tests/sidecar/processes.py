@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +38,20 @@ def sidecar(
         lambda port: [*command, "--listen", f"127.0.0.1:{port}", *arguments], log=folder / "sidecar.log", cwd=cwd, env=env
     ) as server:
         yield server
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+    """Waits until something is so."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it has not come to pass"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    """The workers of a sidecar: what Python's multiprocessing keeps beside them is none."""
+    listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=False).stdout
+    return sorted(int(word) for word in listed.split())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -138,7 +138,7 @@ async def staged(
     peers: Sequence[str] = (),
     signer: Any = None,
     response_timeout: float = 5.0,
-    connect_timeout: float = 1.0,
+    connect_timeout: float = 10.0,
     place: Place | None = None,
     limits: Limits | None = None,
     observer: Observer | None = None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -277,7 +278,7 @@ def test_by_default_nothing_passes_and_a_browser_is_sent_nowhere() -> None:
     assert not AuthzSettings().is_exempt(Asked(b"GET", b"/"))
 
 
-WRONG = {
+WRONG: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "preflight": [{"preflight": "yes"}],
     "exempt-paths": [
         {"exempt_paths": [prefix]}
@@ -303,9 +304,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("option", "settings"), [(option, each) for option, all_ in WRONG.items() for each in all_], ids=str)
-def test_a_setting_that_cannot_be_meant_is_refused_by_its_name(option: str, settings: dict[str, object]) -> None:
+def test_a_setting_that_cannot_be_meant_is_refused_by_its_name(option: str, settings: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=option):
-        AuthzSettings.of(**settings)  # type: ignore[arg-type]
+        AuthzSettings.of(**settings)
 
 
 def test_every_mistake_is_named() -> None:

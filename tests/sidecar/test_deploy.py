@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ from compose_spec import PyCompose
 from kubernetes_validate import validate  # type: ignore[import-untyped]
 
 from sessionward import cli
+from sessionward.sidecar.config.addresses import Address
 from sessionward.sidecar.config.sources import collect
 
 DEPLOY = Path(__file__).parent.parent.parent / "examples" / "deploy"
@@ -114,6 +118,36 @@ def test_there_is_time_to_drain() -> None:
     assert grace >= before + serving + options["drain-delay"] + options["drain-timeout"] + 5  # one after the other
     options, text = given(SIDECAR["command"]), SIDECAR["stop_grace_period"]
     assert float(text.removesuffix("s")) >= options["drain-delay"] + options["drain-timeout"] + 5
+
+
+def directives(unit: str) -> list[tuple[str, str]]:
+    lines = (DEPLOY / unit).read_text().splitlines()
+    return [(name, value) for name, is_set, value in (line.partition("=") for line in lines) if is_set and not name.startswith("#")]
+
+
+def test_the_unit_starts_the_command_on_its_socket_and_gives_it_time_to_drain() -> None:
+    service, listening = dict(directives("sessionward.service")), dict(directives("sessionward.socket"))
+    program, *arguments = service["ExecStart"].split()
+    assert program.endswith("/bin/sessionward")
+    parser = ArgumentParser()
+    cli.sidecar.add_commands(parser.add_subparsers(dest="command"))
+    chosen = parser.parse_args(arguments)
+    assert Address.parse(chosen.listen).systemd == listening["FileDescriptorName"]
+    assert chosen.config.endswith("/sessionward.toml")
+    options, _ = collect({"config": str(DEPLOY / "sessionward.toml")}, {}, "serve")
+    assert int(service["TimeoutStopSec"]) >= options["drain-delay"].value + options["drain-timeout"].value + 5
+    assert service["SuccessExitStatus"] == str(128 + signal.SIGTERM)
+    assert service["Type"] == "notify-reload"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+def test_the_units_are_what_systemd_takes(tmp_path: Path) -> None:
+    for unit in ("sessionward.service", "sessionward.socket"):
+        text = (DEPLOY / unit).read_text().replace("/opt/sessionward/bin/sessionward", "/bin/true")
+        (tmp_path / unit).write_text(text.replace("Type=notify-reload", "Type=notify"))  # which an older one does not know
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / "sessionward.service")]
+    checked = subprocess.run([*command, str(tmp_path / "sessionward.socket")], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_the_toml_file_has_only_keys_that_there_are() -> None:

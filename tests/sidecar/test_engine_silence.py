@@ -67,6 +67,7 @@ LONG: Final = 65
 """Seconds: longer than what these proxies and others take by default (60)."""
 
 
+@pytest.mark.services
 def test_a_stream_that_is_silent_for_more_than_a_minute_goes_on(service: int, app: App, folder: Path, backend: SQLBackend) -> None:
     """All engines at once, since this takes its time."""
     with ExitStack() as stack:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from sessionward.backends.sql import SQLBackend
 from sessionward.sidecar.snippet import snippet
+from tests.sidecar.conftest import SWITCHES
 from tests.sidecar.engines import App, Engine, engine
 from tests.sidecar.town import Town
 
@@ -43,16 +45,26 @@ def test_an_upload_without_a_session_is_refused(town: Town) -> None:
     assert answer.heads == []
 
 
-def test_haproxy_warns_of_nothing(chosen: Engine, tmp_path: Path) -> None:
-    if chosen.kind != "haproxy":
-        pytest.skip("of HAProxy")
-    for name, switches in (("haproxy.cfg", {}), ("all.cfg", {"preflight": "pass", "login_url": "/login", "exempt_paths": ["/static/"]})):
-        for kind, file in (("haproxy", name), ("haproxy-lua", "haproxy.lua")):
-            text = snippet(kind, authz="127.0.0.1:1", app="127.0.0.1:2", listen="127.0.0.1:3", **switches)  # type: ignore[arg-type]
-            (tmp_path / file).write_text(text)
-        done = subprocess.run([str(chosen.binary), "-c", "-f", name], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0
-        assert "WARNING" not in done.stdout + done.stderr
+PLACES: Mapping[str, str] = {"authz": "127.0.0.1:1", "app": "127.0.0.1:2", "listen": "127.0.0.1:3"}
+
+
+@pytest.mark.parametrize("switches", [{}, SWITCHES], ids=["plain", "switched"])
+def test_the_engine_warns_of_nothing_in_its_configuration(chosen: Engine, tmp_path: Path, switches: Mapping[str, Any]) -> None:
+    if chosen.kind == "haproxy":
+        (tmp_path / "haproxy.lua").write_text(snippet("haproxy-lua", **PLACES, **switches))
+        command = ["-c", "-f", "haproxy.cfg"]
+        expected = "Configuration file is valid"
+    elif chosen.kind == "caddy":  # which warns of a file that it would format in another way
+        command = ["fmt", "caddy.cfg"]
+        expected = snippet("caddy", **PLACES, **switches).strip()
+    else:
+        pytest.skip("it prints none of its own")
+    (tmp_path / f"{chosen.kind}.cfg").write_text(snippet(chosen.kind, **PLACES, **switches))
+    done = subprocess.run(
+        [str(chosen.binary), *command], cwd=tmp_path, capture_output=True, text=True, check=True, env={"HOME": str(tmp_path)}
+    )
+    assert done.stdout.strip() == expected
+    assert "warn" not in done.stderr.lower()
 
 
 # --- NTLM and Negotiate -----------------------------------------------------------------------------------------------
@@ -89,3 +101,36 @@ def test_a_connection_that_ntlm_signs_in_serves_no_other_client(careful: Town) -
         for _ in range(5):
             assert careful.ask(b"/", *fields[:1]).status == 200
             assert app.connections[-1] != signed_in
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+DUAL: Mapping[str, tuple[str, str]] = {
+    "nginx": (r"listen 127\.0\.0\.1:(\d+);", r"listen [::]:\1 ipv6only=off;"),
+    "haproxy": (r"bind 127\.0\.0\.1:(\d+)", r"bind :::\1 v4v6"),
+    "caddy": (r"bind 127\.0\.0\.1", "bind ::"),
+    "envoy": (
+        r'address: "127\.0\.0\.1", port_value: (\d+) \} \}\n      filter',
+        r'address: "::", port_value: \1, ipv4_compat: true } }\n      filter',
+    ),
+}
+"""How each engine listens for IPv4 and IPv6 at once."""
+
+
+def test_an_ipv4_client_of_a_socket_for_both_has_an_ipv4_address(
+    chosen: Engine, service: int, app: App, folder: Path, backend: SQLBackend
+) -> None:
+    before, after = DUAL[chosen.kind]
+    with engine(
+        chosen,
+        folder / f"{chosen}-dual".replace(" ", "-"),
+        authz=service,
+        app=app.port,
+        change=lambda text: re.sub(before, after, text, count=1),
+    ) as server:
+        town = Town(server.port, app, folder, backend, chosen.kind)
+        answer = town.ask(b"/", b"Cookie: " + town.login())
+    assert answer.status == 200
+    assert b"::ffff:" not in answer.heads[0]
+    if chosen.kind != "envoy":  # which names its own address in place of the loopback address
+        assert answer.values(b"x-forwarded-for") == [b"127.0.0.1"]

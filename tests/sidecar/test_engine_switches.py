@@ -73,6 +73,47 @@ def test_a_preflight_is_checked_where_it_is_not_to_pass(town: Town) -> None:
     assert (answer.status, answer.heads) == (401, [])
 
 
+def test_a_preflight_is_checked_by_an_engine_that_could_pass_more_than_a_preflight(halfway: Town) -> None:
+    answer = halfway.ask(b"/private", *ASKING, b"X-HTTP-Method-Override: DELETE", method=b"OPTIONS")
+    assert (answer.status, answer.heads) == (401, [])
+
+
+ODD = {
+    "a blank inside": (b"Origin: a b", b"Access-Control-Request-Method: P T"),
+    "blanks": (b"Origin: ", b"Access-Control-Request-Method: PUT"),
+    "a comma": (b"Origin: ,", b"Access-Control-Request-Method: ,"),
+    "twice": (*ASKING, *ASKING),
+    "the first is empty": (b"Origin:", b"Access-Control-Request-Method:", *ASKING),
+    "the last is empty": (*ASKING, b"Origin:", b"Access-Control-Request-Method:"),
+    "bytes": (b"Origin: \xff", b"Access-Control-Request-Method: \xff"),
+}
+
+
+@pytest.mark.parametrize("fields", ODD.values(), ids=ODD)
+def test_what_passes_as_a_preflight_has_no_override_however_odd(switched: Town, fields: Sequence[bytes]) -> None:
+    override = (b"X-HTTP-Method-Override: DELETE", b"X-Method-Override: DELETE", b"X-HTTP-Method: DELETE", b"Content-Length: 5")
+    for framing, body in ((override, b"hello"), (override[:3], b"")):
+        answer = switched.ask(b"/private", *fields, *framing, method=b"OPTIONS", body=body)
+        assert answer.status in (200, 400, 401)
+        arrived = b"".join(answer.heads)
+        assert b"override" not in arrived.lower()
+        assert b"X-HTTP-Method".lower() not in arrived.lower()
+        assert b"Content-Length: 5".lower() not in arrived.lower()
+
+
+@pytest.mark.parametrize(("origin", "status"), [(b"https://trusted.example", 204), (b"https://other.example", 404)])
+def test_a_preflight_of_the_endpoint_is_answered_by_the_service(switched: Town, origin: bytes, status: int) -> None:
+    answer = switched.ask(b"/auth/sessions", b"Origin: " + origin, b"Access-Control-Request-Method: DELETE", method=b"OPTIONS")
+    assert (answer.status, answer.heads) == (status, [])
+    assert (b"access-control-allow-origin: " + origin in answer.head.lower()) == (status == 204)
+
+
+def test_any_other_preflight_on_its_path_is_the_applications(switched: Town) -> None:
+    answer = switched.ask(b"/auth/sessions", *ASKING, method=b"OPTIONS")
+    assert answer.status == 200
+    assert answer.heads[0].startswith(b"OPTIONS /auth/sessions HTTP/1.1")
+
+
 def test_an_override_passes_on_other_requests(switched: Town) -> None:
     answer = switched.ask(b"/", b"Cookie: " + switched.login(), b"X-HTTP-Method-Override: PUT", b"Content-Length: 0", method=b"POST")
     assert answer.values(b"x-http-method-override") == [b"PUT"]

@@ -58,7 +58,7 @@ UPGRADES: dict[str, Sequence[bytes]] = {
 
 
 def h2_connection() -> h2.connection.H2Connection:
-    return h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+    return h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True, header_encoding="latin-1"))
 
 
 @pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
@@ -123,7 +123,11 @@ def answers(connection: socket.socket, client: h2.connection.H2Connection, numbe
             return {}
         for event in events:
             if isinstance(event, h2.events.ResponseReceived):
-                statuses[event.stream_id] = dict(event.headers)[":status"]
+                statuses[event.stream_id] = next(
+                    str(value, "ascii") if isinstance(value, bytes) else value
+                    for name, value in event.headers
+                    if name in (":status", b":status")
+                )
             ended += isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset))
             if isinstance(event, h2.events.ConnectionTerminated):
                 return statuses

@@ -104,7 +104,7 @@ FAULTS: Sequence[Fault] = (
         "a client that does not read outlives every limit",
         Kind.BOUND,
         [
-            BOUNDS + "test_a_client_that_does_not_read_is_cut",
+            BOUNDS + "test_clients_that_do_not_read_are_cut",
             BOUNDS + "test_term_does_not_wait_for_a_client_that_does_not_read",
             BOUNDS + "test_a_slow_but_steady_reader_is_never_cut",
         ],
@@ -143,7 +143,9 @@ FAULTS: Sequence[Fault] = (
         Kind.FRAMING,
         [EXCHANGE + "test_a_denied_handshake_that_breaks_off_gets_no_second_head"],
     ),
-    Fault("a 1xx with a body spills into the answer", Kind.FRAMING, [EXCHANGE + "test_a_1xx_with_a_body_is_a_502_and_spills_into_no_answer"]),
+    Fault(
+        "a 1xx with a body spills into the answer", Kind.FRAMING, [EXCHANGE + "test_a_1xx_with_a_body_is_a_502_and_spills_into_no_answer"]
+    ),
     Fault(
         "the 400 of a pipelined request answers the one before it",
         Kind.FRAMING,
@@ -157,7 +159,10 @@ FAULTS: Sequence[Fault] = (
     Fault(
         "an answer is cut while the client is silent",
         Kind.LOST,
-        [BOUNDS + "test_a_client_that_is_silent_while_it_is_answered_is_not_cut", BOUNDS + "test_an_upstream_that_takes_long_is_not_the_clients_fault"],
+        [
+            BOUNDS + "test_a_client_that_is_silent_while_it_is_answered_is_not_cut",
+            BOUNDS + "test_an_upstream_that_takes_long_is_not_the_clients_fault",
+        ],
     ),
     Fault("an idle WebSocket makes TERM take the whole time", Kind.LIFE, [BOUNDS + "test_term_does_not_wait_for_an_idle_tunnel"]),
     Fault(
@@ -198,7 +203,7 @@ FAULTS: Sequence[Fault] = (
 
 
 @cache
-def tests_of(file: str) -> frozenset[str]:
+def functions_of(file: str) -> frozenset[str]:
     """The test functions of a file, also those of its classes."""
     tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
@@ -210,10 +215,10 @@ def named() -> Iterator[tuple[str, str]]:
             yield fault.what, test
 
 
-@pytest.mark.parametrize(("fault", "test"), named(), ids=[f"{what}: {test.partition('::')[2]}" for what, test in named()])
+@pytest.mark.parametrize(("fault", "test"), list(named()), ids=[f"{what}: {test.partition('::')[2]}" for what, test in named()])
 def test_the_test_of_a_fault_is_there(fault: str, test: str) -> None:
     file, _, name = test.partition("::")
-    assert name in tests_of(file), fault
+    assert name in functions_of(file), fault
 
 
 def test_each_fault_is_said_once_and_each_kind_has_one() -> None:
@@ -236,5 +241,5 @@ def test_each_test_of_the_parts_is_named_here() -> None:
     }
     for part in parts:
         file = f"sidecar/{part.name}"
-        tests = {name for name in tests_of(file) if name.startswith("test_")} - controls
+        tests = {name for name in functions_of(file) if name.startswith("test_")} - controls
         assert not {name for name in tests if f"{file}::{name}" not in mentioned}

@@ -54,6 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     log = folder / "access.log"
     with scripted() as upstream, sidecar(folder, f"http://{HOST}:{upstream.port}", "--access-log", str(log)) as server:
         yield World(upstream, server, log)
+        assert "Traceback" not in server.printed()
 
 
 # --- upgrades ---------------------------------------------------------------------------------------------------------

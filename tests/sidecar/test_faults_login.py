@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ) as server,
     ):
         yield World(upstream, server, log)
+        assert "Traceback" not in server.printed()
 
 
 def proof_of(heard: Heard) -> bytes:

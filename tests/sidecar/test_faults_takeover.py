@@ -33,6 +33,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with scripted() as upstream, sidecar(tmp_path_factory.mktemp("takeover"), f"http://{HOST}:{upstream.port}") as server:
         yield World(upstream, server)
+        assert "Traceback" not in server.printed()
 
 
 # --- bytes behind an answer -------------------------------------------------------------------------------------------

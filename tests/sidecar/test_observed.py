@@ -16,6 +16,7 @@ import pytest
 
 import sessionward
 from sessionward.credential.token import new_token
+from sessionward.sidecar.client.local import LocalService
 from sessionward.sidecar.observe import access_log, writer
 from sessionward.sidecar.observe.access_log import AccessLog
 from sessionward.sidecar.observe.admin import Admin
@@ -23,6 +24,7 @@ from sessionward.sidecar.observe.counts import BOUNDS, RESULTS, Counts, shared
 from sessionward.sidecar.observe.observer import MESSAGES, QUIET, Observer
 from sessionward.sidecar.observe.readiness import Readiness
 from sessionward.sidecar.observe.writer import MAX_LINES, Writer
+from tests.sidecar.listening import listening
 
 TOKEN = new_token()
 PATIENCE = 20.0
@@ -182,6 +184,42 @@ def test_a_refused_request_is_logged_with_its_id_its_problem_and_what_is_known_o
     ]  # fmt: skip
 
 
+UNREADABLE = {
+    "no request": (b"GARBAGE\r\n\r\n", 400, {}),
+    "no Host": (b"GET /a?t=secret HTTP/1.1\r\n\r\n", 400, {"method": "GET", "path": "/a"}),
+    "a method that does not pass": (b"TRACE /b HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n", 405, {"method": "TRACE", "path": "/b"}),
+    "a target that is no path": (b"GET http://u:secret@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, {"method": "GET"}),
+}
+
+
+@pytest.mark.parametrize(("sent", "status", "known"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_the_listener_refuses_is_counted_and_logged_with_the_id_that_its_client_gets(
+    tmp_path: Path, sent: bytes, status: int, known: dict[str, str]
+) -> None:
+    counts = Counts()
+    observer = Observer(counts, AccessLog(str(tmp_path / "log")))
+
+    async def story() -> bytes:
+        async with listening(LocalService(Admin(Readiness({}), counts, int).answer), observer=observer) as (port, _listener):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    head, _, body = asyncio.run(story()).partition(b"\r\n\r\n")
+    observer.close()
+    error = json.loads(body)["error"]
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert "secret" not in (tmp_path / "log").read_text()
+    (line,) = lines(tmp_path / "log")
+    assert {name: line.get(name) for name in ("id", "status", "result", "problem")} == {
+        "id": error["request"], "status": status, "result": "refused", "problem": error["id"],
+    }  # fmt: skip
+    assert known.items() <= line.items()
+    assert counts.sums()["requests:refused"] == 1
+
+
 def test_a_session_has_the_same_name_in_all_lines_of_a_process_and_another_in_the_next(tmp_path: Path) -> None:
     first, second = logged(tmp_path / "a", Asked(session="id"), Asked(session="id"))
     (other,) = logged(tmp_path / "b", Asked(session="id"))
@@ -197,7 +235,7 @@ def test_a_trace_goes_into_the_line_and_nothing_that_only_looks_like_one(tmp_pat
 PATHS = {
     "bytes that are no text": (b'/\xff"\x0a\x1b[', '/%FF"%0A%1B[', None),
     "a long one": (b"/" + b'"' * 8_000, "/" + '"' * (access_log.MAX_PATH - 1), 8_001),
-    "a long one of control bytes": (b"\x00" * 8_000, ("%00" * 400)[: access_log.MAX_PATH], 8_000),
+    "a long one of control bytes": (b"/" + b"\x00" * 8_000, ("/" + "%00" * 400)[: access_log.MAX_PATH], 8_001),
     "percent-encoded already": (b"/%2e%C3%A4", "/%2e%C3%A4", None),
 }
 

@@ -91,7 +91,6 @@ def run(server: Server) -> Lost:
         return Lost(each for client in clients for each in client.result())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVERS)
 def test_no_request_is_lost(tmp_path: Path, name: str) -> None:
     if name == "Node" and shutil.which("node") is None:
@@ -104,7 +103,6 @@ def test_no_request_is_lost(tmp_path: Path, name: str) -> None:
     assert not lost, f"{len(lost)} of {COUNT * len(METHODS)}: {lost[:3]}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["uvicorn", "uWSGI, which closes without a word"])
 def test_no_request_of_javas_client_is_lost(tmp_path: Path, name: str) -> None:
     """It asks for h2c with every request that opens a connection, also where the request has a body."""

@@ -13,8 +13,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.sidecar.processes import Client, Shop, shop, sidecar
+from tests.sidecar.processes import Client, Shop, children, shop, sidecar, until
 from tests.support.servers import free_port
 
 
@@ -31,14 +30,6 @@ from tests.support.servers import free_port
 def application() -> Iterator[Shop]:
     with shop() as server:
         yield server
-
-
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until something is so."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it has not come to pass"
-        time.sleep(0.02)
 
 
 def readyz(port: int) -> int:
@@ -105,12 +96,6 @@ def test_one_signal_to_the_whole_group_is_one_signal_and_workers_without_a_paren
         until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
-def children(pid: int) -> list[int]:
-    """The workers of a sidecar: what Python's multiprocessing keeps beside them is none."""
-    listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=False).stdout
-    return sorted(int(word) for word in listed.split())
-
-
 def test_it_drains_readyz_first_and_no_request_fails(tmp_path: Path, application: Shop) -> None:
     admin = free_port()
     with sidecar(tmp_path, application.url, "--admin", f"127.0.0.1:{admin}", "--drain-delay", "0.6") as server:
@@ -168,6 +153,8 @@ def test_a_second_signal_cuts_what_is_under_way(tmp_path: Path, application: Sho
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 128 + signal.SIGTERM
         asking.join()
+        assert "cut 1 requests" in server.printed()
+        assert "Traceback" not in server.printed()
         assert isinstance(outcome[0], (OSError, http.client.HTTPException))
 
 
@@ -187,6 +174,7 @@ def test_the_time_limit_cuts_too(tmp_path: Path, application: Shop) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 128 + signal.SIGINT
         asking.join()
+        assert "Traceback" not in server.printed()
         assert isinstance(outcome[0], (OSError, http.client.HTTPException))
 
 

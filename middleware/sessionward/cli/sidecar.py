@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
         for option in OPTIONS:
             if option.only not in ("", "serve" if command == "doctor" else command) and not command.endswith("-config"):
                 continue
-            shown = "" if option.default in (None, (), True, False) else f" ({option.default})"
+            shown = "" if option.default in (None, ()) or isinstance(option.default, bool) else f" ({option.default})"
             if option.is_secret:
                 parser.add_argument(f"--{option.name}", dest="secret_flag", action=_NoFlag, help=argparse.SUPPRESS)
                 parser.add_argument(f"--{option.name}{FILE}", metavar="FILE", help=f"a file with {option.help}".replace("%", "%%"))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from typing import Final
 
 MOST: Final = 10_000
 """Connections of clients, unless --max-connections says more."""
+ENOUGH: Final = 1 << 20
+"""Descriptors. Containers may have a hard limit of a thousand times as many, and each costs memory in some programs."""
 RESERVED: Final = 100
 """Descriptors for everything that is no connection of a client or to the upstream."""
 
 
 def raise_descriptor_limit() -> None:
-    """Raises the soft limit of this process to its hard limit."""
+    """Raises the soft limit of this process to its hard limit, at most to :data:`ENOUGH`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):  # an unlimited hard limit may exceed what the kernel allows
-            return
+    wanted = hard if hard != resource.RLIM_INFINITY and hard < ENOUGH else ENOUGH
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with suppress(ValueError, OSError):  # the kernel allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def connections_by_default(*, has_upstream: bool) -> int:

@@ -6,14 +6,13 @@ read only as fast as the other one takes it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Refusal, Response, refused
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
@@ -54,7 +53,7 @@ class Exchange:
     _proof = b""
     _since = 0.0
 
-    def __init__(self, proxy: Proxy, client: ClientConnection, request: Request) -> None:
+    def __init__(self, proxy: Proxy, client: Channel, request: Request) -> None:
         self._proxy = proxy
         self._client = client
         self._request = request
@@ -96,20 +95,13 @@ class Exchange:
     def _open(self) -> None:
         self._move(_CONNECTING)
         self._is_kept = False
-        task = self._client.loop.create_task(self._connect())
-        _OPENING.add(task)
-        task.add_done_callback(_OPENING.discard)
+        self._proxy.pool.open_for(self._connected, self.failed)
 
-    async def _connect(self) -> None:
-        try:
-            connection = await self._proxy.pool.open()
-        except UpstreamError as failure:
-            self.failed(failure)
-            return
-        if self._state is not _CONNECTING:
+    def _connected(self, connection: UpstreamConnection) -> None:
+        if self._state is _CONNECTING:
+            self._ask(connection)
+        else:  # the client is gone
             connection.abort()
-            return
-        self._ask(connection)
 
     def _ask(self, connection: UpstreamConnection) -> None:
         request = self._request
@@ -177,6 +169,9 @@ class Exchange:
 
     def _give(self, answer: Answer, fields: Fields) -> None:
         client, upstream = self._client, self._upstream
+        if answer.ends is Ends.UPGRADE and self._held_failure is not None:
+            self._refuse(SidecarProblem.UPSTREAM_FAILED)
+            return
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
@@ -302,7 +297,3 @@ class Exchange:
         if upstream is not None:
             upstream.abort()
         self.failed(TooSlow(why))
-
-
-_OPENING: Final[set[asyncio.Task[None]]] = set()
-"""The event loop itself holds no task."""

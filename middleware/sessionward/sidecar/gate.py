@@ -44,7 +44,7 @@ _LOGIN: Final = re.compile(rb"((?:[A-Za-z0-9\-._~!*'()@]|%[0-9A-Fa-f]{2})+); pro
 class Admitted:
     """A request that goes on to the upstream.
 
-    ``context``: for the answer; None for an anonymous request that carries nothing of ours. ``fields``: the fields of the request
+    ``context``: for the answer; None for an anonymous request without a credential of our own. ``fields``: the fields of the request
     that the upstream gets. ``session``: the live session of the caller, or None.
     """
 
@@ -91,22 +91,19 @@ class Gate:
 
         A flow that has begun runs to its end, also if the client is gone (P4). A fault of our own becomes 503.
         """
-        step = None
+        result: T | Response
         try:
-            if not self._waits:
-                result: T | Response = run_sync(asked, self._ask)
-            else:
-                step = asked.send(None)
-        except StopIteration as end:
+            if self._waits:
+                task = loop.create_task(self._carried(asked, asked.send(None), request, then))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return
+            result = run_sync(asked, self._ask)
+        except StopIteration as end:  # the flow has decided without the backend
             result = end.value
         except Exception:
             result = _fault(request)
-        if step is None:
-            then(result)
-            return
-        task = loop.create_task(self._carried(asked, step, request, then))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        then(result)
 
     async def _carried(self, asked: Flow[T], step: Step[Any], request: Request, then: Callable[[T | Response], None]) -> None:
         try:
@@ -205,7 +202,8 @@ class Gate:
 
         ``proof``: the X-Session-Proof of this request, empty on paths where the upstream cannot sign users in.
         """
-        mode, fields = self.mode, answer.fields
+        mode = self.mode
+        fields: Fields = answer.fields
         if context is None:
             context = self._context(request)
         user = self._announced(answer, request, proof)

@@ -9,7 +9,8 @@ from time import time
 from typing import Final, Protocol
 
 from sessionward.session.session import Session
-from sessionward.sidecar.client.connection import ClientConnection, Handler
+from sessionward.sidecar.client.channel import Channel
+from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.exchange import Exchange
 from sessionward.sidecar.gate import Admitted, Gate
@@ -62,7 +63,7 @@ class Proxy:
         self._adds_id = adds_id
         self._clock = clock
 
-    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
         """Begins the exchange of a request."""
         return Exchange(self, connection, request)
 

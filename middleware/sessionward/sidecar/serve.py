@@ -100,8 +100,8 @@ class _Alone:
         return self._worker.run(sockets, self._begin)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        for number in signals.STOPS:
-            loop.add_signal_handler(number, self._stop, number)
+        for each in signals.STOPS:
+            loop.add_signal_handler(each, self._stop, each)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._worker.reopen)
         loop.add_signal_handler(signal.SIGUSR2, log.warning, "SIGUSR2 is ignored: it has no meaning here")

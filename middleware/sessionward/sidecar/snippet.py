@@ -75,9 +75,8 @@ def _chosen(lines: Sequence[str], switches: Collection[str]) -> Iterator[str]:
 
 
 def _parts(address: str) -> tuple[str, str]:
-    """Returns the host and the port of an address. Raises ValueError."""
+    """Returns the host, without brackets, and the port of an address. Raises ValueError."""
     parsed = Address.parse(address)
-    host, colon, port = address.rpartition(":")
-    if parsed.path or not colon or not port.isdecimal():
+    if not parsed.host:
         raise ValueError(f"{address!r} is not a host and a port, and both are needed")
-    return host, port
+    return parsed.host, str(parsed.port)

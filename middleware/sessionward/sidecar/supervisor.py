@@ -138,6 +138,7 @@ class Supervisor:
         except (EOFError, OSError):
             return  # it has ended, as its sentinel says
         place.serves_since = monotonic()
+        log.info("worker %d serves", place.number)
         self._failed_starts = 0
         if not self._is_ready and all(each.serves_since is not None for each in self._places):
             self._is_ready = True
@@ -166,7 +167,7 @@ class Supervisor:
             self._code = FAILED
             self._stop(signal.SIGTERM)
             return
-        pause = 0.0 if place.deaths == 1 else min(MAX_PAUSE, 0.25 * 2**place.deaths)
+        pause = 0.0 if place.deaths == 1 else min(MAX_PAUSE, 0.1 * 2**place.deaths)
         place.due = now + pause
         if pause:
             log.warning("worker %d is replaced in %g s", place.number, pause)
@@ -182,11 +183,17 @@ class Supervisor:
         elif number == signal.SIGUSR2:
             log.warning("SIGUSR2 is ignored: it has no meaning here")
         elif number == signal.SIGHUP and not self._is_ending:
+            self._reload()
+
+    def _reload(self) -> None:
+        """Reads the configuration once for all workers. One that does not serve yet obeys when it does."""
+        if self._is_ready:
             systemd.notify(systemd.reloading())
-            config = reread(self._config)
-            if config is not None:
-                self._config = config
-                self._order("reload", config)
+        config = reread(self._config)
+        if config is not None:
+            self._config = config
+            self._order("reload", config)
+        if self._is_ready:
             systemd.notify(systemd.READY)
 
     def _stop(self, number: int) -> None:

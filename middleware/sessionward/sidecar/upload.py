@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.limits import Pace
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.upstream.connection import UpstreamConnection
@@ -39,7 +39,7 @@ class Upload:
 
     __slots__ = ("_client", "_early", "_early_size", "_is_chunked", "_pace", "_state", "_upstream", "_waits_since")
 
-    def __init__(self, client: ClientConnection, request: Request) -> None:
+    def __init__(self, client: Channel, request: Request) -> None:
         self._client = client
         self._is_chunked = request.is_chunked
         self._state = _WAITING if request.expects else _SENDING

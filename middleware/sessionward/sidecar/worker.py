@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ DONE: Final = 0
 FAILED: Final = 1
 CLOSE: Final = 2.0
 """Seconds for the connections to the upstream and to the backend to close at the end."""
+PROBE: Final = 5.0
+"""Seconds between two checks whether a descriptor is left. uvloop does not report that it refuses connections for want of one."""
 NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = logging.getLogger("sessionward")
@@ -68,6 +71,7 @@ class Worker:
         await self._public.start(sockets[:1])
         if self._admin is not None:
             await self._admin.start(sockets[1:])
+        self._probe(loop)
         begin(loop)
         await self._stop.wait()
         code = await self._end()
@@ -129,8 +133,9 @@ class Worker:
         self._public.announce()
         delay = 0.0 if self._signal == signal.SIGINT else self._config.drain_delay
         log.info("draining: %g s of notice, then at most %g s for what is under way", delay, self._config.drain_timeout)
-        await _either(self._cut.wait(), timeout=delay)
         public = self._public
+        public.announce()
+        await _either(self._cut.wait(), timeout=delay)
         public.stop()
         public.drain()
         await _either(self._cut.wait(), public.wait_closed(), timeout=self._config.drain_timeout)
@@ -142,6 +147,13 @@ class Worker:
             return DONE
         log.warning("cut %d requests that were under way", cut)
         return 128 + (self._signal or signal.SIGTERM)
+
+    def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            os.close(os.dup(2))
+        except OSError:
+            self._complaints.bound("descriptors")
+        loop.call_later(PROBE, self._probe, loop)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

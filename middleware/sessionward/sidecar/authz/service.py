@@ -8,7 +8,7 @@ from sessionward.response.answer import Response, refused
 from sessionward.session.step import Flow
 from sessionward.sidecar.authz.routes import route_of
 from sessionward.sidecar.authz.rules import Rules
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import Local
 from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
@@ -25,7 +25,7 @@ class Checks:
         self.gate = gate
         self._rules = rules
 
-    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
         """Begins to answer a check."""
         local = Local(connection)
         route = route_of(request.path)

@@ -18,15 +18,12 @@ RETURN_TO: Final = "return_to"
 MAX_RETURN: Final = 2048
 """Bytes of a path and query that the sign-in page still gets."""
 
-_RETURN: Final = 2048
-"""Bytes of a path and query that the sign-in page still gets."""
-
-_AMBIGUOUS: Final = re.compile(rb"//|[\\;\x00-\x20\x7f-\xff]|%(?:2e|2f|5c)|/\.{1,2}(?:/|$)", re.IGNORECASE)
-"""What servers and applications read in more than one way (CONTRACT.md 4)."""
 _RETURN: Final = re.compile(rb"/(?!\.{0,2}/)[\x21-\x5b\x5d-\x7e]*")
 _PREFIX: Final = re.compile(r"/[!$&'()*+,./0-9:=@A-Z_a-z~-]+")
 _URL: Final = re.compile(
-    r"(?:https?://[A-Za-z0-9._~:\[\]-]+(?=[/?]|$)|(?=/))(?:/(?!/)[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?(?:\?[!$%&'()*+,./0-9:;=@A-Z_a-z~?-]*)?"
+    r"(https?://[A-Za-z0-9._~:\[\]-]+(?=[/?]|$)|(?=/))"  # scheme, host and port, or a path alone
+    r"(/(?!/)[!$%&'()*+,./0-9:;=@A-Z_a-z~-]*)?"
+    r"(\?[!$%&'()*+,./0-9:;=@A-Z_a-z~?-]*)?"  # and no fragment: the return parameter follows
 )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.connection import ClientConnection
 from sessionward.sidecar.client.limits import Limits
 from sessionward.sidecar.client.phase import Handler
@@ -27,7 +28,7 @@ log = logging.getLogger("sessionward")
 class Service(Protocol):
     """What serves requests: the proxy, the checks for another proxy, or the admin address."""
 
-    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
         """Begins to serve a request. The handler may have answered already when this returns."""
         ...
 
@@ -175,9 +176,9 @@ class Listener:
             self.observer.refused(peer, int(problem.status), problem.id, reader.as_far_as_known(peer, id), id)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(self.limits.tick, self._check, loop)
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)
         if self._closes_idle:
             self._drain(now)
-        self._timer = loop.call_later(self.limits.tick, self._check, loop)

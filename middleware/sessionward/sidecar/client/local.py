@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sessionward.response.answer import Problem, Response, refused
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
 
@@ -29,8 +29,8 @@ class Local:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection: ClientConnection | None = connection
+    def __init__(self, connection: Channel) -> None:
+        self._connection: Channel | None = connection
 
     def give(self, response: Response) -> None:
         """Sends the response, if the client is still there."""
@@ -64,7 +64,7 @@ class LocalService:
     def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
         self._answer = answer
 
-    def begin(self, connection: ClientConnection, request: Request, /) -> Handler:
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
         """Begins to make the response."""
         local = Local(connection)
         task = connection.loop.create_task(self._give(request, local))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import Final, cast
 
 from sessionward.errors import ConfigurationError
 from sessionward.request.request import Fields, joined
@@ -90,7 +90,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def plain_address(peer: object) -> str | None:
     """Returns the address of a connection's peer, as the operating system gives it. None for a unix socket."""
-    if not isinstance(peer, (tuple, list)) or not peer:
+    if not isinstance(peer, tuple) or not peer:
         return None
-    host = str(peer[0])
+    host = str(cast("tuple[object, ...]", peer)[0])
     return host[7:] if host.startswith("::ffff:") and "." in host else host

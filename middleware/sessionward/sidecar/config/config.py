@@ -94,8 +94,8 @@ class Config:
         return remembered(replace(now, told=(*now.told, *told), **kept), self.flags, self.environment)
 
 
-_ONLY_AT_START: Final = ("listen", "admin", "workers", "backend")
-"""Fields that :meth:`Config.reread` keeps: the sockets, the processes, and what holds the sessions."""
+_ONLY_AT_START: Final = ("listen", "admin", "workers", "backend", "access_log")
+"""Fields that :meth:`Config.reread` keeps: the sockets, the processes, what holds the sessions, and the open log."""
 
 
 def configure(command: str, flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:

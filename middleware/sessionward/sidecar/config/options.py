@@ -69,7 +69,7 @@ OPTIONS: Final = (
     Option("identify-user", text, "the key of the application's session that holds the user's id"),
     Option("identify-cookie", text, "the name of the application's login cookie"),
     Option("trusted-proxy", texts, "peers whose X-Forwarded-* is believed: addresses, networks, unix; repeatable; none by default", ()),
-    Option("assertion-secret", secrets, "signs X-Session-Assertion for the application; without it there is none", (), is_secret=True),
+    Option("assertion-secret", secrets, "what signs X-Session-Assertion for the application; without it there is none", (), is_secret=True),
     Option(
         "login-path",
         texts,

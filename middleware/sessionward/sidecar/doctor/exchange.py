@@ -38,7 +38,7 @@ def ask(connection: socket.socket, host: str, *, method: str = "GET", fields: st
     """Sends one request for / and returns the final answer. Raises :class:`Broken`, TimeoutError or another OSError."""
     reader = _Reader(connection, timeout)
     connection.sendall(
-        f"{method} / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sessionward-doctor\r\nAccept: */*\r\n{fields}\r\n".encode("latin-1")
+        f"{method} / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sessionward-doctor\r\nAccept: */*\r\nX-Session-User: \r\nX-Session-Id: \r\n{fields}\r\n".encode("latin-1")
     )
     status, minor, found = _head(reader)
     while 100 <= status < 200 and status != 101:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
 import secrets
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _json
 from time import time
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -50,6 +50,7 @@ class AccessLog:
         """``path``: a file, or ``-`` for standard output. Raises OSError."""
         self._path = path
         self._key = secrets.token_bytes(16)
+        self._second, self._date = 0, ""
         is_file = path != "-"
         self._writer = Writer(
             self._open() if is_file else STANDARD_OUTPUT,
@@ -80,45 +81,45 @@ class AccessLog:
 
         The id of its session becomes a keyed hash, which is the same in all lines of this process and in no other place.
         """
-        line = _first(request.id, request.peer)
-        line.update(_parts(request))
-        line.update(status=status, bytes=size, duration_ms=round(took * 1000, 3), result=result)
+        rest = f'"status": {status}, "bytes": {size}, "duration_ms": {took * 1000:.3f}, "result": "{result}"'
         if request.session is not None:
-            line["session"] = hashlib.blake2b(str(request.session).encode(), key=self._key, digest_size=8).hexdigest()
+            name = hashlib.blake2b(str(request.session).encode(), key=self._key, digest_size=8).hexdigest()
+            rest = f'{rest}, "session": "{name}"'
         trace = request.header(b"traceparent")
         if trace is not None and _TRACE.fullmatch(trace):  # a client may send anything in it
-            line["traceparent"] = trace.decode("ascii")
-        self._append(line)
+            rest = f'{rest}, "traceparent": "{trace.decode("ascii")}"'
+        self._append(request.id, request.peer, _parts(request), rest)
 
     def refused(self, peer: str | None, status: int, problem: str, request: Logged | None, request_id: str) -> None:
         """Adds the line of what was refused before it became a request. ``request``: None if its head could not be read."""
-        line = _first(request_id, peer)
-        if request is not None:
-            line.update(_parts(request))
-        line.update(status=status, result="refused", problem=problem)
-        self._append(line)
+        rest = f'"status": {status}, "result": "refused", "problem": {_json(problem)}'
+        self._append(request_id, peer, "" if request is None else _parts(request), rest)
 
-    def _append(self, line: dict[str, object]) -> None:
-        self._writer.write(json.dumps(line).encode() + b"\n")
+    def _append(self, request_id: str, peer: str | None, parts: str, rest: str) -> None:
+        line = f'{{"time": "{self._now()}", "id": {_json(request_id)}, "peer": {_json(peer or "unix")}, {parts}{rest}}}\n'
+        self._writer.write(line.encode("ascii"))
+
+    def _now(self) -> str:
+        now = time()
+        second = int(now)
+        if second != self._second:  # the date is made once a second
+            self._second, self._date = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._date}.{int((now - second) * 1000):03d}Z"
 
 
-def _first(request_id: str, peer: str | None) -> dict[str, object]:
-    now = datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"time": now, "id": request_id, "peer": peer or "unix"}
+def _parts(request: Logged) -> str:
+    """Returns who asked and what for. A path with other bytes than visible ASCII is percent-encoded.
 
-
-def _parts(request: Logged) -> dict[str, object]:
-    """Returns who asked and what for. A path with other bytes than visible ASCII is percent-encoded."""
-    path = request.path
+    A refused target that is no path is left out, since it may hold a password (``http://user:password@host/``).
+    """
+    path, method = request.path, request.method[:32].decode("ascii", "replace")
+    parts = f'"client": {_json(request.client() or "unix")}, "method": {_json(method)}, '
+    if not path.startswith(b"/") and path != b"*":
+        return parts
     shown = path.decode("ascii") if _VISIBLE.fullmatch(path) else quote(path, safe=_SAFE)
-    parts: dict[str, object] = {
-        "client": request.client() or "unix",
-        "method": request.method[:32].decode("ascii", "replace"),
-        "path": shown[:MAX_PATH],
-    }
     if len(shown) > MAX_PATH:
-        parts["path_length"] = len(path)
-    return parts
+        return f'{parts}"path": {_json(shown[:MAX_PATH])}, "path_length": {len(path)}, '
+    return f'{parts}"path": {_json(shown)}, '
 
 
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

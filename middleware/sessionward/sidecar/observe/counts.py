@@ -12,7 +12,7 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 
 """Seconds."""
 RESULTS: Final = ("passed", "ended", "refused", "failed", "cut")
 CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
-FAILURES: Final = ("connect", "timeout", "reset", "invalid", "client")
+FAILURES: Final = ("connect", "timeout", "reset", "invalid")
 BOUNDS: Final = (
     "connections", "connections_per_address", "descriptors", "head_time", "head_size", "body_rate", "unread_answer", "trailers",
     "tunnel_idle", "proxy_protocol",

@@ -16,7 +16,7 @@ QUIET: Final = 60.0
 MESSAGES: Final[Mapping[str, str]] = {
     "connections": "a connection was refused: as many are open as --max-connections allows",
     "connections_per_address": "a connection was refused: its address has as many open as --max-connections-per-address allows",
-    "descriptors": "a connection was refused: too many open files; raise the limit (ulimit -n) or lower --max-connections",
+    "descriptors": "too many open files, so connections are refused: raise the limit (ulimit -n, LimitNOFILE=) or lower --max-connections",
     "head_time": "a connection was closed: the head of its request did not arrive within --head-timeout",
     "head_size": "a request was refused: its target or its header fields are too large",
     "body_rate": "a request was cut: its body arrived too slowly",

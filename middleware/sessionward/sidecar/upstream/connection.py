@@ -34,7 +34,7 @@ class Asker(Protocol):
         ...
 
     def settled(self) -> None:
-        """All that came with one read has been reported."""
+        """Ends the reports of one read."""
         ...
 
     def failed(self, failure: UpstreamError, /) -> None:
@@ -62,6 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_sent = False
         self._is_tunnel = False
         self._is_paused = False
+        self._is_tls = False
         self._signs_in = False
         self._answer: Answer | None = None
         self._poll: select.poll | None = None
@@ -76,9 +77,10 @@ class UpstreamConnection(asyncio.Protocol):
     def is_free(self) -> bool:
         """Whether the next request may use this connection. No other code decides this.
 
-        The request has been sent whole, and the answer has ended where its own framing says: never after HEAD, 204, 304, an
-        upgrade, a body that ends with the connection, surplus bytes, or a failure. The connection does not belong to one user
-        (NTLM, Negotiate), and no byte has come that we did not ask for.
+        The request has been sent whole, also out of our own buffer. The answer has ended where its own framing says: never after
+        HEAD, 204, 304, an upgrade, a body that ends with the connection, surplus bytes, or a failure. The connection does not
+        belong to one user (NTLM, Negotiate), and no byte has come that we did not ask for. While we do not read, TLS may hold bytes
+        that have left the socket already, so that :attr:`is_quiet` cannot see them.
         """
         answer = self._answer
         return (
@@ -91,6 +93,8 @@ class UpstreamConnection(asyncio.Protocol):
             and not answer.signs_in_connection
             and self._failure is None
             and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
+            and not (self._is_paused and self._is_tls)
         )
 
     @property
@@ -176,6 +180,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
 
     def data_received(self, data: bytes) -> None:
         asker = self._asker

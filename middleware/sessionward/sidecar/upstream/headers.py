@@ -201,6 +201,10 @@ def _forwarded(request: Request, host: bytes) -> bytes:
     )
 
 
+_MAPPED: Final = re.compile(rb"(?i)(?<![0-9a-f:])::ffff:(?=\d+\.)")
+"""What a proxy that listens on both families writes before an address of IPv4."""
+
+
 def _forwarded_further(request: Request, fields: Fields, host: bytes) -> bytes:
     """Returns X-Forwarded-* behind a trusted proxy: what it sent, and its own address."""
     said: dict[bytes, bytes] = {}
@@ -208,7 +212,8 @@ def _forwarded_further(request: Request, fields: Fields, host: bytes) -> bytes:
         if name in _REBUILT:
             said[name] = said[name] + b", " + value if name in said else value
     peer = request.peer
-    chain = [part for part in (said.get(b"x-forwarded-for"), peer.encode() if peer else None) if part]
+    before = _MAPPED.sub(b"", said.get(b"x-forwarded-for", b""))
+    chain = [part for part in (before, peer.encode() if peer else None) if part]
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b" % (
         b", ".join(chain) or b"unknown",
         said.get(b"x-forwarded-proto", request.scheme.encode()),

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, cast
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - its types are incomplete
 
 from sessionward.sidecar.client.limits import keep_alive
-from sessionward.sidecar.errors import CannotConnect, TooSlow
+from sessionward.sidecar.errors import CannotConnect, TooSlow, UpstreamError
 from sessionward.sidecar.upstream.connection import UpstreamConnection
 
 MAX_IDLE: Final = 64
@@ -80,6 +80,8 @@ class Pool:
         self._factory = factory
         self._idle: deque[UpstreamConnection] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+        """The event loop itself holds no task."""
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -105,6 +107,22 @@ class Pool:
             raise TooSlow(f"no connection within {self._timeout:g} s") from late
         except OSError as error:  # also ssl.SSLError and socket.gaierror
             raise CannotConnect(f"{type(error).__name__}: {error.strerror or error}") from error
+        except ValueError as error:  # a name that is no name, such as one with a label of 64 bytes
+            raise CannotConnect(f"{type(error).__name__}: {error}") from error
+
+    def open_for(self, then: Callable[[UpstreamConnection], None], failed: Callable[[UpstreamError], None]) -> None:
+        """Opens a new connection, and calls ``then`` with it, or ``failed``."""
+        task = asyncio.get_running_loop().create_task(self._open_for(then, failed))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open_for(self, then: Callable[[UpstreamConnection], None], failed: Callable[[UpstreamError], None]) -> None:
+        try:
+            connection = await self.open()
+        except UpstreamError as failure:
+            failed(failure)
+        else:
+            then(connection)
 
     async def reachable(self) -> None:
         """Opens a connection and closes it. Raises as :meth:`open`."""

@@ -6,7 +6,7 @@ So its compression, its pings, its fragments and its codes are those of its two 
 from __future__ import annotations
 
 from sessionward.request.request import Fields
-from sessionward.sidecar.client.connection import ClientConnection
+from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.errors import UpstreamError
 from sessionward.sidecar.upstream.answer import Answer
 from sessionward.sidecar.upstream.connection import UpstreamConnection
@@ -17,7 +17,7 @@ class Tunnel:
 
     __slots__ = ("_client", "_upstream")
 
-    def __init__(self, client: ClientConnection, upstream: UpstreamConnection) -> None:
+    def __init__(self, client: Channel, upstream: UpstreamConnection) -> None:
         self._client = client
         self._upstream = upstream
 
