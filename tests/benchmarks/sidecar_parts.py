@@ -13,7 +13,6 @@ from sessionward.sidecar.authz.routes import route_of
 from sessionward.sidecar.authz.rules import Rules
 from sessionward.sidecar.authz.settings import AuthzSettings
 from sessionward.sidecar.client.reader import RequestReader
-from sessionward.sidecar.client.response import length_of
 from sessionward.sidecar.client.writer import ResponseWriter
 from sessionward.sidecar.gate import Gate
 from tests.benchmarks.measure import Effort, Timed, alternate
@@ -47,7 +46,7 @@ def parts(token: str, cookie: str, effort: Effort) -> Mapping[str, Sequence[floa
 
     def write() -> None:
         writer.begin()
-        writer.start(request, int(answer.status), None, answer.headers, length_of(answer.headers) or 0, True, False)
+        writer.start(request, int(answer.status), None, answer.headers, len(answer.body), True, False)
         writer.send(answer.body)
         writer.finish()
 
