@@ -69,6 +69,7 @@ class Request:
         """Returns the host and the path of the URL."""
         return Location(host_of(self.header(b"host")), self.path.decode("latin-1"), self.scheme)
 
+
 class Unreadable:
     """In place of a request that could not be read, for the error response."""
 
