@@ -20,6 +20,7 @@ from tests.benchmarks.guarded import COOKIE, signed
 from tests.benchmarks.measure import Effort, LeftOut, Result, Row, microseconds, ratios, times
 from tests.benchmarks.requests import SECRET
 from tests.benchmarks.served import ROOT
+from tests.benchmarks.sidecar_parts import PARTS, parts
 from tests.sidecar import load
 from tests.sidecar.engines import Engine, engine
 from tests.support.servers import Server, served
@@ -27,77 +28,99 @@ from tests.support.servers import Server, served
 NAME = "sidecar"
 MEBIBYTE = 1 << 20
 CONNECTIONS = 64
+IDLE_CONNECTIONS = 10_000
 
 
 def measure(effort: Effort) -> Iterator[Result]:
-    missing = [tool for tool in ("wrk", "nginx") if shutil.which(tool) is None]
-    if missing:
-        yield LeftOut(NAME, f"{' and '.join(missing)} not installed")
-        return
     rounds = 15 if effort.rounds >= Effort.full().rounds else 3
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        os.chmod(folder, 0o755)  # nginx's workers are nobody
+        os.chmod(folder, 0o755)  # the workers of nginx run as another user
         here = Path(folder)
-        (here / "secret").write_text(SECRET)
-        app = stack.enter_context(served(_application, log=here / "application.log", cwd=ROOT))
-        yield from _proxies(here, app, stack, rounds)
-        yield from _authorized(here, stack, rounds)
+        secret = here / "secret"
+        secret.write_text(SECRET)
+        secret.chmod(0o600)
+        if shutil.which("wrk") is None:
+            yield LeftOut(f"{NAME}: requests a second, latency", "wrk is not installed")
+        else:
+            yield from _proxies(here, stack, rounds)
+            if shutil.which("nginx") is None:
+                yield LeftOut(f"{NAME}: authz", "nginx is not installed")
+            else:
+                yield from _authorized(here, stack, rounds, effort)
+        yield from _memory(here / "large")
 
 
 # --- the reverse proxy ------------------------------------------------------------------------------------------------
 
 
-def _proxies(here: Path, app: Server, stack: ExitStack, rounds: int) -> Iterator[Result]:
-    nginx = stack.enter_context(_plain_nginx(here / "nginx", app))
-    sidecar = stack.enter_context(_sidecar(here, app))
-    plain = stack.enter_context(served(lambda port: _plain(port, app), log=here / "plain.log", cwd=ROOT))
-    idle = float(load.resident(sidecar.process.pid))
-    sides = {"direct": app, "nginx": nginx, "serve": sidecar, "plain": plain}
-    many = _alternating(sides, rounds, CONNECTIONS, [])
-    direct, beside, ours = ([burst.rate for burst in many[side]] for side in ("direct", "nginx", "serve"))
+def _proxies(here: Path, stack: ExitStack, rounds: int) -> Iterator[Result]:
+    token = new_token()
+    app = stack.enter_context(served(_application, log=here / "application.log", cwd=ROOT))
+    sides = {"direct": app, "serve": stack.enter_context(_serve(here, app, token))}
+    if shutil.which("nginx") is None:
+        yield LeftOut(f"{NAME}: nginx in its place", "nginx is not installed")
+    else:
+        sides["nginx"] = stack.enter_context(_plain_nginx(here / "nginx", app))
+    session = f"Cookie: {COOKIE}={signed(token)}"
+    yield from _rates(f"{NAME}: serve before a uvicorn app, anonymous users", _alternating(sides, rounds, CONNECTIONS, []), 0.6)
+    yield from _rates("the same, a live session in memory", _alternating(sides, rounds, CONNECTIONS, [session]), 0.5)
+    if "nginx" in sides:
+        one = _alternating(sides, rounds, 1, [])
+        added = {side: [burst.p50 - bare.p50 for burst, bare in zip(one[side], one["direct"], strict=True)] for side in ("nginx", "serve")}
+        beside = f"nginx {microseconds(median(added['nginx']))}"
+        figures = ratios(added["serve"], added["nginx"])
+        yield Row(f"{NAME}: latency added on one connection, p50", microseconds(median(added["serve"])), beside, figures, times, 2.0)
+
+
+def _rates(measured: str, found: Mapping[str, Sequence[Burst]], limit: float) -> Iterator[Result]:
+    direct, ours = ([burst.rate for burst in found[side]] for side in ("direct", "serve"))
     before = f"direct {median(direct):,.0f}/s"
-    ratio = ratios(ours, direct)
-    yield Row(f"{NAME}: before a uvicorn app, requests a second", f"{median(ours):,.0f}/s", before, ratio, times, 0.4, at_least=True)
-    yield Row("the same, nginx in its place", f"{median(beside):,.0f}/s", before, ratios(beside, direct), times, None)
-    long_way = [burst.rate for burst in many["plain"]]
-    yield Row("the same without the straight way", f"{median(long_way):,.0f}/s", before, ratios(long_way, direct), times, None)
-    one = _alternating({side: sides[side] for side in ("direct", "nginx", "serve")}, rounds, 1, [])
-    added = {side: [burst.p50 - bare.p50 for burst, bare in zip(one[side], one["direct"], strict=True)] for side in ("nginx", "serve")}
-    shown = f"nginx {microseconds(median(added['nginx']))}"
-    here_too = microseconds(median(added["serve"]))
-    ratio = ratios(added["serve"], added["nginx"])
-    yield Row(f"{NAME}: latency added on one connection, p50", here_too, shown, ratio, times, 3.0)
-    yield Row(f"{NAME}: resident memory, idle, one worker", _mebibytes(idle), "", [idle], _mebibytes, 60.0 * MEBIBYTE)
-    large = here / "large"
-    large.mkdir()
-    for name, grown in asyncio.run(_grown(large)).items():
-        yield Row(f"{NAME}: {name}: resident memory grows by at most", _mebibytes(grown), "", [grown], _mebibytes, 16.0 * MEBIBYTE)
-    number, held = asyncio.run(_idle_connections(large))
-    yield Row(f"{NAME}: {number} idle connections: resident memory", _mebibytes(held), "", [held], _mebibytes, 150.0 * MEBIBYTE)
+    yield Row(f"{measured}, requests a second", f"{median(ours):,.0f}/s", before, ratios(ours, direct), times, limit, at_least=True)
+    if "nginx" in found:
+        beside = [burst.rate for burst in found["nginx"]]
+        yield Row("the same, nginx in its place", f"{median(beside):,.0f}/s", before, ratios(beside, direct), times, None)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def _memory(here: Path) -> Iterator[Result]:
+    here.mkdir()
+    for name, grown in asyncio.run(_grown(here)).items():
+        limit = (60.0 if name == "resident memory, idle" else 16.0) * MEBIBYTE
+        yield Row(f"{NAME}: {name}", _mebibytes(grown), "", [grown], _mebibytes, limit)
+    number, held = asyncio.run(_idle_connections(here))
+    measured = f"{NAME}: {number:,} idle connections: resident memory"
+    if number < IDLE_CONNECTIONS:
+        yield LeftOut(f"{NAME}: {IDLE_CONNECTIONS:,} idle connections", f"the limit of open files allows {number:,}")
+    yield Row(measured, _mebibytes(held), "", [held], _mebibytes, 120.0 * MEBIBYTE)
 
 
 async def _grown(here: Path) -> Mapping[str, float]:
-    """Bytes by which a sidecar is larger while a GiB goes through it."""
+    """Returns the bytes of an idle sidecar, and how many more there are while a GiB passes."""
     found: dict[str, float] = {}
-    async with load.tank() as far:
-        with load.sidecar(far.port, here) as server:
+    async with load.tank() as upstream:
+        with load.sidecar(upstream.port, here) as server:
             pid = server.process.pid
+            found["resident memory, idle"] = float(load.resident(pid))
             for name, send in (("1 GiB down", load.download), ("1 GiB up", load.upload)):
                 await send(server.port, MEBIBYTE)
                 before = load.resident(pid)
                 load.forget_peak(pid)
                 await send(server.port, 1024 * MEBIBYTE)
-                found[name] = float(load.peak(pid) - before)
+                found[f"{name}: resident memory grows by at most"] = float(load.peak(pid) - before)
     return found
 
 
 async def _idle_connections(here: Path) -> tuple[int, float]:
-    number = load.connections_allowed(10_000)
-    async with load.tank() as far:
-        with load.sidecar(far.port, here) as server:
+    number = load.connections_allowed(IDLE_CONNECTIONS)
+    bounds = ("--max-connections", str(number + 10), "--max-connections-per-address", str(number + 10), "--idle-timeout", "600")
+    async with load.tank() as upstream:
+        with load.sidecar(upstream.port, here, *bounds) as server:
             opened = await load.clients(server.port, number)
-            await load.download(server.port, 1)  # by then all have been accepted
+            await load.download(server.port, 1)  # by then it has accepted all
             held = float(load.resident(server.process.pid))
+            assert not any(client.lost for client in opened), "a connection was refused"
             for client in opened:
                 client.transport.abort()
     return number, held
@@ -106,53 +129,59 @@ async def _idle_connections(here: Path) -> tuple[int, float]:
 # --- the authorization service ----------------------------------------------------------------------------------------
 
 
-def _authorized(here: Path, stack: ExitStack, rounds: int) -> Iterator[Result]:
-    """Before an application that costs next to nothing (nginx itself), so that it is the check which is measured."""
+def _authorized(here: Path, stack: ExitStack, rounds: int, effort: Effort) -> Iterator[Result]:
+    """The application costs next to nothing (nginx itself), so that the check is what is measured."""
     token = new_token()
-    cookie = f"Cookie: {COOKIE}={signed(token)}"
-    static = stack.enter_context(_static_nginx(here / "static"))
-    sock = here / "authz.sock"
-    authz = _command("authz", "--backend", "tests.benchmarks.sidecar_app:remembering", "--secret-file", str(here / "secret"))
-    authz += ["--listen", f"unix:{sock}?mode=666", "--drain-delay", "0"]
-    env = {"TOKEN": token}
-    stack.enter_context(served(lambda port: [*authz, "--admin", f"127.0.0.1:{port}"], log=here / "authz.log", cwd=ROOT, env=env))
-    bare = stack.enter_context(_plain_nginx(here / "bare", static))
+    cookie = f"{COOKIE}={signed(token)}"
+    static = stack.enter_context(_nginx(here / "static", lambda port: _STATIC.format(port=port)))
+    sockets = {"authz": here / "authz.sock", "nginx": here / "free.sock"}
+    command = _command("authz", here, "tests.benchmarks.sidecar_app:remembering", "--listen", f"unix:{sockets['authz']}?mode=666")
+    authz = stack.enter_context(
+        served(lambda port: [*command, "--admin", f"127.0.0.1:{port}"], log=here / "authz.log", cwd=ROOT, env={"TOKEN": token})
+    )
+    stack.enter_context(_nginx(here / "free", lambda port: _STATIC.format(port=port) + _FREE.format(socket=sockets["nginx"])))
+    sides = {"bare": stack.enter_context(_plain_nginx(here / "bare", static))}
+    for name, socket in sockets.items():
 
-    def by_socket(text: str) -> str:
-        return text.replace("server 127.0.0.1:9;", f"server unix:{sock};")
+        def by_socket(text: str, socket: Path = socket) -> str:
+            return text.replace("server 127.0.0.1:9;", f"server unix:{socket};")
 
-    asking = stack.enter_context(engine(Engine("nginx"), here / "asking", authz=9, app=static.port, change=by_socket))
-    found = _alternating({"bare": bare, "asking": asking}, rounds, CONNECTIONS, [cookie])
-    ours, without = ([burst.rate for burst in found[side]] for side in ("asking", "bare"))
-    beside = f"nginx without it {median(without):,.0f}/s"
+        sides[name] = stack.enter_context(engine(Engine("nginx"), here / f"asks-{name}", authz=9, app=static.port, change=by_socket))
+    found = _alternating(sides, rounds, CONNECTIONS, [f"Cookie: {cookie}"], of=authz)
+    ours, free, bare = ([burst.rate for burst in found[side]] for side in ("authz", "nginx", "bare"))
+    without = f"nginx without it {median(bare):,.0f}/s"
     measured = f"{NAME}: authz behind nginx, a live session in memory, requests a second"
-    yield Row(measured, f"{median(ours):,.0f}/s", beside, ratios(ours, without), times, 0.38, at_least=True)
+    yield Row(measured, f"{median(ours):,.0f}/s", without, ratios(ours, bare), times, 0.3, at_least=True)
+    yield Row("its limit: nginx answers the check too", f"{median(free):,.0f}/s", without, ratios(free, bare), times, None)
+    yield from _shares(found["authz"], parts(token, cookie, effort))
+
+
+def _shares(bursts: Sequence[Burst], by_part: Mapping[str, Sequence[float]]) -> Iterator[Result]:
+    """The parts of the processor time that authz takes for a check."""
+    whole, system = median(burst.work for burst in bursts), median(burst.system for burst in bursts)
+    spent = {name: median(by_part[name]) for name in PARTS} | {"system calls": system}
+    spent["event loop, connection, the rest"] = whole - sum(spent.values())
+    for name, seconds in spent.items():
+        beside = f"of {microseconds(whole)} of processor time"
+        yield Row(f"authz, one check: {name}", microseconds(seconds), beside, [seconds / whole], _percent, None)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
 
 
 def _application(port: int) -> Sequence[str]:
-    return _uvicorn("tests.benchmarks.sidecar_app:application", port)
+    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.sidecar_app:application", "--http", "httptools", "--loop", "uvloop"]
+    return [*command, "--port", str(port), "--no-access-log", "--log-level", "warning"]
 
 
-def _uvicorn(app: str, port: int) -> Sequence[str]:
-    command = [sys.executable, "-m", "uvicorn", app, "--http", "httptools", "--loop", "uvloop", "--port", str(port)]
-    return [*command, "--no-access-log", "--log-level", "warning"]
+def _command(name: str, here: Path, backend: str, *options: str) -> Sequence[str]:
+    command = [sys.executable, "-m", "sessionward", name, "--backend", backend, "--secret-file", str(here / "secret")]
+    return [*command, "--workers", "1", "--drain-delay", "0", "--drain-timeout", "1", *options]
 
 
-def _plain(port: int, app: Server) -> Sequence[str]:
-    return [sys.executable, "-m", "tests.benchmarks.sidecar_app", str(port), str(app.port)]
-
-
-def _command(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "sessionward", name, *arguments]
-
-
-def _sidecar(here: Path, app: Server) -> AbstractContextManager[Server]:
-    command = _command("serve", "--upstream", app.url, "--backend", f"sqlite:///{here}/sessions.db", "--secret-file", str(here / "secret"))
-    command += ["--drain-delay", "0", "--drain-timeout", "1"]
-    return served(lambda port: [*command, "--listen", f"127.0.0.1:{port}"], log=here / "serve.log", cwd=ROOT)
+def _serve(here: Path, app: Server, token: str) -> AbstractContextManager[Server]:
+    command = _command("serve", here, "tests.benchmarks.sidecar_app:remembering", "--upstream", app.url)
+    return served(lambda port: [*command, "--listen", f"127.0.0.1:{port}"], log=here / "serve.log", cwd=ROOT, env={"TOKEN": token})
 
 
 _BARE = """
@@ -163,14 +192,11 @@ scgi_temp_path {folder}; {more} }}
 _PROXY = """upstream app {{ server 127.0.0.1:{app}; keepalive 64; }} server {{ listen 127.0.0.1:{port};
 location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; }} }}"""
 _STATIC = "server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 'hello'; }} }}"
+_FREE = "server {{ listen unix:{socket}; location / {{ return 204; }} }}"
 
 
 def _plain_nginx(folder: Path, app: Server) -> AbstractContextManager[Server]:
     return _nginx(folder, lambda port: _PROXY.format(app=app.port, port=port))
-
-
-def _static_nginx(folder: Path) -> AbstractContextManager[Server]:
-    return _nginx(folder, lambda port: _STATIC.format(port=port))
 
 
 def _nginx(folder: Path, more: Callable[[int], str]) -> AbstractContextManager[Server]:
@@ -189,32 +215,57 @@ def _nginx(folder: Path, more: Callable[[int], str]) -> AbstractContextManager[S
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What wrk has made of a server in a second: requests a second, and seconds that half of them took at most."""
+    """What wrk measures of a server in a second.
+
+    ``rate``: requests a second. ``p50``: in seconds. ``work``: seconds of processor time for a request; ``system``: of these, those
+    in the kernel.
+    """
 
     rate: float
     p50: float
+    work: float
+    system: float
 
 
-def _alternating(sides: Mapping[str, Server], rounds: int, connections: int, fields: Sequence[str]) -> Mapping[str, list[Burst]]:
+def _alternating(
+    sides: Mapping[str, Server], rounds: int, connections: int, fields: Sequence[str], *, of: Server | None = None
+) -> Mapping[str, list[Burst]]:
+    """Measures all sides in turn. ``of``: the server whose processor time is measured, else the side itself."""
     found: dict[str, list[Burst]] = {side: [] for side in sides}
     for turn in range(rounds + 1):
         for side in sides if turn % 2 == 0 else reversed(list(sides)):
-            burst = _burst(sides[side], connections, fields)
+            burst = _burst(sides[side], connections, fields, of or sides[side])
             if turn > 0:  # the first one warms up
                 found[side].append(burst)
     return found
 
 
-def _burst(server: Server, connections: int, fields: Sequence[str]) -> Burst:
+def _burst(server: Server, connections: int, fields: Sequence[str], of: Server) -> Burst:
     given = [word for field in fields for word in ("-H", field)]
     command = ["wrk", "-t1", f"-c{connections}", "-d1s", "--latency", *given, f"{server.url}/"]
+    before = _processor_times(of.process.pid)
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    user, system = (now - then for now, then in zip(_processor_times(of.process.pid), before, strict=True))
     assert "Non-2xx" not in said, said
     rate, p50 = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"50%\s+([\d.]+)(us|ms|s)", said)
+    number = re.search(r"(\d+) requests in", said)
     assert rate is not None
     assert p50 is not None
-    return Burst(float(rate[1]), float(p50[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[p50[2]])
+    assert number is not None
+    count = int(number[1])
+    return Burst(float(rate[1]), float(p50[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[p50[2]], (user + system) / count, system / count)
+
+
+def _processor_times(pid: int) -> tuple[float, float]:
+    """Returns the seconds of processor time of a process, in its code and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / ticks, int(fields[12]) / ticks
 
 
 def _mebibytes(number: float) -> str:
     return f"{number / MEBIBYTE:.1f} MiB"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"

@@ -78,8 +78,8 @@ async def tank() -> AsyncIterator[Tank]:
 
 
 @contextmanager
-def sidecar(upstream: int, folder: Path) -> Iterator[Server]:
-    """A sidecar process before an upstream on this port."""
+def sidecar(upstream: int, folder: Path, *options: str) -> Iterator[Server]:
+    """A sidecar process before an upstream on this port. ``options``: more of its command line."""
     secret = folder / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
@@ -87,7 +87,7 @@ def sidecar(upstream: int, folder: Path) -> Iterator[Server]:
     def command(port: int) -> Sequence[str]:
         return [
             sys.executable, "-m", "sessionward", "serve", "--backend", "memory", "--secret-file", str(secret),
-            "--upstream", f"http://{HOST}:{upstream}", "--listen", f"{HOST}:{port}",
+            "--upstream", f"http://{HOST}:{upstream}", "--listen", f"{HOST}:{port}", *options,
         ]  # fmt: skip
 
     with served(command, log=folder / "sidecar.log") as server:

@@ -168,9 +168,15 @@ class Gate:
         return Admitted(context, self._passed_on(request, fields), session)
 
     def _context(self, request: Request) -> Context:
-        found = request.found(self.mode.names)
+        names, twins, has_twins = self.mode.names, self._twins, False
+        found: list[tuple[bytes, bytes]] = []
+        for field in request.fields:
+            if field[0] in names:
+                found.append(field)
+            elif field[0] in twins:
+                has_twins = True
         context: Context = self.mode.context(request, found, partial(_since, request.began), time)
-        context.has_twins = any(name in self._twins for name, _ in request.fields)
+        context.has_twins = has_twins
         return context
 
     def _passed_on(self, request: Request, replaced: Fields | None) -> Fields:
@@ -179,7 +185,7 @@ class Gate:
         new = None if replaced is None else [*replaced]
         fields: list[tuple[bytes, bytes]] = []
         for field in request.fields:
-            if field[0] in names and new is not None:
+            if new is not None and field[0] in names:
                 if not new or new[0][0] != field[0]:
                     continue
                 field = new.pop(0)

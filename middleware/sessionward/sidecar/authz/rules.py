@@ -52,7 +52,7 @@ class Rules:
             _warn_of_path()
             return _refusal(request)
         mode, settings = self._mode, self._settings
-        asked = asked_of(request, route)
+        asked = asked_of(request, route) if settings.reads_target else None
         if asked is not None and settings.is_preflight(asked, request):
             return self._passed((), None, route)  # a browser sends no credential with a preflight
         context = mode.context(request, [field for field in request.fields if field[0] in mode.names], float)

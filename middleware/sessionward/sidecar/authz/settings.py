@@ -47,6 +47,11 @@ class AuthzSettings:
             login_url=login_url,
         )
 
+    @property
+    def reads_target(self) -> bool:
+        """Whether it matters what the client asked of the engine."""
+        return self.passes_preflights or bool(self.exempt_paths) or self.login_url is not None
+
     def is_exempt(self, asked: Asked) -> bool:
         """Returns whether the raw path of the client passes without a session."""
         return is_exempt(asked.path, self.exempt_paths)

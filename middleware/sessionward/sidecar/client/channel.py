@@ -13,7 +13,7 @@ from sessionward.sidecar.client.limits import Limits
 from sessionward.sidecar.client.phase import Handler, Phase, Watch
 from sessionward.sidecar.client.reader import RequestReader
 from sessionward.sidecar.client.request import Request
-from sessionward.sidecar.client.response import SWITCHING, length_of
+from sessionward.sidecar.client.response import SWITCHING
 from sessionward.sidecar.client.writer import ResponseWriter
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Channel:
 
     def respond(self, response: Response, result: str) -> None:
         """Gives a response of our own."""
-        self.start(int(response.status), None, response.headers, length_of(response.headers) or 0)
+        self.start(int(response.status), None, response.headers, len(response.body))
         self._writer.send(response.body)
         self.finish(result)
 

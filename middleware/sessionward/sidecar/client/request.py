@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sessionward.request.request import Fields, Location, host_of, joined
+from sessionward.request.request import Location, host_of, joined
 from sessionward.response.answer import request_id
 
 
@@ -68,10 +68,6 @@ class Request:
     def location(self) -> Location:
         """Returns the host and the path of the URL."""
         return Location(host_of(self.header(b"host")), self.path.decode("latin-1"), self.scheme)
-
-    def found(self, names: frozenset[bytes]) -> Fields:
-        """Returns the fields with these names."""
-        return [field for field in self.fields if field[0] in names]
 
 
 class Unreadable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -41,8 +40,3 @@ def date_line() -> bytes:
 @lru_cache(maxsize=2)
 def _date_line(second: int) -> bytes:
     return b"date: " + formatdate(second, usegmt=True).encode()
-
-
-def length_of(fields: Sequence[tuple[bytes, bytes]]) -> int | None:
-    """Returns the value of Content-Length, or None."""
-    return next((int(value) for name, value in fields if len(name) == 14 and name.lower() == b"content-length"), None)

@@ -62,16 +62,22 @@ class TrustedProxies:
         if client not in self:
             return client
         for part in reversed((joined(fields, b"x-forwarded-for") or b"").split(b",")):
-            address = read_address(part.decode("latin-1").strip())
-            if address is None:
+            said = canonical(part.decode("latin-1").strip())
+            if said is None:
                 return client
-            client = str(address)
+            client = said
             if client not in self:
                 return client
         return client
 
 
 @lru_cache(maxsize=MAX_KNOWN)
+def canonical(text: str) -> str | None:
+    """Returns an address in X-Forwarded-For in its one spelling, or None."""
+    address = read_address(text)
+    return None if address is None else str(address)
+
+
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """Returns an address as X-Forwarded-For has it, perhaps with a port. Returns None for other values.
 

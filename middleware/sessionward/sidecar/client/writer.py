@@ -46,7 +46,7 @@ class ResponseWriter:
         """
         assert not self.has_begun, "a response has one head"
         lines = [status_line(status, reason)]
-        lines += [name + b": " + value for name, value in fields]
+        lines += [b": ".join(field) for field in fields]
         if not has_date:
             lines.append(date_line())
         self._is_chunked = False

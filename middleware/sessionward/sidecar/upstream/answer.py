@@ -35,6 +35,9 @@ class Ends(enum.Enum):
     UPGRADE = enum.auto()
 
 
+_ENDS_BY_LENGTH: Final = Ends.LENGTH
+
+
 class Answer:
     """The head of an answer. ``fields`` are for the client.
 
@@ -43,20 +46,19 @@ class Answer:
     authenticates connections (NTLM).
     """
 
-    # Defaults on the class cost nothing for the answers that keep them.
-    status = 0
-    reason = b""
-    length: int | None = None
-    chunked = False
-    ends = Ends.LENGTH
-    logins: Sequence[bytes] = ()
-    logouts: Sequence[bytes] = ()
-    upgrade = b""
-    has_date = False
-    signs_in_connection = False
+    __slots__ = (
+        "chunked", "ends", "fields", "has_date", "length", "logins", "logouts", "reason", "signs_in_connection", "status", "upgrade",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
+        self.status = 0
+        self.reason = self.upgrade = b""
+        self.length: int | None = None
+        self.ends = _ENDS_BY_LENGTH
+        self.logins: Sequence[bytes] = ()
+        self.logouts: Sequence[bytes] = ()
+        self.chunked = self.has_date = self.signs_in_connection = False
 
 
 class AnswerReader:

@@ -145,17 +145,17 @@ class RequestFields:
         lines: list[bytes] = []
         trusted = request.is_trusted
         host, tokens = None, None
-        for name, value in fields:
-            kind = kinds[name]
+        for field in fields:
+            kind = kinds[field[0]]
             if kind is _PASSES:
-                lines.append(name + b": " + value)
+                lines.append(b": ".join(field))
             elif kind is _HOST:
-                host = value
-                lines.append(b"host: " + value)
+                host = field[1]
+                lines.append(b"host: " + host)
             elif kind is _CONNECTION:
-                tokens = _tokens(value, tokens)
+                tokens = _tokens(field[1], tokens)
             elif kind is _AUTHENTICATE or (kind is _FORWARDED and trusted):
-                lines.append(name + b": " + value)
+                lines.append(b": ".join(field))
         if tokens:
             lines = [line for line in lines if line.partition(b":")[0] not in tokens]
         if host is None:
