@@ -176,9 +176,8 @@ class Listener:
             self.observer.refused(peer, int(problem.status), problem.id, reader.as_far_as_known(peer, id), id)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(self.limits.tick, self._check, loop)
+        self._timer = loop.call_later(self.limits.tick, self._check, loop)  # first, so that no fault below can end the checks
         now = loop.time()
-        self._timer = loop.call_later(self.limits.tick, self._check, loop)
         for connection in list(self._open):
             try:
                 connection.check(now)
