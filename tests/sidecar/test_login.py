@@ -57,7 +57,7 @@ def error_of(answer: bytes) -> str:
     return error
 
 
-@pytest.mark.parametrize("user", ["ann", "ann@example.com", "Zoë", "a b/c?d&e=f", "%41", "x" * 255])
+@pytest.mark.parametrize("user", ["ann", "ann@example.com", "Zoë", "a b?d&e=f", "%41", "x" * 255])
 def test_a_browser_is_given_a_cookie_and_the_upstream_then_sees_the_user(user: str) -> None:
     async def story() -> None:
         async with staged(answering(upstream)) as stage:

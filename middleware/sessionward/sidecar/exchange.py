@@ -32,8 +32,6 @@ log = logging.getLogger("sessionward")
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 """Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
 _NO_ORIGINS: Final = frozenset[bytes]()
-
-
 _JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
 
 
@@ -171,9 +169,6 @@ class Exchange:
 
     def _give(self, answer: Answer, fields: Fields) -> None:
         client, upstream = self._client, self._upstream
-        if answer.ends is Ends.UPGRADE and self._held_failure is not None:
-            self._refuse(SidecarProblem.UPSTREAM_FAILED)
-            return
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
