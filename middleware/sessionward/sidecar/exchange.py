@@ -172,7 +172,10 @@ class Exchange:
         if answer.ends is Ends.UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-            Tunnel(client, upstream).join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            tunnel = Tunnel(client, upstream)
+            tunnel.join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
+            if self._held_failure is not None:
+                tunnel.failed(self._held_failure)
             return
         self._move(_ANSWERING)
         client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)
