@@ -14,8 +14,8 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of one answer that the doctor reads."""
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 
-_ANONYMOUS = "X-Session-User: \r\nX-Session-Id: \r\n"
-"""What serve would say of an anonymous caller: an application may rely on both fields."""
+_COMMON = "User-Agent: sessionward-doctor\r\nAccept: */*\r\nX-Session-User: \r\nX-Session-Id: \r\n"
+"""With what serve says of an anonymous caller, since an application may rely on both fields."""
 
 
 class Broken(Exception):
@@ -40,9 +40,7 @@ class Answer:
 def ask(connection: socket.socket, host: str, *, method: str = "GET", fields: str = "", timeout: float) -> Answer:
     """Sends one request for / and returns the final answer. Raises :class:`Broken`, TimeoutError or another OSError."""
     reader = _Reader(connection, timeout)
-    connection.sendall(
-        f"{method} / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sessionward-doctor\r\nAccept: */*\r\n{_ANONYMOUS}{fields}\r\n".encode("latin-1")
-    )
+    connection.sendall(f"{method} / HTTP/1.1\r\nHost: {host}\r\n{_COMMON}{fields}\r\n".encode("latin-1"))
     status, minor, found = _head(reader)
     while 100 <= status < 200 and status != 101:
         status, minor, found = _head(reader)
