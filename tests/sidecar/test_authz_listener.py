@@ -50,6 +50,30 @@ def test_pipelined_checks_are_answered_in_order_and_a_draining_service_closes() 
     asyncio.run(story())
 
 
+def test_many_pipelined_checks_of_one_client_leave_room_for_the_others() -> None:
+    async def story() -> None:
+        backend = MemoryBackend()
+        async with listening(checks_over(backend), trusted=TRUSTED) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            turns = 0
+
+            async def count_turns() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            writer.write(check() * 640)
+            counting = asyncio.create_task(count_turns())
+            for _ in range(640):
+                assert (await read_answer(reader))[9:12] == b"401"
+            counting.cancel()
+            assert turns >= 640 // 32
+            writer.close()
+
+    asyncio.run(story())
+
+
 def test_a_check_says_the_same_whether_the_backend_waits_or_not(tmp_path: Path) -> None:
     async def story() -> None:
         waits = AsyncSQLBackend(f"sqlite:///{tmp_path}/s.db")

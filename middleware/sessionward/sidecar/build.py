@@ -110,6 +110,8 @@ def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
         )
     except ConfigurationError as error:
         raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
+    if before is not None:
+        gate.continues(before.gate)
     checks: dict[str, Check] = {"backend": partial(_answers, gate)}
     pool = None
     trusted = config.trusted_proxy

@@ -119,6 +119,10 @@ class Gate:
         """Runs a flow to its end. Raises what the flow raises."""
         return await self._driver(asked)
 
+    def continues(self, before: Gate) -> None:
+        """Makes :meth:`finished` also wait for the flows of a gate that this one replaces."""
+        self._tasks = before._tasks
+
     async def finished(self) -> None:
         """Returns when no flow is under way."""
         while self._tasks:
@@ -266,12 +270,13 @@ class Gate:
         if has_path:
             log.warning(
                 "%s: the upstream signs a user in without the proof of this request, so the sign-in is ignored; answer with"
-                " 'Session-Login: <user>; proof=<the X-Session-Proof of the request>'", path,
+                " 'Session-Login: <user>; proof=<the X-Session-Proof of the request>' (request %s)", path, request.id,
             )  # fmt: skip
         else:
             log.warning(
-                "%s: the upstream signs a user in here, but this is no login path, so the sign-in is ignored; set --login-path", path
-            )
+                "%s: the upstream signs a user in here, but this is no login path, so the sign-in is ignored; set --login-path"
+                " (request %s)", path, request.id,
+            )  # fmt: skip
 
 
 def _fault(request: Request) -> Response:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sessionward.sidecar.client.listener import Listener
 
 _NO_ORIGINS: Final = frozenset[bytes]()
+MAX_AT_ONCE: Final = 32
+"""Requests of one client that are answered in one turn of the event loop, where no answer waits for anything."""
 MAX_EARLY: Final = 65_536
 """Bytes that a client may send behind the handshake of a WebSocket before it is answered."""
 _IDLE, _HEAD, _BUSY, _TUNNEL, _LINGERING, _CLOSING = Phase
@@ -115,14 +117,19 @@ class ClientConnection(Channel, asyncio.Protocol):
             self._wait(data)
             return
         self._is_reading = True
-        reader = self._reader
+        reader, begun = self._reader, 0
         try:
             while data:
+                if begun == MAX_AT_ONCE and self._handler is None:  # the other clients first
+                    self._wait(data)
+                    self.loop.call_soon(self._go_on)
+                    break
                 if (self._handler is not None and reader.is_whole) or (self._handler is None and self.is_full):
                     self._wait(data)
                     break
                 data = reader.read(data)
                 if reader.head is not None:
+                    begun += 1
                     self._begin(reader.head)
                 elif reader.is_in_head:
                     self.phase = _HEAD
