@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sessionward.sidecar.client.connection import Service
 from sessionward.sidecar.client.limits import Limits
-from sessionward.sidecar.client.listener import Listener, Service
+from sessionward.sidecar.client.listener import Listener
 
 
 @asynccontextmanager

@@ -19,8 +19,8 @@ from sessionward.session.steps import Find
 from sessionward.sidecar.authz.rules import Rules
 from sessionward.sidecar.authz.service import Checks
 from sessionward.sidecar.authz.settings import AuthzSettings
+from sessionward.sidecar.client.connection import Service
 from sessionward.sidecar.client.limits import Limits
-from sessionward.sidecar.client.listener import Service
 from sessionward.sidecar.client.local import LocalService
 from sessionward.sidecar.client.trusted_proxies import UNIX, TrustedProxies
 from sessionward.sidecar.config.addresses import Upstream

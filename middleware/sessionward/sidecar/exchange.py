@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Refusal, Response, refused
@@ -16,6 +16,7 @@ from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
+from sessionward.sidecar.forwarding import Forwarding
 from sessionward.sidecar.gate import Admitted, Impossible
 from sessionward.sidecar.state import MOVES, State
 from sessionward.sidecar.upload import Upload
@@ -23,9 +24,6 @@ from sessionward.sidecar.upstream.answer import Answer, Ends
 from sessionward.sidecar.upstream.connection import UpstreamConnection
 from sessionward.sidecar.upstream.headers import signs_in_connection
 from sessionward.sidecar.upstream.tunnel import Tunnel
-
-if TYPE_CHECKING:
-    from sessionward.sidecar.proxy import Proxy
 
 log = logging.getLogger("sessionward")
 
@@ -51,7 +49,7 @@ class Exchange:
     _proof = b""
     _since = 0.0
 
-    def __init__(self, proxy: Proxy, client: Channel, request: Request) -> None:
+    def __init__(self, proxy: Forwarding, client: Channel, request: Request) -> None:
         self._proxy = proxy
         self._client = client
         self._request = request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response
@@ -14,10 +13,8 @@ from sessionward.sidecar.client.phase import Handler, Phase, Watch
 from sessionward.sidecar.client.reader import RequestReader
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.response import SWITCHING
+from sessionward.sidecar.client.roster import Roster
 from sessionward.sidecar.client.writer import ResponseWriter
-
-if TYPE_CHECKING:
-    from sessionward.sidecar.client.listener import Listener
 
 _IDLE, _HEAD, _BUSY, _TUNNEL, _LINGERING, _CLOSING = Phase
 
@@ -36,15 +33,26 @@ class Channel:
     """The part of a client's connection that its handler uses. ``ClientConnection`` adds what the client sends."""
 
     __slots__ = (
-        "_handler", "_holds", "_listener", "_pending", "_reader", "_request", "_served", "_transport", "_watch", "_writer",
-        "is_full", "loop", "phase",
+        "_handler",
+        "_holds",
+        "_pending",
+        "_reader",
+        "_request",
+        "_roster",
+        "_served",
+        "_transport",
+        "_watch",
+        "_writer",
+        "is_full",
+        "loop",
+        "phase",
     )  # fmt: skip
 
     _transport: asyncio.Transport
     _writer: ResponseWriter
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        self._listener = listener
+    def __init__(self, roster: Roster, loop: asyncio.AbstractEventLoop) -> None:
+        self._roster = roster
         self.loop = loop
         self._reader = RequestReader()
         self._watch = Watch()
@@ -66,7 +74,7 @@ class Channel:
     @property
     def limits(self) -> Limits:
         """The bounds of this worker."""
-        return self._listener.limits
+        return self._roster.limits
 
     def hold(self) -> None:
         """Stops reading the body of the request, since the upstream takes it slowly."""
@@ -84,7 +92,7 @@ class Channel:
         """Begins a response. It goes out with the next :meth:`flush`."""
         request = self._request
         assert request is not None, "a response answers a request"
-        keeps_alive = request.keeps_alive and not self._listener.is_draining
+        keeps_alive = request.keeps_alive and not self._roster.is_draining
         self._writer.start(request, status, reason, fields, length, keeps_alive, has_date)
         self._watch.body = None  # the client may be slow now, since its answer is under way
 
@@ -132,7 +140,7 @@ class Channel:
         self.flush()
         self.phase = _TUNNEL
         self._handler = tunnel
-        self._listener.tunnel(1.0)
+        self._roster.tunnel(1.0)
         if self.is_full:
             tunnel.client_is_full()
         data, self._pending = self._pending, b""
@@ -165,8 +173,8 @@ class Channel:
         if self._holds & UPSTREAM:
             self._release(UPSTREAM)
         if is_tunnel:
-            self._listener.tunnel(-1.0)
-        self._listener.done(request, self._writer.status, self._writer.size, result, is_tunnel=is_tunnel)
+            self._roster.tunnel(-1.0)
+        self._roster.done(request, self._writer.status, self._writer.size, result, is_tunnel=is_tunnel)
 
     def _linger(self) -> None:
         """Closes, but not at once on a client that still sends: a reset would take the response from it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 from uuid import uuid4
 
 from sessionward.response.answer import refused
@@ -14,12 +14,10 @@ from sessionward.sidecar.client.proxy_protocol import parse
 from sessionward.sidecar.client.reader import Refused
 from sessionward.sidecar.client.request import Request, Unreadable
 from sessionward.sidecar.client.response import closing
+from sessionward.sidecar.client.roster import Roster
 from sessionward.sidecar.client.trusted_proxies import plain_address
 from sessionward.sidecar.client.writer import ResponseWriter
 from sessionward.sidecar.errors import SidecarProblem
-
-if TYPE_CHECKING:
-    from sessionward.sidecar.client.listener import Listener
 
 _NO_ORIGINS: Final = frozenset[bytes]()
 MAX_AT_ONCE: Final = 32
@@ -29,13 +27,28 @@ MAX_EARLY: Final = 65_536
 _IDLE, _HEAD, _BUSY, _TUNNEL, _LINGERING, _CLOSING = Phase
 
 
+class Service(Protocol):
+    """What serves requests: the proxy, the checks for another proxy, or the admin address."""
+
+    def begin(self, connection: Channel, request: Request, /) -> Handler:
+        """Begins to serve a request. The handler may have answered already when this returns."""
+        ...
+
+
+class Site(Roster):
+    """The roster of one address, and the service behind it, which may be replaced while it runs."""
+
+    service: Service
+
+
 class ClientConnection(Channel, asyncio.Protocol):
     """One connection of a client. It parses one request at a time; the next one waits here, and then in the socket."""
 
-    __slots__ = ("_is_reading", "_preamble", "is_counted", "peer")
+    __slots__ = ("_is_reading", "_preamble", "_site", "is_counted", "peer")
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(listener, loop)
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(site, loop)
+        self._site = site
         self.peer: str | None = None
         self.is_counted = False
         self._preamble: bytes | None = None
@@ -49,9 +62,9 @@ class ClientConnection(Channel, asyncio.Protocol):
         self._writer = ResponseWriter(self._transport)
         self.peer = plain_address(transport.get_extra_info("peername"))
         keep_alive(transport.get_extra_info("socket"))
-        if self._listener.proxied and self.peer in self._listener.proxied:
+        if self._roster.proxied and self.peer in self._roster.proxied:
             self._preamble = b""
-        if not self._listener.opened(self):
+        if not self._roster.opened(self):
             self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +83,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
-        self._listener.closed(self)
+        self._roster.closed(self)
         handler = self._handler
         self._end("passed" if self.phase is _TUNNEL else "cut")
         self.phase = _CLOSING
@@ -97,7 +110,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         try:
             found = parse(data)
         except ValueError:
-            self._listener.bound("proxy_protocol")
+            self._roster.bound("proxy_protocol")
             self.abort()
             return
         if found is None:
@@ -106,7 +119,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         self.phase, self._preamble = _IDLE, None
         if proxied is not None:
             self.peer = plain_address((proxied.source, 0))
-            if not self._listener.counted(self):
+            if not self._roster.counted(self):
                 self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
                 return
         if len(data) > length:
@@ -152,7 +165,7 @@ class ClientConnection(Channel, asyncio.Protocol):
             self._handler.whole()
 
     def _begin(self, request: Request) -> None:
-        listener = self._listener
+        listener = self._site
         request.peer = peer = self.peer
         if listener.trusted and peer in listener.trusted:
             request.is_trusted = True
@@ -193,7 +206,7 @@ class ClientConnection(Channel, asyncio.Protocol):
     def _refuse(self, refusal: Refused) -> None:
         """Responds to what cannot be read, and closes."""
         request, handler = self._request, self._handler
-        self._listener.bound(refusal.bound)
+        self._roster.bound(refusal.bound)
         if request is not None and self._writer.has_begun:  # the response is under way already
             self.cut()
         else:
@@ -201,7 +214,7 @@ class ClientConnection(Channel, asyncio.Protocol):
             response = refused(refusal.problem, Unreadable(request_id), _NO_ORIGINS)
             self._writer.status, self._writer.size = int(response.status), len(response.body)
             if request is None:
-                self._listener.refused(self.peer, refusal.problem, self._reader, request_id)
+                self._roster.refused(self.peer, refusal.problem, self._reader, request_id)
             self._end("refused")
             self._writer.write(closing(response))
             self._linger()
@@ -217,17 +230,17 @@ class ClientConnection(Channel, asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Checks the times of this connection. The listener calls it every tick."""
-        limits = self._listener.limits
+        limits = self._roster.limits
         overdue = self._watch.overdue(now, self.phase, self._served, limits, is_held=bool(self._holds))
         if overdue is Overdue.HEAD or overdue is Overdue.BODY:
             self._refuse(Refused(SidecarProblem.REQUEST_TIMEOUT, overdue.value))
         elif overdue is Overdue.TUNNEL:
-            self._listener.bound(overdue.value)
+            self._roster.bound(overdue.value)
             self.abort()
         elif overdue is not None and not self._pending:
             self._close()
         if self._handler is not None and self.phase is _BUSY:
             self._handler.check(now)
         if self._writer.is_unread(now, limits):
-            self._listener.bound("unread_answer")
+            self._roster.bound("unread_answer")
             self.abort()
