@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -10,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
-from tests.support.servers import HOST
+from tests.support.servers import HOST, Server
 
 TIMEOUT = 20.0
 """Seconds after which a test that waits has failed."""
@@ -323,3 +325,16 @@ def wait_until(true: Callable[[], bool], *, seconds: float = TIMEOUT) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A scripted upstream, the sidecar before it, and its access log."""
+
+    upstream: Upstream
+    server: Server
+    log: Path
+
+    def logged(self, mark: str) -> list[dict[str, Any]]:
+        """Returns the lines of the access log that hold a mark."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if mark in line]

@@ -9,9 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +19,8 @@ from tests.sidecar.scripted import (
     TIMEOUT,
     Client,
     Heard,
-    Upstream,
     Wire,
+    World,
     answer,
     ask,
     fields_of,
@@ -32,21 +30,10 @@ from tests.sidecar.scripted import (
     status_of,
     wait_until,
 )
-from tests.support.servers import HOST, Server, served
+from tests.support.servers import HOST, served
 
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    upstream: Upstream
-    server: Server
-    log: Path
-
-    def logged(self, mark: str) -> list[dict[str, Any]]:
-        """Returns the lines of the access log that hold a mark."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if mark in line]
 
 
 @pytest.fixture(scope="module")

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.sidecar.processes import sidecar
-from tests.sidecar.scripted import OK, Client, Upstream, get, scripted, status_of, wait_until
-from tests.support.servers import HOST, Server
+from tests.sidecar.scripted import OK, Client, World, get, scripted, status_of, wait_until
+from tests.support.servers import HOST
 
 V1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V2 = SIGNATURE + b"\x21\x11\x00\x0c" + socket.inet_aton("203.0.113.7") + socket.inet_aton("192.0.2.1") + struct.pack("!HH", 40_000, 443)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    upstream: Upstream
-    server: Server
-    log: Path
-
-    def logged(self, mark: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if mark in line]
 
 
 @pytest.fixture(scope="module")
