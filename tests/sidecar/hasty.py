@@ -13,8 +13,9 @@ GRACE = 1.0
 LINGER = 0.25
 """Seconds for which it discards what a client still sends after a refusal, where the real one does it for 2."""
 
-assert Limits.__init__.__kwdefaults__ is not None
-Limits.__init__.__kwdefaults__.update(grace=GRACE, linger=LINGER)  # there are no options, since no user has a reason to choose
+if __name__ in ("__main__", "__mp_main__"):  # by itself, or in a process that it has started; never where a test imports it
+    assert Limits.__init__.__kwdefaults__ is not None
+    Limits.__init__.__kwdefaults__.update(grace=GRACE, linger=LINGER)  # there are no options, since no user has a reason to choose
 
 if __name__ == "__main__":
     sys.exit(main())
