@@ -58,7 +58,7 @@ class Service:
         given = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
         request = Request(method.encode(), target.encode("latin-1"), given, "1.1")
         request.is_trusted = is_trusted
-        request.peer = request.address = "127.0.0.1"
+        request.peer = "127.0.0.1"
         route = route_of(request.path)
         assert route is not None
         return Answer(run_sync(self.rules.answer(request, route), self._answered))

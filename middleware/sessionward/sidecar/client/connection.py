@@ -168,10 +168,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         listener = self._site
         request.peer = peer = self.peer
         if listener.trusted and peer in listener.trusted:
-            request.is_trusted = True
-            request.address = listener.trusted.client_of(peer, request.fields)
-        else:
-            request.address = peer
+            request.believe(listener.trusted)
         self.phase = _BUSY
         self._request = request
         self._writer.begin()

@@ -96,7 +96,7 @@ class RequestReader:
         if line is None:
             return None
         request = Request(line[1], line[2], [(b"x-request-id", id.encode())], "1.1")
-        request.peer = request.address = peer
+        request.peer = peer
         return request
 
     def read(self, data: bytes) -> bytes:

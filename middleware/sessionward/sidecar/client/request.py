@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sessionward.request.request import Location, host_of, joined
 from sessionward.response.answer import request_id
+from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 
 
 class Request:
@@ -19,14 +20,14 @@ class Request:
     - ``expects``: whether the client waits for 100 Continue. ``wants_websocket``: whether it asks for a WebSocket.
     - ``authorization``: the value of Authorization, None if there is none; several are joined by commas.
     - ``keeps_alive``: whether the client wants to send another request on its connection.
-    - ``peer``: the address of the connection, None over a unix socket. ``address``: the believed address of the client.
+    - ``peer``: the address of the connection, None over a unix socket.
     - ``is_trusted``: whether the peer is a trusted proxy. ``scheme``: of the connection.
     - ``began``: when we have read the head, by the monotonic clock.
     - ``session``: the public id of the client's live session, None until it is known.
     """
 
     __slots__ = (
-        "_id", "address", "authorization", "began", "expects", "fields", "has_body", "is_chunked", "is_trusted", "keeps_alive", "length",
+        "_id", "_trusted", "authorization", "began", "expects", "fields", "has_body", "is_chunked", "is_trusted", "keeps_alive", "length",
         "method", "path", "peer", "scheme", "session", "target", "version", "wants_websocket",
     )  # fmt: skip
 
@@ -39,7 +40,7 @@ class Request:
         self.length: int | None = None
         self.authorization: bytes | None = None
         self.peer: str | None = None
-        self.address: str | None = None
+        self._trusted: TrustedProxies | None = None
         self.session: UUID | None = None
         self.scheme = "http"
         self.began = 0.0
@@ -63,7 +64,12 @@ class Request:
 
     def client(self) -> str | None:
         """Returns the believed address of the client, None over a unix socket."""
-        return self.address
+        return self.peer if self._trusted is None else self._trusted.client_of(self.peer, self.fields)
+
+    def believe(self, trusted: TrustedProxies) -> None:
+        """Believes what the peer, which is one of these proxies, says of the client."""
+        self.is_trusted = True
+        self._trusted = trusted
 
     def location(self) -> Location:
         """Returns the host and the path of the URL."""
