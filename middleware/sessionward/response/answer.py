@@ -141,7 +141,7 @@ def refused(
         "id": problem.id,
         "code": int(problem.status),
         "status": problem.status.phrase,
-        "request": request_id(request),
+        "request": request_id(request.header(b"x-request-id")),
         "message": problem.message,
         "reason": problem.reason,
     }
@@ -169,7 +169,6 @@ def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozen
     return Response(status, headers, body)
 
 
-def request_id(request: Request) -> str:
-    """Returns the id that the client or a proxy has given the request, or a new one."""
-    given = request.header(b"x-request-id") or b""
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid4())
+def request_id(given: bytes | None) -> str:
+    """Returns the id of a request. ``given``: its X-Request-Id, which counts only if it is valid; else the id is a new one."""
+    return given.decode("ascii") if given is not None and _REQUEST_ID.fullmatch(given) else str(uuid4())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from sessionward.response.answer import Refusal
+from sessionward.request.request import Request
+from sessionward.response.answer import Refusal, Response, refused
 
 _MALFORMED: Final = "The request was malformed or contained invalid parameters"
 _GATEWAY: Final = "The service behind this one did not answer properly"
@@ -46,6 +47,14 @@ class SidecarProblem(Refusal):
     UPSTREAM_FAILED = (HTTPStatus.BAD_GATEWAY, "upstream_failed", _GATEWAY, "The application cannot be reached, or broke off its answer.")
     UPSTREAM_INVALID = (HTTPStatus.BAD_GATEWAY, "upstream_invalid", _GATEWAY, "The application's answer cannot be understood.")
     UPSTREAM_TIMEOUT = (HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", _GATEWAY, "The application did not answer in time.")
+
+
+def refusal_of(problem: Refusal, request: Request, *extra: tuple[bytes, bytes]) -> Response:
+    """Returns an error response (CONTRACT.md 1) with ``extra`` header fields. Pages of other origins cannot read it."""
+    return refused(problem, request, _NO_ORIGINS, *extra)
+
+
+_NO_ORIGINS: Final = frozenset[bytes]()
 
 
 class UpstreamError(Exception):

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from sessionward.request.request import Fields
-from sessionward.response.answer import Refusal, Response, refused
+from sessionward.response.answer import Refusal, Response
 from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
-from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError
+from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError, refusal_of
 from sessionward.sidecar.forwarding import Forwarding
 from sessionward.sidecar.gate import Admitted, Impossible
 from sessionward.sidecar.state import MOVES, State
@@ -29,7 +29,6 @@ log = logging.getLogger("sessionward")
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 """Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
-_NO_ORIGINS: Final = frozenset[bytes]()
 _JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
 
 
@@ -231,7 +230,7 @@ class Exchange:
             self._refuse(failure.problem)
 
     def _refuse(self, problem: Refusal) -> None:
-        self._answer_ourselves(refused(problem, self._request, _NO_ORIGINS), "refused" if int(problem.status) < 500 else "failed")
+        self._answer_ourselves(refusal_of(problem, self._request), "refused" if int(problem.status) < 500 else "failed")
 
     def _answer_ourselves(self, response: Response, result: str) -> None:
         upstream = self._leave()

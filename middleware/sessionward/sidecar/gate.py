@@ -21,12 +21,12 @@ from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, U
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, is_exempt, spellings, underscored
-from sessionward.response.answer import Problem, Response, preflight, refused, unavailable
+from sessionward.response.answer import Problem, Response, preflight, unavailable
 from sessionward.response.head import with_header
 from sessionward.session.session import Session
 from sessionward.session.step import Flow, Step
 from sessionward.sidecar.client.request import Request
-from sessionward.sidecar.errors import SidecarProblem
+from sessionward.sidecar.errors import SidecarProblem, refusal_of
 from sessionward.sidecar.upstream.answer import Answer
 from sessionward.sidecar.upstream.headers import TOKEN_REQUEST
 
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("sessionward")
 
-_NO_ORIGINS: Final = frozenset[bytes]()
 
 _LOGIN: Final = re.compile(rb"((?:[A-Za-z0-9\-._~!*'()@]|%[0-9A-Fa-f]{2})+); proof=([A-Za-z0-9_-]{22})")
 """The grammar of Session-Login (CONTRACT.md 7)."""
@@ -228,11 +227,11 @@ class Gate:
             elif answer.logouts:
                 yield from flow.logout(mode, context)
         except StaleLogin:
-            return refused(SidecarProblem.STALE_LOGIN, request, _NO_ORIGINS)
+            return refusal_of(SidecarProblem.STALE_LOGIN, request)
         except OutcomeUnknown:
-            return refused(Problem.UNKNOWN, request, _NO_ORIGINS)
+            return refusal_of(Problem.UNKNOWN, request)
         except BackendUnavailable:
-            return refused(Problem.UNAVAILABLE, request, _NO_ORIGINS)
+            return refusal_of(Problem.UNAVAILABLE, request)
         except UsageError as error:
             return Impossible(str(error))
         if mode.touches(context, fields):
@@ -281,7 +280,7 @@ class Gate:
 
 def _fault(request: Request) -> Response:
     log.exception("request %s could not be served", request.id)
-    return refused(Problem.UNAVAILABLE, request, _NO_ORIGINS)
+    return refusal_of(Problem.UNAVAILABLE, request)
 
 
 def _since(began: float) -> float:

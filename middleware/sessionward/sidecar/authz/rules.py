@@ -15,11 +15,12 @@ from typing import Any, Final, Protocol
 from sessionward.flow import current, on_request
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields
-from sessionward.response.answer import Problem, Response, refused
+from sessionward.response.answer import Problem, Response
 from sessionward.session.session import Session
 from sessionward.session.step import Flow
 from sessionward.sidecar.authz.routes import UNKNOWN, Asked, CheckRequest, Redirect, Route, asked_of
 from sessionward.sidecar.authz.settings import AuthzSettings
+from sessionward.sidecar.errors import refusal_of
 from sessionward.sidecar.upstream.headers import identity
 
 log = logging.getLogger("sessionward")
@@ -66,7 +67,7 @@ class Rules:
         try:
             session = yield from current(mode, context)
         except Exception:  # the driver has logged it
-            return refused(Problem.UNAVAILABLE, request, frozenset())
+            return refusal_of(Problem.UNAVAILABLE, request)
         if session is None and not route.is_optional:
             return self._inactive(request, route, asked)
         request.session = None if session is None else session.id
@@ -117,7 +118,7 @@ def _carriers(fields: Fields) -> Fields:
 
 
 def _refusal(request: CheckRequest, *extra: tuple[bytes, bytes]) -> Response:
-    return refused(Problem.INACTIVE, request, frozenset(), (b"www-authenticate", b"Bearer"), *extra)
+    return refusal_of(Problem.INACTIVE, request, (b"www-authenticate", b"Bearer"), *extra)
 
 
 _STRANGER: Final = "checks from %s are refused, since it is not on the list of --trusted-proxy"

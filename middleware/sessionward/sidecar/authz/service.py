@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from sessionward.response.answer import Response, refused
+from sessionward.response.answer import Response
 from sessionward.session.step import Flow
 from sessionward.sidecar.authz.routes import route_of
 from sessionward.sidecar.authz.rules import Rules
@@ -12,10 +10,8 @@ from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.local import Local
 from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
-from sessionward.sidecar.errors import SidecarProblem
+from sessionward.sidecar.errors import SidecarProblem, refusal_of
 from sessionward.sidecar.gate import Gate
-
-_NO_ORIGINS: Final = frozenset[bytes]()
 
 
 class Checks:
@@ -38,4 +34,4 @@ class Checks:
             answer = yield from self.gate.before(request)
             if isinstance(answer, Response):
                 return answer
-        return refused(SidecarProblem.NOT_FOUND, request, _NO_ORIGINS)
+        return refusal_of(SidecarProblem.NOT_FOUND, request)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final, Protocol, cast
-from uuid import uuid4
 
-from sessionward.response.answer import refused
 from sessionward.sidecar.client.channel import NEXT, Channel
 from sessionward.sidecar.client.limits import Pace, keep_alive
 from sessionward.sidecar.client.phase import Handler, Overdue, Phase
 from sessionward.sidecar.client.proxy_protocol import parse
 from sessionward.sidecar.client.reader import Refused
-from sessionward.sidecar.client.request import Request, Unreadable
+from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.response import closing
 from sessionward.sidecar.client.roster import Roster
 from sessionward.sidecar.client.trusted_proxies import plain_address
 from sessionward.sidecar.client.writer import ResponseWriter
-from sessionward.sidecar.errors import SidecarProblem
+from sessionward.sidecar.errors import SidecarProblem, refusal_of
 
-_NO_ORIGINS: Final = frozenset[bytes]()
 MAX_AT_ONCE: Final = 32
 """Requests of one client that are answered in one turn of the event loop, where no answer waits for anything."""
 MAX_EARLY: Final = 65_536
@@ -207,11 +204,12 @@ class ClientConnection(Channel, asyncio.Protocol):
         if request is not None and self._writer.has_begun:  # the response is under way already
             self.cut()
         else:
-            request_id = request.id if request is not None else str(uuid4())
-            response = refused(refusal.problem, Unreadable(request_id), _NO_ORIGINS)
+            known = request or self._reader.as_far_as_known(self.peer)
+            asked = known or Request(b"", b"", [], "1.1")
+            response = refusal_of(refusal.problem, asked)
             self._writer.status, self._writer.size = int(response.status), len(response.body)
             if request is None:
-                self._roster.refused(self.peer, refusal.problem, self._reader, request_id)
+                self._roster.refused(self.peer, refusal.problem, known, asked.id)
             self._end("refused")
             self._writer.write(closing(response))
             self._linger()

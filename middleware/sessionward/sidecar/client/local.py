@@ -7,10 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sessionward.response.answer import Problem, Response, refused
+from sessionward.response.answer import Problem, Response
 from sessionward.sidecar.client.channel import Channel
 from sessionward.sidecar.client.phase import Handler
 from sessionward.sidecar.client.request import Request
+from sessionward.sidecar.errors import refusal_of
 
 log = logging.getLogger("sessionward")
 
@@ -77,5 +78,5 @@ class LocalService:
             response = await self._answer(request)
         except Exception:
             log.exception("request %s could not be served", request.id)
-            response = refused(Problem.UNAVAILABLE, request, frozenset())
+            response = refusal_of(Problem.UNAVAILABLE, request)
         local.give(response)

@@ -90,12 +90,12 @@ class RequestReader:
         """Whether a part of a head has come. The empty lines before it are none: some clients send one behind a body."""
         return not self._in_body and bool(self._seen.strip(b"\r\n"))
 
-    def as_far_as_known(self, peer: str | None, id: str) -> Request | None:
-        """Returns what is known of a request that cannot be read, for the log, or None. ``id``: the one that its error response has."""
+    def as_far_as_known(self, peer: str | None) -> Request | None:
+        """Returns what is known of a request that cannot be read, for the log, or None."""
         line = _REQUEST_LINE.match(self._seen)
         if line is None:
             return None
-        request = Request(line[1], line[2], [(b"x-request-id", id.encode())], "1.1")
+        request = Request(line[1], line[2], [], "1.1")
         request.peer = peer
         return request
 

@@ -51,12 +51,12 @@ class Request:
     def id(self) -> str:
         """The X-Request-Id of the client or a proxy, or a new UUID."""
         if not self._id:
-            self._id = request_id(self)
+            self._id = request_id(joined(self.fields, b"x-request-id"))
         return self._id
 
     def header(self, name: bytes, /) -> bytes | None:
-        """Returns the value of a header by its lower-case name, or None."""
-        return joined(self.fields, name)
+        """Returns the value of a header by its lower-case name, or None. X-Request-Id is always :attr:`id`, so that an error names it."""
+        return self.id.encode() if name == b"x-request-id" else joined(self.fields, name)
 
     def route(self) -> bytes:
         """Returns the path with the client's own percent-encoding."""
@@ -74,28 +74,3 @@ class Request:
     def location(self) -> Location:
         """Returns the host and the path of the URL."""
         return Location(host_of(self.header(b"host")), self.path.decode("latin-1"), self.scheme)
-
-
-class Unreadable:
-    """In place of a request that could not be read, for the error response."""
-
-    __slots__ = ("_id",)
-
-    def __init__(self, id: str) -> None:
-        self._id = id
-
-    def header(self, name: bytes, /) -> bytes | None:
-        """Returns the id of the request, so that the response and the log have the same."""
-        return self._id.encode() if name == b"x-request-id" else None
-
-    def route(self) -> bytes:
-        """Returns nothing, since the path is not known."""
-        return b""
-
-    def client(self) -> str | None:
-        """Returns None, since the response does not need the address."""
-        return None
-
-    def location(self) -> Location:
-        """Returns a location without a host."""
-        return Location("", "/")

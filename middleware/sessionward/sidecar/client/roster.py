@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Protocol
 
 from sessionward.sidecar.client.limits import Limits
-from sessionward.sidecar.client.reader import RequestReader
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 from sessionward.sidecar.errors import SidecarProblem
@@ -116,7 +115,7 @@ class Roster:
         if name and self.observer is not None:
             self.observer.bound(name)
 
-    def refused(self, peer: str | None, problem: SidecarProblem, reader: RequestReader, id: str) -> None:
-        """Counts and logs what could not be read as a request."""
+    def refused(self, peer: str | None, problem: SidecarProblem, known: Request | None, request_id: str) -> None:
+        """Counts and logs what could not be read as a request. ``known``: what is known of it."""
         if self.observer is not None:
-            self.observer.refused(peer, int(problem.status), problem.id, reader.as_far_as_known(peer, id), id)
+            self.observer.refused(peer, int(problem.status), problem.id, known, request_id)
