@@ -75,15 +75,15 @@ class Watch:
         mark = (phase, self.received if phase is _TUNNEL else served)
         if mark != self._mark:
             self._mark, self._since = mark, now
-        spent = now - self._since
+        elapsed = now - self._since
         if phase is _IDLE:
-            return Overdue.IDLE if spent > limits.idle_timeout else None
+            return Overdue.IDLE if elapsed > limits.idle_timeout else None
         if phase is _HEAD:
-            return Overdue.HEAD if spent > limits.head_timeout else None
+            return Overdue.HEAD if elapsed > limits.head_timeout else None
         if phase is _TUNNEL:
-            return Overdue.TUNNEL if spent > limits.tunnel_idle_timeout else None
+            return Overdue.TUNNEL if elapsed > limits.tunnel_idle_timeout else None
         if phase is _LINGERING:
-            return Overdue.LINGER if spent > limits.linger else None
+            return Overdue.LINGER if elapsed > limits.linger else None
         return Overdue.BODY if phase is _BUSY and self._is_body_slow(now, is_held=is_held) else None
 
     def _is_body_slow(self, now: float, *, is_held: bool) -> bool:
