@@ -18,9 +18,9 @@ from typing import Self
 
 import pytest
 
+from sessionward.sidecar.build import build
 from sessionward.sidecar.config.config import configure
 from sessionward.sidecar.observe.counts import Counts
-from sessionward.sidecar.observe.observer import Observer
 from sessionward.sidecar.worker import Worker
 from tests.sidecar.processes import SECRET, Client, Shop, children, shop, until
 from tests.support.servers import Server, end, free_port, served, start, wait_until_listening
@@ -414,8 +414,9 @@ def test_a_log_that_nothing_reads_stops_no_request_and_no_end(tmp_path: Path, ap
 
 def test_too_many_open_files_are_one_line_a_minute_and_other_failures_keep_their_traceback(caplog: pytest.LogCaptureFixture) -> None:
     counts = Counts()
-    worker = Worker(configure("serve", {"upstream": "http://127.0.0.1:9", "backend": "memory"}, {}), counts)
-    worker._complaints = Observer(counts)
+    config = configure("serve", {"upstream": "http://127.0.0.1:9", "backend": "memory"}, {})
+    worker = Worker(config, counts)
+    worker._parts = build(config, counts)
     loop = asyncio.new_event_loop()
     try:
         for _ in range(3):

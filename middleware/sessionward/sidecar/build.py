@@ -49,7 +49,7 @@ class Parts:
     trusted: TrustedProxies
     proxied: TrustedProxies
     limits: Limits
-    observer: Observer | None
+    observer: Observer
     readiness: Readiness
     backend: Any
     gate: Gate
@@ -64,8 +64,7 @@ class Parts:
         """Waits for the flows that have begun, then closes all parts. For the end of the process."""
         self.retire()
         await self.gate.finished()
-        if self.observer is not None:
-            self.observer.close()
+        self.observer.close()
         await _closed(self.backend)
 
 
@@ -105,9 +104,7 @@ def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
         login_url=config.login_url,
     )
     try:
-        gate = Gate(
-            backend, settings, passes_cookie=config.pass_cookie, login_refused=_nothing if observer is None else observer.login_refused
-        )
+        gate = Gate(backend, settings, passes_cookie=config.pass_cookie, login_refused=observer.login_refused)
     except ConfigurationError as error:
         raise ConfigurationError(*map(by_our_names, error.mistakes)) from None
     if before is not None:
@@ -131,7 +128,7 @@ def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
             signer=signer,
             login_paths=config.login_path,
             response_timeout=config.response_timeout,
-            failed=_ignored if observer is None else observer.upstream_failed,
+            failed=observer.upstream_failed,
             adds_id=config.access_log is not None,
         )
     readiness = Readiness({name: checks[name] for name in config.readiness if name in checks})
@@ -168,14 +165,6 @@ def _observer(config: Config, counts: Counts) -> Observer:
 def _authority(upstream: Upstream) -> bytes:
     """Returns the Host for a request that has none."""
     return b"localhost" if upstream.path else str(upstream).partition("//")[2].encode()
-
-
-def _nothing() -> None:
-    """Counts nothing."""
-
-
-def _ignored(_kind: str) -> None:
-    """Counts nothing."""
 
 
 def _opened(path: str) -> AccessLog:

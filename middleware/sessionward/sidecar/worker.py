@@ -19,7 +19,6 @@ from sessionward.sidecar.build import Parts, build
 from sessionward.sidecar.client.listener import Listener
 from sessionward.sidecar.config.config import Config
 from sessionward.sidecar.observe.counts import Counts
-from sessionward.sidecar.observe.observer import Observer
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -44,7 +43,6 @@ class Worker:
         self._parts: Parts
         self._public: Listener
         self._admin: Listener | None = None
-        self._complaints: Observer
 
     def run(self, sockets: Sequence[socket.socket], begin: Callable[[asyncio.AbstractEventLoop], None]) -> int:
         """Serves until it is over. Returns the exit code.
@@ -63,7 +61,6 @@ class Worker:
         except ConfigurationError as error:
             _report(error)
             return FAILED
-        self._complaints = parts.observer or Observer(self._counts)
         self._public = Listener(parts.service, parts.limits, parts.observer, parts.trusted, parts.proxied)
         self._admin = None if parts.admin is None else Listener(parts.admin, parts.limits)
         gc.collect()
@@ -124,8 +121,7 @@ class Worker:
 
     def reopen(self) -> None:
         """Opens the access log again."""
-        if self._parts.observer is not None:
-            self._parts.observer.reopen()
+        self._parts.observer.reopen()
 
     async def _end(self) -> int:
         """Reports that it drains, serves for the delay, accepts no more, waits for what is under way, and cuts the rest."""
@@ -152,13 +148,13 @@ class Worker:
         try:
             os.close(os.dup(2))
         except OSError:
-            self._complaints.bound("descriptors")
+            self._parts.observer.bound("descriptors")
         loop.call_later(PROBE, self._probe, loop)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
-            self._complaints.bound("descriptors")  # one line a minute; a traceback a second helps less
+            self._parts.observer.bound("descriptors")  # one line a minute; a traceback a second helps less
         else:
             loop.default_exception_handler(context)
 
