@@ -96,6 +96,19 @@ def test_one_signal_to_the_whole_group_is_one_signal_and_workers_without_a_paren
         until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
+def test_during_the_notice_each_response_closes_its_connection(tmp_path: Path, application: Shop) -> None:
+    """A connection that was kept is closed at the end of the notice, perhaps under a request that is on its way."""
+    admin = free_port()
+    with sidecar(tmp_path, application.url, "--admin", f"127.0.0.1:{admin}", "--drain-delay", "5") as server, Client(server.port) as client:
+        assert client.ask("/") == (200, b"nobody")
+        assert client.headers.get("Connection") is None
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: readyz(admin) == 503)
+        assert client.ask("/") == (200, b"nobody")
+        assert client.headers["Connection"] == "close"
+        server.process.send_signal(signal.SIGTERM)
+
+
 def test_it_drains_readyz_first_and_no_request_fails(tmp_path: Path, application: Shop) -> None:
     admin = free_port()
     with sidecar(tmp_path, application.url, "--admin", f"127.0.0.1:{admin}", "--drain-delay", "0.6") as server:

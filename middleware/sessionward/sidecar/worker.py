@@ -126,7 +126,6 @@ class Worker:
     async def _end(self) -> int:
         """Reports that it drains, serves for the delay, accepts no more, waits for what is under way, and cuts the rest."""
         self._parts.readiness.draining = True
-        self._public.announce()
         delay = 0.0 if self._signal == signal.SIGINT else self._config.drain_delay
         log.info("draining: %g s of notice, then at most %g s for what is under way", delay, self._config.drain_timeout)
         public = self._public
