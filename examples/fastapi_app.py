@@ -2,7 +2,7 @@
 
 Sign in as ``ann`` ("correct horse battery") or ``bob`` ("staple of another kind"). Install and run::
 
-    pip install sessionward fastapi python-multipart uvicorn
+    pip install 'sessionward[page]' fastapi python-multipart uvicorn
     export SESSIONWARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(32))')"
     export SESSIONWARD_INSECURE=1  # for development over plain http; leave it out over https
     uvicorn fastapi_app:app --port 8000
@@ -23,6 +23,7 @@ from fastapi import FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 import sessionward
+from sessionward.api.page import Page
 from sessionward.backends.sql import AsyncSQLBackend
 
 SECRETS = os.environ.get("SESSIONWARD_SECRET", "").split()  # newest first; old ones only verify
@@ -39,7 +40,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-app.add_middleware(sessionward.ASGIMiddleware, backend=backend, secrets=SECRETS, insecure=INSECURE)
+page = Page(name="Example")  # /auth/sessions in a browser: Your devices
+app.add_middleware(sessionward.ASGIMiddleware, backend=backend, secrets=SECRETS, insecure=INSECURE, api=True, page=page, sign_in="/")
 app.add_exception_handler(sessionward.StaleLogin, lambda *_: PlainTextResponse("Please sign in again.", 401))
 app.add_exception_handler(sessionward.BackendUnavailable, lambda *_: PlainTextResponse("Please try again.", 503, {"Retry-After": "2"}))
 
@@ -78,4 +80,5 @@ FORM = """<!doctype html><title>Example</title><form method="post" action="/logi
 <input name="name" placeholder="Name"> <input name="password" type="password" placeholder="Password"> <button>Sign in</button></form>"""
 PAGE = """<!doctype html><title>Example</title><p>You are {user}.</p>
 <button onclick="fetch('/auth/sessions', {{method: 'DELETE'}}).then(r => r.text()).then(alert)">Sign out my other devices</button>
+<a href="/auth/sessions">Your devices</a>
 <form method="post" action="/logout"><button>Sign out</button></form>"""

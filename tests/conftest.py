@@ -17,6 +17,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.support.redis_cluster import Cluster, redis_cluster
+from tests.support.redis_servers import Node, Watched, one_redis, primary_and_replica, watched_by_sentinels
 from tests.support.services import MARIADB, POSTGRESQL, fresh_database, redis_server
 
 settings.register_profile("sessionward", deadline=None, database=None)  # no test depends on how busy the machine is
@@ -30,7 +32,14 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32:
 
 
 def pytest_configure() -> None:
-    """Undoes what a shell does to jobs in the background: they ignore Ctrl-C, and so would each process that a test starts."""
+    """Compiles the catalogues of a checkout that was not installed since they were changed.
+
+    Undoes what a shell does to jobs in the background: they ignore Ctrl-C, and so would each process that a test starts.
+    """
+    if (HERE.parent / "hatch_build.py").is_file():  # not where the tests run against a wheel
+        from hatch_build import compile_catalogues
+
+        compile_catalogues(HERE.parent)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -63,9 +72,48 @@ def redis_url() -> str:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def own_redis(tmp_path: Path) -> Iterator[Node]:
+    """A Redis that no other test has, which may be stopped, filled and killed."""
+    with one_redis(tmp_path) as node:
+        yield node
+
+
+@pytest.fixture
+def redis_pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    """A Redis and its replica."""
+    with primary_and_replica(tmp_path) as pair:
+        yield pair
+
+
+@pytest.fixture
+def watched_redis(tmp_path: Path) -> Iterator[Watched]:
+    """A Redis, its replica, and three Sentinels."""
+    with watched_by_sentinels(tmp_path) as watched:
+        yield watched
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Redis Cluster that other tests use too: each has a prefix of its own there, and no node is harmed."""
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def breakable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Redis Cluster of this module, whose nodes may be killed. A test leaves it ready."""
+    with redis_cluster(tmp_path_factory.mktemp("breakable")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> Iterator[str]:
     """A database file that does not exist yet, as ``sqlite:///...``."""
-    return f"sqlite:///{tmp_path}/sessions.db"
+    yield f"sqlite:///{tmp_path}/sessions.db"
+    from sessionward.seen import flush
+
+    for seen in list(flush._at_exit()):  # pyright: ignore[reportPrivateUsage]
+        seen._here().drop()  # pyright: ignore[reportPrivateUsage]  # else a thread misses the file, and says so in the log of another test
 
 
 @pytest.fixture
@@ -74,27 +122,37 @@ def never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A sign-in that the machine holds up for a second, a millisecond after a revocation, would be refused (``CLOCK_RATE``).
     """
-    for module in ("sql.queries", "memory"):
+    for module in ("sql.queries", "memory.backend", "redis.login"):
         monkeypatch.setattr(f"sessionward.backends.{module}.CLOCK_RATE", 0.0)
 
 
 # --- markers ----------------------------------------------------------------------------------------------------------
 
 SLOW: Final = (
+    "api/test_schemathesis.py",
+    "api/test_sdks.py",
+    "api/test_servers.py",
     "backends/django/",
+    "backends/redis/test_cluster",
+    "backends/redis/test_failures",
     "backends/test_deadlines.py",
+    "backends/test_last_use.py",
     "backends/test_many.py",
     "backends/test_table_knox.py",
     "backends/test_table_many.py",
     "backends/test_table_races.py",
     "companion/test_races.py",
     "companion/test_slow_identifiers.py",
+    "doors/test_rotation.py",
     "doors/test_servers.py",
+    "failover/",
     "matrix/",
     "parsers/test_spellings.py",
+    "restore/",
     "servers/",
     "sidecar/test_companion.py",
     "sidecar/test_engine",
+    "sidecar/test_lease.py",
     "sidecar/test_life.py",
     "sidecar/test_faults_bounds.py",
     "sidecar/test_resources.py",
@@ -120,7 +178,21 @@ SLOW_CLAIMS: Final = frozenset(
 SLOW_FIXTURES: Final = frozenset({"duplex", "real", "server"})
 """A server in a process of its own."""
 
-SERVICES: Final = frozenset({"chosen", "empty_postgresql_url", "mariadb_url", "pgbouncer", "postgresql_url", "redis_url"})
+SERVICES: Final = frozenset(
+    {"chosen", "empty_postgresql_url", "mariadb_url", "pgbouncer", "postgresql_url", "redis_url", "spin"}
+    | {
+        "breakable_cluster",
+        "galera_nodes",
+        "own_redis",
+        "lossy",
+        "primary",
+        "redis_pair",
+        "shared_cluster",
+        "shared_redis",
+        "stoppable",
+        "watched_redis",
+    }
+)
 """Fixtures that need a server."""
 CHOICES: Final = frozenset(
     {"claims", "database", "database_url", "databases", "empty", "make", "make_encoded", "own_place", "place", "seen", "server", "stack"}
@@ -154,9 +226,13 @@ def names_a_server(item: pytest.Function) -> bool:
 # --- in parallel ------------------------------------------------------------------------------------------------------
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Without workers a few tests begin at once and ``-s`` works; so there are none where files or tests are named."""
-    return None if all(Path(name).is_dir() for name in config.args) else 0
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half as many again as there are cores, and at most 8: servers are waited for most of the time.
+
+    Without workers a few tests begin at once and ``-s`` works; so there are none where files or tests are named.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores + cores // 2) if all(Path(name).is_dir() for name in config.args) else 0
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -177,6 +253,7 @@ OPENING: Final = (
     "backends/",
     "companion/",
     "doors/",
+    "failover/",
     "identify/",
     "matrix/",
     "servers/",

@@ -8,6 +8,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -22,6 +24,7 @@ from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import Credential
 from sessionward.identify import Function
 from sessionward.session.assertion import MAX_LENGTH, Signer, Verifier
+from sessionward.session.impersonation import inherited
 from tests.support.sessions import started
 
 KEY, OLD, OTHER = (
@@ -48,6 +51,28 @@ def claims(**changed: Any) -> dict[str, Any]:
 def test_what_is_signed_is_accepted() -> None:
     found = Verifier([KEY]).verify(Signer([KEY]).sign(SESSION, NOW), NOW)
     assert found == SESSION
+
+
+def test_it_says_who_acts_as_the_user() -> None:
+    acting = replace(SESSION, kind="impersonation", actor="root")
+    signed = Signer([KEY]).sign(acting, NOW)
+    assert Verifier([KEY]).verify(signed, NOW) == acting
+    assert jwt.decode(signed, KEY, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})["act"] == {"sub": "root"}
+
+
+def test_it_says_when_an_impersonation_ends_and_so_a_sign_in_there_ends_with_it() -> None:
+    end = datetime.fromtimestamp(NOW + 90.5, UTC)
+    acting = replace(SESSION, kind="impersonation", actor="root", issued_at=None, expires_at=end)
+    for session in (acting, replace(acting, ends_at=end, expires_at=end - timedelta(seconds=60))):
+        found = Verifier([KEY]).verify(Signer([KEY]).sign(session, NOW), NOW)
+        assert found is not None
+        assert found.ends_at == datetime.fromtimestamp(int(NOW + 90.5), UTC)
+        inherits = inherited("ann", found)
+        assert inherits is not None
+        assert inherits.until == found.ends_at
+    for wrong in ("soon", True, 1.5, 10**30):
+        found = Verifier([KEY]).verify(made(claims(act={"sub": "root"}, session_expiry=wrong)), NOW)
+        assert found is None or found.ends_at is None
 
 
 def test_an_old_secret_is_still_accepted_and_the_first_one_signs() -> None:
@@ -97,6 +122,9 @@ REFUSED = {
     "no session": claims(sid=None),
     "an empty session": claims(sid=""),
     "a session that is no UUID": claims(sid="1"),
+    "an actor that is no user": claims(act={"sub": ""}),
+    "an actor without an id": claims(act={}),
+    "an actor that is not an object": claims(act="root"),
     "times as text": claims(iat=str(int(NOW))),
     "true for a time": claims(exp=True),
     "a list": [1],
@@ -258,6 +286,14 @@ def test_what_contradicts_a_valid_one_is_taken_out(through: Any, name: str, path
     seen, _ = through(Unasked(), [*fields, (name, "eve")], path=path, assertion_secrets=[KEY], exempt_paths=("/static/",))
     assert seen.user == SESSION.user_id
     assert "eve" not in "".join(seen.fields.values())
+
+
+@doors
+def test_a_cookie_of_ours_beside_a_valid_one_does_not_reach_an_exempt_path(through: Any) -> None:
+    cookie = ("Cookie", f"a=1; __Host-session-ward={'x' * 75}")
+    seen, _ = through(Unasked(), [cookie, *stated(SESSION)], path="/static/x", assertion_secrets=[KEY], exempt_paths=("/static/",))
+    assert (seen.user, seen.fields["cookie"]) == (SESSION.user_id, "a=1")
+    assert set(NAMES) <= set(seen.fields)
 
 
 NOT_ACCEPTED = {

@@ -11,7 +11,7 @@ import pytest
 from sessionward import Session, StaleLogin
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql.driver import aborter
-from sessionward.backends.sql.watchdog import Watchdog
+from sessionward.backends.watchdog import Watchdog
 from sessionward.flow import begin_login, login, revoke_others_endpoint
 from sessionward.request.request import ASGIRequest, WSGIRequest
 from sessionward.settings import Settings

@@ -21,18 +21,22 @@ from sessionward import (
     SessionRevoked,
     SessionwardError,
     StaleLogin,
+    TooManySessions,
     UsageError,
+    deadline,
     drive,
 )
-from sessionward.backends import Credential
+from sessionward.backends import Credential, RateLimited, SignInTooOld
 from sessionward.backends.memory import MemoryBackend
 from sessionward.drive import THREADS, AsyncDriver, SyncDriver, async_driver
 from sessionward.flow import on_request, revoke_others_endpoint
 from sessionward.process import NoThreadFree
+from sessionward.session.session import Checked
 from sessionward.session.step import Flow, Step
 from sessionward.session.steps import (
     Adopt,
     BeginLogin,
+    Check,
     Extend,
     Find,
     FindCompanionStatus,
@@ -203,7 +207,7 @@ NEW = new_session("ada", TOKEN, app_session=b"a" * 32)
         (Find(OURS), ("find", (OURS,), {}), False),
         (BeginLogin("ada"), ("begin_login", ("ada",), {}), False),
         (RevokeOthers(SESSION), ("revoke_others", (SESSION,), {}), True),
-        (Revoke("ada", SESSION.id), ("revoke", ("ada", SESSION.id), {}), True),
+        (Revoke("ada", SESSION.id), ("revoke_own", ("ada", SESSION.id), {}), True),
         (RevokeAll("ada"), ("revoke_all", ("ada",), {}), True),
         (Login(NEW), ("login", (NEW,), {}), True),
         (Adopt(NEW), ("adopt", (NEW,), {}), True),
@@ -335,9 +339,8 @@ def test_what_ends_the_process_is_not_thrown_into_a_flow(kind: Kind, caplog: pyt
     flow = watching()
     with pytest.raises(KeyboardInterrupt):
         kind.run(flow, kind.backend(raises(KeyboardInterrupt())))
-    assert seen == []
+    assert [type(one) for one in seen] == [GeneratorExit], "it is closed, since others may wait for its answer"
     assert caplog.records == []
-    flow.close()
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
@@ -368,11 +371,50 @@ def test_our_own_errors_are_logged_in_their_own_words_without_their_causes(kind:
 
 
 @every_driver
-@pytest.mark.parametrize("answer", [SessionRevoked("x"), StaleLogin("x")], ids=["revoked", "stale"])
+@pytest.mark.parametrize(
+    "answer",
+    [SessionRevoked("x"), StaleLogin("x"), SignInTooOld("x"), RateLimited(1.0), TooManySessions(1, 0)],
+    ids=["revoked", "stale", "too old", "too often", "too many"],
+)
 def test_what_is_an_answer_is_not_logged(kind: Kind, answer: SessionwardError, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(type(answer)):
         kind.run(alive(), kind.backend(lambda: SESSION, raises(answer)))
     assert caplog.records == []
+
+
+class _AnswersNow:
+    """Also answers without waiting, unless that fails. ``asked``: how often."""
+
+    answers_now: ClassVar[bool] = True
+    asked = 0
+
+    def check_now(self, credential: Credential, /) -> Checked | None:
+        self.asked += 1
+        raise ValueError("a row that cannot be read")
+
+
+class SyncNow(_AnswersNow, Sync):
+    """A sync backend whose check at once fails."""
+
+    def check(self, credential: Credential, /) -> Checked:
+        return Checked(self.find(credential))
+
+
+class AsynchronousNow(_AnswersNow, Asynchronous):
+    """An async backend whose check at once fails."""
+
+    async def check(self, credential: Credential, /) -> Checked:
+        return Checked(await self.find(credential))
+
+
+@pytest.mark.parametrize("kind", [WSGI, THREADED, AWAITED], ids=lambda kind: kind.name)
+def test_what_fails_at_once_is_asked_in_the_ordinary_way(kind: Kind) -> None:
+    backend = AsynchronousNow() if kind is AWAITED else SyncNow()
+    assert kind.run(iter(Check(OURS)), backend) == Checked(SESSION)
+    assert (backend.asked, len(backend.threads)) == (1, 1)
+    backend = AsynchronousNow(raises(ValueError("x"))) if kind is AWAITED else SyncNow(raises(ValueError("x")))
+    with pytest.raises(BackendUnavailable):
+        kind.run(iter(Check(OURS)), backend)
 
 
 def test_an_error_without_a_traceback_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -396,7 +438,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(drive, "monotonic", clock)
+    monkeypatch.setattr(deadline, "monotonic", clock)
     return clock
 
 
@@ -676,7 +718,7 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         made.append(function)
         return await to_thread.run_sync(function, *args, **how)
 
-    monkeypatch.setattr(drive, "run_in_thread", counted)
+    monkeypatch.setattr(deadline, "run_in_thread", counted)
     return made
 
 

@@ -67,7 +67,8 @@ def running(request: pytest.FixtureRequest, started: Callable[[Example], Running
 
 
 def test_every_program_is_run() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {example.name for example in ALL}
+    functions = {"geoip"}  # not a program: tests/api/test_geoip.py
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {example.name for example in ALL} | functions
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)
@@ -139,6 +140,18 @@ def test_a_wrong_password_and_an_unknown_name_are_refused_alike(running: Running
         if running.example in WITH_OUR_COOKIE:  # Django's admin shows its form again, with what was typed
             assert wrong.status_code == 401
             assert wrong.content == unknown.content
+
+
+def test_the_page_your_devices_is_a_link_away_and_leads_back_to_the_sign_in(started: Callable[[Example], Running]) -> None:
+    with started(FASTAPI).browser() as browser:
+        signed_out = browser.get("/auth/sessions", accept="text/html")
+        assert (signed_out.status_code, 'href="/">Sign in</a>' in signed_out.text) == (401, True)
+        browser.sign_in()
+        assert 'href="/auth/sessions"' in browser.get("/").text
+        page = browser.get("/auth/sessions", accept="text/html")
+        assert page.status_code == 200
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "<title>Your devices · Example</title>" in page.text
 
 
 @pytest.mark.parametrize("example", [FASTAPI, FLASK, *WITH_COMPANION, DJANGO_ASGI, DJANGO_WSGI], ids=str)

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionward import BackendUnavailable, NotSignedIn, OutcomeUnknown, Session, SessionRevoked, StaleLogin, UsageError
-from sessionward.backends import Credential, Device, RevokedCount
+from sessionward.backends import Credential, Device, RateLimited, RevokedCount, SignInTooOld
 from sessionward.backends.memory import MemoryBackend
 from sessionward.context import MAX_USER_AGENT
 from sessionward.credential.token import is_token, new_token
 from sessionward.door import Door, began, context_of
 from sessionward.drive import SyncDriver
 from sessionward.flow import begin_login, current, login, logout, on_request, revoke_all, revoke_others, revoke_others_endpoint
-from sessionward.handle import Sessions
+from sessionward.handle.sessions import Sessions
 from sessionward.modes.mode import Mode
 from sessionward.modes.own import Own
 from sessionward.request.request import Fields
@@ -135,7 +135,15 @@ FAILURES: Mapping[str, Exception] = {
     "stale": StaleLogin(CANARY),
 }
 FINDS: Mapping[str, object] = {"found": SESSION, "none": None, "revoked": SessionRevoked(CANARY), **FAILURES}
-COUNTS: Mapping[str, object] = {"0": 0, "3": 3, "2 and a generation": RevokedCount(2, 5), "revoked": SessionRevoked(CANARY), **FAILURES}
+REFUSALS: Mapping[str, Exception] = {"too old": SignInTooOld(CANARY), "too often": RateLimited(12.2)}
+COUNTS: Mapping[str, object] = {
+    "0": 0,
+    "3": 3,
+    "2 and a generation": RevokedCount(2, 5),
+    "revoked": SessionRevoked(CANARY),
+    **REFUSALS,
+    **FAILURES,
+}
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
@@ -212,7 +220,7 @@ def expected_status(call: Call) -> int:
         return 401
     if call.find in FAILURES:
         return 503
-    return {"revoked": 401}.get(call.count, 503 if call.count in FAILURES else 200)
+    return {"revoked": 401, "too old": 403, "too often": 429}.get(call.count, 503 if call.count in FAILURES else 200)
 
 
 def test_the_world_is_as_large_as_it_should_be() -> None:
@@ -244,7 +252,7 @@ def test_p8_exactly_the_session_that_was_found_asks_and_nothing_else_is_asked() 
 
 def test_nothing_is_asked_before_every_refusal_that_needs_no_answer() -> None:
     for call in calls():
-        if call.response.status in (431, 400, 403) or call.shape.reads != "ours":
+        if call.response.status in (431, 400) or call.error.get("id") == "security_csrf_violation" or call.shape.reads != "ours":
             assert call.played.asked == [], call
 
 
@@ -255,6 +263,11 @@ def test_p7_no_success_after_a_failure_and_no_401_for_one() -> None:
         assert failed == (call.response.status == 503), call
 
 
+def test_a_sign_in_that_is_too_old_and_a_call_too_often_are_told_as_such() -> None:
+    seen = {call.count: call.error["id"] for call in calls() if "RevokeOthers" in call.played.kinds and call.count in REFUSALS}
+    assert seen == {"too old": "session_refresh_required", "too often": "rate_limited"}
+
+
 def test_an_unknown_outcome_is_told_as_such() -> None:
     for call in calls():
         if call.response.status == 503:
@@ -262,6 +275,8 @@ def test_an_unknown_outcome_is_told_as_such() -> None:
             assert call.error["id"] == ("outcome_unknown" if unknown else "backend_unavailable"), call
             retry = dict(call.response.headers)[b"retry-after"]
             assert 1 <= int(retry) <= 5, call
+        elif call.response.status == 429:
+            assert dict(call.response.headers)[b"retry-after"] == b"13", call
         else:
             assert b"retry-after" not in dict(call.response.headers), call
 
@@ -665,6 +680,20 @@ def test_p7_a_logout_that_failed_clears_no_cookie(failure: Exception) -> None:
     before = remembered(here)
     assert play(logout(*here), failure).raised is failure
     assert remembered(here) == before
+
+
+def test_a_backend_may_record_that_the_session_itself_has_signed_out() -> None:
+    class Records:
+        def revoke(self, user_id: str, id: UUID, /) -> str:
+            return f"revoked {user_id} {id}"
+
+    class RecordsWho(Records):
+        def revoke_own(self, user_id: str, id: UUID, /) -> str:
+            return f"{user_id} {id} signed out"
+
+    step = Revoke("ada", SESSION.id)
+    assert step.ask(Records()) == f"revoked ada {SESSION.id}"
+    assert step.ask(RecordsWho()) == f"ada {SESSION.id} signed out"
 
 
 def test_logout_twice_is_logout_once() -> None:

@@ -26,8 +26,12 @@ STOREYS: Sequence[frozenset[str]] = tuple(
         "session/step",  # 3 a session and whose it is
         "session/session",
         "session/steps session/backend session/identifier session/assertion",
+        "session/capabilities session/era session/page session/pause session/rate session/use session/impersonation session/methods",
+        "session/call",
+        "session/also",
+        "lease",  # answers that a worker may still trust
         "response/answer",  # 5 what the client is told, and what the application may not tell it
-        "response/head response/set_cookies",
+        "response/head response/set_cookies response/delayed",
         "response/places",
         "context",  # what is known of one request on its way
         "modes/mode",  # 4 who owns the sessions
@@ -35,10 +39,14 @@ STOREYS: Sequence[frozenset[str]] = tuple(
         "modes/assertion modes/recorded",
         "modes/choose",
         "flow",  # the page to read first
+        "api",  # the rest of the session API, and which flow answers which route
         "process",  # what each process makes for itself: locks, threads, connections
+        "deadline",  # how long one request waits for answers
         "drive",  # runs a flow; the only file where sync and async meet
         "door",  # what a door and a handle share
         "handle",  # what the application holds
+        "streams",  # what is open, and ends with its session
+        "seen",  # when a session was used last
         "asgi wsgi",  # the doors
         "backends identify sidecar testing cli __main__",  # the leaves
     )
@@ -52,11 +60,13 @@ FOLDERS = frozenset({"request", "credential", "session", "response", "modes"})
 
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "credential/token": frozenset({"itsdangerous"}),
-    "drive": frozenset({"anyio"}),
+    "deadline": frozenset({"anyio"}),
+    "api/page": frozenset({"jinja2", "markupsafe"}),
     "asgi": frozenset({"starlette"}),
     "backends": frozenset({"sqlalchemy", "anyio"}),
     "backends/table": frozenset({"sqlalchemy", "cryptography"}),
     "backends/django": frozenset({"django"}),
+    "backends/redis": frozenset({"redis"}),
     "identify/__init__": frozenset({"itsdangerous"}),
     "identify/beaker": frozenset({"beaker"}),
     "identify/django": frozenset({"django"}),
@@ -75,6 +85,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "sidecar/doctor": frozenset({"sqlalchemy"}),
     "sidecar/observe": frozenset({"prometheus_client"}),
     "sidecar/upstream": frozenset({"aiohappyeyeballs", "httptools"}),
+    "streams": frozenset({"starlette"}),
     "testing": frozenset({"pytest"}),
 }
 """Who leans on what. Drivers are imported by SQLAlchemy, by their names."""
@@ -180,14 +191,14 @@ def test_nobody_but_choose_asks_which_mode_it_is(file: str) -> None:
 
 
 def test_the_first_level_can_be_taken_in_at_a_glance() -> None:
-    assert len({file.partition("/")[0] for file in FILES}) <= 22
+    assert len({file.partition("/")[0] for file in FILES}) <= 27
 
 
 @every_file
 def test_no_file_is_longer_than_a_reader_can_hold(file: str) -> None:
-    settings = re.compile(r"\n    Keyword Args:\n.*?\n    Raises:|^class Options.*?\n\n\n", re.DOTALL | re.MULTILINE)
+    settings = re.compile(r"\n    Keyword Args:\n.*?\n    Raises:", re.DOTALL)
     lines = len(settings.sub("", FILES[file].read_text(encoding="utf-8")).splitlines())
-    limit = 230 if file == "flow.py" else 200 if file.startswith("modes/") else 300
+    limit = 260 if file == "flow.py" else 200 if file.startswith("modes/") else 300
     assert lines <= limit, f"{file} has {lines} lines"
 
 
@@ -197,8 +208,10 @@ def test_backends_do_not_import_each_other() -> None:
         if parts[0] == "backends" and len(parts) > 1:
             own = f"sessionward.backends.{parts[1].removesuffix('.py')}"
             named = [f"{name}." for name in imports_of(file) if name.startswith("sessionward.backends.")]
-            shared = ("sessionward.backends.limit.",)  # what they say in the log in the same words
-            allowed = (f"{own}.", "sessionward.backends.sql.") if parts[1] == "table" else (f"{own}.", *shared)  # a table speaks SQL
+            # the same two settings, the same words in the log, the same queue, one thread a process
+            shared = tuple(f"sessionward.backends.{name}." for name in ("bounds", "limit", "permits", "watchdog"))
+            sql = ("sessionward.backends.sql.",) if parts[1] == "table" else ()  # a table speaks SQL
+            allowed = (f"{own}.", *shared, *sql)
             assert [name for name in named if not name.startswith(allowed)] == []
 
 
@@ -280,7 +293,9 @@ def test_every_module_says_in_one_sentence_what_is_in_it(file: str) -> None:
     assert 15 < len(first) <= 137
 
 
-@pytest.mark.parametrize("file", [*ABOVE_DRIVE, "drive.py", "door.py", "handle.py", "asgi.py", "wsgi.py"])
+@pytest.mark.parametrize(
+    "file", [*ABOVE_DRIVE, "deadline.py", "drive.py", "door.py", "handle/sessions.py", "handle/of.py", "asgi.py", "wsgi.py"]
+)
 def test_every_public_class_and_function_of_the_core_says_what_it_is(file: str) -> None:
     for node in tree_of(file).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):

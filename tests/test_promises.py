@@ -29,7 +29,7 @@ KEPT_IN = {
 """One place of each, that a reader who looks for it must find."""
 
 
-P2_IN_BACKENDS = ("backends/memory.py", "backends/sql/queries.py", "backends/table/queries.py", "backends/django/revoke.py")
+P2_IN_BACKENDS = ("backends/memory/backend.py", "backends/sql/queries.py", "backends/table/queries.py", "backends/django/revoke.py")
 
 
 @pytest.mark.parametrize("file", P2_IN_BACKENDS)

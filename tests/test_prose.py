@@ -25,6 +25,7 @@ PAGES = [
         "CHANGELOG.md",
         ".github/CONTRIBUTING.md",
         "middleware/README.md",
+        "middleware/BACKENDS.md",
         "examples/README.md",
         "examples/deploy/README.md",
         "tests/README.md",
@@ -54,7 +55,7 @@ EVERYWHERE: Sequence[Rule] = (
 """For the package and for the pages."""
 
 IN_CODE: Sequence[Rule] = (
-    Rule(r"\b(?:no|any|every|some)body\b", "name the actor: the client, the user, another caller", "So that nobody waits for it."),
+    Rule(r"(?<!--)\b(?:no|any|every|some)body\b", "name the actor: the client, the user, another caller", "So that nobody waits for it."),
     Rule(r"\bstands?\b(?! for\b)", "is, has, replaces, runs before", "The token stands in no frame."),
     Rule(r"(?<!ahead )\bof (?:ours|theirs|yours)\b", "our, their, your", "A cookie of ours."),
     Rule(

@@ -32,25 +32,44 @@ ERRORS = {
     "NotSignedIn": sessionward.UsageError,
     "SessionRevoked": sessionward.SessionwardError,
     "StaleLogin": sessionward.SessionwardError,
+    "TooManySessions": sessionward.SessionwardError,
 }
 FOR_AUTHORS = {
+    "api.page": ["Page"],
     "backends": [
         "AsyncBackend",
         "AsyncSupportsCompanions",
+        "AsyncSupportsEverybody",
+        "AsyncSupportsLeases",
         "AsyncSupportsLogin",
+        "AsyncSupportsMany",
         "AsyncSupportsQuietRevocation",
+        "AsyncSupportsSeen",
+        "AsyncSupportsSessionAPI",
         "Backend",
         "Carrier",
+        "Checked",
         "CompanionStatus",
         "Credential",
         "Device",
         "NewSession",
+        "Position",
+        "RateLimited",
         "RevokedCount",
         "Session",
+        "SessionList",
+        "SignInTooOld",
         "SupportsCompanions",
+        "SupportsEverybody",
+        "SupportsLeases",
         "SupportsLogin",
+        "SupportsMany",
+        "SupportsNow",
         "SupportsQuietRevocation",
         "SupportsRecord",
+        "SupportsSeen",
+        "SupportsSessionAPI",
+        "Terms",
         "public_id",
     ],
     "identify": ["AnonymousSession", "AsyncIdentifier", "Carrier", "Function", "Identifier", "Identity", "InvalidCredential"],
@@ -62,6 +81,8 @@ SETTINGS = {
     "assertion_secrets",
     "identify",
     "path",
+    "api",
+    "page",
     "cookie_name",
     "cookie_domain",
     "cookie_samesite",
@@ -73,8 +94,20 @@ SETTINGS = {
     "audience",
     "remote_user",
     "lifetime",
+    "idle_timeout",
     "max_sessions",
+    "at_limit",
+    "recent",
+    "sign_in",
+    "rate_limit",
+    "limits",
+    "revoke_impersonations",
+    "also",
     "backend_timeout",
+    "lease",
+    "lease_waiters",
+    "recheck",
+    "recheck_paths",
     "debug",
 }
 
@@ -84,7 +117,7 @@ BACKENDS = ["backends.memory:MemoryBackend", "backends.sql:SQLBackend", "backend
 def test_the_public_names_are_exactly_these_in_order() -> None:
     assert set(sessionward.__all__) == DOORS | APPLICATION | ERRORS.keys()
     assert list(sessionward.__all__) == sorted(sessionward.__all__)
-    assert len(set(sessionward.__all__)) == len(sessionward.__all__) < 15
+    assert len(set(sessionward.__all__)) == len(sessionward.__all__) < 20
 
 
 @pytest.mark.parametrize("module", FOR_AUTHORS)
@@ -179,13 +212,13 @@ def verbs(sessions: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
     return {
         name: [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
         for name, function in inspect.getmembers(sessions, inspect.isfunction)
-        if name in {"login", "begin_login", "logout", "revoke_others", "revoke_all"}
+        if name in {"login", "begin_login", "logout", "list", "revoke", "revoke_others", "revoke_all"}
     }
 
 
 def test_both_handles_have_the_same_verbs() -> None:
     assert verbs(sessionward.Sessions) == verbs(sessionward.AsyncSessions)
-    assert len(verbs(sessionward.Sessions)) == 5
+    assert len(verbs(sessionward.Sessions)) == 7
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -161,7 +161,7 @@ def test_the_description_of_the_distribution_has_no_link_into_the_repository() -
 
 def test_every_example_is_named() -> None:
     page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \|", page, re.MULTILINE)
+    named = re.findall(r"^\|? ?\[(\w+\.py)\]\(\1\)", page, re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 

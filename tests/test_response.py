@@ -66,6 +66,55 @@ ERRORS: Mapping[Problem, dict[str, Any]] = {
         "message": "The service is unavailable",
         "reason": "Whether the sessions were changed is not known. Repeating the request is safe.",
     },
+    Problem.PAGE: {
+        "id": "invalid_page",
+        "code": 400,
+        "status": "Bad Request",
+        "message": "The request was malformed or contained invalid parameters",
+        "reason": "page_size must be a number from 1 to 500, and page_token one from a Link header of this service; each may occur once.",
+    },
+    Problem.SESSION_ID: {
+        "id": "invalid_session_id",
+        "code": 400,
+        "status": "Bad Request",
+        "message": "The request was malformed or contained invalid parameters",
+        "reason": "The id of a session must be a UUID.",
+    },
+    Problem.CURRENT_SESSION: {
+        "id": "cannot_revoke_current_session",
+        "code": 400,
+        "status": "Bad Request",
+        "message": "The request was malformed or contained invalid parameters",
+        "reason": "cannot revoke current session: sign out instead.",
+    },
+    Problem.SIGN_IN_TOO_OLD: {
+        "id": "session_refresh_required",
+        "code": 403,
+        "status": "Forbidden",
+        "message": "The requested action was forbidden",
+        "reason": "The sign-in of this session is too old for this. Nothing was changed; please sign in again.",
+    },
+    Problem.RATE_LIMITED: {
+        "id": "rate_limited",
+        "code": 429,
+        "status": "Too Many Requests",
+        "message": "There are too many requests",
+        "reason": "This session has done this as often as it may within an hour. Nothing was changed; please try again later.",
+    },
+    Problem.IMPERSONATION: {
+        "id": "forbidden_for_impersonation",
+        "code": 403,
+        "status": "Forbidden",
+        "message": "The requested action was forbidden",
+        "reason": "This session is an impersonation. Only the user can sign out the user's other sessions.",
+    },
+    Problem.METHOD: {
+        "id": "method_not_allowed",
+        "code": 405,
+        "status": "Method Not Allowed",
+        "message": "The method is not allowed",
+        "reason": "The Allow header field names the methods that this resource has.",
+    },
 }
 
 

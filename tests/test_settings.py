@@ -22,7 +22,7 @@ from sessionward.modes.choose import choose
 from sessionward.modes.companion.mode import Companion
 from sessionward.modes.own import Own
 from sessionward.modes.recorded import Recorded
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.settings import Settings
 from tests.support.core import (
     OLD_SECRET,
@@ -63,6 +63,8 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "assertion_secrets": (),
         "identify": None,
         "path": "/auth/sessions",
+        "api": False,
+        "page": None,
         "cookie_name": "__Host-session-ward",
         "cookie_domain": None,
         "cookie_samesite": "lax",
@@ -74,8 +76,20 @@ def test_every_default_is_the_one_of_the_contract() -> None:
         "audience": "",
         "remote_user": False,
         "lifetime": 14 * 24 * 60 * 60.0,
+        "idle_timeout": None,
         "max_sessions": 1000,
+        "at_limit": "revoke",
+        "recent": None,
+        "sign_in": None,
+        "rate_limit": None,
+        "limits": None,
+        "revoke_impersonations": False,
+        "also": None,
         "backend_timeout": 2.0,
+        "lease": 0.0,
+        "lease_waiters": 0,
+        "recheck": 5.0,
+        "recheck_paths": None,
         "debug": False,
     }
 
@@ -113,10 +127,22 @@ def test_settings_are_frozen() -> None:
         ("lifetime", timedelta(days=2), 172_800.0),
         ("lifetime", 60, 60.0),
         ("lifetime", 1, 1.0),
+        ("idle_timeout", timedelta(minutes=15), 900.0),
+        ("idle_timeout", 120, 120.0),
+        ("idle_timeout", 14 * 86_400, 1_209_600.0),
+        ("idle_timeout", None, None),
         ("max_sessions", 1, 1),
+        ("max_sessions", 1_000_000, 1_000_000),
         ("backend_timeout", timedelta(milliseconds=250), 0.25),
         ("backend_timeout", 60, 60.0),
         ("backend_timeout", 0.001, 0.001),
+        ("lease", timedelta(milliseconds=50), 0.05),
+        ("lease", 5, 5.0),
+        ("recheck", timedelta(minutes=1), 60.0),
+        ("recheck", 0.1, 0.1),
+        ("recheck", None, None),
+        ("recheck_paths", ["/events"], ("/events",)),
+        ("recheck_paths", None, None),
         ("secrets", [SECRET, OLD_SECRET.encode()], (SECRET.encode(), OLD_SECRET.encode())),
         ("secrets", (SECRET,), (SECRET.encode(),)),
         ("secrets", ["ključ-žaba-čaša-đak-šuma-32"], ("ključ-žaba-čaša-đak-šuma-32".encode(),)),
@@ -135,6 +161,13 @@ def test_a_setting_is_kept_in_its_normal_form(name: str, written: object, kept: 
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+class Keyword:
+    """A function that cannot be called as we call it."""
+
+    def __call__(self, *, user_id: str) -> None: ...
+
 
 WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "secret of 31 bytes": ({"secrets": ["x9" * 15 + "x"]}, "secrets: number 1 has 31 bytes"),
@@ -209,8 +242,13 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "lifetime goes beyond the calendar": ({"lifetime": timedelta.max}, "lifetime: "),
     "lifetime is a str": ({"lifetime": "14d"}, "lifetime: must be seconds or a timedelta"),
     "lifetime is a truth": ({"lifetime": True}, "lifetime: must be seconds or a timedelta"),
+    "idle_timeout under two minutes": ({"idle_timeout": 119.9}, "idle_timeout: must be at least 120 seconds, or None"),
+    "idle_timeout is not a number": ({"idle_timeout": math.nan}, "idle_timeout: must be at least 120 seconds"),
+    "idle_timeout is a str": ({"idle_timeout": "15m"}, "idle_timeout: must be seconds or a timedelta"),
+    "idle_timeout beyond the lifetime": ({"idle_timeout": 900, "lifetime": 600}, "idle_timeout: must be at most the lifetime, 600 seconds"),
     "max_sessions is zero": ({"max_sessions": 0}, "max_sessions: must be at least 1"),
     "max_sessions is less than zero": ({"max_sessions": -1}, "max_sessions: must be at least 1"),
+    "max_sessions is more than anybody has": ({"max_sessions": 10**30}, "max_sessions: must be at most 1000000"),
     "max_sessions is not whole": ({"max_sessions": 1.5}, "max_sessions: must be an int"),
     "max_sessions is a truth value": ({"max_sessions": True}, "max_sessions: must be an int"),
     "max_sessions is None": ({"max_sessions": None}, "max_sessions: must be an int"),
@@ -219,6 +257,22 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "backend_timeout over a minute": ({"backend_timeout": 60.1}, "backend_timeout: must be more than 0 and at most 60"),
     "backend_timeout is endless": ({"backend_timeout": math.inf}, "backend_timeout: "),
     "backend_timeout is not a number": ({"backend_timeout": math.nan}, "backend_timeout: "),
+    "recheck is short": ({"recheck": 0.09}, "recheck: must be from 0.1 to 3600 seconds, or None"),
+    "recheck is long": ({"recheck": 3601}, "recheck: must be from 0.1 to 3600 seconds, or None"),
+    "recheck is not a number": ({"recheck": math.nan}, "recheck: must be from 0.1 to 3600 seconds, or None"),
+    "recheck is a str": ({"recheck": "5"}, "recheck: must be seconds or a timedelta"),
+    "recheck_paths is one str": ({"recheck_paths": "/events"}, "recheck_paths: must be a list of str"),
+    "recheck_paths without a slash": ({"recheck_paths": ["events"]}, "recheck_paths: 'events' is not a path prefix such as '/events/'"),
+    "revoke_impersonations is a str": ({"revoke_impersonations": "no"}, "revoke_impersonations: must be True or False"),
+    "also is no function": ({"also": "revoke_tokens"}, "also: must be a function of the user's id, or None"),
+    "also takes no user": ({"also": lambda: None}, "also: the function must take one argument, the user's id"),
+    "also takes more": ({"also": lambda user, why: None}, "also: the function must take one argument, the user's id"),
+    "also takes its user by name": ({"also": Keyword()}, "also: the function must take one argument, the user's id"),
+    "lease is negative": ({"lease": -0.1}, "lease: must be at least 0 and at most 5 seconds"),
+    "lease over 5 seconds": ({"lease": 5.1}, "lease: must be at least 0 and at most 5 seconds"),
+    "lease is not a number": ({"lease": math.nan}, "lease: "),
+    "lease_waiters is negative": ({"lease_waiters": -1}, "lease_waiters: must be at least 0"),
+    "lease_waiters is a float": ({"lease_waiters": 2.5}, "lease_waiters: must be an int"),
     "backend_timeout is None": ({"backend_timeout": None}, "backend_timeout: must be seconds or a timedelta"),
     "unknown": ({"timeout": 1}, "timeout: there is no such setting"),
     "unknown, but near": ({"cookiename": "x"}, "cookiename: there is no such setting; did you mean cookie_name?"),
@@ -364,11 +418,11 @@ def test_an_async_backend_in_the_wsgi_door_is_told_beside_the_other_mistakes() -
 @pytest.mark.parametrize("backend", [MemoryBackend(), FindsAndEnds(), AsyncFindsAndEnds()], ids=["signs in", "sync", "async"])
 def test_a_door_with_cookies_of_ours_does_not_start_without_secrets(backend: object, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"secrets: .*token_urlsafe"):
-        choose(backend, options)
+        choose(backend, options, float)
 
 
 def test_a_backend_with_carriers_of_its_own_needs_no_secrets() -> None:
-    assert choose(OverCarriers(), {}).settings.secrets == ()
+    assert choose(OverCarriers(), {}, float).settings.secrets == ()
 
 
 @pytest.mark.parametrize("options", [{}, {"secrets": [SECRET]}], ids=["without secrets", "with secrets"])
@@ -386,7 +440,16 @@ def test_what_a_backend_can_do_is_seen_from_its_methods() -> None:
     login = {"login", "begin_login", "revoke", "revoke_all"}
     companions = {"companion_status", "is_revoked_app_session", "adopt", "extend"}
     assert memory == Capabilities(
-        "MemoryBackend", frozenset({"find", "revoke_others", "revoke_others_quietly"} | login | companions), False, False, ()
+        "MemoryBackend",
+        frozenset(
+            {"find", "find_many", "list", "note_seen", "revoke_everybody", "revoke_one", "revoke_others", "revoke_others_quietly"}
+            | login
+            | companions
+        ),
+        False,
+        False,
+        (),
+        judges=frozenset({"recent", "rate_limit", "at_limit"}),
     )
     assert sync == Capabilities("FindsAndEnds", frozenset({"find", "revoke_others"}), False, True, ())
     assert other == Capabilities("AsyncFindsAndEnds", frozenset({"find", "revoke_others"}), True, True, ())
@@ -413,7 +476,7 @@ class KeepsARecord(OverCarriers):
     ],
 )
 def test_the_mode_follows_from_the_backend_and_the_settings(backend: object, options: dict[str, Any], kind: type) -> None:
-    assert type(choose(backend, {"secrets": [SECRET], **options})) is kind
+    assert type(choose(backend, {"secrets": [SECRET], **options}, float)) is kind
 
 
 # --- what a door works out --------------------------------------------------------------------------------------------

@@ -25,7 +25,17 @@ from starlette.websockets import WebSocket
 
 import sessionward
 from sessionward import AsyncSessions, Session, Sessions
-from sessionward.backends import AsyncBackend, AsyncSupportsLogin, Backend, Carrier, Credential, NewSession, SupportsLogin, public_id
+from sessionward.backends import (
+    AsyncBackend,
+    AsyncSupportsLogin,
+    Backend,
+    Carrier,
+    Credential,
+    NewSession,
+    SessionList,
+    SupportsLogin,
+    public_id,
+)
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 
@@ -53,11 +63,23 @@ async def starlette_verbs(request: Request) -> PlainTextResponse:
     return PlainTextResponse(token)
 
 
+async def verbs_of_a_page(request: Request) -> None:
+    sessions = sessionward.of(request)
+    listed = await sessions.list(limit=20)
+    assert_type(listed, SessionList)
+    assert_type(await sessions.list(after=listed[-1]), SessionList)
+    assert_type(listed[0], Session)
+    assert_type(await sessions.revoke(listed[0].id), bool)
+    await sessions.login("ada", kind="impersonation", actor="root", lifetime=timedelta(minutes=10))
+
+
 def blocking_verbs(request: FastAPIRequest) -> str:
     sessions = sessionward.of(request).blocking
     assert_type(sessions, Sessions)
     assert_type(sessions.login("ada"), str)
     assert_type(sessions.revoke_others(), int)
+    assert_type(sessions.list(), SessionList)
+    assert_type(sessions.revoke("d7ef54b1-ec15-46e6-bccb-524b82c035e6"), bool)
     return sessions.begin_login("ada")
 
 
@@ -69,7 +91,11 @@ def other_connections(connection: HTTPConnection, socket: WebSocket) -> None:
 def flask_verbs() -> str:
     sessions = sessionward.of(flask_request)
     assert_type(sessions, Sessions)
-    token = sessions.login("ada", ticket=sessions.begin_login("ada"))
+    try:
+        token = sessions.login("ada", ticket=sessions.begin_login("ada"))
+    except sessionward.TooManySessions as full:
+        assert_type(full.count, int)
+        token = sessions.login("ada", ticket=full.ticket)
     assert_type(token, str)
     assert_type(sessions.revoke_others(), int)
     return token
@@ -90,6 +116,8 @@ async def wrong_calls(request: Request) -> None:
     await sessions.login(None)  # type: ignore[arg-type]
     await sessions.login("ada", "password")  # type: ignore[call-arg]
     await sessions.login("ada", ticket=4)  # type: ignore[arg-type]
+    await sessions.login("ada", kind="robot", actor="root")  # type: ignore[arg-type]
+    await sessions.revoke(7)  # type: ignore[arg-type]
     sessions.revoke_others() + 1  # type: ignore[operator]
 
 
@@ -123,6 +151,13 @@ async def sign_in(sessions: Annotated[AsyncSessions, Depends(current)]) -> str:
 
 around = sessionward.ASGIMiddleware(FastAPI(), backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET], cookie_samesite="strict")
 
+
+async def revoke_tokens(user_id: str) -> int:
+    return len(user_id)
+
+
+sessionward.ASGIMiddleware(FastAPI(), backend=MemoryBackend(), secrets=[SECRET], revoke_impersonations=True, also=revoke_tokens)
+
 flask = Flask(__name__)
 flask.wsgi_app = sessionward.WSGIMiddleware(flask.wsgi_app, backend=SQLBackend("sqlite:///sessions.db"), secrets=[SECRET])  # type: ignore[method-assign]
 
@@ -134,6 +169,7 @@ def wrong_doors() -> None:
     sessionward.ASGIMiddleware(starlette, backend=Own(), on_invalid="alive")  # type: ignore[arg-type]
     sessionward.ASGIMiddleware(starlette, backend=Own(), secrets=[1])  # type: ignore[list-item]
     sessionward.ASGIMiddleware(starlette, backend=Own(), lifetime="14d")  # type: ignore[arg-type]
+    sessionward.ASGIMiddleware(starlette, backend=Own(), also="revoke_tokens")  # type: ignore[arg-type]
 
 
 # --- a user's own backends --------------------------------------------------------------------------------------------

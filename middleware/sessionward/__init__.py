@@ -12,9 +12,11 @@ from sessionward.errors import (
     SessionRevoked,
     SessionwardError,
     StaleLogin,
+    TooManySessions,
     UsageError,
 )
-from sessionward.handle import AsyncSessions, Sessions, of
+from sessionward.handle.of import of
+from sessionward.handle.sessions import AsyncSessions, Sessions
 from sessionward.session.session import Session
 from sessionward.wsgi import WSGIMiddleware
 
@@ -32,6 +34,7 @@ __all__ = [
     "Sessions",
     "SessionwardError",
     "StaleLogin",
+    "TooManySessions",
     "UsageError",
     "WSGIMiddleware",
     "of",

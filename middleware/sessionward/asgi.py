@@ -1,5 +1,8 @@
 """The middleware of an ASGI application."""
 
+# The parts for the middlewares are private on the handle, so that a user's editor does not offer them.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
@@ -8,25 +11,30 @@ from typing import Any, Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sessionward.api.mode import mode_of
+from sessionward.api.routes import Endpoint, Routes
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import ASGI_KEY, AsyncDoor, context_of, head_goes_out, passed_on, takes, tell
+from sessionward.door import ASGI_KEY, AsyncDoor, Recall, context_of, passed_on, recalling, routes_of, takes, tell
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import on_request, revoke_others_endpoint
-from sessionward.handle import AsyncSessions
-from sessionward.modes.choose import choose
+from sessionward.flow import on_request
+from sessionward.handle.sessions import AsyncSessions
 from sessionward.modes.mode import Mode
-from sessionward.request.request import ASGIRequest, Fields, spellings, underscored
-from sessionward.response.answer import Response, preflight
+from sessionward.process import clock
+from sessionward.request.request import ASGIRequest, Fields, is_exempt, underscored
+from sessionward.response.answer import Response
+from sessionward.seen.flush import seen_of
+from sessionward.seen.notes import Seen
 from sessionward.session.backend import AnyBackend
 from sessionward.settings import Options
+from sessionward.streams.answering import Answering
+from sessionward.streams.asgi import POLICY_VIOLATION
+from sessionward.streams.registry import Registries
+from sessionward.streams.watching import Watching
 
-HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-"""Messages that carry the head of a response, and with it cookies."""
-
-POLICY_VIOLATION: Final = 1008
-"""RFC 6455, 7.4.1. Before the handshake, servers respond 403 instead."""
+_NOWHERE: Final = b"\n"
+"""What the scan searches for in a field that alone is no reason to look closer: no value of a field has it (RFC 9110, 5.5)."""
 
 
 class ASGIMiddleware:
@@ -44,6 +52,10 @@ class ASGIMiddleware:
         identify (Identifier or None, default None): Says whom the application's own login has signed in. Set it where the
             application keeps that login; see ``sessionward.identify``.
         path (str, default "/auth/sessions"): The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``.
+        api (bool, default False): Also answers the rest of the session API at ``path``: who am I, my sessions, revoke one; and
+            the page *Your devices* for a browser.
+        page (Page or None, default None): The name, the colours and the templates of that page; see
+            ``sessionward.api.page.Page``. It needs Jinja2: ``pip install "sessionward[page]"``.
         cookie_name (str, default "__Host-session-ward"): The name of our cookie. With ``cookie_domain`` the default
             is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``; with ``audience`` it ends in a mark of it.
         cookie_domain (str or None, default None): The Domain of our cookie. Set it if the application's login cookie has one.
@@ -60,10 +72,33 @@ class ASGIMiddleware:
         remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
         lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
             as long as the application's login.
-        max_sessions (int, default 1_000): The largest number of live sessions of one user, in modes own and companion. A
-            sign-in beyond it revokes the oldest session.
+        idle_timeout (seconds, timedelta or None, default None): How long a session lives without being used, at least two minutes.
+            It ends up to a minute early, or a tenth of the limit if that is less, and never late. In modes own and companion.
+        max_sessions (int, default 1_000): The largest number of live sessions of one user, in modes own and companion, at
+            most 1 000 000. A sign-in beyond it revokes the session used longest ago.
+        at_limit ("revoke" or "refuse", default "revoke"): What a sign-in beyond ``max_sessions`` does in mode own: it revokes the
+            one used longest ago, or ``login()`` raises ``TooManySessions``.
+        recent (seconds, timedelta or None, default None): How old the caller's sign-in may be when it revokes others by our routes.
+            An older one gets 403.
+        sign_in (str or None, default None): Where a user signs in again, a path or an https URL: ``"/login?next={return_to}"``.
+        rate_limit (int or None, default None): How often one session may revoke within an hour by our routes. Beyond it: 429.
+        limits (str or None, default None): The limits of a standard: ``"nist-aal1"``, ``"nist-aal2"``, ``"nist-aal3"``, ``"pci"``
+            or ``"asvs-l2"``. It sets ``lifetime``, ``idle_timeout`` and ``recent`` where you do not, and refuses laxer values.
+        revoke_impersonations (bool, default False): Also revokes and counts the impersonations of the caller when the caller revokes
+            others by our routes. The verbs always do.
+        also (callable or None, default None): A function, under ASGI sync or async, that we call with the user's id after each success
+            of ``DELETE`` of the others, and of the form of the page for it: for API tokens and OAuth grants. If it raises, the client
+            gets 503, and the next call repeats it.
         backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
             503. At most 60.
+        lease (seconds or timedelta, default 0.0): How long a worker trusts an answer of the backend without asking again. At most
+            5. A revocation then takes as long, and after it no worker accepts the sessions that it ended.
+        lease_waiters (int, default 0): How many requests with a revoked session may wait at once until the lease has passed.
+            Further ones get 503. 0 means 1 000 under ASGI, and 2 under WSGI, where each holds a thread: set a quarter of them.
+        recheck (seconds, timedelta or None, default 5.0): How often we ask whether the sessions of open WebSockets and of responses that
+            take longer are still live. We close those whose session is not. With None they stay open.
+        recheck_paths (list of str or None, default None): The prefixes of the paths whose streams we watch. With None: all paths
+            under ASGI, no path under WSGI.
         debug (bool, default False): Error responses say what was wrong with the credential. Never in production.
 
     Raises:
@@ -77,21 +112,27 @@ class ASGIMiddleware:
             )
         self.app = app
         self._backend = backend
-        self._mode: Mode[Any] = choose(backend, settings)
+        self._mode: Mode[Any] = mode_of(backend, settings, clock)
         self._door = door_of(self._mode, backend)
         self._twins = underscored(self._mode.names)
         self._names = self._mode.names | self._twins
         self._outer_key = self._mode.outer_key
         mode = self._mode
+        watching = Watching.of(mode, everywhere=True)
+        routes = routes_of(mode)
         self._hot = _Hot(
             app,
             self._door,
             None if self._door.sync is None else self._door,
-            frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"}),
-            spellings(mode.settings.path),
-            {**mode.needles, **dict.fromkeys(underscored(mode.needles), b"")},
+            routes.methods,
+            routes,
+            {**dict.fromkeys(self._names, _NOWHERE), **mode.needles, **dict.fromkeys(underscored(mode.needles), b"")},
             mode.looks_always,
             mode.can_set_cookies,
+            recalling(mode, backend),
+            mode.settings.exempt,
+            None if watching is None else Registries(watching, self._door.driver),
+            seen_of(mode, backend),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,73 +140,110 @@ class ASGIMiddleware:
         kind = scope["type"]
         if kind == "http":
             method = scope["method"]
-            if method != "GET" and method in hot.methods and ASGIRequest(scope).route() in hot.routes:
-                _keep_headers(scope)
-                if method == "DELETE":
-                    return await self._endpoint(ASGIRequest(scope), scope, receive, send)
-                if (answer := preflight(ASGIRequest(scope), self._mode.settings)) is not None:
-                    return await _send_response(answer, send)
+            methods = hot.methods
+            if methods is None or (method != "GET" and method in methods):
+                raw = scope.get("raw_path")  # to look into it costs a third of making a request
+                route = hot.routes.at(ASGIRequest(scope).route()) if not raw or hot.routes.mark in raw else None
+                if route is not None:
+                    _keep_headers(scope)
+                    request = ASGIRequest(scope)
+                    endpoint = hot.routes.endpoint(route, method, request)
+                    if endpoint is not None:
+                        return await self._answer(endpoint, request, scope, receive, send)
         elif kind != "websocket":
             return await hot.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
         headers = scope["headers"]
         if headers.__class__ is not list:  # (isinstance would cost twice as much)
             headers = _keep_headers(scope)
-        if hot.looks_always:
-            return await self._guarded(scope, receive, send)
-        needles = hot.needles
-        for name, value in headers:
-            if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
-                return await self._guarded(scope, receive, send)
+        needles, hits, cookie = hot.needles, 0, None
+        found: list[tuple[bytes, bytes]] = []
+        for name, value in headers:  # the only loop over all of them: each costs 50 ns
+            if name in needles:
+                found.append((name, value))
+                if value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
+                    hits += 1
+                    if name == b"cookie":
+                        cookie = value
+        if hits or hot.looks_always:
+            sessions = None if cookie is None or hits > 1 or hot.recall is None else self._recalled(hot.recall, cookie, scope, send)
+            if sessions is None:
+                return await self._guarded(found, scope, receive, send)
+            scope[ASGI_KEY] = sessions
+            return await self._carried(sessions, scope, receive)
         if not hot.can_set_cookies:
             # of() makes the handle, if the application calls it; over an async backend a handle needs the loop, so we make it here
             scope[ASGI_KEY] = hot.door_for_of or AsyncSessions(hot.door, scope)
             return await hot.app(scope, receive, send)
-        scope[ASGI_KEY] = sessions = AsyncSessions(hot.door, scope)
-        return await hot.app(scope, receive, self._wrapped(sessions, send))
+        scope[ASGI_KEY] = sessions = Answering(hot.door, scope, send)
+        # A WebSocket may sign in at its handshake, and then stay open.
+        return await (self._carried(sessions, scope, receive) if kind == "websocket" else hot.app(scope, receive, sessions._send))
 
     def __getattr__(self, name: str) -> Any:
         """Returns an attribute of the wrapped application, such as ``app.state``."""
         return passed_on(self, name)
 
-    def looks_at(self, scope: Scope) -> bool:
-        """Returns whether this middleware must see the request or its response. If not, our own server may bypass it."""
-        hot = self._hot
-        if hot.looks_always or (scope["method"] in hot.methods and ASGIRequest(scope).route() in hot.routes):
-            return True
-        needles = hot.needles
-        for name, value in scope["headers"]:
-            if name in needles and value.find(needles[name]) >= 0 and (name != b"authorization" or holds_own(name, value)):
-                return True
-        return False
-
-    async def _endpoint(self, request: ASGIRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        context = self._opened(AsyncSessions(self._door, scope), request, scope)
-        response = await self._door.driver(revoke_others_endpoint(self._mode, context))
+    async def _answer(self, endpoint: Endpoint, request: ASGIRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        found = [field for field in scope["headers"] if field[0] in self._names]
+        sessions = AsyncSessions(self._door, scope)
+        context = self._opened(sessions, request, found, scope)
+        response = await self._door.driver(endpoint(self._mode, context))
+        if self._hot.seen is not None:
+            self._hot.seen.note_in(context, sessions._started)
         await self._refuse(response, context, scope, receive, send)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sessions = AsyncSessions(self._door, scope)
-        context = self._opened(sessions, ASGIRequest(scope), scope)
+    def _recalled(self, recall: Recall, cookie: bytes, scope: Scope, send: Send) -> Answering | None:
+        """Returns the handle of a request that goes the short way, or None."""
+        exempt = self._hot.exempt
+        recalled = None if exempt and is_exempt(ASGIRequest(scope).route(), exempt) else recall(cookie)
+        if recalled is None:
+            return None
+        sessions = Answering(self._hot.door, scope, send)
+        sessions._session, sessions._credential = recalled
+        if self._hot.seen is not None:
+            self._hot.seen.note(recalled[0], sessions._started)
+        return sessions
+
+    async def _guarded(self, found: Fields, scope: Scope, receive: Receive, send: Send) -> None:
+        sessions = Answering(self._door, scope, send)
+        context = self._opened(sessions, ASGIRequest(scope), found, scope)
         answer = await self._door.driver(on_request(self._mode, context))
+        sessions._credential = context.credential
         tell(context)
         if answer is not None:
             if isinstance(answer, Response):
                 return await self._refuse(answer, context, scope, receive, send)
             scope = self._with_fields(scope, answer)
+        if self._hot.seen is not None:
+            self._hot.seen.note_in(context, sessions._started)
         scope[ASGI_KEY] = sessions
-        return await self.app(scope, receive, self._wrapped(sessions, send))
+        return await self._carried(sessions, scope, receive)
 
-    def _opened(self, sessions: AsyncSessions, request: ASGIRequest, scope: Scope) -> Context:
-        names, has_twins = self._names, False
-        found: list[tuple[bytes, bytes]] = []
-        for field in scope["headers"]:
-            if field[0] in names:
-                if field[0] in self._twins:
-                    has_twins = True
-                else:
-                    found.append(field)
-        context = context_of(sessions, request, found)
-        context.has_twins = has_twins
+    async def _carried(self, sessions: Answering, scope: Scope, receive: Receive) -> None:
+        """Calls the application with a request that may become a stream, which ends with its session."""
+        streams, app = self._hot.streams, self._hot.app
+        if (
+            streams is None
+            or (streams.watching.paths is not None and not streams.watching.covers(ASGIRequest(scope).route()))
+            or (registry := streams.here()) is None
+        ):
+            return await app(scope, receive, sessions._send)
+        sessions._watch(registry, scope, receive)
+        try:
+            await app(scope, sessions._receive, sessions._send)
+        except BaseException as failure:
+            if sessions._stream is None or not sessions._stream.absorbs(failure):
+                raise
+        finally:
+            registry.streams.discard(sessions)
+            if sessions._stream is not None:
+                await sessions._stream.over()
+
+    def _opened(self, sessions: AsyncSessions, request: ASGIRequest, found: Fields, scope: Scope) -> Context:
+        """Makes the context of a request. ``found``: its fields that can carry credentials, twins included."""
+        twins = self._twins
+        own = [field for field in found if field[0] not in twins]
+        context = context_of(sessions, request, own)
+        context.has_twins = len(own) < len(found)
         if self._outer_key is not None:
             context.is_misplaced = self._outer_key in scope
         return context
@@ -181,23 +259,6 @@ class ASGIMiddleware:
                 headers.append(new.pop(0))
         return {**scope, "headers": [*headers, *new]}
 
-    def _wrapped(self, sessions: AsyncSessions, send: Send) -> Send:
-        """Returns the ``send`` for the application. It is not in ``__call__``, where the cells of a closure would slow all requests."""
-
-        def wrapped(message: Message) -> Awaitable[None]:
-            if message["type"] in HEADS:
-                context = head_goes_out(sessions)
-                if context is not None and self._mode.touches(context, _headers(message)):
-                    return self._send_head(context, message, send)
-            return send(message)
-
-        return wrapped
-
-    async def _send_head(self, context: Context, message: Message, send: Send) -> None:
-        headers = await self._door.driver(self._mode.on_response(context, _headers(message)))
-        tell(context)
-        await send({**message, "headers": headers})
-
     async def _refuse(self, response: Response, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
         tell(context)
         if scope["type"] == "http":
@@ -207,13 +268,15 @@ class ASGIMiddleware:
         if "websocket.http.response" in (scope.get("extensions") or {}):
             await _send_response(response, send, "websocket.http.response")
         else:
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})  # servers respond 403
 
     def _closing(self, send: Send) -> Send:
         """Returns the ``send`` for the lifespan. It closes the backend after the application has ended."""
 
         async def closing(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                if self._hot.seen is not None:
+                    await self._hot.seen.flush()
                 await _close(self._backend)
             await send(message)
 
@@ -227,11 +290,15 @@ class _Hot:
     app: ASGIApp
     door: AsyncDoor
     door_for_of: AsyncDoor | None
-    methods: frozenset[str]
-    routes: frozenset[bytes]
+    methods: frozenset[str] | None
+    routes: Routes
     needles: Mapping[bytes, bytes]
     looks_always: bool
     can_set_cookies: bool
+    recall: Recall | None
+    exempt: tuple[bytes, ...]
+    streams: Registries | None
+    seen: Seen | None
 
 
 def _keep_headers(scope: Scope) -> Fields:
@@ -260,11 +327,3 @@ async def _close(backend: AnyBackend) -> None:
 async def _send_response(response: Response, send: Send, prefix: str = "http.response") -> None:
     await send({"type": f"{prefix}.start", "status": int(response.status), "headers": list(response.headers)})
     await send({"type": f"{prefix}.body", "body": response.body})
-
-
-def _headers(message: Message) -> Fields:
-    """Returns the fields of a head. ASGI allows an iterator; we replace it by a list, since we read it twice."""
-    fields = message.get("headers") or ()
-    if not isinstance(fields, (list, tuple)):
-        message["headers"] = fields = list(fields)
-    return cast("Fields", fields)

@@ -28,6 +28,7 @@ class Context:
     - ``clock``: a function that returns seconds since 1970 by the clock of this host. It decides only whether a response deletes
       a cookie, and whether we renew a companion; no promise depends on it.
     - ``session``: the live session, or None. ``credential``: the credential that proves it.
+    - ``acted``: the impersonation that ``revoke_all`` took from the browser, or None. A later sign-in of this request inherits from it.
     - ``cookie``: the Set-Cookie value that we add to the response, or None.
     - ``generations``: the generation of each user whose sessions this request has revoked (P3 b).
     - ``head_is_out``: whether the response head has been sent, so that we cannot set a cookie any more.
@@ -39,6 +40,7 @@ class Context:
 
     session: Session | None = None
     credential: Credential | None = None
+    acted: Session | None = None
     cookie: bytes | None = None
     head_is_out: bool = False
     has_twins: bool = False

@@ -1,40 +1,33 @@
-"""Runs a flow to its end. This is the only file where sync and async meet.
+"""Runs a flow to its end. Here and in ``deadline.py`` sync and async meet.
 
-It has two loops, which differ by one ``await``: one for sync backends, one for async backends. Under ASGI a flow over a sync
-backend that waits moves to a thread once, not once for each question.
-
-One flow has one deadline (P7). A backend with ``within(seconds)`` gets the time that is left, and enforces it itself.
+It has two loops: one for sync backends, one for async backends. Under ASGI a flow over a sync backend that waits moves to a
+thread once, not once for each question. It leaves the thread to wait for a lease. One flow has one deadline (P7). A backend with
+``within(seconds)`` gets the time that is left, and enforces it itself. Waiting for a lease does not count.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
-from inspect import isawaitable
-from time import monotonic
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from threading import Lock
+from typing import Any, Final, Protocol, TypeVar, cast
 
-from anyio import CapacityLimiter, move_on_after
-from anyio.lowlevel import RunVar
-from anyio.to_thread import run_sync as run_in_thread
-
-from sessionward.errors import BackendUnavailable, InvalidCredential, OutcomeUnknown, SessionRevoked, SessionwardError, StaleLogin
-from sessionward.process import DaemonThreads, NoAnswer, NoThreadFree, PerProcess
-from sessionward.session.identifier import Identify
-from sessionward.session.session import user_mark
+from sessionward.credential.token import Credential
+from sessionward.deadline import Deadline, Threads
+from sessionward.errors import ANSWERS, BackendUnavailable, SessionwardError, StaleLogin, TooManySessions
+from sessionward.process import NoThreadFree
+from sessionward.session.call import Call
+from sessionward.session.pause import Pause
+from sessionward.session.session import Checked, user_mark
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import Adopt, Login
+from sessionward.session.steps import Adopt, Check, Login
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("sessionward")
 
 THREADS: Final = 10
 """The most threads for a sync backend without ``pool_size``."""
-IDENTIFIER_THREADS: Final = 20
-"""The most threads for identifiers that wait. They are never threads of the application."""
 
 
 # --- the two loops ----------------------------------------------------------------------------------------------------
@@ -49,14 +42,21 @@ def run_sync(flow: Flow[T], ask: Callable[[Step[Any]], Any], step: Step[Any] | N
         if step is None:
             step = flow.send(None)
         while True:
-            try:
-                answer = ask(step)
-            except Exception as failure:
-                step = flow.throw(_noted(step, failure))
-            else:
-                step = flow.send(answer)
+            step = _answered(flow, ask, step)
     except StopIteration as end:
         return cast("T", end.value)
+    except BaseException:  # interrupted: others may wait for the answer that this flow will not get
+        flow.close()
+        raise
+
+
+def _answered(flow: Flow[Any], ask: Callable[[Step[Any]], Any], step: Step[Any]) -> Step[Any]:
+    """Answers one question of a flow. Returns the next one. Raises ``StopIteration`` at the end of the flow."""
+    try:
+        answer = ask(step)
+    except Exception as failure:
+        return flow.throw(_noted(step, failure))
+    return flow.send(answer)
 
 
 async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any, Any]], step: Step[Any] | None = None) -> T:
@@ -73,22 +73,24 @@ async def run_async(flow: Flow[T], ask: Callable[[Step[Any]], Coroutine[Any, Any
                 step = flow.send(answer)
     except StopIteration as end:
         return cast("T", end.value)
+    except BaseException:  # cancelled: others may wait for the answer that this flow will not get
+        flow.close()
+        raise
 
 
 def _noted(step: Step[Any], failure: Exception) -> Exception:
-    """Returns the exception that the flow gets, and logs it unless it is an answer to the question.
+    """Returns the exception that the flow gets, and logs it unless it is an answer to the question, or the flow reports it.
 
     An exception that is not ours becomes ``BackendUnavailable`` with its type and place. Its message may quote values, so we drop it.
     """
-    if isinstance(failure, StaleLogin) and isinstance(step, (Login, Adopt)):
+    if isinstance(failure, (StaleLogin, TooManySessions)) and isinstance(step, (Login, Adopt)):
         log.warning("a sign-in of user %s was refused: %s", user_mark(step.new.user_id), failure)
-    if isinstance(failure, (SessionRevoked, StaleLogin, InvalidCredential)):
+    if not step.is_vital if isinstance(step, Call) else isinstance(failure, ANSWERS):
         return failure
     if not isinstance(failure, SessionwardError):
         failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
         failure.__suppress_context__ = True
-    asked = f"identifier {type(step.spec.identifier).__name__}" if isinstance(step, Identify) else "backend"
-    log.error("the %s did not answer %s: %s", asked, type(step).__name__, failure)
+    log.error("%s", step.complaint(failure))
     return failure
 
 
@@ -100,66 +102,7 @@ def _kind_and_place(failure: Exception) -> str:
     return f"{type(failure).__module__}.{type(failure).__qualname__}{where}"
 
 
-# --- the deadline -----------------------------------------------------------------------------------------------------
-
-
-class _Deadline:
-    """Asks a backend within the deadline of one flow. The time begins when this object is made."""
-
-    def __init__(self, backend: Any, timeout: float) -> None:
-        self._backend = backend
-        self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
-        self._timeout = timeout
-        self._ends = monotonic() + timeout
-
-    def ask(self, step: Step[Any]) -> Any:
-        """Asks a sync backend, or the identifier."""
-        if isinstance(step, Identify):
-            return self._waited_for(step) if step.spec.blocks else step.ask(None)
-        left = self._left()
-        if self._within is None or left > 0.999 * self._timeout:
-            return step.ask(self._backend)
-        return step.ask(self._within(left))
-
-    def _waited_for(self, step: Identify) -> Any:
-        """Asks an identifier that waits, in another thread, since it has no timeout of its own."""
-        try:
-            return _identifier_threads().run(self._left(), partial(step.ask, None))
-        except (NoThreadFree, NoAnswer):
-            raise self._no_identity() from None
-
-    async def ask_async(self, step: Step[Any]) -> Any:
-        """Asks an async backend or the identifier. Cancels the call at the deadline, unless the backend has ``within``."""
-        if isinstance(step, Identify):
-            return await self._identified(step)
-        if self._within is not None:
-            return await self.ask(step)
-        with move_on_after(self._left()):
-            answer = step.ask(self._backend)  # a sync backend beside an async identifier never waits
-            return await answer if isawaitable(answer) else answer
-        kind = OutcomeUnknown if step.writes else BackendUnavailable
-        raise kind(f"the backend did not answer within {self._timeout:g} s")
-
-    async def _identified(self, step: Identify) -> Any:
-        if not step.spec.is_async:
-            if not step.spec.blocks:
-                return step.ask(None)
-            try:
-                return await _identifier_limit.run(self._left(), self._waited_for, step)
-            except NoThreadFree:
-                raise self._no_identity() from None
-        with move_on_after(self._left()):
-            return await step.ask(None)
-        raise self._no_identity()
-
-    def _no_identity(self) -> BackendUnavailable:
-        return BackendUnavailable(f"the identifier did not answer within {self._timeout:g} s")
-
-    def _left(self) -> float:
-        left = self._ends - monotonic()
-        if left <= 0:
-            raise BackendUnavailable(f"this request has used up the {self._timeout:g} s (backend_timeout) that it may wait for the backend")
-        return left
+# --- the drivers of the middlewares -----------------------------------------------------------------------------------
 
 
 def _told(backend: Any, timeout: float) -> Any:
@@ -167,7 +110,25 @@ def _told(backend: Any, timeout: float) -> Any:
     return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
-# --- the drivers of the middlewares -----------------------------------------------------------------------------------
+def _answers_now(backend: Any) -> Callable[[Credential], Checked | None] | None:
+    """Returns the method of a backend that checks a credential without waiting, if it has one (``SupportsNow``)."""
+    return backend.check_now if getattr(backend, "answers_now", False) else None
+
+
+def _asked_now(flow: Flow[Any], now: Callable[[Credential], Checked | None], step: Step[Any]) -> Step[Any]:
+    """Answers a check in place, as long as the backend need not wait. Returns the step that the flow waits at.
+
+    Raises ``StopIteration`` at the end of the flow.
+    """
+    while isinstance(step, Check):
+        try:
+            checked = now(step.credential)
+        except Exception:  # the ordinary way meets it again, and says what it means
+            return step
+        if checked is None:
+            return step
+        step = flow.send(checked)
+    return step
 
 
 class SyncDriver:
@@ -177,9 +138,18 @@ class SyncDriver:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
         self._blocks = blocks
+        self._now = _answers_now(backend)
 
     def __call__(self, flow: Flow[T]) -> T:
-        return run_sync(flow, _Deadline(self._backend, self._timeout).ask if self._blocks else self._ask)
+        if not self._blocks:
+            return run_sync(flow, self._ask)
+        step = None
+        if self._now is not None:
+            try:
+                step = _asked_now(flow, self._now, flow.send(None))
+            except StopIteration as end:
+                return cast("T", end.value)
+        return run_sync(flow, Deadline(self._backend, self._timeout).ask, step)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self._backend)
@@ -217,9 +187,15 @@ class _Async:
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
+        self._now = _answers_now(backend)
 
     async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
-        return await run_async(flow, _Deadline(self._backend, self._timeout).ask_async, step)
+        if self._now is not None:
+            try:
+                step = _asked_now(flow, self._now, step or flow.send(None))
+            except StopIteration as end:
+                return cast("T", end.value)
+        return await run_async(flow, Deadline(self._backend, self._timeout).ask_async, step)
 
 
 class _InThread:
@@ -229,17 +205,90 @@ class _InThread:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
+        self._now = _answers_now(backend)
 
     async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
         try:
-            step = step or flow.send(None)
-        except StopIteration as end:  # the flow has decided without the backend
+            at = step or flow.send(None)
+            if self._now is not None:
+                at = _asked_now(flow, self._now, at)
+        except StopIteration as end:  # the flow has decided without a thread
             return cast("T", end.value)
-        deadline = _Deadline(self._backend, self._timeout)
+        deadline = Deadline(self._backend, self._timeout)
+        while True:
+            if isinstance(at, Pause):
+                ended, at = await _paused(flow, deadline, at)
+            else:
+                stay = _Stay(flow)
+                try:
+                    ended, at = await self._threads.run(self._timeout, stay.run, deadline.ask, at)
+                except NoThreadFree as busy:
+                    ended, at = _until_pause(flow, _refusing(busy), at)
+                except BaseException:
+                    stay.leave()
+                    raise
+            if ended is not None:
+                return cast("T", ended.value)
+
+
+class _Stay:
+    """The stay of a flow in a thread. If the request is cancelled, a flow that has begun there goes on to its end or to a pause.
+
+    After that we close it, since others may wait for its answer. One that has not begun we close at once.
+    """
+
+    __slots__ = ("_flow", "_has_begun", "_is_left", "_is_over", "_lock")
+
+    def __init__(self, flow: Flow[Any]) -> None:
+        self._flow = flow
+        self._lock = Lock()
+        self._has_begun = self._is_over = self._is_left = False
+
+    def run(self, ask: Callable[[Step[Any]], Any], step: Step[Any]) -> tuple[StopIteration | None, Step[Any]]:
+        with self._lock:
+            if self._is_left:
+                return None, step
+            self._has_begun = True
         try:
-            return await self._threads.run(self._timeout, run_sync, flow, deadline.ask, step)
-        except NoThreadFree as busy:
-            return run_sync(flow, _refusing(busy), step)
+            return _until_pause(self._flow, ask, step)
+        finally:
+            with self._lock:
+                self._is_over, is_left = True, self._is_left
+            if is_left:
+                self._flow.close()
+
+    def leave(self) -> None:
+        """The request was cancelled."""
+        with self._lock:
+            self._is_left, is_ours = True, self._is_over or not self._has_begun
+        if is_ours:
+            self._flow.close()
+
+
+def _until_pause(flow: Flow[Any], ask: Callable[[Step[Any]], Any], step: Step[Any]) -> tuple[StopIteration | None, Step[Any]]:
+    """Runs a flow in a thread, to its end or to a pause, which holds no thread."""
+    try:
+        step = _answered(flow, ask, step)
+        while not isinstance(step, Pause):
+            step = _answered(flow, ask, step)
+    except StopIteration as end:
+        return end, step
+    return None, step
+
+
+async def _paused(flow: Flow[Any], deadline: Deadline, step: Pause[Any]) -> tuple[StopIteration | None, Step[Any]]:
+    """Waits for a lease, or for the application, on the event loop."""
+    try:
+        try:
+            answer = await deadline.pause(step)
+        except Exception as failure:
+            return None, flow.throw(_noted(step, failure))
+        return None, flow.send(answer)
+    except StopIteration as end:
+        return end, step
+    except BaseException:
+        flow.close()
+        raise
 
 
 def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
@@ -247,34 +296,3 @@ def _refusing(failure: Exception) -> Callable[[Step[Any]], Any]:
         raise failure
 
     return refuse
-
-
-class Threads:
-    """A limited number of threads for each event loop. No caller waits for a free thread longer than its timeout."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._limiters: RunVar[CapacityLimiter] = RunVar("sessionward threads")
-
-    async def run(self, timeout: float, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """Calls a function in a thread. Returns what it returns.
-
-        If the caller is cancelled, a function that has begun still runs to its end; it must have its own timeout.
-
-        Raises :class:`NoThreadFree` if no thread was free within ``timeout`` seconds.
-        """
-        with move_on_after(timeout):  # limits only the wait for a thread; the wait for the function is shielded
-            return await run_in_thread(function, *args, limiter=self._limiter())
-        raise NoThreadFree(f"all {self._size} threads for the backend were busy for {timeout:g} s; raise its pool_size")
-
-    def _limiter(self) -> CapacityLimiter:
-        try:
-            return self._limiters.get()
-        except LookupError:
-            limiter = CapacityLimiter(self._size)
-            self._limiters.set(limiter)
-            return limiter
-
-
-_identifier_threads: Final = PerProcess(partial(DaemonThreads, IDENTIFIER_THREADS))
-_identifier_limit: Final = Threads(IDENTIFIER_THREADS)

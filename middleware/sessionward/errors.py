@@ -7,7 +7,10 @@
     ├── BackendUnavailable      the backend could not answer; you may repeat the call
     │   └── OutcomeUnknown      the backend may have acted or not; you may repeat the call
     ├── UsageError              you called a function with a wrong argument or at the wrong time
-    │   └── NotSignedIn         the caller of revoke_others() has no live session
+    │   └── NotSignedIn         the caller of revoke_others(), revoke() or list() has no live session
+    ├── TooManySessions         the user has max_sessions live sessions, and at_limit is "refuse"
+    ├── SignInTooOld            the caller must sign in again before it may revoke others
+    ├── RateLimited             the caller's session has revoked too often
     ├── SessionRevoked          another call has revoked the caller's own session
     ├── StaleLogin              the sign-in began before the user's sessions were revoked
     └── InvalidCredential       an identifier raises it for a credential that the application would not accept
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 
 class SessionwardError(Exception):
@@ -81,11 +84,45 @@ class UsageError(SessionwardError):
 
 
 class NotSignedIn(UsageError):
-    """``revoke_others()`` was called in a request that carries no live session."""
+    """``revoke_others()``, ``revoke()`` or ``list()`` was called in a request that carries no live session."""
 
 
 class SessionRevoked(SessionwardError):
     """Another call has revoked the caller's own session, so this one revokes nothing (P2)."""
+
+
+class TooManySessions(SessionwardError):
+    """The user has ``max_sessions`` live sessions, and ``at_limit`` is ``"refuse"``. The sign-in has changed nothing.
+
+    Ask the user. To sign in all the same, call ``login(user, ticket=error.ticket)``: it revokes the sessions used longest ago. The
+    ticket holds until the user's sessions are revoked. It does not prove who the user is: check the password again, or keep the
+    ticket where only you can read it.
+
+    - ``count``: how many live sessions the user has, without the one that this sign-in would replace.
+    - ``generation``: that of the user, as ``begin_login`` of a backend returns it.
+    - ``ticket``: for :meth:`~sessionward.Sessions.login`. Empty if a backend was called directly.
+    """
+
+    def __init__(self, count: int, generation: int) -> None:
+        self.count = count
+        self.generation = generation
+        self.ticket = ""
+        super().__init__(f"the user has {count} live sessions, and may not have one more")
+
+
+class SignInTooOld(SessionwardError):
+    """The caller's sign-in is older than the setting ``recent`` allows. It has revoked nothing."""
+
+
+class RateLimited(SessionwardError):
+    """The caller's session has revoked as often as the setting ``rate_limit`` allows. It has revoked nothing now.
+
+    ``retry_after``: the seconds after which it may revoke again.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"this session may revoke again in {retry_after:.0f} seconds")
 
 
 class StaleLogin(SessionwardError):
@@ -97,3 +134,7 @@ class StaleLogin(SessionwardError):
 
 class InvalidCredential(SessionwardError):
     """An identifier raises it for a credential that is forged, expired, unknown or malformed, and so signs no user in."""
+
+
+ANSWERS: Final = (SessionRevoked, StaleLogin, InvalidCredential, TooManySessions, SignInTooOld, RateLimited)
+"""The exceptions that answer a question, and are no failure."""

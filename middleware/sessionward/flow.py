@@ -8,7 +8,7 @@ the flow before the application found for the flow after it.
 ==========================  ===========================================================================================
 ``revoke_others_endpoint``  our route: request → credential → session → revocation → response
 ``on_request``              every other request that may carry a credential, before the application
-``login`` ...               the verbs that the application calls through ``handle.py``
+``login`` ...               the verbs that the application calls through ``handle/``
 ==========================  ===========================================================================================
 
 After the application, ``Mode.on_response`` decides about the response head.
@@ -16,34 +16,49 @@ After the application, ``Mode.on_response`` decides about the response head.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeVar
 
 from sessionward.context import Context
 from sessionward.credential.carriers import CredentialSource, Unproven
-from sessionward.credential.ticket import read_ticket, sign_ticket
+from sessionward.credential.ticket import Ticket, read_ticket, sign_ticket
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import NotSignedIn, SessionRevoked, UsageError
+from sessionward.errors import NotSignedIn, RateLimited, SessionRevoked, SignInTooOld, TooManySessions, UsageError
 from sessionward.modes.mode import C, Mode
-from sessionward.request.origin import may_call
+from sessionward.request.origin import MayCall, may_call
 from sessionward.request.request import Fields, is_exempt
-from sessionward.response.answer import Problem, Response, counted, inactive, refusal, unavailable
-from sessionward.session.session import RevokedCount, Session, user_key
-from sessionward.session.step import Flow
-from sessionward.session.steps import BeginLogin, Find, Login, Revoke, RevokeAll, RevokeOthers
+from sessionward.response.answer import Problem, Response, counted, inactive, rate_limited, refusal, sign_in_again, unavailable
+from sessionward.session.also import called
+from sessionward.session.impersonation import ORDINARY, Acting
+from sessionward.session.methods import checked_methods
+from sessionward.session.session import IMPERSONATION, RevokedCount, Session, user_key
+from sessionward.session.step import Flow, Step
+from sessionward.session.steps import BeginLogin, Login, Revoke, RevokeAll, RevokeOthers
+from sessionward.settings.limits import AtLimit
+
+T = TypeVar("T")
 
 MAX_COOKIE: Final = 16_384
 """Bytes of the joined Cookie field. Our route responds 431 to more (CONTRACT.md 1)."""
-
-_METHOD: Final = re.compile(r"[a-z0-9_]{1,32}")
 
 
 # --- our route --------------------------------------------------------------------------------------------------------
 
 
-def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
-    """Returns the response to ``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1, which orders the statuses)."""
+class Caller(NamedTuple):
+    """Who calls one of our routes. ``credential``: a secret of the session that stays the same. ``source``: what carried it."""
+
+    session: Session
+    credential: Credential
+    source: CredentialSource
+
+
+def caller(mode: Mode[C], context: C, *, changes: bool, may: MayCall = may_call) -> Flow[Caller | Response]:
+    """Returns who calls one of our routes, or the refusal (CONTRACT.md 1, which orders the statuses).
+
+    ``changes``: whether the call can change something, so that no page of another site may make it. ``may``: the cross-site rule.
+    """
     request, settings = context.request, mode.settings
     if context.is_misplaced:
         return _misplaced(mode, context)
@@ -52,25 +67,55 @@ def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
     reading, source = mode.read(context)
     if reading in (Unproven.AMBIGUOUS, Unproven.AMBIGUOUS_FOREIGN):
         return refusal(Problem.AMBIGUOUS, request, settings)
-    if source is CredentialSource.COOKIE and not may_call(request, trusted=settings.trusted, public=settings.public):
+    if changes and source is CredentialSource.COOKIE and not may(request, trusted=settings.trusted, public=settings.public):
         return refusal(Problem.CROSS_SITE, request, settings)
     if not isinstance(reading, Credential):
         if reading is Unproven.NONE and mode.can_set_cookies and not settings.insecure and request.location().scheme == "http":
             context.warning = _PLAIN_HTTP
         return inactive(request, settings, source, mode.why_inactive(reading))
     try:
-        session = yield from Find(reading)
+        session = yield from mode.find(reading)
         if session is None:
             return inactive(request, settings, source, "The credential is well formed, but its session is unknown, expired or revoked.")
         why = yield from mode.confirm(context, session)
-        if why is not None:
-            return inactive(request, settings, source, why)
-        count = int((yield from RevokeOthers(session, quietly=True)))  # anything but a number is a failure
-    except SessionRevoked:  # P2: another call was faster and has revoked the caller's session
+    except SessionRevoked:
         return inactive(request, settings, source, "The session was revoked by another call at this moment.")
     except Exception as failure:  # P7: never 401, never success
         return unavailable(failure, request, settings)
-    return counted(count, request, settings)  # P5: the backend's own count
+    if why is not None:
+        return inactive(request, settings, source, why)
+    if not changes:  # a use of the session, as any request; CONTRACT.md 1: a revocation is none
+        context.session, context.credential = session, reading
+    return Caller(session, session.key or reading, source)
+
+
+def revoke_others_endpoint(mode: Mode[C], context: C) -> Flow[Response]:
+    """Returns the response to ``DELETE /auth/sessions``: sign out my other devices (CONTRACT.md 1)."""
+    found = yield from caller(mode, context, changes=True)
+    if isinstance(found, Response):
+        return found
+    change = RevokeOthers(found.session, mode.terms)
+    return (yield from changed(mode, context, found, change, lambda count: counted(count, context.request, mode.settings)))
+
+
+def changed(mode: Mode[C], context: C, by: Caller, change: Step[T], then: Callable[[T], Response]) -> Flow[Response]:
+    """Makes a change that a client asks for. Returns ``then`` of the backend's answer, or the refusal."""
+    request, settings = context.request, mode.settings
+    if by.session.kind == IMPERSONATION:
+        return refusal(Problem.IMPERSONATION, request, settings)
+    try:
+        answer = yield from mode.settled(change)
+        if settings.also is not None and isinstance(change, RevokeOthers):
+            yield from called(settings.also, by.session.user_id)
+        return then(answer)  # P5: the backend's own count; anything else is a failure
+    except SessionRevoked:  # P2: another call was faster and has revoked the caller's session
+        return inactive(request, settings, by.source, "The session was revoked by another call at this moment.")
+    except SignInTooOld:
+        return sign_in_again(request, settings)
+    except RateLimited as limit:
+        return rate_limited(limit.retry_after, request, settings)
+    except Exception as failure:  # P7: never 401, never success
+        return unavailable(failure, request, settings)
 
 
 _PLAIN_HTTP: Final = (
@@ -114,36 +159,51 @@ _MISPLACED: Final = (
 # --- the verbs of the application -------------------------------------------------------------------------------------
 
 
-def login(mode: Mode[C], context: C, user_id: object, *, ticket: object, methods: Sequence[str], persistent: bool) -> Flow[str]:
+def login(
+    mode: Mode[C], context: C, user_id: object, *, ticket: object, methods: Sequence[str], persistent: bool, acting: Acting = ORDINARY
+) -> Flow[str]:
     """Starts a session, revokes the one that this browser had, and sets the cookie. Returns the token.
 
-    Raises ``StaleLogin`` for a sign-in that began before the user's sessions were revoked (P3).
+    ``acting``: says whether another user acts as this one. Raises ``StaleLogin`` for a sign-in that began before the user's sessions
+    were revoked (P3), and ``TooManySessions``.
     """
     user = user_key(user_id)
-    _require(mode, "login")
+    mode.capabilities.require("login")
     _require_head(context, "login")
-    generation = context.generations.get(user) if ticket is None else read_ticket(mode.tickets, user, ticket)
+    impersonation = mode.impersonation(context, user, acting)
+    shown = None if ticket is None else read_ticket(mode.tickets, user, ticket)
+    generation = context.generations.get(user) if shown is None else shown.generation
     credential = Credential(new_token().encode())  # no frame that can raise has the token itself
-    session = yield from Login(mode.new_session(context, user, credential.digest, generation, _methods(methods)))
-    mode.hold(context, session, credential, persistent=persistent)
+    new = mode.new_session(context, user, credential.digest, generation, checked_methods(methods))
+    new = new if impersonation is None else impersonation.of(new)
+    if shown is not None and shown.at_limit is not None:
+        new = replace(new, at_limit=shown.at_limit)
+    before = "" if new.replaces is None else new.replaces.user_id
+    try:
+        session = yield from mode.settled(Login(new), context.credential, before)
+    except TooManySessions as full:
+        full.ticket = sign_ticket(mode.tickets, user, Ticket(full.generation, AtLimit.REVOKE))
+        raise
+    mode.hold(context, session, credential, max_age=new.lifetime if persistent else None)
     return credential.reveal()
 
 
 def begin_login(mode: Mode[C], user_id: object) -> Flow[str]:
     """Returns the ticket of a sign-in over several requests: the user's generation, signed for this user (P3 b)."""
     user = user_key(user_id)
-    _require(mode, "begin_login")
-    return sign_ticket(mode.tickets, user, (yield from BeginLogin(user)))
+    mode.capabilities.require("begin_login")
+    return sign_ticket(mode.tickets, user, Ticket((yield from BeginLogin(user))))
 
 
 def logout(mode: Mode[C], context: C) -> Flow[None]:
     """Revokes the caller's session, if there is one, and clears the cookie."""
-    _require(mode, "revoke")
+    mode.capabilities.require("revoke")
     _require_head(context, "logout")
     session = mode.held(context) or (yield from mode.current(context))
     if session is not None:
-        yield from Revoke(session.user_id, session.id)
+        yield from mode.settled(Revoke(session.user_id, session.id), context.credential, session.user_id)
     mode.forget(context, clear_cookie=True)
+    context.acted = None  # the only end of an impersonation after which this browser is like any other
 
 
 def current(mode: Mode[C], context: C) -> Flow[Session | None]:
@@ -154,12 +214,11 @@ def current(mode: Mode[C], context: C) -> Flow[Session | None]:
 def revoke_others(mode: Mode[C], context: C) -> Flow[int]:
     """Revokes the caller's other sessions. Returns how many were live.
 
-    Raises ``NotSignedIn`` without a live session, and ``SessionRevoked`` if another call has just revoked the caller's own.
+    Raises ``NotSignedIn`` without a live session, and ``UsageError`` in an impersonation. Raises ``SessionRevoked`` if another call
+    has just revoked the caller's own.
     """
-    session = yield from mode.current(context)
-    if session is None:
-        raise NotSignedIn("revoke_others() needs a signed-in caller; this request carries no live session")
-    count = yield from RevokeOthers(session)
+    session = yield from own_session(mode, context, "revoke_others")
+    count = yield from mode.settled(RevokeOthers(session))
     if isinstance(count, RevokedCount):
         context.generations[session.user_id] = count.generation
     return int(count)
@@ -168,11 +227,15 @@ def revoke_others(mode: Mode[C], context: C) -> Flow[int]:
 def revoke_all(mode: Mode[C], context: C, user_id: object) -> Flow[int]:
     """Revokes all sessions of a user, including the caller's if it is this user. Returns how many were live."""
     user = user_key(user_id)
-    _require(mode, "revoke_all")
-    count = yield from RevokeAll(user)
+    mode.capabilities.require("revoke_all")
+    is_own = context.session is not None and context.session.user_id == user
+    count = yield from mode.settled(RevokeAll(user), context.credential if is_own else None, user)
     if isinstance(count, RevokedCount):
         context.generations[user] = count.generation
-    if context.session is not None and context.session.user_id == user:
+    if is_own:
+        held = mode.held(context)
+        if held is not None and held.kind == IMPERSONATION:
+            context.acted = held  # a new password revokes all and then signs in: that sign-in must not hide who acts
         mode.forget(context, clear_cookie=False)
     return int(count)
 
@@ -180,17 +243,14 @@ def revoke_all(mode: Mode[C], context: C, user_id: object) -> Flow[int]:
 # --- the small parts --------------------------------------------------------------------------------------------------
 
 
-def _methods(methods: object) -> Sequence[str]:
-    given = () if isinstance(methods, str) or not isinstance(methods, Sequence) else tuple(cast("Sequence[object]", methods))
-    names = tuple(method for method in given if isinstance(method, str) and _METHOD.fullmatch(method))
-    if len(names) < len(given) or (not given and methods not in ((), [])):
-        raise UsageError("methods must be a list of names such as 'password' or 'totp': lower-case letters, digits and underscores")
-    return names
-
-
-def _require(mode: Mode[C], operation: str) -> None:
-    if operation not in mode.capabilities.operations:
-        raise UsageError(f"{mode.capabilities.backend} has no {operation}(): the application starts its sessions itself")
+def own_session(mode: Mode[C], context: C, verb: str) -> Flow[Session]:
+    """Returns the live session of the caller, for a verb that revokes others of the same user. An impersonation may not."""
+    session = yield from mode.current(context)
+    if session is None:
+        raise NotSignedIn(f"{verb}() needs a signed-in caller; this request carries no live session")
+    if session.kind == IMPERSONATION:
+        raise UsageError(f"{verb}() is for the user, and this session is an impersonation; check sessions.current.kind first")
+    return session
 
 
 def _require_head(context: Context, verb: str) -> None:

@@ -10,35 +10,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from time import monotonic
-from types import TracebackType
-from typing import Any, Final, Protocol, TypeAlias, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
+from sessionward.api.mode import mode_of
+from sessionward.api.routes import Endpoint, Routes
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import WSGI_KEY, Door, context_of, head_goes_out, passed_on, tell
+from sessionward.door import WSGI_KEY, Door, Recall, context_of, credential_of, head_goes_out, passed_on, recalling, routes_of, tell
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import on_request, revoke_others_endpoint
-from sessionward.handle import Sessions
-from sessionward.modes.choose import choose
+from sessionward.flow import on_request
+from sessionward.handle.sessions import Sessions
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields, WSGIRequest, environ_key, spellings
-from sessionward.response.answer import Response, preflight
+from sessionward.process import clock
+from sessionward.request.request import Fields, WSGIRequest, environ_key, is_exempt
+from sessionward.response.answer import Response
+from sessionward.response.delayed import DelayedHead, ExcInfo, Headers, StartResponse, Write
+from sessionward.seen.flush import seen_of
+from sessionward.seen.notes import Seen
 from sessionward.session.backend import Backend
 from sessionward.settings import Options
+from sessionward.streams.watching import Watching
+from sessionward.streams.wsgi import WSGIStreams
+
+__all__ = ["Environ", "Headers", "StartResponse", "WSGIApplication", "WSGIMiddleware"]
 
 Environ: TypeAlias = dict[str, Any]
-ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-Write: TypeAlias = Callable[[bytes], object]
-Headers: TypeAlias = list[tuple[str, str]]
-
-
-class StartResponse(Protocol):
-    """The ``start_response`` of PEP 3333."""
-
-    def __call__(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write: ...
-
-
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
@@ -57,6 +54,10 @@ class WSGIMiddleware:
         identify (Identifier or None, default None): Says whom the application's own login has signed in. Set it where the
             application keeps that login; see ``sessionward.identify``.
         path (str, default "/auth/sessions"): The path of ``DELETE``, below ``root_path`` or ``SCRIPT_NAME``.
+        api (bool, default False): Also answers the rest of the session API at ``path``: who am I, my sessions, revoke one; and
+            the page *Your devices* for a browser.
+        page (Page or None, default None): The name, the colours and the templates of that page; see
+            ``sessionward.api.page.Page``. It needs Jinja2: ``pip install "sessionward[page]"``.
         cookie_name (str, default "__Host-session-ward"): The name of our cookie. With ``cookie_domain`` the default
             is ``__Secure-session-ward``, with ``insecure`` it is ``session-ward``; with ``audience`` it ends in a mark of it.
         cookie_domain (str or None, default None): The Domain of our cookie. Set it if the application's login cookie has one.
@@ -73,10 +74,33 @@ class WSGIMiddleware:
         remote_user (bool, default False): Also sets ``REMOTE_USER`` in the WSGI environ. Does nothing under ASGI.
         lifetime (seconds or timedelta, default 1_209_600.0): How long a session lives: 14 days. With ``identify`` the default is
             as long as the application's login.
-        max_sessions (int, default 1_000): The largest number of live sessions of one user, in modes own and companion. A
-            sign-in beyond it revokes the oldest session.
+        idle_timeout (seconds, timedelta or None, default None): How long a session lives without being used, at least two minutes.
+            It ends up to a minute early, or a tenth of the limit if that is less, and never late. In modes own and companion.
+        max_sessions (int, default 1_000): The largest number of live sessions of one user, in modes own and companion, at
+            most 1 000 000. A sign-in beyond it revokes the session used longest ago.
+        at_limit ("revoke" or "refuse", default "revoke"): What a sign-in beyond ``max_sessions`` does in mode own: it revokes the
+            one used longest ago, or ``login()`` raises ``TooManySessions``.
+        recent (seconds, timedelta or None, default None): How old the caller's sign-in may be when it revokes others by our routes.
+            An older one gets 403.
+        sign_in (str or None, default None): Where a user signs in again, a path or an https URL: ``"/login?next={return_to}"``.
+        rate_limit (int or None, default None): How often one session may revoke within an hour by our routes. Beyond it: 429.
+        limits (str or None, default None): The limits of a standard: ``"nist-aal1"``, ``"nist-aal2"``, ``"nist-aal3"``, ``"pci"``
+            or ``"asvs-l2"``. It sets ``lifetime``, ``idle_timeout`` and ``recent`` where you do not, and refuses laxer values.
+        revoke_impersonations (bool, default False): Also revokes and counts the impersonations of the caller when the caller revokes
+            others by our routes. The verbs always do.
+        also (callable or None, default None): A function, under ASGI sync or async, that we call with the user's id after each success
+            of ``DELETE`` of the others, and of the form of the page for it: for API tokens and OAuth grants. If it raises, the client
+            gets 503, and the next call repeats it.
         backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
             503. At most 60.
+        lease (seconds or timedelta, default 0.0): How long a worker trusts an answer of the backend without asking again. At most
+            5. A revocation then takes as long, and after it no worker accepts the sessions that it ended.
+        lease_waiters (int, default 0): How many requests with a revoked session may wait at once until the lease has passed.
+            Further ones get 503. 0 means 1 000 under ASGI, and 2 under WSGI, where each holds a thread: set a quarter of them.
+        recheck (seconds, timedelta or None, default 5.0): How often we ask whether the sessions of open WebSockets and of responses that
+            take longer are still live. We close those whose session is not. With None they stay open.
+        recheck_paths (list of str or None, default None): The prefixes of the paths whose streams we watch. With None: all paths
+            under ASGI, no path under WSGI.
         debug (bool, default False): Error responses say what was wrong with the credential. Never in production.
 
     Raises:
@@ -87,21 +111,27 @@ class WSGIMiddleware:
         if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 - whether it is async
             raise ConfigurationError("app: this is an ASGI application; put sessionward.ASGIMiddleware around it")
         self.app = app
-        self._mode: Mode[Any] = choose(backend, settings, awaits=False)
+        self._mode: Mode[Any] = mode_of(backend, settings, clock, awaits=False)
         mode = self._mode
         driver = SyncDriver(backend, mode.settings.backend_timeout, blocks=mode.blocks)
         self._door = Door(mode, driver)
+        watching = Watching.of(mode, everywhere=False)
+        self._streams = None if watching is None else WSGIStreams(watching, driver)
+        routes = routes_of(mode)
         self._fields = [(name, environ_key(name)) for name in mode.names]
         self._outer_key = mode.outer_key
-        self._says_remote_user = mode.settings.remote_user
         self._hot = _Hot(
             app,
             self._door,
-            frozenset({"DELETE", "OPTIONS"} if mode.settings.trusted else {"DELETE"}),
-            spellings(mode.settings.path),
+            routes.methods,
+            routes,
             bool(mode.needles),
             mode.needles.get(b"cookie", b"").decode("ascii"),
             _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES,
+            recalling(mode, backend),
+            mode.settings.exempt,
+            mode.settings.remote_user,
+            seen_of(mode, backend),
         )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -110,17 +140,20 @@ class WSGIMiddleware:
             method = environ["REQUEST_METHOD"]
         except KeyError:  # against PEP 3333; then the request is not ours
             method = "GET"
-        if method != "GET" and method in hot.methods and (request := WSGIRequest(environ)).route() in hot.routes:
-            if method == "DELETE":
-                return self._endpoint(request, environ, start_response)
-            if (answer := preflight(request, self._mode.settings)) is not None:
-                return _send_response(answer, start_response)
-        if hot.looks and (
-            ("HTTP_COOKIE" in environ and hot.cookie in environ["HTTP_COOKIE"])
-            or "HTTP_X_SESSION_TOKEN" in environ
-            or ("HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace")))
-        ):
-            return self._guarded(environ, start_response)
+        methods = hot.methods
+        if methods is None or (method != "GET" and method in methods):
+            request = WSGIRequest(environ)
+            route = hot.routes.at(request.route())
+            if route is not None and (endpoint := hot.routes.endpoint(route, method, request)) is not None:
+                return self._answer(endpoint, request, environ, start_response)
+        if hot.looks:
+            if "HTTP_X_SESSION_TOKEN" in environ or (
+                "HTTP_AUTHORIZATION" in environ and holds_own(b"authorization", environ["HTTP_AUTHORIZATION"].encode("latin-1", "replace"))
+            ):
+                return self._guarded(environ, start_response)
+            if "HTTP_COOKIE" in environ and hot.cookie in environ["HTTP_COOKIE"]:
+                sessions = None if hot.recall is None else self._recalled(hot.recall, environ, start_response)
+                return self._guarded(environ, start_response) if sessions is None else self._passed_on(sessions, environ)
         rest = hot.rest
         if rest is _PASSES:
             environ[WSGI_KEY] = hot.door  # of() makes the handle, if the application calls it
@@ -135,9 +168,29 @@ class WSGIMiddleware:
         """Returns an attribute of the wrapped application, such as ``app.wsgi_app.script_name``."""
         return passed_on(self, name)
 
-    def _endpoint(self, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        context = self._opened(Sessions(self._door, environ), request, environ)
-        return _refuse(self._door.driver(revoke_others_endpoint(self._mode, context)), context, start_response)
+    def _answer(self, endpoint: Endpoint, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        sessions = Sessions(self._door, environ)
+        context = self._opened(sessions, request, environ)
+        response = self._door.driver(endpoint(self._mode, context))
+        if self._hot.seen is not None:
+            self._hot.seen.note_in(context, sessions._started)
+        return _refuse(response, context, start_response)
+
+    def _recalled(self, recall: Recall, environ: Environ, start_response: StartResponse) -> _Answering | None:
+        """Returns the handle of a request that goes the short way, or None."""
+        exempt = self._hot.exempt
+        if exempt and is_exempt(WSGIRequest(environ).route(), exempt):
+            return None
+        cookie: str = environ["HTTP_COOKIE"]
+        # For ASCII the two encodings are equal, and the first one costs 0.1 us less.
+        recalled = recall(cookie.encode() if cookie.isascii() else cookie.encode("latin-1", "replace"))
+        if recalled is None:
+            return None
+        sessions = _Answering(self._hot.door, environ, start_response)
+        sessions._session, sessions._credential = recalled
+        if self._hot.seen is not None:
+            self._hot.seen.note(recalled[0], sessions._started)
+        return sessions
 
     def _guarded(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         sessions = _Answering(self._door, environ, start_response)
@@ -149,10 +202,21 @@ class WSGIMiddleware:
                 return _refuse(answer, context, start_response)
             self._put_fields(environ, answer)
         context.request = sessions._sender()  # so that we do not keep the environ
-        if self._says_remote_user and context.session is not None:
-            environ.setdefault("REMOTE_USER", context.session.user_id.encode().decode("latin-1"))
+        sessions._session = context.session
+        if self._hot.seen is not None:
+            self._hot.seen.note_in(context, sessions._started)
+        return self._passed_on(sessions, environ)
+
+    def _passed_on(self, sessions: _Answering, environ: Environ) -> Iterable[bytes]:
+        hot = self._hot
+        if hot.says_remote_user and sessions._session is not None:
+            environ.setdefault("REMOTE_USER", sessions._session.user_id.encode().decode("latin-1"))
         environ[WSGI_KEY] = sessions
-        return sessions._returned(self.app(environ, sessions._start_response))
+        streams = self._streams
+        path = b"" if streams is None else WSGIRequest(environ).route()  # before a framework moves SCRIPT_NAME
+        body = hot.app(environ, sessions._start_response)
+        body = body if sessions._has_left else sessions._returned(body)
+        return body if streams is None else streams.watched(credential_of(sessions), path, body)
 
     def _opened(self, sessions: Sessions, request: WSGIRequest, environ: Environ) -> Context:
         found: list[tuple[bytes, bytes]] = []
@@ -192,11 +256,15 @@ class _Hot:
 
     app: WSGIApplication
     door: Door
-    methods: frozenset[str]
-    routes: frozenset[bytes]
+    methods: frozenset[str] | None
+    routes: Routes
     looks: bool
     cookie: str
     rest: _Rest
+    recall: Recall | None
+    exempt: tuple[bytes, ...]
+    says_remote_user: bool
+    seen: Seen | None
 
 
 class _Answering(Sessions):
@@ -210,31 +278,33 @@ class _Answering(Sessions):
     """Whether the server has a head. A second one, with ``exc_info``, is not delayed."""
     _has_returned: bool = False
     """Whether the application has returned its iterable. A head that a generator gives afterwards is not delayed."""
-    _waiting: _Head | None = None
+    _waiting: DelayedHead | None = None
 
     _fields: Fields = ()
 
     def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
         self._door = door
-        self._peer = environ.get("REMOTE_ADDR")
-        self._agent = environ.get("HTTP_USER_AGENT")
+        try:  # costs half as much as get()
+            self._peer, self._agent = environ["REMOTE_ADDR"], environ["HTTP_USER_AGENT"]
+        except KeyError:
+            self._peer, self._agent = environ.get("REMOTE_ADDR"), environ.get("HTTP_USER_AGENT")
         self._started = monotonic()
         self._server = start_response
 
     def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """Implements ``start_response`` for the application. It takes ``exc_info`` also by name, as servers do."""
-        context = self._context
-        if context is None:
+        if self._context is None and self._session is None:
             self._head_is_out = True
         else:
-            head_goes_out(self)
             self._waiting = None
             fields: list[tuple[bytes, bytes]] = []
             for name, value in headers:  # a comprehension would be a call
                 if len(name) in _COOKIE_LENGTHS and (key := _COOKIE_FIELDS.get(name.lower())) is not None:
                     fields.append((key, value.encode("latin-1")))
-            if self._door.mode.touches(context, fields):
-                head = _Head(self._sealed, self._server, status, headers, exc_info)
+            if self._context is None and not fields:  # the commonest response needs no call
+                self._head_is_out = True
+            elif head_goes_out(self, fields) is not None:
+                head = DelayedHead(self._sealed, self._server, status, headers, exc_info)
                 if self._has_left or self._has_returned:
                     self._has_left = True
                     return head.send()
@@ -269,35 +339,6 @@ class _Answering(Sessions):
 
 _COOKIE_FIELDS: Final = {"set-cookie": b"set-cookie", "clear-site-data": b"clear-site-data"}
 _COOKIE_LENGTHS: Final = frozenset(map(len, _COOKIE_FIELDS))
-
-
-class _Head:
-    """A response head that has not been sent."""
-
-    __slots__ = ("_exc_info", "_headers", "_seal", "_server", "_status", "_write")
-
-    def __init__(
-        self, seal: Callable[[Fields], Fields], start_response: StartResponse, status: str, headers: Headers, exc_info: ExcInfo | None
-    ) -> None:
-        self._seal = seal
-        self._server = start_response
-        self._status = status
-        self._headers = headers
-        self._exc_info = exc_info
-        self._write: Write | None = None
-
-    def send(self) -> Write:
-        """Decides about the head and passes it to the server, once."""
-        if self._write is None:
-            fields = self._seal([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers])
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
-            exc_info, self._exc_info = self._exc_info, None  # its traceback refers to this frame
-            self._write = self._server(self._status, headers) if exc_info is None else self._server(self._status, headers, exc_info)
-        return self._write
-
-    def write(self, data: bytes, /) -> object:
-        """Implements the ``write`` callable of PEP 3333, for old applications."""
-        return self.send()(data)
 
 
 def _close(body: object) -> None:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table, Text, Uuid
 from sqlalchemy.dialects import mysql
 
-from sessionward.backends.table import Expires, RevokedBy, hmac_suffixed, rails_signed, sha256
+from sessionward.backends.table import Expires, RevokedBy, Timestamp, hmac_suffixed, rails_signed, sha256
 from sessionward.backends.table.laravel import laravel_encrypted
 
 SECRET: Final = "better-auth-secret-of-tests-0123456789"
@@ -117,6 +117,10 @@ BETTER_AUTH: Final = Schema(
         "cookie": ["__Secure-better-auth.session_token", "better-auth.session_token"],
         "transform": hmac_suffixed(SECRET),
         "expires": Expires.at("expiresAt"),
+        "issued": "createdAt",
+        "last_seen": "updatedAt",
+        "ip_address": "ipAddress",
+        "user_agent": "userAgent",
     },
     lambda user, lasts: {
         "id": uuid4().hex,
@@ -164,6 +168,9 @@ LARAVEL: Final = Schema(
         "transform": laravel_encrypted(APP_KEY, cookie=LARAVEL_COOKIE),
         "expires": Expires.unix("last_activity", lifetime=2 * HOUR),
         "rename": True,
+        "last_seen": Timestamp.unix("last_activity"),
+        "ip_address": "ip_address",
+        "user_agent": "user_agent",
     },
     lambda user, lasts: {
         "id": (uuid4().hex + uuid4().hex)[:40],
@@ -204,7 +211,16 @@ def rails_cookie(
 
 RAILS: Final = Schema(
     _rails,
-    {"key": "id", "user": "user_id", "cookie": "session_id", "transform": rails_signed(SECRET_KEY_BASE)},
+    {
+        "key": "id",
+        "user": "user_id",
+        "cookie": "session_id",
+        "transform": rails_signed(SECRET_KEY_BASE),
+        "issued": "created_at",
+        "last_seen": "updated_at",
+        "ip_address": "ip_address",
+        "user_agent": "user_agent",
+    },
     lambda user, _lasts: {"user_id": user, "created_at": _later(0), "updated_at": _later(0)},
     credential=rails_cookie,
     forged=lambda number: rails_cookie(number, secret="another secret"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -10,12 +11,13 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import select
 
 from sessionward import BackendUnavailable, OutcomeUnknown, Session
-from sessionward.backends.sql import SQLBackend
+from sessionward.backends.sql import SQLBackend, async_pool
 from sessionward.credential.token import Credential, new_token
 from sessionward.testing import Client
 from sessionward.testing.bridge import PATIENCE, together
@@ -180,3 +182,47 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+# --- a deadline and a cancellation of somebody else's -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("turn", "is_ours"),
+    [(["deadline"], True), (["server", "deadline"], False), (["deadline", "server"], False), (["server"], False)],
+    ids=lambda value: " and ".join(value) if isinstance(value, list) else None,
+)
+def test_p7_a_cancellation_in_the_same_turn_of_the_loop_as_the_deadline_is_kept(turn: list[str], is_ours: bool) -> None:
+    """Else a task that its server has cancelled would go on."""
+    permits = asyncio.Semaphore(0)  # no connection is free
+    raised: list[BaseException] = []
+
+    async def ask() -> None:
+        opened = async_pool._Opened(None, permits, None, None)  # type: ignore[arg-type]
+        try:
+            await async_pool._ask(opened, lambda _: None, PATIENCE)
+        except BaseException as failure:
+            raised.append(failure)
+            raise
+
+    async def story() -> None:
+        with patch.object(async_pool, "_LoopDeadline", Deadline):
+            task = asyncio.create_task(ask())
+            await asyncio.sleep(0)
+            for who in turn:
+                if who == "server":
+                    task.cancel()
+                else:
+                    made[0]._expire()
+            await asyncio.wait({task})
+        assert task.cancelled() is not is_ours
+        assert isinstance(raised[0], BackendUnavailable if is_ours else asyncio.CancelledError)
+
+    made: list[async_pool._LoopDeadline] = []
+
+    class Deadline(async_pool._LoopDeadline):
+        def __init__(self, timeout: float) -> None:
+            super().__init__(timeout)
+            made.append(self)
+
+    asyncio.run(story())

@@ -76,7 +76,15 @@ def test_every_statement_obeys_the_schema_that_the_engine_names(kind: Kind, plac
     assert world.sessions.revoke_others(own.session) == 2
     assert world.sessions.revoke_all("ann") == 1
     assert world.sessions.begin_login("ann") == 2
-    assert world.sessions.purge(0.0) == 5
+    assert world.sessions.check(own.credential).has_ended
+    assert list(world.sessions.find_many([own.credential])) == []
+    world.sessions.raise_lease(1.0)
+    world.sessions.set_lease(0.5)
+    assert world.sessions.lease_wait() == 1.0
+    assert world.sessions.note_seen([own.session], None) == {}
+    world.sessions.revoke_everybody()
+    assert world.sessions.companion_status("bob", b"a" * 32).companion_required
+    assert world.sessions.purge(0.0) == 0  # they ended less than an hour ago
     world.run(engine.dispose()) if kind.is_async else engine.dispose()
     world.close()
     with safe.begin() as connection:
@@ -86,6 +94,7 @@ def test_every_statement_obeys_the_schema_that_the_engine_names(kind: Kind, plac
         else:
             connection.exec_driver_sql("DROP TABLE sessionward_sessions")
             connection.exec_driver_sql("DROP TABLE sessionward_users")
+            connection.exec_driver_sql("DROP TABLE sessionward_state")
     safe.dispose()
 
 

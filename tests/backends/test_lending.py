@@ -17,8 +17,8 @@ from sqlalchemy.util import await_only
 
 from sessionward import BackendUnavailable, Session
 from sessionward.backends import Credential, NewSession
+from sessionward.backends.permits import Permits
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.backends.sql.sync_pool import _Permits
 from tests.support.core import TOKEN
 
 DEADLINE = 0.3
@@ -102,7 +102,7 @@ def test_p4_a_deadline_that_strikes_as_a_lent_connection_goes_back_leaves_the_an
 
 
 def test_p7_permits_are_given_in_the_order_in_which_they_were_asked_for() -> None:
-    permits, served = _Permits(1), list[int]()
+    permits, served = Permits(1), list[int]()
     assert permits.take(0)
 
     def wait(number: int) -> None:
@@ -123,7 +123,7 @@ def test_p7_permits_are_given_in_the_order_in_which_they_were_asked_for() -> Non
 
 
 def test_p7_a_permit_that_is_not_to_be_had_in_time_is_not_taken() -> None:
-    permits = _Permits(1)
+    permits = Permits(1)
     assert permits.take(0)
     assert not permits.take(0.01)
     permits.give()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from sessionward.testing import CompanionsContract
+from sessionward.testing import CompanionsContract, EverybodyCompanionsContract, SeenCompanionsContract
 from tests.contract.sql import SQLContract
 from tests.contract.sql_world import ASYNCMY, ASYNCMY_ENGINE, PYMYSQL, PYMYSQL_ENGINE
 
 
-class TestPyMySQL(SQLContract, CompanionsContract):
+class TestPyMySQL(SQLContract, CompanionsContract, EverybodyCompanionsContract, SeenCompanionsContract):
     kind = PYMYSQL
 
 
-class TestAsyncmy(SQLContract, CompanionsContract):
+class TestAsyncmy(SQLContract, CompanionsContract, EverybodyCompanionsContract, SeenCompanionsContract):
     kind = ASYNCMY
 
 
-class TestPyMySQLEngine(SQLContract, CompanionsContract):
+class TestPyMySQLEngine(SQLContract, CompanionsContract, EverybodyCompanionsContract, SeenCompanionsContract):
     kind = PYMYSQL_ENGINE
 
 
-class TestAsyncmyEngine(SQLContract, CompanionsContract):
+class TestAsyncmyEngine(SQLContract, CompanionsContract, EverybodyCompanionsContract, SeenCompanionsContract):
     kind = ASYNCMY_ENGINE

@@ -8,7 +8,7 @@ import pytest
 
 from sessionward import BackendUnavailable, SessionRevoked
 from sessionward.backends import Credential
-from sessionward.testing import BackendContract
+from sessionward.testing import BackendContract, SessionAPIContract
 from tests.backends.conftest import Place
 from tests.backends.schemas import SCHEMAS
 from tests.backends.tableworld import TableWorld
@@ -30,7 +30,7 @@ def world(made: TableWorld) -> TableWorld:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str, scope="class")
 @pytest.mark.parametrize("name", ["authjs"], scope="class")
-class TestContract(BackendContract):
+class TestContract(BackendContract, SessionAPIContract):
     """Auth.js: tokens as they are, users as text under whatever collation the database has."""
 
 

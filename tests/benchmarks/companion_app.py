@@ -11,6 +11,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_required, l
 import sessionward
 from sessionward.backends.sql import SQLBackend
 from sessionward.identify.flask import FlaskLogin
+from tests.benchmarks.leases import LEASE
 from tests.benchmarks.requests import SECRET
 
 
@@ -39,9 +40,13 @@ def application() -> Flask:
     return app
 
 
-def guarded() -> Any:
+def guarded(lease: float = 0.0) -> Any:
     """For gunicorn: ``tests.benchmarks.companion_app:guarded()``. Its database is where BENCHMARK_DATABASE says."""
     app = application()
     backend = SQLBackend(os.environ["BENCHMARK_DATABASE"])
     backend.create_tables()
-    return sessionward.WSGIMiddleware(app, backend, identify=FlaskLogin.of(app), secrets=[SECRET], insecure=True)
+    return sessionward.WSGIMiddleware(app, backend, identify=FlaskLogin.of(app), secrets=[SECRET], insecure=True, lease=lease)
+
+
+def leased() -> Any:
+    return guarded(LEASE)

@@ -29,10 +29,14 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils import timezone
 from sqlalchemy import make_url
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.django import DjangoBackend
 from sessionward.credential.token import Credential
+from sessionward.wsgi import WSGIApplication
 from tests.benchmarks.measure import Timed
 from tests.benchmarks.requests import (
     FIELDS,
@@ -250,11 +254,14 @@ def passing(run: Run) -> Mapping[str, Timed]:
     wsgi_door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
     works: dict[str, Timed] = {}
     signed_in = with_cookie("sessionid", "g4iyo8vs3r0w7w1l8ubnzq2y6dk5mhta")
+    trusted = TrustedHostMiddleware(asgi_application, ["app.example"])
+    of_asgi: Mapping[str, ASGIApp] = {"bare": asgi_application, "guarded": asgi_door, "beside": trusted}
+    of_wsgi: Mapping[str, WSGIApplication] = {"bare": wsgi_application, "guarded": wsgi_door, "beside": ProxyFix(wsgi_application)}
     for visitor, fields in {"no cookie": FIELDS, "signed in": signed_in}.items():
-        works[f"ASGI, {visitor}"] = asgi_requests(asgi_application, fields, run)
-        works[f"ASGI door, {visitor}"] = asgi_requests(asgi_door, fields, run)
-        works[f"WSGI, {visitor}"] = wsgi_requests(wsgi_application, fields)
-        works[f"WSGI door, {visitor}"] = wsgi_requests(wsgi_door, fields)
+        for side, asgi in of_asgi.items():
+            works[f"ASGI {side}, {visitor}"] = asgi_requests(asgi, fields, run)
+        for side, wsgi in of_wsgi.items():
+            works[f"WSGI {side}, {visitor}"] = wsgi_requests(wsgi, fields)
     return works
 
 

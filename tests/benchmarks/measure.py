@@ -1,16 +1,20 @@
 """How it is measured: everything that is compared runs in one process, in alternating rounds, and medians are told.
 
-A figure is computed within each round and its median is taken over the rounds, so that a machine that is busy for a
-while burdens both sides alike. The garbage collector runs as it does by default.
+Machines differ by a factor of five in what they do in a microsecond, so a time is told beside the time of something that
+people use. A figure is computed within each round and its median is taken over the rounds, so that a machine that is busy for
+a while burdens both sides alike. The garbage collector runs as it does by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from statistics import median
 from time import perf_counter
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 Timed: TypeAlias = Callable[[int], float]
 """Does its work so many times; the seconds that took."""
@@ -28,7 +32,7 @@ class Effort:
 
     @classmethod
     def full(cls) -> Effort:
-        return cls(101, 0.02)
+        return cls(81, 0.02)
 
     @classmethod
     def quick(cls) -> Effort:
@@ -90,15 +94,16 @@ def alternate(sides: Mapping[str, Timed], effort: Effort) -> Rounds:
 
 
 def _number(work: Timed, seconds: float) -> int:
-    """How often a piece of work, with all that it needs and that is not timed, fits into so many seconds. Warms up."""
-    number, took = 1, 0.0
+    """How often a piece of work fits into so many seconds, and into twice as many with what it needs and is not timed. Warms up."""
+    work(1)
+    number = 1
     while True:
         began = perf_counter()
-        work(number)
-        took = perf_counter() - began
-        if took >= seconds / 4:
-            return max(1, int(number * seconds / took))
-        number = max(number * 2, min(number * 20, int(number * seconds / took / 4)))
+        took = work(number)
+        part = max(took / seconds, (perf_counter() - began) / (2 * seconds))
+        if part >= 0.25:
+            return max(1, int(number / part))
+        number = max(number * 2, min(number * 20, int(number / part / 4)))
 
 
 def trials(sides: Mapping[str, Callable[[], float]], rounds: int, each: int) -> Rounds:
@@ -122,14 +127,15 @@ def p50(seconds: Sequence[float]) -> float:
     return median(seconds) * len(seconds)
 
 
-def repeated(work: Callable[[], object]) -> Timed:
-    """A sync piece of work that waits for others, timed."""
+def repeated(work: Callable[[T], object], each: Iterable[T]) -> Timed:
+    """A sync piece of work that waits for others, for each of these in turn, timed."""
+    turns = cycle(each)
 
     def timed(number: int) -> float:
         seconds: list[float] = []
-        for _ in range(number):
+        for item in islice(turns, number):
             began = perf_counter()
-            work()
+            work(item)
             seconds.append(perf_counter() - began)
         return p50(seconds)
 
@@ -147,6 +153,17 @@ def added(rounds: Rounds, ours: str, bare: str) -> list[float]:
 def ratios(ours: Sequence[float], beside: Sequence[float]) -> list[float]:
     """How many times as long ours takes, round by round."""
     return [a / b for a, b in zip(ours, beside, strict=True)]
+
+
+def compared(measured: str, ours: Sequence[float], beside: str, other: Sequence[float], limit: float | None) -> Row:
+    """Seconds beside the seconds of something that people use, round by round."""
+    return Row(measured, typical(ours), f"{beside} {typical(other)}", ratios(ours, other), times, limit)
+
+
+def rates(measured: str, ours: Sequence[float], beside: str, other: Sequence[float], limit: float | None) -> Row:
+    """Requests a second beside those of something that people use, round by round."""
+    told = f"{beside} {median(other):,.0f}/s"
+    return Row(measured, f"{median(ours):,.0f}/s", told, ratios(ours, other), times, limit, at_least=True)
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------

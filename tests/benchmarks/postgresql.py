@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import median
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -11,23 +10,26 @@ import psycopg
 
 from sessionward import ASGIMiddleware, WSGIMiddleware
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.credential.token import Credential
 from tests.benchmarks.databases import counting_relay, postgresql
-from tests.benchmarks.measure import Effort, LeftOut, Result, Row, Timed, added, alternate, ratios, repeated, times, typical
+from tests.benchmarks.measure import Effort, LeftOut, Result, Rounds, Row, Timed, added, alternate, compared, repeated, times
 from tests.benchmarks.requests import (
     SECRET,
+    Fields,
+    Run,
     asgi_application,
     asgi_requests_that_wait,
     awaited,
     event_loop,
     signed_in_application,
-    with_header,
+    signed_in_asgi_application,
     wsgi_application,
     wsgi_requests_that_wait,
 )
-from tests.benchmarks.signing import select_of_the_row, signed_in
+from tests.benchmarks.signing import Browsers, first_sight, select_of_the_row
 
 NAME = "guarded request on PostgreSQL, time added"
+PREPARED = {"psycopg": "?prepare_threshold=5", "asyncpg": "?prepared_statement_cache_size=100"}
+"""How a URL asks for prepared statements, which the bare drivers use by default, and which a pooler may not allow."""
 TRIPS = "guarded request on PostgreSQL, round trips"
 
 
@@ -38,81 +40,108 @@ def measure(effort: Effort) -> Iterator[Result]:
             return
         backend = SQLBackend(urls[0])
         backend.create_tables()
-        token = signed_in(backend)
+        browsers = Browsers.signed_in(backend)
         with psycopg.connect(urls[0], autocommit=True) as connection:
             connection.execute(b"ANALYZE")
-        yield from _plain(urls[0], token, backend, effort)
-        yield from _async(urls[0], token, effort)
+        yield from _sync(urls[0], browsers, backend, effort)
+        yield from _async(urls[0], browsers, effort)
         backend.close()
 
 
-def _plain(url: str, token: str, backend: SQLBackend, effort: Effort) -> Iterator[Result]:
-    digest, fields, select = Credential(token.encode()).digest, with_header(token), select_of_the_row("%s").encode()
-    wsgi_requests_that_wait(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), fields)(1)
-    door = WSGIMiddleware(wsgi_application, backend, secrets=[SECRET])
+def _sync(url: str, browsers: Browsers, backend: SQLBackend, effort: Effort) -> Iterator[Result]:
+    cookies, select = browsers.cookies(), select_of_the_row("%s").encode()
+
+    def guarded(secret: str, each: Sequence[Fields], backend: SQLBackend = backend) -> Timed:
+        return wsgi_requests_that_wait(WSGIMiddleware(wsgi_application, backend, secrets=[secret]), each)
+
+    prepared = SQLBackend(url + PREPARED["psycopg"])
+    wsgi_requests_that_wait(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), cookies)(len(cookies))
     with psycopg.connect(url, autocommit=True) as connection:
         rounds = alternate(
             {
-                "select": repeated(lambda: connection.execute(select, (digest,)).fetchone()),
-                "bare": wsgi_requests_that_wait(wsgi_application, fields),
-                "door": wsgi_requests_that_wait(door, fields),
+                "select": repeated(lambda digest: connection.execute(select, (digest,)).fetchone(), browsers.digests()),
+                "bare": wsgi_requests_that_wait(wsgi_application, cookies),
+                "seen": guarded(SECRET, cookies),
+                "first sight": first_sight(browsers, guarded),
+                "prepared": guarded(SECRET, cookies, prepared),
             },
             effort.longer(),
         )
-    more = added(rounds, "door", "bare")
-    beside = f"one SELECT of the row by psycopg {typical(rounds['select'])}"
-    yield Row(f"{NAME}: WSGI, psycopg", typical([median(more)]), beside, ratios(more, rounds["select"]), times, 1.5)
+    prepared.close()
+    yield from _rows("WSGI", "psycopg", rounds)
     with counting_relay(url) as (relayed, bursts):
         through = SQLBackend(relayed, pool_size=1)
-        serve = wsgi_requests_that_wait(WSGIMiddleware(wsgi_application, through, secrets=[SECRET]), fields)
-        yield _trips("WSGI, psycopg", serve, bursts)
+        yield _trips("WSGI, psycopg", guarded(SECRET, cookies, through), bursts)
         through.close()
 
 
-def _async(url: str, token: str, effort: Effort) -> Iterator[Result]:
-    digest, fields = Credential(token.encode()).digest, with_header(token)
-    of_asyncpg, of_psycopg = select_of_the_row("$1"), select_of_the_row("%s").encode()
+def _async(url: str, browsers: Browsers, effort: Effort) -> Iterator[Result]:
     with event_loop() as run:
-        one: Any = run(asyncpg.connect(url))
-        other = run(psycopg.AsyncConnection.connect(url, autocommit=True))
-
-        async def select() -> object:
-            cursor = await other.execute(of_psycopg, (digest,))
-            return await cursor.fetchone()
-
-        def guarded(backend: AsyncSQLBackend) -> Timed:
-            return asgi_requests_that_wait(ASGIMiddleware(asgi_application, backend, secrets=[SECRET]), fields, run)
-
-        backends = {driver: AsyncSQLBackend(_by(driver, url)) for driver in ("psycopg", "asyncpg")}
-        rounds = alternate(
-            {
-                "asyncpg": awaited(lambda: one.fetchrow(of_asyncpg, digest), run),
-                "psycopg": awaited(select, run),
-                "bare": asgi_requests_that_wait(asgi_application, fields, run),
-                **{f"{driver} door": guarded(backend) for driver, backend in backends.items()},
-            },
-            effort.longer(),
-        )
-        for driver, backend in backends.items():
-            more = added(rounds, f"{driver} door", "bare")
-            beside = f"one SELECT of the row by {driver} {typical(rounds[driver])}"
-            yield Row(f"{NAME}: ASGI, {driver}", typical([median(more)]), beside, ratios(more, rounds[driver]), times, 1.5)
+        for driver in ("psycopg", "asyncpg"):
+            backend = AsyncSQLBackend(_by(driver, url))
+            yield from _by_driver(driver, url, backend, browsers, run, effort)
             run(backend.close())
-            with counting_relay(url) as (relayed, bursts):
-                through = AsyncSQLBackend(_by(driver, relayed), pool_size=1)
-                yield _trips(f"ASGI, {driver}", guarded(through), bursts)
-                run(through.close())
-        run(one.close())
-        run(other.close())
+
+
+def _by_driver(driver: str, url: str, backend: AsyncSQLBackend, browsers: Browsers, run: Run, effort: Effort) -> Iterator[Result]:
+    cookies = browsers.cookies()
+
+    def guarded(secret: str, each: Sequence[Fields], backend: AsyncSQLBackend = backend) -> Timed:
+        return asgi_requests_that_wait(ASGIMiddleware(asgi_application, backend, secrets=[secret]), each, run)
+
+    asgi_requests_that_wait(ASGIMiddleware(signed_in_asgi_application, backend, secrets=[SECRET]), cookies, run)(len(cookies))
+    prepared = AsyncSQLBackend(_by(driver, url) + PREPARED[driver])
+    connection: Any
+    if driver == "asyncpg":
+        connection = run(asyncpg.connect(url))
+        select = select_of_the_row("$1")
+
+        async def ask(digest: bytes) -> object:
+            return await connection.fetchrow(select, digest)
+    else:
+        connection = run(psycopg.AsyncConnection.connect(url, autocommit=True))
+        of_psycopg = select_of_the_row("%s").encode()
+
+        async def ask(digest: bytes) -> object:
+            return await (await connection.execute(of_psycopg, (digest,))).fetchone()
+
+    rounds = alternate(
+        {
+            "select": awaited(ask, browsers.digests(), run),
+            "bare": asgi_requests_that_wait(asgi_application, cookies, run),
+            "seen": guarded(SECRET, cookies),
+            "first sight": first_sight(browsers, guarded),
+            "prepared": guarded(SECRET, cookies, prepared),
+        },
+        effort.longer(),
+    )
+    run(connection.close())
+    run(prepared.close())
+    yield from _rows("ASGI", driver, rounds)
+    with counting_relay(url) as (relayed, bursts):
+        through = AsyncSQLBackend(_by(driver, relayed), pool_size=1)
+        yield _trips(f"ASGI, {driver}", guarded(SECRET, cookies, through), bursts)
+        run(through.close())
 
 
 def _by(driver: str, url: str) -> str:
     return url.replace("postgresql://", f"postgresql+{driver}://", 1)
 
 
-def _trips(what: str, serve: Timed, bursts: Any) -> Row:
+def _rows(door: str, driver: str, rounds: Rounds) -> Iterator[Row]:
+    named = {
+        f"{NAME}: {door}, {driver}, cookie, seen before": "seen",
+        "the same, at the first sight of the cookie": "first sight",
+        f"the same, cookie seen before, {PREPARED[driver]} in the URL": "prepared",
+    }
+    for measured, side in named.items():
+        limit = 1.5 if side == "seen" else None
+        yield compared(measured, added(rounds, side, "bare"), f"one SELECT of the row by {driver}", rounds["select"], limit)
+
+
+def _trips(what: str, serve: Timed, bursts: Callable[[], int]) -> Row:
     serve(20)  # connected, and prepared
     before = bursts()
     serve(100)
     trips = (bursts() - before) / 100
-    return Row(f"{TRIPS}: {what}", f"{trips:g}", "through a relay that counts", [trips], lambda number: f"{number:g}", 1.0)
+    return Row(f"{TRIPS}: {what}", f"{trips:g}", "one SELECT 1", [trips], times, 1.0)

@@ -6,16 +6,18 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
+from itertools import cycle, islice, repeat
 from threading import Thread
-from time import perf_counter
-from typing import Any, Final, TypeAlias
+from time import perf_counter, thread_time
+from typing import Any, Final, TypeAlias, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import sessionward
 from sessionward.wsgi import Environ, StartResponse, WSGIApplication
 from tests.benchmarks.measure import Timed, p50
+
+T = TypeVar("T")
 
 SECRET = "k3J9-sPq0vXyZ7LmN2bVcR5tG8hW1dFa-test"
 
@@ -104,39 +106,55 @@ async def asgi_application(scope: Scope, receive: Receive, send: Send) -> None:
     await send(_BODY)
 
 
-async def _receive() -> Message:
+async def receive() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _send(message: Message) -> None:
+async def send(message: Message) -> None:
     return None
 
 
+async def signed_in_asgi_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """For a look before measuring: what is measured must be a live session."""
+    assert sessionward.of(scope).current is not None
+    await asgi_application(scope, receive, send)
+
+
 def asgi_requests(application: ASGIApp, fields: Fields, run: Run) -> Timed:
-    """Serve so many requests one after another. Each has a scope of its own, as from a server; making it is not timed."""
+    """Serve so many requests one after another. Each has a scope of its own, as from a server; making it is not timed.
+
+    They wait for nothing, so what is timed is the thread's processor time, which other processes do not change.
+    """
+    return asgi_requests_in_turn(application, [fields], run)
+
+
+def asgi_requests_in_turn(application: ASGIApp, browsers: Sequence[Fields], run: Run) -> Timed:
+    """The same for several browsers, one after another."""
+    turns = cycle(browsers)
 
     async def serve(number: int) -> float:
         seconds = 0.0
         for size in _batches(number):
-            scopes = [scope_of(fields) for _ in range(size)]
-            began = perf_counter()
+            scopes = [scope_of(fields) for fields in islice(turns, size)]
+            began = thread_time()
             for scope in scopes:
-                await application(scope, _receive, _send)
-            seconds += perf_counter() - began
+                await application(scope, receive, send)
+            seconds += thread_time() - began
         return seconds
 
     return lambda number: float(run(serve(number)))
 
 
-def asgi_requests_that_wait(application: ASGIApp, fields: Fields, run: Run) -> Timed:
+def asgi_requests_that_wait(application: ASGIApp, browsers: Sequence[Fields], run: Run) -> Timed:
     """The same for requests that wait for others: one at a time, by their p50."""
+    turns = cycle(browsers)
 
     async def serve(number: int) -> float:
         seconds: list[float] = []
-        for _ in range(number):
+        for fields in islice(turns, number):
             scope = scope_of(fields)
             began = perf_counter()
-            await application(scope, _receive, _send)
+            await application(scope, receive, send)
             seconds.append(perf_counter() - began)
         return p50(seconds)
 
@@ -151,14 +169,15 @@ def _batches(number: int) -> Iterator[int]:
         yield rest
 
 
-def awaited(work: Callable[[], Awaitable[object]], run: Run) -> Timed:
-    """A piece of work that waits for others, awaited and timed."""
+def awaited(work: Callable[[T], Awaitable[object]], each: Iterable[T], run: Run) -> Timed:
+    """A piece of work that waits for others, for each of these in turn, awaited and timed."""
+    turns = cycle(each)
 
     async def timed(number: int) -> float:
         seconds: list[float] = []
-        for _ in range(number):
+        for item in islice(turns, number):
             began = perf_counter()
-            await work()
+            await work(item)
             seconds.append(perf_counter() - began)
         return p50(seconds)
 
@@ -214,26 +233,33 @@ def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any =
 
 def wsgi_requests(application: WSGIApplication, fields: Fields) -> Timed:
     """The same as under ASGI; each body is read and closed, as a server does."""
+    return wsgi_requests_in_turn(application, [fields])
+
+
+def wsgi_requests_in_turn(application: WSGIApplication, browsers: Sequence[Fields]) -> Timed:
+    """The same for several browsers, one after another."""
+    turns = cycle(browsers)
 
     def serve(number: int) -> float:
         seconds = 0.0
         for size in _batches(number):
-            environs = [environ_of(fields) for _ in range(size)]
-            began = perf_counter()
+            environs = [environ_of(fields) for fields in islice(turns, size)]
+            began = thread_time()
             for environ in environs:
                 _serve(application, environ)
-            seconds += perf_counter() - began
+            seconds += thread_time() - began
         return seconds
 
     return serve
 
 
-def wsgi_requests_that_wait(application: WSGIApplication, fields: Fields) -> Timed:
+def wsgi_requests_that_wait(application: WSGIApplication, browsers: Sequence[Fields]) -> Timed:
     """The same for requests that wait for others: one at a time, by their p50."""
+    turns = cycle(browsers)
 
     def serve(number: int) -> float:
         seconds: list[float] = []
-        for _ in range(number):
+        for fields in islice(turns, number):
             environ = environ_of(fields)
             began = perf_counter()
             _serve(application, environ)

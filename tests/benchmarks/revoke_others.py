@@ -62,7 +62,7 @@ def _beside_the_naive_way(backend: SQLBackend, connection: Connection, rounds: i
 
 
 def _old_rows(backend: SQLBackend, connection: Connection, rounds: int, each: int) -> Row:
-    _fill(connection, "old ", 1, MANY, ended=True)
+    fill(connection, "old ", 1, MANY, ended=True)
     connection.execute(b"VACUUM ANALYZE sessionward_sessions")
     ours = _ours(backend)
     found = trials({"without": _signed_in_anew(backend, "new 0", ours), "with": _signed_in_anew(backend, "old 0", ours)}, rounds, each)
@@ -78,7 +78,7 @@ def _many_sessions(backend: SQLBackend, connection: Connection, rounds: int) -> 
     def fresh(end: Callable[[bytes], int]) -> Callable[[], float]:
         def trial() -> float:
             connection.execute(CLEAR, ("many 0",))
-            _fill(connection, "many ", 1, MANY)
+            fill(connection, "many ", 1, MANY)
             connection.execute(b"VACUUM ANALYZE sessionward_sessions")
             return _timed(end, tokens(backend, "many 0", 1)[0], MANY)
 
@@ -98,7 +98,7 @@ def _growth(backends: list[SQLBackend], connections: list[Connection], large: in
     """Two databases at once, a small one and a large one, so that both are measured at the same time."""
     for connection, rows in zip(connections, (10_000, large), strict=True):
         connection.execute(b"TRUNCATE sessionward_sessions")
-        _fill(connection, "crowd ", rows // SESSIONS, rows)
+        fill(connection, "crowd ", rows // SESSIONS, rows)
         connection.execute(b"VACUUM ANALYZE sessionward_sessions")
         connection.execute(b"CHECKPOINT")
     small, big = (_signed_in_anew(backend, "ada", _ours(backend)) for backend in backends)
@@ -109,7 +109,7 @@ def _growth(backends: list[SQLBackend], connections: list[Connection], large: in
     )
 
 
-def _fill(connection: Connection, prefix: str, users: int, rows: int, *, ended: bool = False) -> None:
+def fill(connection: Connection, prefix: str, users: int, rows: int, *, ended: bool = False) -> None:
     connection.execute(FILL, (prefix, users, ended, rows))
 
 

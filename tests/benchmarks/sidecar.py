@@ -14,13 +14,15 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import new_token
-from tests.benchmarks.guarded import COOKIE, signed
-from tests.benchmarks.measure import Effort, LeftOut, Result, Row, microseconds, ratios, times
+from tests.benchmarks.measure import Effort, LeftOut, Result, Row, compared, microseconds, rates
 from tests.benchmarks.requests import SECRET
 from tests.benchmarks.served import ROOT
 from tests.benchmarks.sidecar_parts import PARTS, parts
+from tests.benchmarks.signing import COOKIE, sign_in, signed
 from tests.sidecar import load
 from tests.sidecar.engines import Engine, engine
 from tests.support.servers import Server, served
@@ -32,7 +34,7 @@ IDLE_CONNECTIONS = 10_000
 
 
 def measure(effort: Effort) -> Iterator[Result]:
-    rounds = 15 if effort.rounds >= Effort.full().rounds else 3
+    rounds = 9 if effort.rounds >= Effort.full().rounds else 2
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         os.chmod(folder, 0o755)  # the workers of nginx run as another user
         here = Path(folder)
@@ -67,18 +69,14 @@ def _proxies(here: Path, stack: ExitStack, rounds: int) -> Iterator[Result]:
     if "nginx" in sides:
         one = _alternating(sides, rounds, 1, [])
         added = {side: [burst.p50 - bare.p50 for burst, bare in zip(one[side], one["direct"], strict=True)] for side in ("nginx", "serve")}
-        beside = f"nginx {microseconds(median(added['nginx']))}"
-        figures = ratios(added["serve"], added["nginx"])
-        yield Row(f"{NAME}: latency added on one connection, p50", microseconds(median(added["serve"])), beside, figures, times, 2.0)
+        yield compared(f"{NAME}: latency added on one connection, p50", added["serve"], "nginx", added["nginx"], 2.0)
 
 
 def _rates(measured: str, found: Mapping[str, Sequence[Burst]], limit: float) -> Iterator[Result]:
-    direct, ours = ([burst.rate for burst in found[side]] for side in ("direct", "serve"))
-    before = f"direct {median(direct):,.0f}/s"
-    yield Row(f"{measured}, requests a second", f"{median(ours):,.0f}/s", before, ratios(ours, direct), times, limit, at_least=True)
-    if "nginx" in found:
-        beside = [burst.rate for burst in found["nginx"]]
-        yield Row("the same, nginx in its place", f"{median(beside):,.0f}/s", before, ratios(beside, direct), times, None)
+    rate = {side: [burst.rate for burst in each] for side, each in found.items()}
+    yield rates(f"{measured}, requests a second", rate["serve"], "direct", rate["direct"], limit)
+    if "nginx" in rate:
+        yield rates("the same, nginx in its place", rate["nginx"], "direct", rate["direct"], None)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -134,26 +132,40 @@ def _authorized(here: Path, stack: ExitStack, rounds: int, effort: Effort) -> It
     token = new_token()
     cookie = f"{COOKIE}={signed(token)}"
     static = stack.enter_context(_nginx(here / "static", lambda port: _STATIC.format(port=port)))
-    sockets = {"authz": here / "authz.sock", "nginx": here / "free.sock"}
-    command = _command("authz", here, "tests.benchmarks.sidecar_app:remembering", "--listen", f"unix:{sockets['authz']}?mode=666")
-    authz = stack.enter_context(
-        served(lambda port: [*command, "--admin", f"127.0.0.1:{port}"], log=here / "authz.log", cwd=ROOT, env={"TOKEN": token})
-    )
-    stack.enter_context(_nginx(here / "free", lambda port: _STATIC.format(port=port) + _FREE.format(socket=sockets["nginx"])))
+    sockets = {name: here / f"{name}.sock" for name in ("authz", "free", "leased")}
+    authz = stack.enter_context(_authz(here, sockets["authz"], token, "tests.benchmarks.sidecar_app:remembering"))
+    stack.enter_context(_nginx(here / "free", lambda port: _STATIC.format(port=port) + _FREE.format(socket=sockets["free"])))
     sides = {"bare": stack.enter_context(_plain_nginx(here / "bare", static))}
-    for name, socket in sockets.items():
+    switches: dict[str, Mapping[str, Any]] = {"authz": {}, "free": {}}
+    database = f"sqlite:///{here}/sessions.db"
+    backend = SQLBackend(database)
+    backend.create_tables()
+    backend.login(sign_in("ada", token))
+    backend.close()
+    stack.enter_context(_authz(here, sockets["leased"], token, database, "--lease", "2"))
+    switches["leased"] = {"cache": str(here / "checks")}
+    for name, given in switches.items():
 
-        def by_socket(text: str, socket: Path = socket) -> str:
+        def by_socket(text: str, socket: Path = sockets[name]) -> str:
             return text.replace("server 127.0.0.1:9;", f"server unix:{socket};")
 
-        sides[name] = stack.enter_context(engine(Engine("nginx"), here / f"asks-{name}", authz=9, app=static.port, change=by_socket))
+        sides[name] = stack.enter_context(
+            engine(Engine("nginx"), here / f"asks-{name}", authz=9, app=static.port, change=by_socket, **given)
+        )
     found = _alternating(sides, rounds, CONNECTIONS, [f"Cookie: {cookie}"], of=authz)
-    ours, free, bare = ([burst.rate for burst in found[side]] for side in ("authz", "nginx", "bare"))
-    without = f"nginx without it {median(bare):,.0f}/s"
-    measured = f"{NAME}: authz behind nginx, a live session in memory, requests a second"
-    yield Row(measured, f"{median(ours):,.0f}/s", without, ratios(ours, bare), times, 0.3, at_least=True)
-    yield Row("its limit: nginx answers the check too", f"{median(free):,.0f}/s", without, ratios(free, bare), times, None)
+    rate = {side: [burst.rate for burst in each] for side, each in found.items()}
+    without = "nginx without it"
+    yield rates(f"{NAME}: authz behind nginx, a live session in memory, requests a second", rate["authz"], without, rate["bare"], 0.3)
+    yield rates("its limit: nginx answers the check too", rate["free"], without, rate["bare"], None)
+    cached = f"{NAME}: authz behind nginx with --cache and a lease of 2 s, a live session in SQLite, requests a second"
+    yield rates(cached, rate["leased"], without, rate["bare"], 0.8)
     yield from _shares(found["authz"], parts(token, cookie, effort))
+
+
+def _authz(here: Path, socket: Path, token: str, backend: str, *options: str) -> AbstractContextManager[Server]:
+    command = _command("authz", here, backend, "--listen", f"unix:{socket}?mode=666", *options)
+    log = here / f"{socket.stem}.log"
+    return served(lambda port: [*command, "--admin", f"127.0.0.1:{port}"], log=log, cwd=ROOT, env={"TOKEN": token})
 
 
 def _shares(bursts: Sequence[Burst], by_part: Mapping[str, Sequence[float]]) -> Iterator[Result]:

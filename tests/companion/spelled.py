@@ -26,8 +26,14 @@ RAISED: Final = NOON.timestamp()
 EARLY, LATE = RAISED + SKEW - 1, RAISED + SKEW + 1
 
 
+FRESH: Final = {"fresh": True, "remembered": False}
+
+
 class Spelled:
-    """Values speak for themselves: ``ann``, ``ann.2``, ``bob``; ``-`` is nobody; ``x`` cannot be read; behind ``@`` its time."""
+    """Values speak for themselves: ``ann``, ``ann.2``, ``ann.remembered``, ``bob``; ``-`` is nobody; ``x`` cannot be read.
+
+    Behind ``@`` is its time.
+    """
 
     cookies: ClassVar[Sequence[str]] = ("session", "remember")
     headers: ClassVar[Sequence[Carrier]] = (Carrier.header("X-Login"),)
@@ -46,8 +52,9 @@ class Spelled:
         if step.value == "-":
             return None
         issued = float(step.value.partition("@")[2] or 0) or None
-        user = step.value.partition("@")[0].partition(".")[0]
-        return Identity(user_id=user, session_id=SESSION_ID if self.has_id and step.name == "session" else None, issued_at=issued)
+        user, _, word = step.value.partition("@")[0].partition(".")
+        session_id = SESSION_ID if self.has_id and step.name == "session" else None
+        return Identity(user_id=user, session_id=session_id, issued_at=issued, fresh=FRESH.get(word))
 
 
 IDENTIFIERS: Final = {has_id: Spelled(has_id=has_id) for has_id in (False, True)}

@@ -43,6 +43,7 @@ ANN, NOBODY, REMEMBERED = (
     LoginCredential("session", "-", (1,)),
     LoginCredential("remember", "ann", (2,)),
 )
+WAS_REMEMBERED: Final = LoginCredential("session", "ann.remembered", (1,))
 HEADER: Final = LoginCredential("x-login", f"ann@{LATE}", ())
 
 
@@ -62,6 +63,16 @@ def signed_in(here: Here, *kept: LoginCredential, left: float = 900.0, session_i
     here.context.kept = kept
 
 
+def was_remembered(here: Here) -> None:
+    signed_in(here, WAS_REMEMBERED)
+    here.context.identity = Identity(user_id="ann", session_id=SESSION_ID if here.has_id else None, fresh=False)
+
+
+def was_answered(here: Here) -> None:
+    was_remembered(here)
+    have(here, is_answered=True)
+
+
 def came(here: Here, *kept: LoginCredential, **more: object) -> None:
     here.context.kept, here.context.identity = kept, Identity(user_id="ann")
     have(here, **more)
@@ -74,7 +85,7 @@ def have(here: Here, **more: object) -> None:
 
 def has_asked_us(here: Here) -> None:
     """The application has called ``sessions.login`` for Ann."""
-    here.mode.hold(here.context, companion_of("ann"), Credential(TOKEN), persistent=True)
+    here.mode.hold(here.context, companion_of("ann"), Credential(TOKEN), max_age=60.0)
 
 
 STATES: Final[Mapping[str, Callable[[Here], object]]] = {
@@ -84,6 +95,8 @@ STATES: Final[Mapping[str, Callable[[Here], object]]] = {
     "a companion with two logins": lambda here: signed_in(here, ANN, REMEMBERED),
     "a companion that grows old": lambda here: signed_in(here, ANN, left=100.0),
     "a companion of another session": lambda here: signed_in(here, ANN, session_id="old"),
+    "a companion of a login that was remembered": was_remembered,
+    "a companion of a login that was remembered, and a head": was_answered,
     "a companion alone": lambda here: have(here, companion=companion_of("ann")),
     "adopting": lambda here: came(here, ANN, adopting=APP_SESSION),
     "adopting, two logins": lambda here: came(here, ANN, REMEMBERED, adopting=APP_SESSION),
@@ -98,6 +111,8 @@ SET: Final = {
     "nothing": [],
     "Ann": [b"session=ann; Path=/"],
     "Ann anew": [b"session=ann.2; Path=/"],
+    "Ann, fresh": [b"session=ann.fresh"],
+    "Ann, remembered": [b"session=ann.remembered"],
     "Bob": [b"session=bob"],
     "nobody": [b"session=-"],
     "what cannot be read": [b"session=x"],
@@ -312,6 +327,29 @@ def test_a_sign_in_is_decided_with_all_that_is_known_of_it() -> None:
                 assert new.age is case.ending.context.age, case
                 assert new.app_session is not None, case
                 assert (new.lifetime, new.methods) == (1000.0, ()), case
+
+
+def test_only_a_login_that_was_remembered_and_is_fresh_now_signs_the_same_user_in_anew() -> None:
+    confirmed = 0
+    for case in seen():
+        before = case.before.context
+        for step in case.ending.asked:
+            if isinstance(step, SignIn) and before.session is not None and before.session.user_id == step.new.user_id:
+                assert (case.state, case.sets) == ("a companion of a login that was remembered", "Ann, fresh"), case
+                confirmed += 1
+    assert confirmed
+
+
+def test_a_sign_in_is_of_now_unless_the_login_says_that_it_was_remembered_and_an_adoption_never_is() -> None:
+    said: dict[bool, int] = {True: 0, False: 0}
+    for case in seen():
+        for step in case.ending.asked:
+            if isinstance(step, Adopt):
+                assert not step.new.is_fresh, case
+            elif isinstance(step, SignIn) and step.new.user_id == "ann":
+                assert step.new.is_fresh == (case.sets != "Ann, remembered"), case
+                said[step.new.is_fresh] += 1
+    assert all(said.values())
 
 
 def test_tokens_are_never_the_same() -> None:

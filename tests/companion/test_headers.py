@@ -194,3 +194,15 @@ def test_delete_by_a_header_alone_is_401(site: Site, browser: Browser) -> None:
     browser.get("/login/ann.1")
     assert browser.house.ask("DELETE", SESSIONS, bearer("ann", time.time() + 1000)).status == 401
     assert browser.me() == "ann"
+
+
+@pytest.mark.parametrize("values", [["one"], ["one,two"], ["one, two,"], ["one", "two"]], ids=" and ".join)
+def test_a_token_of_the_applications_own_may_have_commas_and_hides_no_companion(memory: Site, values: list[str]) -> None:
+    _, browser = memory.signing()
+    browser.get("/login/ann.1")
+    memory.place.aside.revoke_others(memory.place.live()[0])
+    assert memory.place.companion_required(), "so that a login without its companion does not pass"
+    fields = [("X-Session-Token", value) for value in values]
+    assert [browser.get("/me", *fields), browser.get("/sessions/session", *fields)] == ["ann", "ann"]
+    assert browser.house.seen[-1].header("x-session-token") == ",".join(values)
+    assert browser.press(*fields).status == 200

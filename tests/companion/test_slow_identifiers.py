@@ -16,7 +16,7 @@ from anyio import to_thread
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.drive import IDENTIFIER_THREADS
+from sessionward.deadline import IDENTIFIER_THREADS
 from sessionward.identify import Function
 from tests.contract.doors import SECRET, asgi_scope, ask_asgi, ask_wsgi, wsgi_environ
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.signs_in", "tests.contract.sql", "tests.contract.doors")
+pytest.register_assert_rewrite("tests.contract.signs_in", "tests.contract.sql", "tests.contract.sql_everybody", "tests.contract.doors")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sessionward
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.testing.world import World
 from sessionward.wsgi import Headers, StartResponse
 

@@ -6,8 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from sessionward import UsageError
+from sessionward import SessionRevoked, StaleLogin, UsageError
+from sessionward.backends import SignInTooOld, Terms
+from sessionward.session.session import ANY_TERMS
 from sessionward.testing import LoginContract, LoginWorld
+from sessionward.testing.companion_world import adopted
 from tests.contract.doors import signed_in_through_the_door
 
 NO_USERS = [
@@ -45,3 +48,57 @@ class SignsInContract(LoginContract):
         for question in world.sessions.revoke_all, world.sessions.list:
             with pytest.raises(UsageError):
                 question(user)
+
+    # --- list, revoke_one and the terms, where they meet sign-ins and companions
+
+    def test_a_session_is_listed_as_it_was_begun_and_as_it_is_found(self, world: LoginWorld) -> None:
+        own = world.sign_in()
+        (listed,) = world.sessions.list("ann")
+        assert listed == world.found(own) == own.session
+        assert (listed.methods, listed.ip_address, listed.user_agent) == (("password", "totp"), "192.0.2.7", "a browser")
+        assert listed.last_seen_at == world.found(own).last_seen_at == own.session.issued_at
+
+    def test_a_session_that_has_expired_is_neither_listed_nor_revoked_and_stays_so(self, world: LoginWorld) -> None:
+        own, short = world.sign_in(), world.sign_in(lasts=60.0)
+        world.pass_time(61)
+        listed = world.sessions.list("ann")
+        assert ([session.id for session in listed], listed.total) == ([own.session.id], 1)
+        assert world.sessions.revoke_one(own.session, short.session.id, ANY_TERMS) is False
+        world.pass_time(-3600)  # P6
+        assert world.lives(own, short) == [True, False]
+
+    def test_a_caller_that_has_expired_revokes_nobody(self, world: LoginWorld) -> None:
+        own, other = world.sign_in(lasts=60.0), world.sign_in()
+        world.pass_time(61)
+        with pytest.raises(SessionRevoked):
+            world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS)
+        assert world.lives(other) == [True]
+
+    def test_p3_the_revocation_of_one_session_refuses_no_sign_in(self, world: LoginWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        assert world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS)
+        assert world.sessions.begin_login("ann") == 0
+        assert world.lives(world.login(age=3600.0), world.login(generation=0), other) == [True, True, False]
+
+    def test_p6_who_was_revoked_alone_cannot_renew_itself(self, world: LoginWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS)
+        with pytest.raises(StaleLogin):
+            world.login(replaces=other)
+
+    def test_p6_the_revocation_of_one_companion_makes_companions_compulsory(self, world: LoginWorld) -> None:
+        own, other = adopted(world, app_session=b"a" * 32), adopted(world, app_session=b"b" * 32)
+        assert world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS)
+        assert world.sessions.is_revoked_app_session(b"b" * 32)
+        assert world.sessions.companion_status("ann", b"b" * 32).companion_required
+        with pytest.raises(StaleLogin):
+            world.adopt("ann", b"c" * 32)
+
+    def test_nobody_saw_the_sign_in_of_an_adopted_companion_so_it_is_never_recent(self, world: LoginWorld) -> None:
+        own = adopted(world, app_session=b"a" * 32)
+        (listed,) = world.sessions.list("ann")
+        assert [session.authenticated_at for session in (own.session, world.found(own), listed)] == [None] * 3
+        assert listed.issued_at is not None
+        with pytest.raises(SignInTooOld):
+            world.sessions.revoke_others_quietly(own.session, Terms(recent=3600.0))
+        assert world.sessions.revoke_others_quietly(own.session, Terms(rate_limit=1)) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
@@ -10,30 +9,55 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from sessionward import BackendUnavailable, SessionRevoked
+from sessionward import BackendUnavailable, Session, SessionRevoked
+from sessionward.backends import Device, NewSession, Position, RateLimited, SignInTooOld, Terms
 from sessionward.credential.token import Credential, new_token
-from sessionward.testing import QuietContract
-from sessionward.testing.bridge import PATIENCE
+from sessionward.lease import WAITED
+from sessionward.session.session import ANY_TERMS
+from sessionward.testing import (
+    LeasesContract,
+    ManyContract,
+    QuietContract,
+    RefusingContract,
+    SeenContract,
+    SessionAPIContract,
+    TermsContract,
+)
+from sessionward.testing.leases import SHORT, waited
+from tests.contract.later import Later, until
 from tests.contract.signs_in import SignsInContract
+from tests.contract.sql_everybody import SQLEverybodyContract
 from tests.contract.sql_world import SESSIONS, SQLWorld
 
 
-class SQLContract(QuietContract, SignsInContract):
+class SQLContract(
+    LeasesContract,
+    SQLEverybodyContract,
+    ManyContract,
+    QuietContract,
+    SeenContract,
+    SessionAPIContract,
+    TermsContract,
+    RefusingContract,
+    SignsInContract,
+):
     """Subclass it with a ``kind``; the fixture is in ``tests/backends/conftest.py``."""
 
     # --- what stays
 
     def test_rows_of_ended_sessions_stay_with_time_reason_and_author(self, world: SQLWorld) -> None:
-        expired, out, replaced, other, own = world.sign_in(lasts=60.0), *(world.sign_in() for _ in range(4))
+        expired, out, barred, replaced, one, other, own = world.sign_in(lasts=60.0), *(world.sign_in() for _ in range(6))
         world.pass_time(61)
         renewed = world.login(replaces=replaced)
-        world.sessions.revoke(out.session.user_id, out.session.id)
+        world.sessions.revoke_own(out.session.user_id, out.session.id)
+        world.sessions.revoke(barred.session.user_id, barred.session.id)
+        world.sessions.revoke_one(own.session, one.session.id, ANY_TERMS)
         world.sessions.revoke_others(own.session)
         world.sessions.revoke_all("ann")
         rows = {row["id"]: row for row in world.rows()}
-        kept = {client: rows[world.id(client.session)] for client in (expired, out, replaced, other, renewed, own)}
-        assert [row["reason"] for row in kept.values()] == ["expired", "logout", "replaced", "others", "others", "all"]
-        authors = [None, out, renewed, own, own, None]
+        kept = {client: rows[world.id(client.session)] for client in (expired, out, barred, replaced, one, other, renewed, own)}
+        assert [row["reason"] for row in kept.values()] == ["expired", "logout", "one", "replaced", "one", "others", "others", "all"]
+        authors = [None, out, None, renewed, own, own, own, None]
         assert [row["ended_by"] for row in kept.values()] == [None if author is None else world.id(author.session) for author in authors]
         assert all(_just_now(row["ended_at"]) for row in kept.values())
         assert len(rows) == len(kept)
@@ -46,7 +70,24 @@ class SQLContract(QuietContract, SignsInContract):
         assert (row["methods"], row["ip_address"], row["user_agent"]) == ("password totp", "192.0.2.7", "a browser")
         assert row["issued_at"] == row["authenticated_at"] == row["last_seen_at"] == row["expires_at"] - timedelta(seconds=7200)
         assert _just_now(row["issued_at"])
-        assert [row["ended_at"], row["ended_by"], row["reason"], row["app_session"]] == [None] * 4
+        assert [row[name] for name in ("ended_at", "ended_by", "reason", "app_session", "allowed_at", "kind", "actor")] == [None] * 7
+
+    def test_a_row_says_who_acts_as_the_user(self, world: SQLWorld) -> None:
+        client = world.login(kind="impersonation", actor="röot")
+        row = world.row(client.session)
+        assert (row["kind"], row["actor"]) == ("impersonation", world.key("röot"))
+
+    def test_what_is_too_long_for_a_row_is_cut_alike_in_the_answer_and_in_the_row(self, world: SQLWorld) -> None:
+        long = NewSession(
+            user_id="ann",
+            digest=b"d" * 32,
+            lifetime=60.0,
+            device=Device(ip_address="1" * 65, user_agent="é" * 513),
+            methods=["m" * 32 for _ in range(9)],
+        )
+        session = world.sessions.login(long)
+        assert (len(session.ip_address or ""), len(session.user_agent or ""), len(" ".join(session.methods))) == (64, 512, 255)
+        assert list(world.sessions.list("ann")) == [session]
 
     def test_the_token_is_nowhere(self, world: SQLWorld) -> None:
         client = world.sign_in()
@@ -79,6 +120,54 @@ class SQLContract(QuietContract, SignsInContract):
             connection.execute(update(SESSIONS).where(SESSIONS.c.id == row["id"]).values(ended_at=row["issued_at"]))
         assert world.lives(own, other) == [True, False]
         assert world.sessions.revoke_others(own.session) == 0
+
+    # --- the list
+
+    @pytest.mark.parametrize("apart", [0, 1], ids=["at the same time", "a microsecond apart"])
+    def test_sessions_that_began_at_almost_one_time_are_each_on_one_page(self, world: SQLWorld, apart: int) -> None:
+        clients = [world.sign_in() for _ in range(6)]
+        began = world.row(clients[0].session)["issued_at"].replace(microsecond=999_990)
+        with world.safe.begin() as connection:
+            for number, client in enumerate(clients):
+                at = began + timedelta(microseconds=number * apart)
+                connection.execute(update(SESSIONS).where(SESSIONS.c.id == world.id(client.session)).values(issued_at=at))
+        found: list[Session] = []
+        for _ in clients:
+            place = Position(found[-1].issued_at, found[-1].id) if found else None
+            found += world.sessions.list("ann", after=place, limit=1)
+        places = [Position.of(session) for session in found]
+        assert places == sorted(set(places), reverse=True)
+        assert {session.id for session in found} == {client.session.id for client in clients}
+        assert list(world.sessions.list("ann", after=places[-1])) == []
+
+    def test_the_number_of_sessions_and_the_rows_are_of_one_moment(self, world: SQLWorld) -> None:
+        """Five live all the time, one of them a new one again and again."""
+        clients = [world.sign_in() for _ in range(5)]
+        done: list[bool] = []
+
+        def renew() -> None:
+            for _ in range(40):
+                clients[0] = world.login(replaces=clients[0])
+            done.append(True)
+
+        thread = Thread(target=renew)
+        thread.start()
+        seen: set[tuple[int, int]] = set()
+        while thread.is_alive():
+            listed = world.sessions.list("ann")
+            seen.add((len(listed), listed.total))
+        thread.join()
+        assert (done, seen) == ([True], {(5, 5)})
+
+    def test_a_revocation_of_one_waits_for_the_lease(self, world: SQLWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        world.sessions.set_lease(SHORT)
+        for call in (
+            lambda: world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS),
+            lambda: world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS),  # the repeat of one that did not wait
+            lambda: _raises(SessionRevoked, lambda: world.sessions.revoke_one(other.session, own.session.id, ANY_TERMS)),
+        ):
+            assert waited(call) >= WAITED * SHORT
 
     # --- a backend that fails half-way
 
@@ -117,6 +206,35 @@ class SQLContract(QuietContract, SignsInContract):
         assert world.lives(own) == [True]
         assert world.sessions.revoke(own.session.user_id, own.session.id)
 
+    def test_p4_a_revocation_of_one_that_fails_changes_nothing_and_spends_nothing(self, world: SQLWorld) -> None:
+        own, other = world.sign_in(), world.sign_in()
+        before, once = world.everything(), Terms(rate_limit=1)
+        with world.failing("marking the live ones"), pytest.raises(BackendUnavailable):
+            world.sessions.revoke_one(own.session, other.session.id, once)
+        assert world.everything() == before
+        assert not world.is_locked()
+        assert world.sessions.revoke_one(own.session, other.session.id, once) is True
+
+    @pytest.mark.parametrize("point", ["marking the live ones", "raising the generation"])
+    def test_p4_a_call_of_the_endpoint_that_fails_spends_nothing(self, world: SQLWorld, point: str) -> None:
+        own, _ = world.sign_in(), world.sign_in()
+        before, once = world.everything(), Terms(rate_limit=1)
+        with world.failing(point), pytest.raises(BackendUnavailable):
+            world.sessions.revoke_others_quietly(own.session, once)
+        assert world.everything() == before
+        assert world.sessions.revoke_others_quietly(own.session, once) == 1
+
+    def test_p4_a_call_beyond_the_rate_is_rolled_back(self, world: SQLWorld) -> None:
+        """What it has revoked under the lock, it has not revoked."""
+        own, once = world.sign_in(), Terms(rate_limit=1)
+        world.sign_in()
+        world.sessions.revoke_others_quietly(own.session, once)
+        other = world.sign_in()
+        before = world.everything()
+        _raises(RateLimited, lambda: world.sessions.revoke_others_quietly(own.session, once))
+        _raises(RateLimited, lambda: world.sessions.revoke_one(own.session, other.session.id, once))
+        assert (world.everything(), world.is_locked()) == (before, False)
+
     def test_p7_a_failure_tells_nothing_of_what_was_asked(self, world: SQLWorld) -> None:
         own, _ = world.sign_in(), world.sign_in()
         with world.failing("marking the live ones"), pytest.raises(BackendUnavailable) as caught:
@@ -129,8 +247,8 @@ class SQLContract(QuietContract, SignsInContract):
     def test_p2_a_call_that_waited_for_the_lock_sees_that_its_session_has_ended(self, world: SQLWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
         with world.hold() as connection:
-            asked = _Later(lambda: world.sessions.revoke_others(own.session))
-            _until(world.somebody_waits)
+            asked = Later(lambda: world.sessions.revoke_others(own.session))
+            until(world.somebody_waits)
             ended = update(SESSIONS).where(SESSIONS.c.id == world.id(own.session)).values(ended_at=datetime.now(UTC).replace(tzinfo=None))
             connection.execute(ended)
             connection.execute(text("COMMIT")) if world.kind.database == "sqlite" else connection.commit()
@@ -149,13 +267,29 @@ class SQLContract(QuietContract, SignsInContract):
         assert world.lives(world.login(age=age)) == [True]
         assert locked == [True]
 
-    def test_p8_no_question_leaves_a_lock_behind(self, world: SQLWorld) -> None:
+    def test_p2_revoke_one_takes_the_second_look_under_the_lock(self, world: SQLWorld) -> None:
         own, other = world.sign_in(), world.sign_in()
+        with world.hold() as connection:
+            asked = Later(lambda: world.sessions.revoke_one(own.session, other.session.id, ANY_TERMS))
+            until(world.somebody_waits)
+            ended = update(SESSIONS).where(SESSIONS.c.id == world.id(own.session)).values(ended_at=datetime.now(UTC).replace(tzinfo=None))
+            connection.execute(ended)
+            connection.execute(text("COMMIT")) if world.kind.database == "sqlite" else connection.commit()
+        assert isinstance(asked.answer(), SessionRevoked)
+        assert world.lives(own, other) == [False, True]
+
+    def test_p8_no_question_leaves_a_lock_behind(self, world: SQLWorld) -> None:
+        own, other, third = world.sign_in(), world.sign_in(), world.sign_in()
         locked = []
         for question in (
             lambda: world.sessions.find(own.credential),
+            lambda: world.sessions.revoke_one(own.session, third.session.id, Terms(rate_limit=1)),
+            lambda: _raises(RateLimited, lambda: world.sessions.revoke_one(own.session, other.session.id, Terms(rate_limit=1))),
+            lambda: _raises(RateLimited, lambda: world.sessions.revoke_others_quietly(own.session, Terms(rate_limit=1))),
             lambda: world.sessions.revoke_others(own.session),
             lambda: _raises(SessionRevoked, lambda: world.sessions.revoke_others(other.session)),
+            lambda: _raises(SignInTooOld, lambda: world.sessions.revoke_others_quietly(own.session, Terms(recent=0.0))),
+            lambda: _raises(SessionRevoked, lambda: world.sessions.revoke_one(other.session, own.session.id, ANY_TERMS)),
             lambda: world.login(replaces=own),
             lambda: world.sessions.revoke(own.session.user_id, own.session.id),
             lambda: world.sessions.revoke_all("ann"),
@@ -165,7 +299,7 @@ class SQLContract(QuietContract, SignsInContract):
         ):
             question()
             locked.append(world.is_locked())
-        assert locked == [False] * 9
+        assert locked == [False] * 14
 
     def test_p8_a_user_whose_row_is_locked_holds_up_nobody_else(self, world: SQLWorld) -> None:
         ann, bob, other = world.sign_in("ann"), world.sign_in("bob"), world.sign_in("bob")
@@ -174,32 +308,6 @@ class SQLContract(QuietContract, SignsInContract):
             if world.kind.database != "sqlite":  # which has one lock for all that is written
                 assert world.sessions.revoke_others(bob.session) == 1
                 assert world.lives(bob, other, world.sign_in("bob")) == [True, False, True]
-
-
-class _Later:
-    """A call in a thread, and what became of it."""
-
-    def __init__(self, call: Any) -> None:
-        self._answers: list[Any] = []
-        self._thread = Thread(target=self._run, args=(call,))
-        self._thread.start()
-
-    def _run(self, call: Any) -> None:
-        try:
-            self._answers.append(call())
-        except Exception as error:
-            self._answers.append(error)
-
-    def answer(self) -> Any:
-        self._thread.join(PATIENCE)
-        return self._answers[0]
-
-
-def _until(condition: Any) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.12)  # MariaDB renews what it tells of transactions after 0.1 s without a look
 
 
 def _raises(kind: type[Exception], call: Any) -> None:

@@ -22,6 +22,7 @@ Database = Literal["sqlite", "postgresql", "mariadb"]
 
 USERS: Final = metadata.tables["sessionward_users"]
 SESSIONS: Final = metadata.tables["sessionward_sessions"]
+STATE: Final = metadata.tables["sessionward_state"]
 SAFE_DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
@@ -108,10 +109,11 @@ class SQLWorld(LoginWorld):
             connection.exec_driver_sql(_TRIGGERS[self.kind.database][1])
             connection.execute(delete(SESSIONS))
             connection.execute(delete(USERS))
+            connection.execute(update(STATE).values(lease=0.0, former_lease=0.0, lowered_at=None, era=0, era_at=None))
 
     def pass_time(self, seconds: float) -> None:
         with self.safe.begin() as connection:
-            for table in (USERS, SESSIONS):
+            for table in (USERS, SESSIONS, STATE):
                 own = next(iter(table.primary_key))
                 times = [column.name for column in table.columns if isinstance(column.type, DateTime)]
                 for row in connection.execute(select(table)).mappings().all():
@@ -150,13 +152,23 @@ class SQLWorld(LoginWorld):
     def hold(self, user: str = "ann") -> Iterator[Connection]:
         """Somebody else's transaction, which holds the lock of a user."""
         with self.safe.connect() as connection, connection.begin():
-            self._lock(connection, user, wait=True)
+            self.lock(connection, user, wait=True)
             yield connection
+
+    @contextmanager
+    def hold_state(self) -> Iterator[None]:
+        """Somebody else's transaction, which holds the lock of the row that all users share."""
+        with self.safe.connect() as connection, connection.begin():
+            if self.kind.database == "sqlite":
+                self.lock(connection, "nobody")
+            else:
+                connection.execute(select(STATE.c.id).with_for_update())
+            yield
 
     def is_locked(self, user: str = "ann") -> bool:
         with self.safe.connect() as connection, connection.begin() as transaction:
             try:
-                self._lock(connection, user, wait=False)
+                self.lock(connection, user, wait=False)
             except DBAPIError:
                 return True
             transaction.rollback()
@@ -176,7 +188,8 @@ class SQLWorld(LoginWorld):
         with self.safe.connect() as connection:
             return bool(connection.execute(text(asked)).scalar_one())
 
-    def _lock(self, connection: Connection, user: str, *, wait: bool) -> None:
+    def lock(self, connection: Connection, user: str, *, wait: bool = True) -> None:
+        """Locks the row of a user, if there is one."""
         if self.kind.database == "sqlite":
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {2000 if wait else 0}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -202,9 +215,10 @@ class SQLWorld(LoginWorld):
 
 
 FAILPOINTS: Final = {
-    "marking the live ones": ("UPDATE ON sessionward_sessions", "NEW.reason IN ('others', 'all', 'logout', 'replaced')"),
+    "marking the live ones": ("UPDATE ON sessionward_sessions", "NEW.reason IN ('others', 'one', 'all', 'logout', 'replaced')"),
     "marking the expired ones": ("UPDATE ON sessionward_sessions", "NEW.reason = 'expired'"),
     "raising the generation": ("UPDATE ON sessionward_users", "NEW.generation > 0"),
+    "beginning an era": ("UPDATE ON sessionward_state", "NEW.era <> 0"),
     "adding the session": ("INSERT ON sessionward_sessions", "NEW.reason IS NULL"),
 }
 

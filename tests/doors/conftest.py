@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from tests.doors.keepers import Keeper, Memory
+from tests.doors.keepers import KINDS, Keeper, keeping
 from tests.doors.sides import SIDES, Builder, House
 
 
@@ -21,18 +21,11 @@ def build(request: pytest.FixtureRequest) -> Iterator[Builder]:
         house.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=KINDS)
 def keeper(request: pytest.FixtureRequest, build: Builder, sqlite_url: str) -> Iterator[Keeper]:
     """Where the sessions are, for the scenarios that run on a database as well."""
-    if request.param == "memory":
-        memory = Memory()
-        yield Keeper(memory, memory)
-        return
-    aside = SQLBackend(sqlite_url)
-    aside.create_tables()
-    backend: Callable[..., Any] = AsyncSQLBackend if build.is_asgi else SQLBackend
-    yield Keeper(backend(sqlite_url), aside)
-    aside.close()
+    with keeping(request.param, sqlite_url, is_asgi=build.is_asgi) as keeper:
+        yield keeper
 
 
 @pytest.fixture

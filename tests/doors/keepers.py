@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sessionward import Session
-from sessionward.backends import Carrier, Credential, RevokedCount, public_id
+from sessionward.backends import Carrier, Credential, RevokedCount, Terms, public_id
 from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from sessionward.session.session import ANY_TERMS
 
 
 class Memory(MemoryBackend):
@@ -32,10 +35,10 @@ class Memory(MemoryBackend):
         self.on_revoke_others()
         return super().revoke_others(session)
 
-    def revoke_others_quietly(self, session: Session, /) -> RevokedCount:
+    def revoke_others_quietly(self, session: Session, terms: Terms = ANY_TERMS, /) -> RevokedCount:
         self.asked.append("revoke_others")
         self.on_revoke_others()
-        return super().revoke_others_quietly(session)
+        return super().revoke_others_quietly(session, terms)
 
     def fail(self, failure: Exception) -> None:
         """From now on every look fails."""
@@ -52,6 +55,22 @@ class Keeper:
 
     backend: Any
     aside: Any
+
+
+@contextmanager
+def keeping(kind: str, url: str, *, is_asgi: bool) -> Iterator[Keeper]:
+    """Where the sessions are, for the scenarios that run on a database as well. ``kind``: one of ``KINDS``. ``url``: of SQLite."""
+    if kind == "memory":
+        memory = Memory()
+        yield Keeper(memory, memory)
+        return
+    aside = SQLBackend(url)
+    aside.create_tables()
+    yield Keeper((AsyncSQLBackend if is_asgi else SQLBackend)(url), aside)
+    aside.close()
+
+
+KINDS: Final = ["memory", "sqlite"]
 
 
 class Foreign:

@@ -55,6 +55,8 @@ def main(kind: str, number: str, target: str) -> None:
         config = Config()
         config.bind = [f"fd://{fd}"]
         asyncio.run(serve(app, config))
+    elif kind == "daphne":
+        os.execv(sys.executable, [sys.executable, "-m", "daphne", "--fd", str(fd), "--verbosity", "0", target])
     elif kind == "waitress":
         import waitress  # type: ignore[import-untyped]
 

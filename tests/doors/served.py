@@ -108,6 +108,7 @@ def _echo(body: Any, left: int) -> Iterator[bytes]:
 
 
 DATABASE: Final = os.environ.get("SESSIONWARD_TEST_DATABASE", "sqlite:///never-opened.db")
+SECRETS: Final = os.environ.get("SESSIONWARD_TEST_SECRETS", SECRET).split("\n")
 
-asgi = sessionward.ASGIMiddleware(_asgi, AsyncSQLBackend(DATABASE), secrets=[SECRET], backend_timeout=10)
-wsgi = sessionward.WSGIMiddleware(_wsgi, SQLBackend(DATABASE), secrets=[SECRET], backend_timeout=10)
+asgi = sessionward.ASGIMiddleware(_asgi, AsyncSQLBackend(DATABASE), secrets=SECRETS, backend_timeout=10)
+wsgi = sessionward.WSGIMiddleware(_wsgi, SQLBackend(DATABASE), secrets=SECRETS, backend_timeout=10)

@@ -268,11 +268,11 @@ class ASGIHouse(House):
         if close is not None:
             closed = close()
             if closed is not None:
-                self.runner.run(_awaited(closed))
+                self.runner.run(awaited(closed))
         self.runner.close()
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 

@@ -190,7 +190,7 @@ def test_an_anonymous_wsgi_request_gains_exactly_the_one_key_in_every_mode(kept:
 
 # --- what it offers ---------------------------------------------------------------------------------------------------
 
-OFFERED: Final = {"current", "login", "begin_login", "logout", "revoke_others", "revoke_all"}
+OFFERED: Final = {"current", "login", "begin_login", "logout", "list", "revoke", "revoke_others", "revoke_all"}
 
 
 def _public(thing: object) -> set[str]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from threading import Event
+from time import monotonic, sleep
 from typing import Final
 
 from tests.matrix.browser import NOBODY, Browser, Me
 from tests.matrix.looking import logged, parts_of
 from tests.matrix.site import Beside
 from tests.matrix.story import ANN, BOB, DoesNotApply, Story
+from tests.matrix.streaming import PATH, streaming
 
 MAX_SESSIONS: Final = 1000
 """The default of the setting."""
+RECHECK: Final = 0.2
+"""Seconds between two checks of the open streams."""
 TIMEOUT: Final = 0.5
 MARGIN: Final = 1.4
 """Seconds beside the timeout, for a busy machine: still less than the 2 s that are the default."""
@@ -75,8 +80,31 @@ class Around(Story):
             shop.close()
 
     def check_13_open_streams(self) -> None:
-        """An open WebSocket or stream of a revoked session is closed."""
-        raise DoesNotApply("what is open stays open until it ends by itself; closing it comes with a later release")
+        """An open stream of a revoked session is cut, so that its client can tell; that of the caller and of other users goes on."""
+        if self.site.mode != "companion":
+            raise DoesNotApply("over the application's own rows no stream is watched: what is open stays open until it ends by itself")
+        stop = Event()
+        app = streaming(self.site, stop)
+        self.door(self.site, recheck=RECHECK, recheck_paths=[PATH])
+        caller, victim, bob = self.signed_in(), self.signed_in(), self.signed_in(BOB)
+        goes_on, cut, beside = (browser.start("GET", PATH) for browser in (caller, victim, bob))
+        try:
+            while app.begun < 3:
+                assert not any(stream.has_ended() for stream in (goes_on, cut, beside)), "a stream has not begun"
+                sleep(0.01)
+            self.revokes_others(caller, 1)
+            began = monotonic()
+            while not cut.has_ended():
+                assert monotonic() - began < RECHECK + 10, "the stream of the other session is open still"
+                sleep(0.01)
+            assert cut.has_failed(), "the stream has ended as if it were whole"
+            sleep(2 * RECHECK)
+            assert not goes_on.has_ended()
+            assert not beside.has_ended()
+        finally:
+            stop.set()
+        assert goes_on.answer().text.endswith("part")
+        assert beside.answer().text.endswith("part")
 
     def check_14a_from_before(self) -> None:
         """Sessions from before the installation: the caller's goes on with its data, the others are revoked."""

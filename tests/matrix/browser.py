@@ -72,6 +72,10 @@ class Pending:
     def has_ended(self) -> bool:
         return self._future.done()
 
+    def has_failed(self) -> bool:
+        """Whether the answer broke off."""
+        return self._future.exception(PATIENCE) is not None
+
 
 class Browser:
     """One device. Keeps cookies by name, path, Secure and expiry as browsers do, and follows no redirects."""

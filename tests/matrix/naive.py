@@ -73,6 +73,7 @@ _SIGNED: Final = frozenset(
         "9-another-users-id",
         "10-rotated-secrets",
         "11-nothing-shown",
+        "13-open-streams",
         "14a-from-before",
         "14b-in-flight-from-before",
         "17-every-kind-of-id",
@@ -80,9 +81,11 @@ _SIGNED: Final = frozenset(
     }
 )
 """What is only in the browser cannot be deleted: whatever expects that the others are out fails."""
-_BESIDE: Final = frozenset({"7a-copied-cookie", "14a-from-before", "14b-in-flight-from-before", "18-ten-thousand-sessions"})
+_BESIDE: Final = frozenset(
+    {"7a-copied-cookie", "13-open-streams", "14a-from-before", "14b-in-flight-from-before", "18-ten-thousand-sessions"}
+)
 """What mode companion promises beyond the naive way: not even a copy of the caller's cookie passes;
-it counts what it has seen, and bounds it."""
+it counts what it has seen, and bounds it; and what is open ends."""
 _ADOPTS: Final = frozenset({"6-signs-in-again-at-once"})
 """A revoked id comes back to life, for the thief as well, when its owner signs in again."""
 _GET_USER: Final = frozenset({"10-rotated-secrets"})
@@ -112,6 +115,7 @@ EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     "fastapi-users": _ALWAYS | {"3-inactive-sessions-do-not-count"},  # it deletes and counts rows that were too old
     "knox": _ALWAYS,
     "jwt": _RENEWS | _SIGNED,
-    "jwt-header": _RENEWS | (_SIGNED - {"6-signs-in-again-at-once", "8-two-callers", "9-another-users-id", "18-ten-thousand-sessions"}),
+    "jwt-header": _RENEWS
+    | (_SIGNED - {"6-signs-in-again-at-once", "8-two-callers", "9-another-users-id", "13-open-streams", "18-ten-thousand-sessions"}),
 }
 """Exactly these checks the naive way fails, for each framework; the facts behind it are the libraries' own."""

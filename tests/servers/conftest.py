@@ -36,14 +36,15 @@ def pgbouncer(postgresql_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def command(port: int) -> list[str]:
         settings = folder / "pgbouncer.ini"
-        settings.write_text(_settings(port, url.host or HOST, url.port or 5432, url.username or "postgres", url.password))
+        settings.write_text(settings_of(port, url.host or HOST, url.port or 5432, url.username or "postgres", url.password))
         return [program, *(["-u", "nobody"] if os.geteuid() == 0 else []), str(settings)]  # it refuses to be root
 
     with served(command, log=Path(folder / "pgbouncer.log")) as server:
         yield url.set(host=HOST, port=server.port).render_as_string(hide_password=False)
 
 
-def _settings(port: int, host: str, server_port: int, user: str, password: object) -> str:
+def settings_of(port: int, host: str, server_port: int, user: str, password: object) -> str:
+    """The settings of a PgBouncer in transaction mode before one server."""
     secret = f" password={password}" if password else ""
     return f"""
 [databases]

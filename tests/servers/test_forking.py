@@ -6,15 +6,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select, update
 
 from sessionward.backends.sql import SQLBackend
+from tests.contract.sql_world import SESSIONS, safe_engine
 from tests.doors.servers import Client, Server, running
 from tests.servers.tap import Tap, tapped
 
 TARGET = "tests.servers.forked:wsgi"
+IDLE = 900.0
+"""As in forked.py."""
 CASES = pytest.mark.parametrize(
     ("name", "early"),
     [("sqlite", False), ("sqlite", True), ("postgresql", False), ("postgresql", True), ("mariadb", False)],
@@ -79,3 +83,37 @@ def assert_silence_is_told(client: Client, tap: Tap) -> None:
         assert time.monotonic() - began < 9.0  # three times a deadline, one after the other where a worker serves one at a time
     finally:
         tap.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "early"), [("sqlite", False), ("postgresql", True)], ids=["SQLite", "PostgreSQL, asked in the master too"]
+)
+def test_each_worker_records_the_last_use_and_moves_the_end(forking: str, name: str, database: str, early: bool) -> None:
+    """Also where threads stand still between two requests (uWSGI): there, a later request records its own use."""
+    aside = SQLBackend(database)
+    with town(forking, database, early=early) as server:
+        client = Client(server)
+        client.sign_in(user := f"{forking} {early} {name} last use".encode().hex())
+        (before,) = aside.list(user)
+        age(database, user, 300.0)
+        ends = time.monotonic() + 30.0
+        while True:
+            assert client.me() == user
+            (after,) = aside.list(user)
+            assert before.last_seen_at is not None
+            assert after.last_seen_at is not None
+            if after.expires_at == after.last_seen_at + timedelta(seconds=IDLE) and after.last_seen_at >= before.last_seen_at:
+                break
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+    aside.close()
+
+
+def age(database: str, user: str, seconds: float) -> None:
+    """Makes the last use of a user's session so many seconds older, and its end as much nearer."""
+    engine = safe_engine(database)
+    with engine.begin() as connection:
+        (row,) = connection.execute(select(SESSIONS).where(SESSIONS.c.user_id == user)).mappings().all()
+        moved = {name: row[name] - timedelta(seconds=seconds) for name in ("last_seen_at", "expires_at")}
+        connection.execute(update(SESSIONS).where(SESSIONS.c.id == row["id"]).values(moved))
+    engine.dispose()

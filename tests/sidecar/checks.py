@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import sessionward
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential.token import Credential, Signature
+from sessionward.deadline import Deadline
 from sessionward.drive import run_sync
 from sessionward.response.answer import Response
-from sessionward.session.step import Step
 from sessionward.sidecar.authz.routes import route_of
 from sessionward.sidecar.authz.rules import Rules
 from sessionward.sidecar.authz.service import Checks
@@ -41,12 +42,20 @@ class Answer:
 
 
 class Service:
-    """The rules and what they decide over. ``passes``: the settings of ``sessionward authz`` alone."""
+    """The rules and what they decide over. ``passes``: the settings of ``sessionward authz`` alone. ``clock``: the wall clock."""
 
-    def __init__(self, backend: Any = None, *, signer: Any = None, passes: AuthzSettings | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        backend: Any = None,
+        *,
+        signer: Any = None,
+        passes: AuthzSettings | None = None,
+        clock: Callable[[], float] = lambda: 5.0,
+        **settings: Any,
+    ) -> None:
         self.backend = MemoryBackend() if backend is None else backend
-        gate = Gate(self.backend, {"secrets": [SECRET], **settings})
-        self.rules = Rules(gate.mode, passes or AuthzSettings(), signer=signer, clock=lambda: 5.0)
+        self.gate = gate = Gate(self.backend, {"secrets": [SECRET], **settings})
+        self.rules = Rules(gate.mode, passes or AuthzSettings(), signer=signer, clock=clock, seen=gate.seen)
         self.checks = Checks(gate, self.rules)
 
     def login(self, user: str = "ann") -> str:
@@ -61,10 +70,7 @@ class Service:
         request.peer = "127.0.0.1"
         route = route_of(request.path)
         assert route is not None
-        return Answer(run_sync(self.rules.answer(request, route), self._answered))
-
-    def _answered(self, step: Step[Any]) -> Any:
-        return step.ask(self.backend)
+        return Answer(run_sync(self.rules.answer(request, route), Deadline(self.backend, 5.0).ask))
 
 
 def cookie(token: str) -> Field:

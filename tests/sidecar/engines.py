@@ -17,6 +17,7 @@ from typing import Any, Final
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
 from sessionward.credential.token import Credential
+from sessionward.session.session import Checked
 from sessionward.sidecar.snippet import snippet
 from tests.support.servers import Server, served
 
@@ -33,6 +34,14 @@ class Flagged(AsyncSQLBackend):
         if Path(os.environ["FLAG"]).exists():
             raise sessionward.BackendUnavailable("it was told to be silent")
         return await super().find(credential)
+
+    async def check(self, credential: Credential, /) -> Checked:
+        if Path(os.environ["FLAG"]).exists():
+            raise sessionward.BackendUnavailable("it was told to be silent")
+        return await super().check(credential)
+
+    def check_now(self, credential: Credential, /) -> Checked | None:
+        return None  # so that check is asked
 
 
 def flagged() -> Flagged:
@@ -167,8 +176,13 @@ ENGINES: Final = (
 
 
 @contextmanager
-def engine(chosen: Engine, folder: Path, *, authz: int, app: int, change: Callable[[str], str] = str, **switches: Any) -> Iterator[Server]:
-    """Runs the engine in front of the application. ``change``: a last word on its configuration. ``switches``: of the snippet."""
+def engine(
+    chosen: Engine, folder: Path, *, authz: int, app: int, change: Callable[[str], str] = str, workers: int = 1, **switches: Any
+) -> Iterator[Server]:
+    """Runs the engine in front of the application. ``change``: a last word on its configuration. ``workers``: of nginx.
+
+    ``switches``: of the snippet.
+    """
     folder.mkdir(exist_ok=True)
     command = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy, "envoy": _envoy}[chosen.kind]
     binary = chosen.binary
@@ -178,7 +192,12 @@ def engine(chosen: Engine, folder: Path, *, authz: int, app: int, change: Callab
         def printed(kind: str) -> str:
             return change(snippet(kind, authz=f"127.0.0.1:{authz}", app=f"127.0.0.1:{app}", listen=f"127.0.0.1:{port}", **switches))
 
-        return command(binary, folder, printed)
+        words = command(binary, folder, printed)
+        if workers > 1:
+            configuration = folder / "nginx.conf"
+            text = configuration.read_text().replace("worker_processes 1", f"worker_processes {workers}")
+            configuration.write_text(text.replace("worker_connections 256", "worker_connections 1024"))
+        return words
 
     with served(
         ready, log=folder / "log", env={"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}

@@ -14,7 +14,7 @@ from grp import getgrgid
 from pathlib import Path
 from textwrap import dedent
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 import jwt
 import pytest
@@ -24,8 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionward import ConfigurationError
+from sessionward.api.page import Page
 from sessionward.cli import main
 from sessionward.cli.sidecar import printed, toml
+from sessionward.identify import Function
 from sessionward.session.identifier import IdentifierSpec
 from sessionward.sidecar import build
 from sessionward.sidecar.config.addresses import Address, Upstream
@@ -33,6 +35,7 @@ from sessionward.sidecar.config.config import Config, configure
 from sessionward.sidecar.config.loops import is_same_place
 from sessionward.sidecar.config.options import OPTIONS, Option
 from sessionward.sidecar.config.sources import Given, collect, in_container
+from tests.support.core import OverCarriers
 
 SECRET = "a secret of the tests, long enough: 0123456789"
 OTHER = "another secret of the tests: 0123456789abcdef"
@@ -74,7 +77,16 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "upstream-cert-file": ("a.pem", "b.pem"),
     "upstream-key-file": ("a.pem", "b.pem"),
     "upstream-server-name": ("a", "b"),
+    "page-name": ("A", "B"),
+    "page-accent": ("navy", "#000"),
+    "page-css": ("/a.css", "/b.css"),
+    "page-logo": ("/a.svg", "/b.svg"),
+    "page-templates": ("a", "b"),
+    "page-language": ("de", "fr"),
+    "page-change-password": ("/a", "/b"),
+    "page-tokens": ("/a", "/b"),
     "path": ("/a", "/b"),
+    "api": (True, "false"),
     "cookie-name": ("a", "b"),
     "cookie-domain": ("a.example", "b.example"),
     "cookie-samesite": ("lax", "strict"),
@@ -85,8 +97,19 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "public-origin": ("https://a.example", "https://b.example"),
     "audience": ("a", "b"),
     "lifetime": (3600, "7200"),
+    "session-idle-timeout": (300, "900"),
     "max-sessions": (5, "50"),
+    "revoke-impersonations": (True, "false"),
+    "at-limit": ("revoke", "refuse"),
+    "recent": (300, "600"),
+    "sign-in": ("/login", "/login?next={return_to}"),
+    "rate-limit": (5, "50"),
+    "limits": ("nist-aal1", "pci"),
     "backend-timeout": (1, "2.5"),
+    "lease": (1, "0.5"),
+    "lease-waiters": (5, "50"),
+    "recheck": (1, "2.5"),
+    "recheck-paths": (["/a/"], "/b/,/c/"),
     "debug": (True, "false"),
 }
 """Of each option: a value as TOML has it, and another as text."""
@@ -100,6 +123,13 @@ def mistakes(command: str = "serve", environment: Mapping[str, str] = {}, **flag
     with pytest.raises(ConfigurationError) as raised:
         configure(command, {name.replace("_", "-"): value for name, value in flags.items()}, environment)
     return tuple(raised.value.mistakes)
+
+
+def test_a_recheck_of_0_means_that_streams_stay_open() -> None:
+    assert of({"recheck": "0"}).settings["recheck"] is None
+    assert of({"recheck": "2.5"}).settings["recheck"] == 2.5
+    assert "recheck" not in of({}).settings
+    assert mistakes(recheck="0.05", upstream="http://a:1", backend="memory") == ("recheck: must be from 0.1 to 3600 seconds, or None",)
 
 
 def test_there_is_a_sample_of_every_option() -> None:
@@ -164,10 +194,10 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
         secret=["short"], lifetime="soon", drain_delay="-1", create_tables="perhaps",
     )  # fmt: skip
     beginnings = [
-        "--workers",
-        "--lifetime",
-        "--drain-delay",
-        "--create-tables",
+        "workers",
+        "lifetime",
+        "drain-delay",
+        "create-tables",
         "listen",
         "admin",
         "upstream",
@@ -193,8 +223,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown identifier": ({**BASE, "identify": "rails"}, "identify: 'rails' is not one of flask"),
     "a secret for nobody": ({**BASE, "identify_secret": ["x"]}, "identify: a kind is needed"),
     "Django takes no secret": ({**BASE, "identify": "django", "identify_secret": ["x"]}, "identify: django takes no secret"),
-    "a secret file that is not there": ({**BASE, "secret_file": "/nowhere"}, "--secret-file: /nowhere cannot be read: No such file"),
-    "an empty secret file": ({**BASE, "secret_file": "/dev/null"}, "--secret-file: /dev/null is empty"),
+    "a secret file that is not there": ({**BASE, "secret_file": "/nowhere"}, "secret-file: /nowhere cannot be read: No such file"),
+    "an empty secret file": ({**BASE, "secret_file": "/dev/null"}, "secret-file: /dev/null is empty"),
     "a config that is not there": ({**BASE, "config": "/nowhere"}, "config: /nowhere cannot be read"),
     "a password in the upstream": ({**BASE, "upstream": "http://u:hunter2@a"}, "upstream: it is not an address"),
     "TLS files without TLS": ({**BASE, "upstream_ca_file": "/dev/null"}, "upstream-ca-file: the upstream is not https"),
@@ -202,26 +232,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {**BASE, "upstream": "http://127.0.0.1:8080"},
         "upstream: http://127.0.0.1:8080 is 127.0.0.1:8080, where we listen ourselves (listen)",
     ),
-    "an empty secret": ({**BASE, "secret": ""}, "--secret: it is empty"),
-    "a mask for a secret": ({**BASE, "identify": "flask", "identify_secret": ["********"]}, "--identify-secret: this is the mask"),
+    "an empty secret": ({**BASE, "secret": ""}, "secret: it is empty"),
+    "a mask for a secret": ({**BASE, "identify": "flask", "identify_secret": ["********"]}, "identify-secret: this is the mask"),
     "two secrets where there is one": (
         {**BASE, "identify": "starlette", "identify_secret": ["a", "b"]},
         "identify-secret: starlette takes one",
     ),
-    "an endless secret file": ({**BASE, "secret_file": "/dev/zero"}, "--secret-file: /dev/zero is"),
-    "a number without an end": ({**BASE, "lifetime": 10**400}, "--lifetime: a number of seconds"),
-    "a line break": ({**BASE, "access_log": "a\nb"}, "--access-log: a string without control characters"),
-    "no time to connect": ({**BASE, "connect_timeout": "0"}, "--connect-timeout: more than 0 seconds are needed"),
-    "no time for an answer": ({**BASE, "response_timeout": "0"}, "--response-timeout: more than 0 seconds are needed"),
-    "no time for a head": ({**BASE, "head_timeout": "0"}, "--head-timeout: more than 0 seconds are needed"),
-    "no time between requests": ({**BASE, "idle_timeout": "0"}, "--idle-timeout: more than 0 seconds are needed"),
-    "no time for a tunnel": ({**BASE, "tunnel_idle_timeout": "0"}, "--tunnel-idle-timeout: more than 0 seconds are needed"),
-    "no time before reuse": ({**BASE, "upstream_idle_timeout": "0"}, "--upstream-idle-timeout: more than 0 seconds are needed"),
-    "two days to connect": ({**BASE, "connect_timeout": "172800"}, "--connect-timeout: at most 86400 seconds"),
-    "two days to drain": ({**BASE, "drain_timeout": "172800"}, "--drain-timeout: at most 86400 seconds"),
-    "100 000 workers": ({**BASE, "workers": "100000"}, "--workers: at most 256 are possible"),
-    "no connections": ({**BASE, "max_connections": "0"}, "--max-connections: a whole number from 1 on"),
-    "connections without end": ({**BASE, "max_connections": "9" * 30}, "--max-connections: a whole number from 1 on"),
+    "an endless secret file": ({**BASE, "secret_file": "/dev/zero"}, "secret-file: /dev/zero is"),
+    "a number without an end": ({**BASE, "lifetime": 10**400}, "lifetime: a number of seconds"),
+    "a line break": ({**BASE, "access_log": "a\nb"}, "access-log: a string without control characters"),
+    "no time to connect": ({**BASE, "connect_timeout": "0"}, "connect-timeout: more than 0 seconds are needed"),
+    "no time for an answer": ({**BASE, "response_timeout": "0"}, "response-timeout: more than 0 seconds are needed"),
+    "no time for a head": ({**BASE, "head_timeout": "0"}, "head-timeout: more than 0 seconds are needed"),
+    "no time between requests": ({**BASE, "idle_timeout": "0"}, "idle-timeout: more than 0 seconds are needed"),
+    "no time for a tunnel": ({**BASE, "tunnel_idle_timeout": "0"}, "tunnel-idle-timeout: more than 0 seconds are needed"),
+    "no time before reuse": ({**BASE, "upstream_idle_timeout": "0"}, "upstream-idle-timeout: more than 0 seconds are needed"),
+    "two days to connect": ({**BASE, "connect_timeout": "172800"}, "connect-timeout: at most 86400 seconds"),
+    "two days to drain": ({**BASE, "drain_timeout": "172800"}, "drain-timeout: at most 86400 seconds"),
+    "100 000 workers": ({**BASE, "workers": "100000"}, "workers: at most 256 are possible"),
+    "no connections": ({**BASE, "max_connections": "0"}, "max-connections: a whole number from 1 on"),
+    "connections without end": ({**BASE, "max_connections": "9" * 30}, "max-connections: a whole number from 1 on"),
     "the admin where we listen": ({**BASE, "admin": "127.0.0.1:8080"}, "admin: it is the address of listen, 127.0.0.1:8080"),
     "the admin under another name": ({**BASE, "admin": "localhost:8080"}, "admin: it is the address of listen"),
     "the admin on all addresses": ({**BASE, "admin": "0.0.0.0:8080"}, "admin: it is the address of listen"),
@@ -237,13 +267,25 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a login path without a slash": ({**BASE, "login_path": ["login"]}, "login-path: 'login' is not a plain path"),
     "a peer that is no address": ({**BASE, "proxy_protocol": ["here"]}, "proxy-protocol: 'here' is not an address"),
     "an unknown readiness": ({**BASE, "readiness": ["all"]}, "readiness: 'all' is not one of upstream, backend"),
-    "a secret twice": ({**BASE, "secret": [SECRET], "secret_file": "/dev/null"}, "--secret: it is given twice"),
+    "a secret twice": ({**BASE, "secret": [SECRET], "secret_file": "/dev/null"}, "secret: it is given twice"),
 }
 
 
 @pytest.mark.parametrize(("flags", "said"), WRONG.values(), ids=WRONG)
 def test_a_mistake_is_told_with_the_way_out(flags: dict[str, Any], said: str) -> None:
     assert any(said in mistake for mistake in mistakes(**flags))
+
+
+def test_each_mistake_begins_with_its_option_and_says_where_it_was_given(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("workers = 0\nsession-idle-timeout = 5\n")
+    told = mistakes("serve", {"SESSIONWARD_LIFETIME": "soon"}, config=str(file), max_sessions="0", **BASE)
+    assert sorted(told) == [
+        "lifetime: a number of seconds is needed (SESSIONWARD_LIFETIME)",
+        "max-sessions: a whole number from 1 on is needed",
+        "session-idle-timeout: must be at least 120 seconds, or None",
+        f"workers: a whole number from 1 on is needed (workers in {file})",
+    ]
 
 
 def test_names_that_are_mistyped_are_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
@@ -290,7 +332,7 @@ def test_authz_wants_to_know_whom_it_may_answer() -> None:
 AUTHZ = {"backend": "memory", "trusted_proxy": "127.0.0.1"}
 WRONG_AUTHZ: dict[str, tuple[dict[str, Any], str]] = {
     "no upstream to be ready": ({"readiness": ["upstream"]}, "readiness: 'upstream' is not one of backend"),
-    "an unknown word for preflights": ({"preflight": "allow"}, "--preflight: check or pass is needed"),
+    "an unknown word for preflights": ({"preflight": "allow"}, "preflight: check or pass is needed"),
     "a sign-in page without a scheme": ({"login_url": "app.example/login"}, "login-url: 'app.example/login' is neither"),
     "a sign-in page of another host": ({"login_url": "//evil.example/"}, "login-url: '//evil.example/' is neither"),
     "a sign-in page with a backslash": ({"login_url": "/\\\\evil.example"}, "login-url: "),
@@ -386,7 +428,7 @@ def test_a_secret_file_that_every_user_can_read_is_refused(public: Path) -> None
     file = public / "secret"
     file.write_text(SECRET)
     file.chmod(0o644)
-    said = f"--secret-file: {file} can be read by every user of this machine; chmod o-r {file}"
+    said = f"secret-file: {file} can be read by every user of this machine; chmod o-r {file}"
     assert said in mistakes(**BASE, secret_file=str(file))
     file.chmod(0o640)
     assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,)
@@ -641,6 +683,8 @@ MODULES = {
     "no such name": ("tests.sidecar.engines:nothing", "backend: module .* has no attribute"),
     "something that fails": ("tests.sidecar.test_config:broken", "backend: ZeroDivisionError"),
     "no driver": ("nosuchdb://x/y", "backend: nosuchdb:// is not supported"),
+    "a wrong URL of Redis": ("redis://h/main", "backend: the URL of Redis is wrong: its database is no number"),
+    "a wrong setting of Redis": ("redis://h/0?wait=1", "backend: wait: must be"),
 }
 
 
@@ -867,6 +911,32 @@ def test_what_is_printed_is_a_file_that_means_the_same_and_shows_no_secret(capsy
     assert tomllib.loads(capsys.readouterr().out) == table
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:hidden@h/0?prefix=shop", "redis://:***@h/0?prefix=shop"),
+        (
+            "redis+sentinel://ann:hidden@h1:1,h2/mymaster/0?sentinel_password=hidden&wait=1,500",
+            "redis+sentinel://ann:***@h1:1,h2/mymaster/0?sentinel_password=***&wait=1,500",
+        ),
+        ("redis+cluster://ann@h1,h2:7000", "redis+cluster://ann@h1,h2:7000"),
+        ("redis://:hidden@[::1", "********"),
+        ("redis://:hid?den@h", "********"),
+        ("redis://:hid/den@h", "********"),
+        ("redis://:hid#den@h", "********"),
+        ("unix:///run/re@dis.sock?db=1", "unix:///run/re@dis.sock?db=1"),
+    ],
+    ids=["one server", "Sentinels", "a cluster", "no URL", "a ? as it is", "a / as it is", "a # as it is", "a Unix socket with an @"],
+)
+def test_a_url_of_redis_is_shown_without_its_passwords(url: str, shown: str) -> None:
+    assert tomllib.loads("\n".join(printed({"backend": Given(url, "--backend")}))) == {"backend": shown}
+
+
+def test_a_url_of_sql_whose_password_has_an_at_is_not_shown() -> None:
+    url = "postgresql://ann:hid@den@h/db"
+    assert tomllib.loads("\n".join(printed({"backend": Given(url, "--backend")}))) == {"backend": "********"}
+
+
 def test_secrets_in_the_table_of_an_identifier_are_masked_too() -> None:
     lines = printed(
         {"identify-table": Given({"kind": "flask", "secret_key": "hidden", "user_key": "uid", "session_cookie": "s"}, "a.toml")}
@@ -894,10 +964,69 @@ def test_check_config_says_ok_or_what_is_wrong(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "ok\n"
     assert main(["check-config", "--upstream", "http://a:1", "--backend", "memory", "--cookie-samesite", "odd", "--workers", "x"]) == 2
     assert capsys.readouterr().err.splitlines()[-2:] == [
-        "sessionward: --workers: a whole number from 1 on is needed",
+        "sessionward: workers: a whole number from 1 on is needed",
         "sessionward: cookie-samesite: 'odd' is not one of lax, strict, none",
     ]
     assert main(["check-config", "--for", "authz", "--backend", "memory", "--trusted-proxy", "127.0.0.1"]) == 0
+
+
+SERVE: Final = ["check-config", "--upstream", "http://a:1", "--backend"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(
+            [*SERVE, "memory"],
+            "lifetime 1209600 s; idle_timeout none; recent none; rate_limit none; max_sessions 1000, at_limit revoke",
+            id="the defaults",
+        ),
+        pytest.param(
+            [
+                *SERVE,
+                "memory",
+                "--limits",
+                "nist-aal1",
+                "--recent",
+                "300",
+                "--rate-limit",
+                "10",
+                "--max-sessions",
+                "5",
+                "--at-limit",
+                "refuse",
+            ],
+            "lifetime 2592000 s; idle_timeout none; recent 300 s; rate_limit 10 an hour; max_sessions 5, at_limit refuse;"
+            " nist-aal1: lifetime at most 2592000 s (NIST SP 800-63B-4, 2.1.3)",
+            id="a profile and settings",
+        ),
+        pytest.param(
+            ["check-config", "--for", "authz", "--trusted-proxy", "127.0.0.1", "--backend", "memory", "--limits", "asvs-l2"],
+            "lifetime 1209600 s; idle_timeout none; recent 300 s; rate_limit none; max_sessions 1000, at_limit revoke;"
+            " asvs-l2: recent at most 300 s (OWASP ASVS 5.0, 7.5.2; the five minutes are ours)",
+            id="authz",
+        ),
+        pytest.param(
+            [*SERVE, "memory", "--identify", "tests.sidecar.test_config:LOGIN"],
+            "lifetime of the application; idle_timeout none; recent none; rate_limit none; max_sessions 1000, at_limit revoke",
+            id="companions",
+        ),
+        pytest.param(
+            [*SERVE, "memory", "--identify", "tests.sidecar.test_config:LOGIN", "--lifetime", "3600", "--limits", "asvs-l2"],
+            "lifetime 3600 s; idle_timeout none; recent 300 s; rate_limit none; max_sessions 1000, at_limit revoke;"
+            " asvs-l2: recent at most 300 s (OWASP ASVS 5.0, 7.5.2; the five minutes are ours)",
+            id="companions with a lifetime and a profile",
+        ),
+        pytest.param(
+            [*SERVE, "tests.sidecar.test_config:ROWS"],
+            "lifetime of the application; idle_timeout of the application; recent none; rate_limit none; max_sessions of the application",
+            id="rows of the application",
+        ),
+    ],
+)
+def test_check_config_says_which_limits_are_in_force(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"sessionward: limits in force: {says}"
 
 
 @pytest.mark.parametrize("engine", ["nginx", "caddy", "traefik", "haproxy", "haproxy-lua", "envoy"])
@@ -914,11 +1043,37 @@ def test_a_snippet_with_a_malformed_address_is_refused(capsys: pytest.CaptureFix
 # --- what an attack on all this has found -----------------------------------------------------------------------------
 
 none = None
+LOGIN = Function(lambda name, value: None, cookies=["sid"])
+ROWS = OverCarriers()
 
 
 def test_an_identifier_that_is_none_is_a_mistake_and_not_an_open_door() -> None:
     with pytest.raises(ConfigurationError, match="test_config:none is None"):
         build.check(of({"identify": "tests.sidecar.test_config:none"}))
+
+
+class Leaseless:
+    """A backend that waits, over sessions without a lease."""
+
+    def find(self, credential: object, /) -> None: ...
+
+    def revoke_others(self, session: object, /) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("command", ["serve", "authz"])
+def test_check_config_says_what_is_wrong_with_a_lease(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--upstream", "http://a:1"] if command == "serve" else ["--trusted-proxy", "127.0.0.1"]
+    check = ["check-config", "--for", command, *arguments, "--backend"]
+    assert main([*check, f"sqlite:///{tmp_path}/a.db", "--lease", "2.5", "--lease-waiters", "10"]) == 0
+    capsys.readouterr()
+    assert main([*check, f"sqlite:///{tmp_path}/a.db", "--lease", "5.1", "--lease-waiters", "0"]) == 2
+    assert [line.removeprefix("sessionward: ") for line in capsys.readouterr().err.splitlines()] == [
+        "lease-waiters: a whole number from 1 on is needed",
+        "lease: must be at least 0 and at most 5 seconds",
+    ]
+    assert main([*check, f"{__name__}:Leaseless", "--lease", "1"]) == 2
+    assert "lease: Leaseless keeps no lease, so every request asks it; leave the setting out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["serve", "authz", "check-config", "print-config"])
@@ -1030,3 +1185,42 @@ class Beside:
 
 def test_a_backend_is_told_that_the_application_runs_elsewhere() -> None:
     assert of({"backend": f"{__name__}:Beside"}).make_backend().told
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+PAGED = {"upstream": "http://127.0.0.1:9", "backend": "sqlite://", "api": "true"}
+
+
+def test_the_options_of_the_page_make_the_page() -> None:
+    page = configure("serve", {**PAGED, "page-name": "Shop", "page-accent": "navy", "page-change-password": "/password"}, {}).settings[
+        "page"
+    ]
+    assert page == Page(name="Shop", accent="navy", change_password="/password")
+    assert "page" not in configure("serve", PAGED, {}).settings
+
+
+def test_the_page_is_pickled_for_the_workers() -> None:
+    config = configure("authz", {"backend": "sqlite://", "api": "true", "trusted-proxy": ["127.0.0.1"], "page-name": "Shop"}, {})
+    assert pickle.loads(pickle.dumps(config)).settings["page"] == config.settings["page"]
+
+
+def test_a_wrong_page_is_refused_by_the_names_of_the_options() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        configure("serve", {**PAGED, "page-accent": "url(x)", "page-change-password": "//evil.example", "page-language": "xx"}, {})
+    assert [mistake.partition(":")[0] for mistake in refused.value.mistakes] == ["page-accent", "page-change-password", "page-language"]
+
+
+def test_a_wrong_page_is_refused_with_its_value_as_it_was_written_and_with_all_other_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        configure("serve", {**PAGED, "page-accent": "my_colour", "at-limit": "foo", "limits": "foo"}, {})
+    assert any(mistake.startswith("page-accent: 'my_colour' is not") for mistake in refused.value.mistakes)
+    assert sorted(mistake.partition(":")[0] for mistake in refused.value.mistakes) == ["at-limit", "limits", "page-accent"]
+    with pytest.raises(ConfigurationError) as refused:
+        configure("serve", {**PAGED, "page-templates": str(tmp_path), "limits": "foo"}, {})
+    assert sorted(mistake.partition(":")[0] for mistake in refused.value.mistakes) == ["limits", "page-templates"]
+
+
+def test_a_page_without_the_api_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"^page-css: there is no page without the session API; give --api, too$"):
+        configure("serve", {**PAGED, "api": "false", "page-css": "/a.css", "page-logo": "/b.png"}, {})

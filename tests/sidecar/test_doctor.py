@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sessionward.backends.sql import SQLBackend
 from sessionward.cli import main
 from sessionward.sidecar.config.config import configure
 from sessionward.sidecar.doctor.run import doctor
@@ -400,6 +401,56 @@ class Sync:
 
     def revoke_others(self, session: object, /) -> int:
         return 0
+
+
+LONGER = (
+    "note    lease: a revocation takes {} s: another worker has this lease, or had it within the last hour;"
+    " sessionward lease shows and lowers it"
+)
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted", "lines"),
+    [
+        ([], {}, []),
+        ([1.5], {"lease": "1.5"}, ["ok      lease: 1.5 s, as in the backend: a revocation takes as long"]),
+        ([], {"lease": "2"}, ["note    lease: the backend keeps 0 s; the first request raises it to 2 s"]),
+        (
+            [3.0],
+            {"lease": "1"},
+            [LONGER.format(3)],
+        ),
+        (
+            [4.0, 1.0],
+            {},
+            [LONGER.format(4)],
+        ),
+    ],
+    ids=["none", "equal", "longer than in the backend", "shorter", "lowered"],
+)
+def test_the_lease_is_compared_with_that_of_the_backend(
+    kept: Sequence[float], wanted: Mapping[str, str], lines: Sequence[str], tmp_path: Path
+) -> None:
+    backend = SQLBackend(f"sqlite:///{tmp_path}/a.db")
+    backend.create_tables()
+    for seconds in kept:
+        backend.set_lease(seconds)
+    backend.close()
+    found, _ = said({**NOWHERE, "backend": f"sqlite:///{tmp_path}/a.db", **wanted})
+    assert of("lease", found) == lines
+
+
+@pytest.mark.parametrize(
+    ("backend", "line"),
+    [
+        (f"{__name__}:Sync", "error   lease: Sync keeps no lease, so every request asks it; leave lease out"),
+        ("memory", "note    lease: MemoryBackend is asked by every request, since it never waits; leave lease out"),
+    ],
+    ids=["waits", "memory"],
+)
+def test_a_backend_that_keeps_no_lease(backend: str, line: str) -> None:
+    found, _ = said({**NOWHERE, "backend": backend, "lease": "1"})
+    assert of("lease", found) == [line]
 
 
 def test_a_backend_over_the_own_sessions_of_an_application_needs_no_login_path() -> None:

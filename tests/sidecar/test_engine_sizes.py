@@ -45,7 +45,7 @@ def test_an_upload_without_a_session_is_refused(town: Town) -> None:
     assert answer.heads == []
 
 
-PLACES: Mapping[str, str] = {"authz": "127.0.0.1:1", "app": "127.0.0.1:2", "listen": "127.0.0.1:3"}
+PLACES: Mapping[str, Any] = {"authz": "127.0.0.1:1", "app": "127.0.0.1:2", "listen": "127.0.0.1:3"}
 
 
 @pytest.mark.parametrize("switches", [{}, SWITCHES], ids=["plain", "switched"])

@@ -75,8 +75,8 @@ def test_a_service_that_does_not_answer_lets_nobody_pass(chosen: Engine, town: T
 
         def sooner(text: str) -> str:
             return (
-                text.replace("5s", "1s")
-                .replace("MILLISECONDS = 5000", "MILLISECONDS = 1000")
+                text.replace("8s", "1s")
+                .replace("MILLISECONDS = 8000", "MILLISECONDS = 1000")
                 .replace("uri /authz/forward", "uri /authz/forward\n\t\t\ttransport http {\n\t\t\t\tresponse_header_timeout 1s\n\t\t\t}")
             )
 

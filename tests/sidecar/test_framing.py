@@ -73,6 +73,10 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a Host with two ports": (400, b"GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n"),
     # the request line
     "HTTP/0.9": (505, b"GET /\r\n\r\n"),
+    "HTTP/0.9 with a target that ends like a version": (505, b"GET /1.1\r\nhost: a\r\n\r\n"),
+    "HTTP/0.9 for our route": (505, b"DELETE /auth/sessions?HTTP/1.1\r\nhost: a\r\n\r\n"),
+    "RTSP": (505, b"OPTIONS / RTSP/1.1\r\nHost: app.example\r\n\r\n"),
+    "ICE": (505, b"SOURCE / ICE/1.1\r\nHost: app.example\r\n\r\n"),
     "HTTP/2.0": (505, get(version=b"HTTP/2.0")),
     "HTTP/1.2": (400, get(version=b"HTTP/1.2")),
     "http/1.1": (400, get(version=b"http/1.1")),

@@ -174,6 +174,44 @@ def test_a_sign_in_that_was_under_way_when_the_sessions_were_revoked_is_refused(
     asyncio.run(story())
 
 
+def test_a_sign_in_beyond_the_limit_is_refused_where_the_setting_says_so_and_ends_nobody() -> None:
+    async def story() -> None:
+        async with staged(answering(upstream), max_sessions=1, at_limit="refuse") as stage:
+            laptop = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            answer = await stage.say(GET % (b"/in/ann", b""))
+            assert answer.startswith(b"HTTP/1.1 409 Conflict")
+            assert error_of(answer) == "session_limit"
+            assert fields_of(answer, b"set-cookie") == []
+            assert b"welcome" not in answer
+            assert (await stage.say(GET % (b"/", laptop))).endswith(b"\r\n\r\nann")
+            await stage.say(GET % (b"/out", laptop))
+            assert fields_of(await stage.say(GET % (b"/in/ann", b"")), b"set-cookie")
+
+    asyncio.run(story())
+
+
+def test_a_client_may_revoke_only_after_a_recent_sign_in_and_not_too_often() -> None:
+    now = [1_800_000_000.0]
+    delete = b"DELETE /auth/sessions HTTP/1.1\r\nHost: app.example\r\n%b\r\n"
+
+    async def story() -> None:
+        backend = MemoryBackend(clock=lambda: now[0])
+        async with staged(answering(upstream), backend=backend, recent=300, rate_limit=1, sign_in="/in/?to={return_to}") as stage:
+            laptop = cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+            for status in (b"200", b"429"):
+                now[0] += 1
+                cookie_of(await stage.say(GET % (b"/in/ann", b"")))
+                assert (await stage.say(delete % laptop)).startswith(b"HTTP/1.1 " + status)
+            often = await stage.say(delete % laptop)
+            assert (error_of(often), fields_of(often, b"retry-after")) == ("rate_limited", [b"3599"])
+            now[0] += 301
+            old = await stage.say(delete % laptop)
+            assert (error_of(old), fields_of(old, b"retry-after")) == ("session_refresh_required", [])
+            assert json.loads(old.partition(b"\r\n\r\n")[2])["redirect_browser_to"] == "/in/?to=%2Fauth%2Fsessions"
+
+    asyncio.run(story())
+
+
 MALFORMED = {
     "empty": b"Session-Login: ; proof=%b\r\n",
     "not UTF-8": b"Session-Login: %%ff; proof=%b\r\n",

@@ -115,11 +115,14 @@ def test_workers_add_up_and_one_that_comes_back_goes_on_counting(tmp_path: Path)
     path = tmp_path / "counts"
     shared(path, 2)
     first, second = (Counts(path, rows=2, row=row) for row in range(2))
+    first.begins()
     first.done("passed", 99.0)
     first.begins()
+    second.begins()
     second.done("passed", 0.0)
     second.upstream_failed("connect")
     again = Counts(path, rows=2, row=0)  # the one before it was killed in the middle of a request
+    again.begins()
     again.done("passed", 0.0)
     for worker in (first, second, again):
         assert worker.sums()["requests:passed"] == 3

@@ -15,8 +15,10 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -52,6 +54,24 @@ def test_the_command_of_the_readme_serves_an_application_and_revokes_the_other_s
         assert laptop.ask("/") == (200, b"ann@example.com")
         assert laptop.ask("/auth/session", "DELETE")[0] == 501  # a typing error is the application's to answer
     assert "Traceback" not in server.printed()
+
+
+def test_two_workers_serve_an_application_over_redis(tmp_path: Path, application: Shop, redis_url: str) -> None:
+    prefix = f"serve-{uuid4().hex[:12]}"
+    backend = f"{redis_url}?prefix={prefix}"
+    with sidecar(tmp_path, application.url, "--workers", "2", backend=backend) as server, Client(server.port) as laptop:
+        assert laptop.ask("/in/ann") == (200, b"welcome")
+        others = [Client(server.port) for _ in range(4)]
+        for device in others:
+            device.ask("/in/ann")
+        assert laptop.ask("/auth/sessions", "DELETE") == (200, b'{"count": 4}')
+        for device in others:
+            assert device.ask("/") == (200, b"nobody")
+            device.close()
+        assert laptop.ask("/") == (200, b"ann")
+    assert "Traceback" not in server.printed()
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(f"{prefix}:s", *client.scan_iter(f"{prefix}:*", count=1_000))
 
 
 def test_what_one_worker_revokes_is_revoked_in_all_and_a_worker_that_dies_is_replaced(tmp_path: Path, application: Shop) -> None:

@@ -27,21 +27,19 @@ class Asks:
         self.whole = asyncio.get_running_loop().create_future()
         self.evil = b""
 
-    def answered(self, answer: Answer, /) -> None:
-        self.evil += b"".join(name for name, _ in answer.fields if name == b"X-Evil")
-        if self.pauses:
-            self.connection.pause()
-
-    def answer_whole(self) -> None:
-        self.whole.set_result(None)
+    def answered(self, answer: Answer | None, body: bytes, is_whole: bool, /) -> None:
+        if answer is not None:
+            self.evil += b"".join(name for name, _ in answer.fields if name == b"X-Evil")
+            if self.pauses:
+                self.connection.pause()
+        if is_whole:
+            self.whole.set_result(None)
 
     def failed(self, failure: UpstreamError, /) -> None:
         if not self.whole.done():
             self.whole.set_exception(failure)
 
-    def answer_body(self, data: bytes, /) -> None: ...
     def may_continue(self) -> None: ...
-    def settled(self) -> None: ...
     def upstream_is_full(self) -> None: ...
     def upstream_has_room(self) -> None: ...
 

@@ -14,6 +14,7 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.credential.token import Signature
 from sessionward.modes.choose import choose
 from sessionward.modes.mode import Mode
+from sessionward.process import clock
 from sessionward.request.request import ASGIRequest, Fields, Request, WSGIRequest
 from sessionward.session.step import Flow, Step
 
@@ -108,7 +109,7 @@ class Opened(NamedTuple):
 
 def mode_of(backend: object | None = None, **options: object) -> Mode[Any]:
     """The mode that a door would choose for these settings."""
-    return choose(MemoryBackend() if backend is None else backend, {"secrets": [SECRET], **options})
+    return choose(MemoryBackend() if backend is None else backend, {"secrets": [SECRET], **options}, clock)
 
 
 def opened(*fields: Field, mode: Mode[Any] | None = None, **scope: object) -> Opened:

@@ -108,8 +108,8 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, path: str) -> httpx.Response:
-        return self._client.get(path)
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self._client.get(path, headers=headers)
 
     def post(self, path: str, **fields: str) -> httpx.Response:
         return self._client.post(path, data=fields)

@@ -37,11 +37,12 @@ def ask_and_die(place: Place, verb: str, own: Session, token: str, at: int, mome
     caller.list("nobody")  # connects
     deadly = Counted(at, die)
     with watched(before=deadly) if moment == "before" else watched(after=deadly):
-        _ask(caller, verb, own, token)
+        asked(caller, verb, own, token)
     os._exit(0)
 
 
-def _ask(caller: Caller, verb: str, own: Session, token: str) -> None:
+def asked(caller: Caller, verb: str, own: Session, token: str) -> None:
+    """Ask a question of which all or nothing happens."""
     if verb == "revoke_others":
         caller.revoke_others(own)
     elif verb == "revoke_all":

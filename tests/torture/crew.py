@@ -32,7 +32,8 @@ class Meet(Protocol):
 def context() -> multiprocessing.context.ForkServerContext:
     """Processes come from one that holds nothing: cheap to start, and without a thread or a connection of the tests."""
     forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(["sessionward.backends.sql", "psycopg", "pymysql", "asyncpg", "asyncmy", "aiosqlite"])
+    drivers = ["psycopg", "pymysql", "asyncpg", "asyncmy", "aiosqlite", "redis"]
+    forkserver.set_forkserver_preload(["sessionward.backends.sql", "sessionward.backends.redis", *drivers])
     return forkserver
 
 

@@ -6,11 +6,12 @@ import asyncio
 import json
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any, Final
+from time import monotonic, sleep
+from typing import Any, Final, TypeAlias
 from wsgiref.util import setup_testing_defaults
 
 import sessionward
@@ -53,6 +54,10 @@ class Answer:
         return str(json.loads(self.body)["error"]["id"])
 
 
+Visit: TypeAlias = Generator[Call | float, Answer | None, None]
+"""What one client does: yields a request and gets the answer, or yields seconds and gets None when they have passed."""
+
+
 class Door(ABC):
     """``/login/<user>`` signs in and shows the token; all else shows who is signed in."""
 
@@ -69,6 +74,10 @@ class Door(ABC):
     def at_once(self, calls: Sequence[Call]) -> list[Answer]: ...
 
     @abstractmethod
+    def visited(self, visits: Sequence[Visit]) -> None:
+        """Serves all of them at once, under WSGI each in a thread, under ASGI each in a task."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     def sign_in(self, user: str) -> str:
@@ -80,14 +89,28 @@ class Door(ABC):
 
 
 class WSGIDoor(Door):
-    def __init__(self, backend: Any, *, timeout: float, debug: bool = False) -> None:
+    def __init__(self, backend: Any, *, timeout: float, **settings: Any) -> None:
         super().__init__()
         self._backend = backend
-        self._app = sessionward.WSGIMiddleware(self._application, backend, secrets=[SECRET], backend_timeout=timeout, debug=debug)
+        self._app = sessionward.WSGIMiddleware(self._application, backend, secrets=[SECRET], backend_timeout=timeout, **settings)
 
     def at_once(self, calls: Sequence[Call]) -> list[Answer]:
         with ThreadPoolExecutor(len(calls)) as threads:
             return list(threads.map(self._call, calls))
+
+    def visited(self, visits: Sequence[Visit]) -> None:
+        with ThreadPoolExecutor(len(visits)) as threads:
+            list(threads.map(self._serve, visits))
+
+    def _serve(self, visit: Visit) -> None:
+        with suppress(StopIteration):
+            wish = next(visit)
+            while True:
+                if isinstance(wish, float):
+                    sleep(max(0.0, wish))
+                    wish = next(visit)
+                else:
+                    wish = visit.send(self._call(wish))
 
     def close(self) -> None:
         if hasattr(self._backend, "close"):
@@ -125,19 +148,37 @@ class ASGIDoor(Door):
     """``ending``: what else must be awaited at the end."""
 
     def __init__(
-        self, make: Callable[[], Any], *, timeout: float, debug: bool = False, ending: Callable[[], Awaitable[object]] | None = None
+        self, make: Callable[[], Any], *, timeout: float, ending: Callable[[], Awaitable[object]] | None = None, **settings: Any
     ) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
         self._backend = make()
         self._ending = ending
-        self._app = sessionward.ASGIMiddleware(self._application, self._backend, secrets=[SECRET], backend_timeout=timeout, debug=debug)
+        self._app = sessionward.ASGIMiddleware(self._application, self._backend, secrets=[SECRET], backend_timeout=timeout, **settings)
 
     def at_once(self, calls: Sequence[Call]) -> list[Answer]:
         async def gathered() -> list[Answer]:
             return list(await asyncio.gather(*map(self._call, calls)))
 
         return self._runner.run(gathered())
+
+    def visited(self, visits: Sequence[Visit]) -> None:
+        async def gathered() -> None:
+            await asyncio.gather(*map(self._serve, visits))
+
+        self._runner.run(gathered())
+
+    async def _serve(self, visit: Visit) -> None:
+        with suppress(StopIteration):
+            wish = next(visit)
+            while True:
+                if isinstance(wish, float):
+                    await asyncio.sleep(max(0.0, wish))
+                    wish = next(visit)
+                else:
+                    answer = await self._call(wish)
+                    await asyncio.sleep(0)  # one whose answers need no question would keep the loop for itself
+                    wish = visit.send(answer)
 
     def close(self) -> None:
         self._runner.run(self._close())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
 from time import monotonic_ns
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
@@ -43,6 +44,8 @@ class Asked(Protocol):
 
     def revoke_others(self, session: Session, /) -> RevokedCount: ...
 
+    def revoke_one(self, session: Session, id: UUID, /) -> bool: ...
+
     def revoke_all(self, user: str, /) -> RevokedCount: ...
 
     def list(self, user: str, /) -> Sequence[Session]: ...
@@ -53,7 +56,10 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``name`` is a session's name in its history. ``how``, for a login: fresh, old, ticket, or the session it replaces."""
+    """``name`` is a session's name in its history.
+
+    ``how``, for a login: fresh, old, ticket, or the session it replaces; for a revocation of one: the session that is revoked.
+    """
 
     kind: str
     name: str = ""
@@ -71,7 +77,7 @@ class Plan:
     known: dict[str, Session] = field(default_factory=dict)
 
 
-def plan(prefix: str) -> Plan:
+def plan(prefix: str, *, mostly_checks: bool = False) -> Plan:
     """Four callers, four calls each, mostly on one user; a second user lends sessions that are replaced."""
     first, second = f"{prefix} a", f"{prefix} b"
     owner = dict.fromkeys(("a0", "a1", "a2"), first) | {"b0": second}
@@ -79,7 +85,7 @@ def plan(prefix: str) -> Plan:
     for caller in range(CALLERS):
         own: list[Call] = []
         for number in range(CALLS):
-            kind = random.choices(*_KINDS)[0]
+            kind = random.choices(_KINDS, _MOSTLY_CHECKS if mostly_checks else _MIXED)[0]
             if kind == "login":
                 name, user = f"n{caller}{number}", random.choice([first, first, first, second])
                 how = random.choice(["fresh", "old", "ticket", "ticket", *random.sample(sorted(owner), 2)])
@@ -87,13 +93,17 @@ def plan(prefix: str) -> Plan:
                 owner[name] = user
             elif kind in ("all", "list"):
                 own.append(Call(kind, user=first))
+            elif kind == "one":
+                own.append(Call(kind, random.choice(["a0", "a1", "a2"]), how=random.choice(sorted(owner))))
             else:
                 own.append(Call(kind, random.choice(sorted(owner))))
         calls.append(own)
     return Plan({name: new_token() for name in owner}, owner, calls)
 
 
-_KINDS: Final = (["check", "login", "logout", "others", "all", "list"], [5, 6, 3, 7, 1, 2])
+_KINDS: Final = ["check", "login", "logout", "others", "one", "all", "list"]
+_MIXED: Final = [5, 6, 3, 6, 6, 1, 2]
+_MOSTLY_CHECKS: Final = [24, 1, 2, 4, 3, 1, 0]
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
@@ -109,6 +119,7 @@ class Event:
     answer: Answer = None
     ticket: int | None = None
     replaces: str | None = None
+    other: str = ""
     old: bool = False
     id: UUID | None = None
     ids: frozenset[UUID] = frozenset()
@@ -142,6 +153,12 @@ class _Part:
         session = self._session(call.name)
         if session is not None:
             self._timed(Event("others", call.name, session.user_id), lambda: _counted(self._asked.revoke_others(session)))
+
+    def one(self, call: Call) -> None:
+        other, session = self._session(call.how), self._session(call.name)
+        if other is not None and session is not None:
+            event = Event("one", call.name, session.user_id, other=call.how)
+            self._timed(event, lambda: self._asked.revoke_one(session, other.id))
 
     def all(self, call: Call) -> None:
         self._timed(Event("all", "", call.user), lambda: _counted(self._asked.revoke_all(call.user)))
@@ -232,10 +249,15 @@ def after(state: State, event: Event, owner: Mapping[str, str]) -> State | None:
             if event.answer == STALE:
                 return state
             return (generations, live - {event.replaces or ""} | {event.name}) if event.answer == generation else None
+        case "end":
+            return generations, live - {event.name}
         case "revoke":
             return (generations, live - {event.name}) if event.answer == (event.name in live) else None
-        case "others" if event.name not in live:
+        case "others" | "one" if event.name not in live:
             return state if event.answer == GONE else None
+        case "one":
+            ends = event.other in of_user - {event.name}
+            return (generations, live - {event.other} if ends else live) if event.answer == ends else None
         case _:  # others, all
             ended = of_user - {event.name}
             raised = frozenset({*(one for one in generations if one[0] != event.user), (event.user, generation + 1)})
@@ -251,10 +273,123 @@ def _is_stale(event: Event, generation: int, live: frozenset[str], owner: Mappin
     return event.old and generation > 0
 
 
+def exactly(state: State, event: Event, owner: Mapping[str, str]) -> Sequence[State]:
+    """The contract without leases, as a :data:`Model`."""
+    then = after(state, event, owner)
+    return [] if then is None else [then]
+
+
+class AmongLeases:
+    """The same where workers trust what they have read, made for one history: only what the contract says of leases is in order.
+
+    A 200 and a refusal say that a session has ended; both wait until no worker trusts it. A sign-in that succeeds waits for
+    nothing. So it may be answered before a revocation that is under way, has been committed, and has left it alone: others may
+    still be accepted then. Here, a revocation need not end what was signed in while it was under way, and that a ticket was
+    accepted says nothing of when it was made. How often a user has revoked is not in order, and nobody sees that number.
+    """
+
+    def __init__(self, parts: Sequence[Sequence[Event]]) -> None:
+        self._logins = {event.name: event for part in parts for event in part if event.kind == "login"}
+
+    def __call__(self, state: State, event: Event, owner: Mapping[str, str]) -> Sequence[State]:
+        known = dict(state[0])
+        generation = known.get(event.user, 0)
+        match event.kind:
+            case "begin":
+                return [(state[0] | {(f"ticket {event.answer}", generation)}, state[1])]
+            case "find":
+                event = replace(event, answer=None if event.answer is None else generation)
+            case "login" if event.answer == STALE:
+                event = replace(event, ticket=None if event.ticket is None else known[f"ticket {event.ticket}"])
+            case "login":
+                event = replace(event, ticket=None if event.ticket is None else generation, answer=generation)
+            case "others" | "all" if isinstance(event.answer, tuple):
+                return self._ends(state, event, owner, generation, event.answer[0])
+        return exactly(state, event, owner)
+
+    def _ends(self, state: State, event: Event, owner: Mapping[str, str], generation: int, count: int) -> Sequence[State]:
+        """Every way to leave alone some of those that were signed in meanwhile."""
+        beside = [name for name in state[1] if owner[name] == event.user and name != event.name and self._was_beside(name, event)]
+        ways: list[State] = []
+        for left in (frozenset(left) for size in range(len(beside) + 1) for left in combinations(beside, size)):
+            revoked = replace(event, answer=(count, generation + 1))
+            ways += [(raised, live | left) for raised, live in exactly((state[0], state[1] - left), revoked, owner)]
+        return ways
+
+    def _was_beside(self, name: str, event: Event) -> bool:
+        login = self._logins.get(name)
+        return login is not None and login.start < event.end and event.start < login.end
+
+
+class Overtaken:
+    """The sign-ins of a history that may be refused where the age of a request is judged before the script that mints, as on Redis.
+
+    The script compares the generation that was read then. So a request without a ticket that is as new as can be is refused too if its
+    user revokes meanwhile: no raise is as old as it. Here a request may be newer than every raise, since no clock decides.
+    """
+
+    def __init__(self, parts: Sequence[Sequence[Event]]) -> None:
+        self._raises = [event for part in parts for event in part if isinstance(event.answer, tuple)]
+
+    def has(self, event: Event, owner: Mapping[str, str]) -> bool:
+        renews = event.replaces is not None and owner[event.replaces] == event.user
+        refused = event.kind == "login" and event.answer == STALE and event.ticket is None and not renews
+        return refused and any(one.user == event.user and one.start < event.end and event.start < one.end for one in self._raises)
+
+
+class OnRedis:
+    """The contract without leases, made for one history, with what Redis may refuse."""
+
+    def __init__(self, parts: Sequence[Sequence[Event]]) -> None:
+        self._overtaken = Overtaken(parts)
+
+    def __call__(self, state: State, event: Event, owner: Mapping[str, str]) -> Sequence[State]:
+        return [state] if self._overtaken.has(event, owner) else exactly(state, event, owner)
+
+
+class AmongLeasesOnRedis(AmongLeases):
+    """The contract with leases, and what Redis may refuse."""
+
+    def __init__(self, parts: Sequence[Sequence[Event]]) -> None:
+        super().__init__(parts)
+        self._overtaken = Overtaken(parts)
+
+    def __call__(self, state: State, event: Event, owner: Mapping[str, str]) -> Sequence[State]:
+        return [state] if self._overtaken.has(event, owner) else super().__call__(state, event, owner)
+
+
+def in_two_moments(parts: Sequence[list[Event]], owner: Mapping[str, str]) -> None:
+    """Has a sign-in that replaces another user's session begin its own first, and then end the other one.
+
+    On Redis these are two keys, and two scripts. What happens to one user is in order.
+    """
+    for part in parts:
+        for at in range(len(part) - 1, -1, -1):
+            event = part[at]
+            if event.kind != "login" or event.replaces is None or event.answer == STALE or owner[event.replaces] == event.user:
+                continue
+            ends = Event("end", event.replaces, owner[event.replaces], start=event.start, end=event.end)
+            part[at : at + 1] = [replace(event, replaces=None), ends]
+
+
+def with_tickets(parts: Sequence[Sequence[Event]]) -> None:
+    """Names each ticket by a number, in place of what it says. The login that uses it follows in the same part."""
+    number = 0
+    for part in parts:
+        for begun, following in pairwise(part):
+            if begun.kind == "begin":
+                number += 1
+                begun.answer = following.ticket = number
+
+
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
-def is_linearizable(parts: Sequence[Sequence[Event]], owner: Mapping[str, str], live: frozenset[str]) -> bool:
+Model: TypeAlias = Callable[[State, Event, Mapping[str, str]], Sequence[State]]
+"""The states that there may be after an event; none if its answer cannot be."""
+
+
+def is_linearizable(parts: Sequence[Sequence[Event]], owner: Mapping[str, str], live: frozenset[str], model: Model = exactly) -> bool:
     """Whether one order explains all answers. Each caller's own events follow one another."""
     start: tuple[tuple[int, ...], State] = (tuple(0 for _ in parts), (frozenset(), live))
     seen = {start}
@@ -268,8 +403,7 @@ def is_linearizable(parts: Sequence[Sequence[Event]], owner: Mapping[str, str], 
         for caller, event in following:
             if event.start > first_end:
                 continue  # another had ended before this one began
-            then = after(state, event, owner)
-            if then is not None:
+            for then in model(state, event, owner):
                 at = (tuple(done[i] + (i == caller) for i in range(len(done))), then)
                 if at not in seen:
                     seen.add(at)

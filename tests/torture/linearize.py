@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,22 @@ from uuid import uuid4
 
 from sessionward.backends.memory import MemoryBackend
 from tests.torture.crew import MEETING, Crew, Meet
-from tests.torture.history import CALLERS, STALE, Event, Plan, ask, is_linearizable, named, plan
+from tests.torture.history import (
+    CALLERS,
+    STALE,
+    Event,
+    Model,
+    OnRedis,
+    Plan,
+    ask,
+    exactly,
+    in_two_moments,
+    is_linearizable,
+    named,
+    plan,
+)
 from tests.torture.places import Caller, Place
-from tests.torture.tables import engine_of, stock
+from tests.torture.redis_keys import is_redis
 
 
 @dataclass(slots=True)
@@ -32,20 +46,31 @@ class Verdict:
 
 def in_processes(crew: Crew, place: Place, histories: int) -> Verdict:
     """Histories on a database, by one process for each caller."""
-    engine = engine_of(place.url)
+    plans = stocked(place, histories)
+    answers = crew.run(play, [(place, plans, caller) for caller in range(CALLERS)])
+    played = [[answer[number] for answer in answers] for number in range(histories)]
+    if not is_redis(place.url):
+        return judged(plans, played)
+    for one, parts in zip(plans, played, strict=True):
+        in_two_moments(parts, one.owner)
+    return judged(plans, played, OnRedis)
+
+
+def stocked(place: Place, histories: int, *, mostly_checks: float = 0.0) -> list[Plan]:
+    """Plans, whose users have their first sessions in the database. ``mostly_checks``: the share of those that are."""
+    ground = place.ground()
     try:
-        plans = [plan(f"history {uuid4()}") for _ in range(histories)]
+        plans = [plan(f"history {uuid4()}", mostly_checks=random.random() < mostly_checks) for _ in range(histories)]
         users: dict[str, list[str]] = {user: [] for one in plans for user in one.owner.values()}
         for one in plans:
             for name in _at_start(one):
                 users[one.owner[name]].append(one.tokens[name])
-        made = stock(engine, users)
+        made = ground.stock(users)
         for one in plans:
             one.known = {name: made[one.tokens[name]] for name in _at_start(one)}
+        return plans
     finally:
-        engine.dispose()
-    answers = crew.run(play, [(place, plans, caller) for caller in range(CALLERS)])
-    return _judged(plans, [[answer[number] for answer in answers] for number in range(histories)])
+        ground.close()
 
 
 def play(meet: Meet, place: Place, plans: list[Plan], caller: int) -> list[list[Event]]:
@@ -80,7 +105,7 @@ def in_threads(backend: MemoryBackend, histories: int) -> Verdict:
 
     with _restless(), ThreadPoolExecutor(CALLERS) as threads:
         answers = list(threads.map(part, range(CALLERS), timeout=MEETING))
-    return _judged(plans, [[answer[number] for answer in answers] for number in range(histories)])
+    return judged(plans, [[answer[number] for answer in answers] for number in range(histories)])
 
 
 @contextmanager
@@ -97,7 +122,9 @@ def _at_start(plan: Plan) -> list[str]:
     return [name for name in plan.owner if not name.startswith("n")]
 
 
-def _judged(plans: list[Plan], histories: list[list[list[Event]]]) -> Verdict:
+def judged(
+    plans: list[Plan], histories: list[list[list[Event]]], model_of: Callable[[list[list[Event]]], Model] = lambda _: exactly
+) -> Verdict:
     verdict = Verdict(len(plans))
     for one, parts in zip(plans, histories, strict=True):
         named(parts, one.known)
@@ -105,7 +132,7 @@ def _judged(plans: list[Plan], histories: list[list[list[Event]]]) -> Verdict:
         verdict.events += len(events)
         verdict.overlapping += sum(later.start < event.end for event, later in pairwise(events))
         verdict.refused += sum(event.answer == STALE for event in events)
-        if not is_linearizable(parts, one.owner, frozenset(one.known)):
+        if not is_linearizable(parts, one.owner, frozenset(one.known), model_of(parts)):
             verdict.unexplained += 1
             verdict.example = verdict.example or "\n".join(map(str, events))
     return verdict

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any, Final
@@ -12,10 +13,14 @@ from sqlalchemy import Connection, Engine, Executable, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from sessionward import Session, SessionRevoked, StaleLogin
-from sessionward.backends import NewSession, RevokedCount
-from sessionward.backends.sql import SQLBackend
+from sessionward.backends import Credential, NewSession, RevokedCount, Terms
+from sessionward.backends.sql import SQLBackend, leases, reading
+from sessionward.backends.sql.dialect import Dialect
+from sessionward.session.session import ANY_TERMS, Checked
 from tests.torture.tables import key, row_id, sessions, users
 
+ERA: Final = 14
+"""The place of a session's era in a row of the statement "check"."""
 THINKING: Final = 0.002
 """Seconds between a check and the act that rests on it: what a framework does meanwhile."""
 
@@ -48,7 +53,7 @@ class Naive(SQLBackend):
                     raise
         raise AssertionError
 
-    def check(self, connection: Connection, session: Session) -> None:
+    def look(self, connection: Connection, session: Session) -> None:
         if not self.is_live(connection, session):
             raise SessionRevoked
         sleep(THINKING)
@@ -69,7 +74,7 @@ class CheckThenUpdate(Naive):
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
-            self.check(connection, session)
+            self.look(connection, session)
             count = self.change(connection, update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC)))
             return RevokedCount(count, self.raised(connection, session.user_id))
 
@@ -79,7 +84,7 @@ class FindThenDelete(Naive):
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
-            self.check(connection, session)
+            self.look(connection, session)
             found = connection.execute(select(sessions.c.id).where(self.others(session))).scalars().all()
             for one in found:
                 self.change(connection, update(sessions).where(sessions.c.id == one).values(ended_at=datetime.now(UTC)))
@@ -91,12 +96,21 @@ class LocksWithoutLooking(Naive):
 
     def revoke_others(self, session: Session, /) -> RevokedCount:
         with self.engine.connect() as connection:
-            self.check(connection, session)
+            self.look(connection, session)
         level = "SERIALIZABLE" if self.engine.dialect.name == "sqlite" else "READ COMMITTED"
         with self.engine.execution_options(isolation_level=level).begin() as connection:
             generation = self.raised(connection, session.user_id)  # locks the row; on SQLite, the file
             count: int = connection.execute(update(sessions).where(self.others(session)).values(ended_at=datetime.now(UTC))).rowcount
             return RevokedCount(count, generation)
+
+
+class RevokesOneUnseen(Naive):
+    """``revoke_others`` is ours; for one, look whether the caller is live, and revoke as an administrator does, who needs no look."""
+
+    def revoke_one(self, session: Session, id: UUID, terms: Terms = ANY_TERMS, /) -> bool:
+        with self.engine.connect() as connection:
+            self.look(connection, session)
+        return self.revoke(session.user_id, id)
 
 
 class LocksOnlyItself(Naive):
@@ -138,6 +152,51 @@ class InsertsUnchecked(LocksOnlyItself):
         return False
 
 
+class ForgetsTheFormerLease(Naive):
+    """Waits for the lease of now, whatever it was when another worker read it."""
+
+    def lease_wait(self) -> float:
+        return self._ask(leases.lease()).seconds
+
+    def check(self, credential: Credential, /) -> Checked:
+        checked = super().check(credential)
+        return checked._replace(wait=checked.lease)
+
+
+class ChecksNoEra(Naive):
+    """A session is live if its row says so."""
+
+    def find(self, credential: Credential, /) -> Session | None:
+        found = reading.find(credential.digest)
+
+        def read(dialect: Dialect, row: Sequence[Any] | None) -> Session | None:
+            return found.read(dialect, None if row is None else (*row[:-2], row[ERA], row[-1]))
+
+        return self._ask(replace(found, read=read))
+
+
+class JudgesNoEra(Naive):
+    """A sign-in is judged by what was read before, and its session belongs to the era of the moment at which it was added."""
+
+    def login(self, new: NewSession, /) -> Session:
+        known = self.begin_login(new.user_id)
+        if new.generation is not None and new.generation != known:
+            raise StaleLogin
+        sleep(THINKING)
+        return super().login(replace(new, generation=self.begin_login(new.user_id)))
+
+
 VARIANTS: Final[Mapping[str, type[Naive]]] = {
-    variant.__name__: variant for variant in (CheckThenUpdate, FindThenDelete, LocksWithoutLooking, LocksOnlyItself, InsertsUnchecked)
+    variant.__name__: variant
+    for variant in (
+        CheckThenUpdate,
+        ChecksNoEra,
+        FindThenDelete,
+        ForgetsTheFormerLease,
+        InsertsUnchecked,
+        JudgesNoEra,
+        LocksOnlyItself,
+        LocksWithoutLooking,
+        RevokesOneUnseen,
+    )
 }

@@ -6,18 +6,23 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import UUID
 
 from sessionward import Session
 from sessionward.backends import Credential, RevokedCount
+from sessionward.backends.redis import AsyncRedisBackend, RedisBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from sessionward.session.session import ANY_TERMS
 from tests.support.sessions import new_session
-from tests.torture import naive
+from tests.torture import naive, naive_redis
+from tests.torture.grounds import Ground, RedisGround, SQLGround
+from tests.torture.redis_keys import is_redis, prefix_of, server_of
 from tests.torture.tables import PATIENCE, engine_of, with_driver
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``url`` is without a driver, as the fixtures give it. ``variant``: the name of a naive class, or ours."""
+    """``url`` is without a driver, as the fixtures give it; that of Redis has a prefix. ``variant``: the name of a naive class, or ours."""
 
     database: str
     driver: str
@@ -34,18 +39,38 @@ class Place:
         return replace(self, variant=variant)
 
     def backend(self, *, timeout: float = PATIENCE, pool_size: int = 2) -> Any:
+        if is_redis(self.url):
+            return self._redis_backend(timeout=timeout, pool_size=pool_size)
         if self.variant:
             return naive.VARIANTS[self.variant](self.url, engine_of(self.url), timeout=timeout)
         if self.is_async:
             return AsyncSQLBackend(with_driver(self.url, self.driver), pool_size=pool_size, timeout=timeout)
         return SQLBackend(self.url, pool_size=pool_size, timeout=timeout)
 
+    def _redis_backend(self, *, timeout: float, pool_size: int) -> Any:
+        if self.variant in naive_redis.VARIANTS:
+            return naive_redis.VARIANTS[self.variant](self.url)
+        kind: Any = AsyncRedisBackend if self.is_async else naive_redis.OVER_OURS.get(self.variant, RedisBackend)
+        return kind(server_of(self.url), prefix=prefix_of(self.url), pool_size=pool_size, timeout=timeout)
+
+    def ground(self) -> Ground:
+        """What lies below, for the test. Close it."""
+        if is_redis(self.url):
+            return RedisGround(self.url, replace(self, is_async=False).backend())
+        return SQLGround(self.url)
+
     def open(self, *, timeout: float = PATIENCE) -> Caller:
         return Caller(self.backend(timeout=timeout))
 
 
-SYNC: Final = {"sqlite": "sqlite3", "postgresql": "psycopg", "mariadb": "pymysql"}
-ASYNC: Final = {"sqlite": ["threads"], "postgresql": ["psycopg", "asyncpg"], "mariadb": ["asyncmy"]}
+REDIS: Final = {"redis": "redis", "redis cluster": "redis"}
+SYNC: Final = {"sqlite": "sqlite3", "postgresql": "psycopg", "mariadb": "pymysql", **REDIS}
+ASYNC: Final = {
+    "sqlite": ["threads"],
+    "postgresql": ["psycopg", "asyncpg"],
+    "mariadb": ["asyncmy"],
+    **{name: [driver] for name, driver in REDIS.items()},
+}
 
 
 def sync_place(urls: Mapping[str, str], database: str) -> Place:
@@ -76,6 +101,9 @@ class Caller:
         generation: int = self._done(self._backend.begin_login(user))
         return generation
 
+    def revoke_everybody(self) -> None:
+        self._done(self._backend.revoke_everybody())
+
     def revoke(self, session: Session) -> bool:
         was_live: bool = self._done(self._backend.revoke(session.user_id, session.id))
         return was_live
@@ -83,6 +111,10 @@ class Caller:
     def revoke_others(self, session: Session) -> RevokedCount:
         count: RevokedCount = self._done(self._backend.revoke_others(session))
         return count
+
+    def revoke_one(self, session: Session, id: UUID) -> bool:
+        was_live: bool = self._done(self._backend.revoke_one(session, id, ANY_TERMS))
+        return was_live
 
     def revoke_all(self, user: str) -> RevokedCount:
         count: RevokedCount = self._done(self._backend.revoke_all(user))

@@ -10,7 +10,6 @@ from sessionward import Session, SessionRevoked
 from sessionward.credential.token import new_token
 from tests.torture.crew import Crew, Meet
 from tests.torture.places import Place
-from tests.torture.tables import engine_of, live_ids, stock
 
 GONE = "SessionRevoked"
 
@@ -33,20 +32,20 @@ class Tally:
 
 def race(crew: Crew, place: Place, *, callers: int, trials: int) -> Tally:
     """One cell."""
-    engine = engine_of(place.url)
+    ground = place.ground()
     try:
         users = [f"race {uuid4()}" for _ in range(trials)]
         tokens = {user: [new_token() for _ in range(callers)] for user in users}
-        made = stock(engine, tokens)
+        made = ground.stock(tokens)
         parts = [(place, [made[tokens[user][number]] for user in users]) for number in range(callers)]
         answers = crew.run(run, parts)
         tally = Tally(trials)
         for trial, user in enumerate(users):
             ids = [made[token].id for token in tokens[user]]
-            _judge(tally, ids, [answer[trial] for answer in answers], live_ids(engine, user))
+            _judge(tally, ids, [answer[trial] for answer in answers], ground.live_ids(user))
         return tally
     finally:
-        engine.dispose()
+        ground.close()
 
 
 def run(meet: Meet, place: Place, own: list[Session]) -> list[int | str]:

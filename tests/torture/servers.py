@@ -16,10 +16,13 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, ClassVar, Final
 
+from redis.exceptions import RedisError
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
+from tests.support.redis_servers import DURABLE
 from tests.support.services import missing
+from tests.torture.redis_keys import client_of
 
 STARTING: Final = 60.0
 """Seconds that a server may take to start."""
@@ -73,22 +76,23 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 self.serving(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._as
             )
+        ends = monotonic() + STARTING
+        while not self.answers():
+            if self._process.poll() is not None or monotonic() > ends:
+                log_text = (self.folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"{self.name} did not start:\n{log_text[-2000:]}")
+            sleep(0.05)
+
+    def answers(self) -> bool:
         driver = "postgresql+psycopg" if self.name == "postgresql" else "mysql+pymysql"
         engine = create_engine(self.url.replace(self.url.partition(":")[0], driver, 1), connect_args={"connect_timeout": 2})
-        ends = monotonic() + STARTING
         try:
-            while True:
-                try:
-                    engine.connect().close()
-                except OperationalError:
-                    if self._process.poll() is not None or monotonic() > ends:
-                        log_text = (self.folder / "log").read_text(errors="replace")
-                        raise RuntimeError(f"{self.name} did not start:\n{log_text[-2000:]}") from None
-                    sleep(0.05)
-                else:
-                    return
+            engine.connect().close()
+        except OperationalError:
+            return False
         finally:
             engine.dispose()
+        return True
 
     def kill(self) -> None:
         """As a power cut does it, to all of its processes."""
@@ -161,7 +165,9 @@ class MariaDB(Server):
         return [program, "--no-defaults", f"--datadir={self.folder}/data", *how]
 
     def serving(self) -> Sequence[str]:
-        where = [f"--datadir={self.folder}/data", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"]
+        # It deletes what it takes for its own in the folder of temporary files, also what another server has there.
+        data = [f"--datadir={self.folder}/data", f"--tmpdir={self.folder}/data"]
+        where = [*data, f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"]
         how = [f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=16M"]
         return [self.tool("mariadbd"), "--no-defaults", *where, *how]
 
@@ -170,4 +176,27 @@ class MariaDB(Server):
         return f"mysql://root@127.0.0.1:{self.port}/mysql"
 
 
-SERVERS: Final[dict[str, type[Server]]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}
+class Redis(Server):
+    name = "redis"
+    account = "nobody"
+    program = "redis-server"
+
+    def initialising(self) -> Sequence[str]:
+        return [self.tool(self.program), "--version"]
+
+    def serving(self) -> Sequence[str]:
+        return [self.tool(self.program), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), *DURABLE]
+
+    def answers(self) -> bool:
+        with client_of(self.url) as client:
+            try:
+                return bool(client.ping())
+            except RedisError:
+                return False
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+SERVERS: Final[dict[str, type[Server]]] = {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}

@@ -18,35 +18,48 @@ from sessionward.backends.sql import SQLBackend
 from sessionward.credential.token import new_token
 from tests.support.services import missing
 from tests.torture.conftest import Databases
-from tests.torture.crash import PATIENCE, ask_and_die, died, revoke_each_and_die
+from tests.torture.crash import PATIENCE, ask_and_die, asked, died, revoke_each_and_die
+from tests.torture.grounds import Ground
 from tests.torture.places import Caller, Place, async_places, sync_place
-from tests.torture.tables import engine_of, generation_of, live_ids, stock
+from tests.torture.redis_keys import is_redis
+from tests.torture.tables import generation_of, live_ids, stock
 from tests.torture.whole import all_or_nothing
 
-DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
+DATABASES: Final = ["sqlite", "postgresql", "mariadb", "redis", "redis cluster"]
+
+MOMENTS: Final = {"sqlite": (10, 5), "redis": (2, 3), "redis cluster": (2, 3)}
+"""How many moments there are at least, and how many of them when all is done: a verb that is called directly then asks for the lease.
+
+SQLite gets a time limit first. On Redis one script does it.
+"""
+SCRIPTS_EVERYWHERE: Final = 30
+"""After so many users of a cluster each of its three primaries has had one: none is missed but once in 64 000 runs."""
 
 
 def _crash_everywhere(place: Place, verb: str) -> list[bool]:
     """Die before and after each statement in turn; whether the verb's work was done then."""
-    engine = engine_of(place.url)
+    ground = place.ground()
     judge = place.open(timeout=PATIENCE)
     done: list[bool] = []
     try:
+        if is_redis(place.url):  # a server that has not seen a script asks for its text, which is one moment more
+            for user, token in ((f"crash {uuid4()}", new_token()) for _ in range(SCRIPTS_EVERYWHERE)):
+                asked(judge, verb, ground.stock({user: [token]})[token], new_token())
         for number in range(100):
             at, moment = number // 2 + 1, ("before", "after")[number % 2]
             user, token = f"crash {uuid4()}", new_token()
-            made = list(stock(engine, {user: [new_token() for _ in range(4)]}).values())
+            made = list(ground.stock({user: [new_token() for _ in range(4)]}).values())
             if not died(ask_and_die, place, verb, made[0], token, at, moment):
                 return done
-            done.append(all_or_nothing(judge, engine, verb, made, token))
-            _repeat(judge, engine, verb, made, token, done=done[-1])
+            done.append(all_or_nothing(judge, ground, verb, made, token))
+            _repeat(judge, ground, verb, made, token, done=done[-1])
         raise AssertionError("it never comes to an end")
     finally:
         judge.close()
-        engine.dispose()
+        ground.close()
 
 
-def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token: str, *, done: bool) -> None:
+def _repeat(judge: Caller, ground: Ground, verb: str, made: list[Session], token: str, *, done: bool) -> None:
     """Nobody holds a lock any more, and the same again completes what was not done."""
     own = made[0]
     if verb == "revoke_others":
@@ -57,7 +70,7 @@ def _repeat(judge: Caller, engine: Engine, verb: str, made: list[Session], token
         again = new_token()
         judge.login(own.user_id, again if done else token, generation=None, age=lambda: 0.0, replaces=None if done else own)
         assert judge.find(token) is not None
-        assert own.id not in live_ids(engine, own.user_id)
+        assert own.id not in ground.live_ids(own.user_id)
 
 
 @pytest.mark.parametrize("verb", ["revoke_others", "login", "revoke_all"])
@@ -68,18 +81,19 @@ def test_p4_a_process_killed_at_any_statement_leaves_all_or_nothing_and_no_lock(
         places += async_places(databases, database)
     for place in places:
         done = _crash_everywhere(place, verb)
-        assert len(done) >= 10, f"{place.spoken}: only {len(done)} moments"
-        assert done == [False] * (len(done) - 1) + [True], f"{place.spoken}: only the last statement may do it"
+        least, after = MOMENTS.get(database, (10, 3))
+        assert len(done) >= least, f"{place.spoken}: only {len(done)} moments"
+        assert done == [False] * (len(done) - after) + [True] * after, f"{place.spoken}: only the commit may do it"
 
 
 def test_canary_revoking_one_by_one_leaves_a_half_when_killed(databases: Databases) -> None:
     place = sync_place(databases, "sqlite")
-    engine = engine_of(place.url)
+    ground = place.ground()
     user = f"crash {uuid4()}"
-    _, *others = stock(engine, {user: [new_token() for _ in range(5)]}).values()
+    _, *others = ground.stock({user: [new_token() for _ in range(5)]}).values()
     assert died(revoke_each_and_die, place, others)
-    assert len(live_ids(engine, user)) == 3
-    engine.dispose()
+    assert len(ground.live_ids(user)) == 3
+    ground.close()
 
 
 # --- a full disk ------------------------------------------------------------------------------------------------------

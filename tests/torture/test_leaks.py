@@ -17,6 +17,7 @@ import sessionward
 from sessionward import Session
 from sessionward.backends import Credential, NewSession, public_id
 from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.redis import AsyncRedisBackend, RedisBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
 from sessionward.door import context_of
@@ -37,7 +38,10 @@ from sessionward.session.steps import (
     RevokeAll,
     RevokeOthers,
 )
+from tests.support.services import POSTGRESQL, redis_server
+from tests.torture.conftest import Databases
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
+from tests.torture.places import async_places, sync_place
 from tests.torture.talkative import (
     QUOTED,
     QuotingConnection,
@@ -52,7 +56,20 @@ from tests.torture.talkative import (
 PASSWORD: Final = "Tr0ub4dor-of-the-database"
 DRIVERS_WORDS: Final = [
     *[QUOTED, "no such table", "not a database", "refused", "SELECT", "Traceback"],
-    *["OperationalError", "DatabaseError", "InterfaceError", "sqlite", "psycopg", "asyncpg", "mysql"],
+    *[
+        "OperationalError",
+        "DatabaseError",
+        "InterfaceError",
+        "ConnectionError",
+        "WRONGPASS",
+        "EVALSHA",
+        "MOVED",
+        "redis",
+        "sqlite",
+        "psycopg",
+        "asyncpg",
+        "mysql",
+    ],
 ]
 
 
@@ -158,11 +175,11 @@ def _no_tables(folder: Path) -> str:
     return f"sqlite:///{folder}/sessions.db"
 
 
-def _nobody(scheme: str) -> Callable[[Path], str]:
+def _nobody(scheme: str, database: str = "app") -> Callable[[Path], str]:
     def url(_: Path) -> str:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            return f"{scheme}://keeper:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/app"
+            return f"{scheme}://keeper:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/{database}"
 
     return url
 
@@ -173,7 +190,15 @@ URLS: Final[dict[str, Callable[[Path], str]]] = {
     "PostgreSQL is down": _nobody("postgresql"),
     "MariaDB is down": _nobody("mysql"),
 }
+REDIS_URLS: Final[dict[str, Callable[[Path], str]]] = {
+    "Redis is down": _nobody("redis", "0"),
+    "Redis Cluster is down": _nobody("redis+cluster", "0"),
+    "Redis knows no such user": lambda _: redis_server().replace("redis://", f"redis://keeper:{PASSWORD}@"),
+    "PostgreSQL where Redis should be": lambda _: f"redis://keeper:{PASSWORD}@{POSTGRESQL.host}:{POSTGRESQL.port or 5432}/0",
+}
 FAILING: Final[dict[str, Doors]] = {
+    **{f"WSGI, {name}": _wsgi(lambda folder, url=url: RedisBackend(url(folder))) for name, url in REDIS_URLS.items()},  # type: ignore[misc]
+    **{f"ASGI, {name}": _asgi(lambda folder, url=url: AsyncRedisBackend(url(folder))) for name, url in REDIS_URLS.items()},  # type: ignore[misc]
     **{f"WSGI, {name}": _wsgi(lambda folder, url=url: SQLBackend(url(folder))) for name, url in URLS.items()},  # type: ignore[misc]
     **{f"ASGI, {name}": _asgi(lambda folder, url=url: AsyncSQLBackend(url(folder))) for name, url in URLS.items()},  # type: ignore[misc]
     "ASGI by asyncpg, PostgreSQL is down": _asgi(lambda folder: AsyncSQLBackend(_nobody("postgresql+asyncpg")(folder))),
@@ -254,6 +279,31 @@ def test_what_goes_well_is_not_logged_and_shown_to_its_browser_alone(
     everything = [*overheard.texts, printed.out, printed.err, *map(_shown, answers)]
     assert any("sessionward_sessions" in text for text in everything), "the echo is not on"
     assert not [text for text in everything for token in tokens if token in text]
+
+
+@pytest.mark.parametrize("interface", ["WSGI", "ASGI"])
+def test_what_goes_well_on_redis_is_not_logged_either(
+    databases: Databases, overheard: Overheard, capfd: pytest.CaptureFixture[str], interface: str
+) -> None:
+    place = sync_place(databases, "redis")
+    door: Door = (
+        WSGIDoor(place.backend(), timeout=2.0)
+        if interface == "WSGI"
+        else ASGIDoor(async_places(databases, "redis")[0].backend, timeout=2.0)
+    )
+    cookies = [door.sign_in(f"ann-{interface}") for _ in range(3)]
+    tokens = [cookie.partition("=")[2].partition(".")[0] for cookie in cookies]
+    digests = [text for token in tokens for text in (digest_of(token).hex(), repr(digest_of(token))[2:-1])]
+    answers = [door(Call(cookie=cookies[0])), door(Call("DELETE", PATH, cookie=cookies[1])), door(Call(cookie=cookies[2]))]
+    door.close()
+    assert [(answer.status, answer.body) for answer in answers[1:]] == [(200, '{"count": 2}'), (200, "anonymous")]
+    printed = capfd.readouterr()
+    everything = [*overheard.texts, printed.out, printed.err, *map(_shown, answers)]
+    assert not [text for text in everything for secret in [*tokens, *digests] if secret in text]
+
+
+def digest_of(token: str) -> bytes:
+    return Credential(token.encode()).digest
 
 
 def test_reprs_show_no_token_no_cookie_and_no_digest() -> None:

@@ -7,18 +7,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from sessionward.backends.redis import AsyncRedisBackend, RedisBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from tests.torture.crew import context
 from tests.torture.doors import PATH, Answer, ASGIDoor, Call, Door, WSGIDoor
-from tests.torture.failpoint import watched
+from tests.torture.failpoint import WRITE, watched
 from tests.torture.locker import hold_the_lock
 from tests.torture.places import ASYNC
+from tests.torture.redis_keys import is_redis
 from tests.torture.servers import SERVERS, Server
 from tests.torture.tables import with_driver
 
@@ -28,12 +30,13 @@ SLACK: Final = 5.0
 """Seconds that an answer may take at most, on a machine that does much else. Without a timeout it takes minutes."""
 
 
-@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=["postgresql", "mariadb", "redis"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     one = SERVERS[str(request.param)]()
     try:
         one.start()
-        _make_tables(one.url)
+        if not is_redis(one.url):
+            _make_tables(one.url)
         yield one
     finally:
         one.remove()
@@ -49,14 +52,22 @@ def _make_tables(url: str) -> None:
 def _doors(url: str, asyncs: list[str]) -> Iterator[dict[str, Door]]:
     with ExitStack() as stack:
         doors: dict[str, Door] = {
-            "WSGI": WSGIDoor(SQLBackend(url), timeout=TIMEOUT),
-            "ASGI, threads": ASGIDoor(lambda: SQLBackend(url), timeout=TIMEOUT),
+            "WSGI": WSGIDoor(_sync(url), timeout=TIMEOUT),
+            "ASGI, threads": ASGIDoor(partial(_sync, url), timeout=TIMEOUT),
         }
         for driver in asyncs:
-            doors[f"ASGI, {driver}"] = ASGIDoor(partial(AsyncSQLBackend, with_driver(url, driver)), timeout=TIMEOUT)
+            doors[f"ASGI, {driver}"] = ASGIDoor(partial(_async, url, driver), timeout=TIMEOUT)
         for door in doors.values():
             stack.callback(door.close)
         yield doors
+
+
+def _sync(url: str) -> Any:
+    return RedisBackend(url) if is_redis(url) else SQLBackend(url)
+
+
+def _async(url: str, driver: str) -> Any:
+    return AsyncRedisBackend(url) if is_redis(url) else AsyncSQLBackend(with_driver(url, driver))
 
 
 def _refused(answer: Answer, error: str = "backend_unavailable") -> None:
@@ -148,7 +159,7 @@ def test_p7_stalls_and_goes_on(server: Server) -> None:
 
 def test_p4_p7_stalls_at_commit_and_says_that_the_outcome_is_unknown(server: Server) -> None:
     def freeze(statement: str) -> None:
-        if statement == "COMMIT":
+        if statement in ("COMMIT", WRITE):
             server.freeze()
 
     with _doors(server.url, ASYNC[server.name]) as doors:

@@ -12,8 +12,12 @@ from tests.torture.places import Place, async_places, sync_place
 from tests.torture.race import race
 
 TRIALS: Final = 20
-DATABASES: Final = ["sqlite", "postgresql", "mariadb"]
-CANARIES: Final = ["CheckThenUpdate", "FindThenDelete", "LocksWithoutLooking"]
+SQL: Final = ["sqlite", "postgresql", "mariadb"]
+DATABASES: Final = [*SQL, "redis", "redis cluster"]
+CANARIES: Final = [
+    *((database, variant) for database in SQL for variant in ("CheckThenUpdate", "FindThenDelete", "LocksWithoutLooking")),
+    *(("redis", variant) for variant in ("CheckThenDelete", "DeletesInTransaction")),
+]
 
 
 def _places(databases: Databases, database: str) -> list[Place]:
@@ -30,8 +34,7 @@ def test_p2_exactly_one_of_many_callers_survives_and_its_count_is_true(
         assert tally.clean, f"{place.spoken}: {tally}"
 
 
-@pytest.mark.parametrize("variant", CANARIES)
-@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("database", "variant"), CANARIES)
 def test_canary_a_naive_variant_leaves_nobody_in_most_trials(databases: Databases, crew: Crew, database: str, variant: str) -> None:
     tally = race(crew, sync_place(databases, database).of(variant), callers=2, trials=TRIALS)
     assert not tally.errors

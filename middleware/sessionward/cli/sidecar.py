@@ -90,7 +90,17 @@ def _add_authz_options(snippet: argparse.ArgumentParser) -> None:
         metavar="PREFIX",
         help="path prefixes that pass without a check and without our credential; repeatable",
     )
+    snippet.add_argument(
+        "--api", action="store_true", help="the path of the sessions and all paths below it are those of sessionward authz"
+    )
     snippet.add_argument("--login-url", metavar="URL", help="where a browser without a session is sent when it asks for a page")
+    snippet.add_argument(
+        "--cache",
+        nargs="?",
+        const="/run/sessionward-checks",
+        metavar="FOLDER",
+        help="nginx: keep the answers of sessionward authz --lease on the same machine in this folder (/run/sessionward-checks)",
+    )
 
 
 class _NoFlag(argparse.Action):
@@ -115,6 +125,8 @@ def run(chosen: argparse.Namespace) -> int:
                 preflight=chosen.preflight,
                 exempt_paths=chosen.exempt_paths,
                 login_url=chosen.login_url,
+                cache=chosen.cache,
+                api=chosen.api,
             )
         except (ConfigurationError, ValueError) as wrong:
             mistakes = wrong.mistakes if isinstance(wrong, ConfigurationError) else [wrong]
@@ -161,7 +173,7 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
         return 0
     from sessionward.sidecar import build, serve
 
-    build.check(made)
+    print(f"sessionward: {build.check(made)}", file=sys.stderr)
     if asked == "check-config":
         print("ok")
         return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sessionward.credential.token import TOKEN_LENGTH, Credential, Signature, is_token
+from sessionward.credential.token import Credential, Proofs, is_token
 from sessionward.request.request import Fields
 
 BLANKS: Final = b" \t"
@@ -51,6 +51,11 @@ class Carrier:
         return cls(name.lower().encode("ascii"), is_cookie=False, scheme=scheme.lower().encode("ascii"))
 
 
+def own_carriers(cookie_name: str) -> Sequence[Carrier]:
+    """Returns the carriers of our own credential, in order of precedence (CONTRACT.md 2)."""
+    return (Carrier.header("X-Session-Token"), Carrier.header("Authorization", scheme="Bearer"), Carrier.cookie(cookie_name))
+
+
 HeaderOf = Callable[[bytes], bytes | None]
 """Returns a header's value by its lower-case name, or None. Joins several fields by ``,`` (Cookie: ``; ``)."""
 
@@ -67,7 +72,7 @@ class CredentialSource(enum.Enum):
 _HEADER, _COOKIE, _INVALID = CredentialSource.HEADER, CredentialSource.COOKIE, Unproven.INVALID
 
 
-def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[Credential | Unproven, CredentialSource]:
+def read_own(fields: Fields, cookie_name: bytes, proofs: Proofs) -> tuple[Credential | Unproven, CredentialSource]:
     """Returns our own credential among the fields of a request, and what carried it, by the rules of CONTRACT.md 2."""
     token = authorization = cookie = None
     for name, value in fields:  # in one pass, since each request needs it
@@ -90,17 +95,11 @@ def read_own(fields: Fields, cookie_name: bytes, signature: Signature) -> tuple[
         return Unproven.NONE, CredentialSource.NOTHING
     if _differ(values):
         # A sibling host can plant a cookie of our name, but cannot sign it: only what we have signed counts.
-        values = [value for value in dict.fromkeys(values) if _is_signed(value, signature)]
-        if len(values) > 1:
+        proven = list(filter(None, map(proofs.credential, dict.fromkeys(values))))
+        if len(proven) > 1:
             return Unproven.AMBIGUOUS, _COOKIE
-        return Credential(values[0][:TOKEN_LENGTH]) if values else _INVALID, _COOKIE
-    first = values[0]
-    return Credential(first[:TOKEN_LENGTH]) if _is_signed(first, signature) else _INVALID, _COOKIE
-
-
-def _is_signed(value: bytes, signature: Signature) -> bool:
-    signed = value[:TOKEN_LENGTH]
-    return is_token(signed) and signature.verifies(signed, value)
+        return proven[0] if proven else _INVALID, _COOKIE
+    return proofs.credential(values[0]) or _INVALID, _COOKIE
 
 
 def read_carriers(header: HeaderOf, carriers: Iterable[Carrier]) -> tuple[Credential | Unproven, CredentialSource]:
@@ -122,6 +121,9 @@ def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
     found: list[bytes] = []
     if cookie is None:
         return found
+    usual = usual_value(cookie, name)
+    if usual is not None:
+        return [usual.strip(BLANKS)]
     at = cookie.find(name)
     while at >= 0:
         begin = cookie.rfind(b";", 0, at) + 1
@@ -131,6 +133,17 @@ def cookie_values(cookie: bytes | None, name: bytes) -> list[bytes]:
             found.append(value.strip(BLANKS))
         at = -1 if end < 0 else cookie.find(name, end)
     return found
+
+
+def usual_value(cookie: bytes, name: bytes) -> bytes | None:
+    """Returns the value of the only pair of ``name`` in a Cookie field, if it is written as browsers write it.
+
+    :func:`cookie_values` finds the same in 1.3 times the time.
+    """
+    parts = cookie.split(name)
+    if len(parts) == 2 and parts[1][:1] == b"=" and (not parts[0] or parts[0][-2:] == b"; "):
+        return parts[1][1:].partition(b";")[0]
+    return None
 
 
 def _differ(values: Sequence[bytes]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sessionward.credential.carriers import CredentialSource, Unproven, read_own, without_own
-from sessionward.credential.token import Credential, Signature
+from sessionward.credential.carriers import CredentialSource, Unproven, read_own, usual_value, without_own
+from sessionward.credential.token import Credential, Proofs, Signature
 from sessionward.request.request import Fields
 from sessionward.settings import Settings
 
@@ -17,19 +17,28 @@ class OwnCredential:
     ``samesite``: the attribute of the cookie in lower case, or ``""`` for no attribute. None: the one in the settings.
     """
 
-    __slots__ = ("_settings", "cleared", "cookie_name", "samesite", "signature")
+    __slots__ = ("_proofs", "_settings", "cleared", "cookie_name", "samesite", "signature")
 
     def __init__(self, settings: Settings, *, samesite: str | None = None) -> None:
         self._settings = settings
         self.samesite = settings.cookie_samesite if samesite is None else samesite
         self.cookie_name = settings.cookie_name.encode("ascii")
         self.signature = Signature(settings.secrets, "cookie", settings.audience)
+        self._proofs = Proofs(self.signature)
         self.cleared = self.cookie_name + b"=; Max-Age=0" + self._attributes(self.samesite)
         """The Set-Cookie value that deletes the cookie."""
 
     def read(self, fields: Fields) -> tuple[Credential | Unproven, CredentialSource]:
         """Returns our credential among the fields of a request, and what carried it."""
-        return read_own(fields, self.cookie_name, self.signature)
+        return read_own(fields, self.cookie_name, self._proofs)
+
+    def read_cookie(self, cookie: bytes) -> Credential | None:
+        """Returns the credential in a Cookie field with one cookie of our name, which we signed, or None.
+
+        :meth:`read` returns the same, if no other field carries a credential.
+        """
+        value = usual_value(cookie, self.cookie_name)
+        return None if value is None else self._proofs.credential(value)
 
     def unsigned(self) -> str:
         """Returns the warning about a cookie of our name that none of the secrets has signed."""

@@ -17,7 +17,15 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes
 from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
 from sessionward.identify.recent import Recent
-from sessionward.identify.remember import ADVICE, Remember, RememberFunction, RememberOf, RememberToken, remember_mistakes
+from sessionward.identify.remember import (
+    ADVICE,
+    Remember,
+    RememberFunction,
+    RememberOf,
+    RememberToken,
+    freshness_in,
+    remember_mistakes,
+)
 from sessionward.session.identifier import DAY, Identity
 from sessionward.settings import Duration
 
@@ -146,8 +154,9 @@ class FlaskLogin:
             raise InvalidCredential("the session cookie is forged or expired") from None
         if not isinstance(session, dict):
             raise InvalidCredential("the session cookie does not hold a session")
-        user = user_in(cast("dict[str, Any]", session), self.user_key)
-        return None if user is None else Identity(user_id=user)
+        found = cast("dict[str, Any]", session)
+        user = user_in(found, self.user_key)
+        return None if user is None else Identity(user_id=user, fresh=freshness_in(found))
 
 
 def _configuration(app: Any) -> dict[str, Any]:

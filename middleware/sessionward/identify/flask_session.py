@@ -15,7 +15,15 @@ from sqlalchemy import table as table_of
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes, UsageError
 from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
-from sessionward.identify.remember import ADVICE, Remember, RememberFunction, RememberOf, RememberToken, remember_mistakes
+from sessionward.identify.remember import (
+    ADVICE,
+    Remember,
+    RememberFunction,
+    RememberOf,
+    RememberToken,
+    freshness_in,
+    remember_mistakes,
+)
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
 
@@ -141,10 +149,11 @@ class FlaskSession:
         if name == self.remember_cookie and self._remember is not None:
             return self._remember.read(value)
         session_id = self._session_id(value)
-        user = user_in(self._session(session_id), self.user_key)
+        session = self._session(session_id)
+        user = user_in(session, self.user_key)
         if user is None:
             return AnonymousSession(session_id=session_id)
-        return Identity(user_id=user, session_id=session_id)
+        return Identity(user_id=user, session_id=session_id, fresh=freshness_in(session))
 
     def _session_id(self, value: str) -> str:
         if _FORM.fullmatch(value) is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from itsdangerous import BadData
@@ -45,6 +45,12 @@ def remember_mistakes(remember: object, cookie: str | None) -> Iterator[str]:
         yield "remember: reads the remember-me cookie, so remember_cookie must name it"
 
 
+def freshness_in(session: Mapping[str, Any]) -> bool | None:
+    """Returns what Flask-Login says of a session: whether the user has signed in, and was not only remembered. None: nothing."""
+    fresh = session.get("_fresh")
+    return fresh if isinstance(fresh, bool) else None
+
+
 class Remember(Protocol):
     """Reads remember-me cookies."""
 
@@ -70,7 +76,7 @@ class RememberFunction:
             found = None
         if found is None:
             raise InvalidCredential("the function remember= does not know the remember-me cookie")
-        return found if isinstance(found, Identity) else Identity(user_id=found, lifetime=self._lifetime)
+        return (found if isinstance(found, Identity) else Identity(user_id=found, lifetime=self._lifetime)).remembered()
 
 
 class RememberToken:
@@ -101,4 +107,4 @@ class RememberToken:
         mac.update(form[1].encode())
         if not form[1] or not hmac.compare_digest(mac.hexdigest(), form[2]):
             raise InvalidCredential("the application's secret did not sign the remember-me cookie")
-        return Identity(user_id=form[1], lifetime=self._lifetime)
+        return Identity(user_id=form[1], lifetime=self._lifetime, fresh=False)

@@ -10,10 +10,11 @@ from sessionward.context import Context
 from sessionward.credential.carriers import CredentialSource, Unproven, read_carriers
 from sessionward.credential.login_cookies import LoginNames, parse_login_credentials, strip
 from sessionward.credential.token import Credential
+from sessionward.lease import NoLeases
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, joined
 from sessionward.response.answer import Response
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.session import NewSession, Session
 from sessionward.session.step import Flow, answered
 from sessionward.session.steps import Find
@@ -29,6 +30,14 @@ def mistakes(capabilities: Capabilities, settings: Collection[str]) -> Iterator[
         )
     if "max_sessions" in settings:
         yield "max_sessions: the application starts its sessions itself, so it has to bound them; leave it out"
+    if "idle_timeout" in settings:
+        yield "idle_timeout: the application keeps its sessions itself, so it has to end those that are not used; leave it out"
+    if "revoke_impersonations" in settings:
+        yield "revoke_impersonations: the application starts its sessions itself, and we know no kinds of them; leave it out"
+    if "at_limit" in settings:
+        yield "at_limit: the application starts its sessions itself, so it has to bound them; leave it out"
+    if "recheck_paths" in settings:
+        yield "recheck_paths: we watch no streams over the application's own sessions; leave it out"
     if "assertion_secrets" in settings:
         yield "assertion_secrets: must not be set with a backend that has carriers, since the sidecar checks the login; leave it out"
 
@@ -46,9 +55,10 @@ class ApplicationSessions(Mode[A]):
     """The base class of the two modes over the application's own sessions: it finds the session of the caller."""
 
     asks_late = True
+    watches_streams = False
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
-        super().__init__(capabilities, settings)
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
+        super().__init__(capabilities, settings, leases)
         self.names = frozenset(b"cookie" if carrier.is_cookie else carrier.name for carrier in capabilities.carriers)
 
     # --- for the endpoint
@@ -81,7 +91,7 @@ class ApplicationSessions(Mode[A]):
     def new_session(self, context: A, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]) -> NewSession:
         raise NotImplementedError("the application starts its sessions itself")
 
-    def hold(self, context: A, session: Session, credential: Credential, *, persistent: bool) -> None:
+    def hold(self, context: A, session: Session, credential: Credential, *, max_age: float | None) -> None:
         raise NotImplementedError("the application starts its sessions itself")
 
 
@@ -93,8 +103,8 @@ class Application(ApplicationSessions[ApplicationContext]):
 
     context = ApplicationContext
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
-        super().__init__(capabilities, settings)
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
+        super().__init__(capabilities, settings, leases)
         self._caches = LoginNames(name.encode("ascii") for name in capabilities.caches)
         if capabilities.caches:
             self.names |= {b"cookie"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 from sessionward.context import Context
+from sessionward.lease import NoLeases
 from sessionward.modes.own import Own
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response
 from sessionward.session.assertion import FIELD, STATED, Verifier
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.step import Flow
 from sessionward.settings import Settings
 
@@ -23,8 +24,9 @@ class Assertion(Own):
     names = Own.names | STATED
     looks_always = True
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
-        super().__init__(capabilities, settings)
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
+        super().__init__(capabilities, settings, leases)
+        self.recall = None
         self._verifier = Verifier(settings.assertion_secrets, settings.audience)
 
     def on_request(self, context: Context) -> Flow[Response | Fields | None]:
@@ -36,7 +38,8 @@ class Assertion(Own):
         return context.found if answer is None and len(context.found) < len(found) else answer
 
     def exempt(self, context: Context) -> Fields | None:
-        return _agreeing(context) if self._is_stated(context) else self.own.strip(_without_assertion(context.found))
+        kept = _agreeing(context) if self._is_stated(context) else _without_assertion(context.found)
+        return self.own.strip(context.found if kept is None else kept)
 
     def _is_stated(self, context: Context) -> bool:
         """Returns whether the request has exactly one assertion and it is valid. If so, sets ``context.session``."""

@@ -5,6 +5,7 @@ A middleware chooses its mode once, in its constructor (``choose.py``). No other
 ==================  ==================================================================================================
 ``needles``         what the middlewares search for in the headers of a request, before they make any object
 ``on_request``      before the application: the fields that it gets, or a refusal
+``recall``          the short way for the commonest request, which decides alike
 ``touches``         whether ``on_response`` has to run for a response head
 ``on_response``     after the application: the response head that the client gets
 ``read`` ...        the endpoint calls these
@@ -14,16 +15,18 @@ A middleware chooses its mode once, in its constructor (``choose.py``). No other
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from sessionward.context import Context
-from sessionward.credential.carriers import CredentialSource, Unproven
+from sessionward.credential.carriers import Carrier, CredentialSource, Unproven, own_carriers
 from sessionward.credential.token import Credential, Signature
+from sessionward.lease import NoLeases
 from sessionward.request.request import Fields
 from sessionward.response.answer import Response
-from sessionward.session.backend import Capabilities
-from sessionward.session.session import NewSession, Session
+from sessionward.session.capabilities import Capabilities
+from sessionward.session.impersonation import Acting, Impersonation, begun
+from sessionward.session.session import NewSession, Session, Terms
 from sessionward.session.step import Flow
 from sessionward.settings import Settings
 
@@ -33,6 +36,8 @@ C = TypeVar("C", bound=Context)
 class Mode(Generic[C]):
     """The base class of the modes. A middleware makes one mode, which never changes; the values of a request are in its context.
 
+    ``leases``: what this worker may trust; ``find`` and ``settled`` are its methods.
+    ``terms``: on which a client may revoke.
     ``is_async``, ``blocks``: whether its questions have async answers, and whether an answer may wait. They choose the driver.
     """
 
@@ -49,15 +54,33 @@ class Mode(Generic[C]):
     """Whether the application may set our cookie, so that the middleware must wrap ``send`` or ``start_response``."""
     asks_late: bool = False
     """Whether the first read of ``current`` asks the backend who is calling, and nothing asks before."""
+    asks_application: bool = False
+    """Whether each request asks an identifier who is signed in to the application. Its answers have no lease: none may be kept."""
+    watches_streams: bool = True
+    """Whether ``context.credential`` is what proves the session of a request, so that we can ask again while its stream is open."""
+    recall: Callable[[bytes], Credential | None] | None = None
+    """Returns the credential of a request if this Cookie field proves it, and ``on_request`` would only ask whether it is live.
+    The field is the only one of the request in which the scan has found something. None: this mode must read more of a request."""
+    touches_recalled: Callable[[Fields], bool]
+    """What ``touches`` is for a request with a live session by ``recall``, in which the application has called no verb."""
     outer_key: str | None = None
     """A key that the application's session middleware sets in the scope or environ. We see it only if that middleware runs before ours."""
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
         self.capabilities = capabilities
         self.settings = settings
         self.is_async = capabilities.is_async
-        self.blocks = capabilities.blocks
+        self.blocks = capabilities.blocks or bool(settings.called)
         self.tickets = Signature(settings.secrets, "ticket", settings.audience)
+        self.leases = leases
+        self.find = leases.find
+        self.settled = leases.settled
+        self.terms = Terms(recent=settings.recent, rate_limit=settings.rate_limit, impersonations=settings.revoke_impersonations)
+
+    @property
+    def accepts(self) -> Sequence[Carrier]:
+        """What can carry the credential of a caller of our routes, in order of precedence. For the description of the API."""
+        return self.capabilities.carriers or own_carriers(self.settings.cookie_name)
 
     # --- before the application
 
@@ -112,12 +135,19 @@ class Mode(Generic[C]):
         """Returns the session that this browser has, even if the caller may not use it. A login replaces it, a logout revokes it."""
         raise NotImplementedError
 
+    def impersonation(self, context: C, user_id: str, acting: Acting) -> Impersonation | None:
+        """Returns what makes an impersonation of a sign-in, or None for an ordinary one. Raises ``UsageError`` if there can be none."""
+        found = begun(user_id, self.held(context) or context.acted, acting, self.settings.lifetime)
+        if found is not None:
+            self.capabilities.require("revoke_others_quietly", "it does not spare impersonations, so there can be none")
+        return found
+
     def new_session(self, context: C, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]) -> NewSession:
         """Returns the argument of the backend's ``login``."""
         raise NotImplementedError
 
-    def hold(self, context: C, session: Session, credential: Credential, *, persistent: bool) -> None:
-        """Gives the browser this session. ``persistent``: whether the browser keeps it after it has been closed."""
+    def hold(self, context: C, session: Session, credential: Credential, *, max_age: float | None) -> None:
+        """Gives the browser this session. ``max_age``: the seconds for which the browser keeps it; None: until it is closed."""
         raise NotImplementedError
 
     def forget(self, context: C, *, clear_cookie: bool) -> None:

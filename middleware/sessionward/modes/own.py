@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from sessionward.context import Context
 from sessionward.credential.carriers import OWN_FIELDS, CredentialSource, Unproven
 from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential
+from sessionward.lease import NoLeases
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields
 from sessionward.response.answer import Problem, Response, inactive, refusal
 from sessionward.response.head import sets_cookie, with_set_cookie, without_set_cookie
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.session import NewSession, Session
 from sessionward.session.step import Flow, answered
 from sessionward.session.steps import Find
 from sessionward.settings import MAKE_SECRET, Settings
+from sessionward.settings.limits import AtLimit
 
 
 def mistakes(settings: Collection[str]) -> Iterator[str]:
@@ -32,18 +35,20 @@ class Own(Mode[Context]):
     context = Context
     names = OWN_FIELDS
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
-        super().__init__(capabilities, settings)
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
+        super().__init__(capabilities, settings, leases)
         self.own = OwnCredential(settings)
         self.needles = {b"cookie": self.own.cookie_name, b"x-session-token": b"", b"authorization": b""}
         self.can_set_cookies = capabilities.supports_login
+        self.recall = self.own.read_cookie
+        self.touches_recalled = partial(sets_cookie, name=self.own.cookie_name)
 
     # --- before the application
 
     def on_request(self, context: Context) -> Flow[Response | Fields | None]:
         reading, source = self.own.read(context.found)
         if isinstance(reading, Credential):
-            session = yield from Find(reading)
+            session = yield from self.find(reading)
             if session is not None:
                 context.session, context.credential = session, reading
                 return None
@@ -107,12 +112,15 @@ class Own(Mode[Context]):
             replaces=context.session,
             device=context.device(),
             methods=methods,
+            is_fresh=bool(methods),
             max_sessions=self.settings.max_sessions,
+            idle_timeout=self.settings.idle_timeout,
+            at_limit=AtLimit(self.settings.at_limit),
         )
 
-    def hold(self, context: Context, session: Session, credential: Credential, *, persistent: bool) -> None:
+    def hold(self, context: Context, session: Session, credential: Credential, *, max_age: float | None) -> None:
         context.session, context.credential = session, credential
-        context.cookie = self.own.cookie(credential, max_age=self.settings.lifetime if persistent else None)
+        context.cookie = self.own.cookie(credential, max_age=max_age)
 
     def forget(self, context: Context, *, clear_cookie: bool) -> None:
         context.session = context.credential = None

@@ -13,12 +13,13 @@ from functools import partial
 
 from sessionward.credential.login_cookies import LoginCredential, LoginNames, parse_login_credentials, strip, with_one_cookie_field
 from sessionward.credential.token import Credential
+from sessionward.lease import NoLeases
 from sessionward.modes.application import ApplicationContext, ApplicationSessions
 from sessionward.modes.application import mistakes as application_mistakes
 from sessionward.request.request import Fields, joined
 from sessionward.response.answer import Response
 from sessionward.response.set_cookies import drop_login_cookies, parse_set_cookies, sets_login_cookie
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.step import Flow
 from sessionward.session.steps import FindRevoked, Note, Renewed
 from sessionward.settings import Settings
@@ -50,8 +51,8 @@ class Recorded(ApplicationSessions[RecordedContext]):
     context = RecordedContext
     looks_always = True
 
-    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
-        super().__init__(capabilities, settings)
+    def __init__(self, capabilities: Capabilities, settings: Settings, leases: NoLeases) -> None:
+        super().__init__(capabilities, settings, leases)
         self._logins = names_of(capabilities)
         self._finds_revoked = "which_revoked" in capabilities.operations
         self._renews = "renewed" in capabilities.operations
@@ -112,11 +113,15 @@ class Recorded(ApplicationSessions[RecordedContext]):
         return head
 
     def _admits(self, context: RecordedContext, news: Sequence[str]) -> Flow[bool]:
-        """Returns whether a response may set these keys. We ask ``Renewed`` only about keys that its request did not have."""
+        """Returns whether a response may set these keys. We ask ``Renewed`` only about keys that its request did not have.
+
+        Its answer is about the keys of the request too, of which the application may have deleted some by now.
+        """
         kept = context.kept
         came = [_credential(login.value) for login in kept]
+        renewed = {value for value in news if self._renews and all(value != login.value for login in kept)}
         for value in dict.fromkeys(news):
-            if self._renews and all(value != login.value for login in kept):
+            if value in renewed:
                 try:
                     if not (yield from Renewed(_credential(value), came, context.age)):
                         return False
@@ -126,7 +131,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
             elif self._notes:
                 with suppress(Exception):
                     yield from Note(_credential(value))
-        if not self._finds_revoked or not came:
+        if not self._finds_revoked or not came or renewed.issuperset(news):
             return True
         try:
             return not (yield from FindRevoked(came))

@@ -7,8 +7,15 @@ SameSite alone does not stop a sibling domain. A request that has neither field 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Protocol
 
 from sessionward.request.request import Request
+
+
+class MayCall(Protocol):
+    """A rule that says which pages may make a call with the cookie."""
+
+    def __call__(self, request: Request, *, trusted: Collection[bytes], public: bytes | None) -> bool: ...
 
 
 def may_call(request: Request, *, trusted: Collection[bytes], public: bytes | None) -> bool:
@@ -24,6 +31,12 @@ def may_call(request: Request, *, trusted: Collection[bytes], public: bytes | No
     if origin is not None:
         return origin == public if public is not None else _names_host(origin, request.header(b"host"))
     return True  # not a browser: browsers send Origin with every DELETE
+
+
+def may_submit(request: Request, *, trusted: Collection[bytes], public: bytes | None) -> bool:
+    """Returns whether a request may be a form of our page. Only a browser sends one, so it must say where it comes from."""
+    is_browser = request.header(b"sec-fetch-site") is not None or request.header(b"origin") is not None
+    return is_browser and may_call(request, trusted=trusted, public=public)
 
 
 def _names_host(origin: bytes, host: bytes | None) -> bool:

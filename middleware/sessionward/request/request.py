@@ -37,6 +37,14 @@ class Request(Protocol):
         """Returns the path below the mount point, with the client's own percent-encoding if the server keeps it."""
         ...
 
+    def mount(self) -> bytes:
+        """Returns the mount point, percent-encoded and without a slash at its end: what our URLs have before the path."""
+        ...
+
+    def query(self) -> bytes:
+        """Returns the query, as the server received it and without its ``?``."""
+        ...
+
     def client(self) -> str | None:
         """Returns the address of the client, as the server gives it, or None."""
         ...
@@ -49,7 +57,7 @@ class Request(Protocol):
 class ASGIRequest:
     """The parts of an ASGI scope. Header names are lower case there (ASGI 3, HTTP connection scope)."""
 
-    __slots__ = ("_headers", "_path", "_peer", "_raw", "_root", "_scheme")
+    __slots__ = ("_headers", "_path", "_peer", "_query", "_raw", "_root", "_scheme")
 
     def __init__(self, scope: Mapping) -> None:
         self._headers: Fields = scope["headers"]
@@ -58,6 +66,7 @@ class ASGIRequest:
         self._path: str = scope.get("path", "")
         self._root: str = scope.get("root_path", "")
         self._scheme: str = scope.get("scheme", "")
+        self._query: bytes = scope.get("query_string", b"")
 
     def header(self, name: bytes, /) -> bytes | None:
         return joined(self._headers, name)
@@ -65,6 +74,12 @@ class ASGIRequest:
     def route(self) -> bytes:
         raw = self._raw
         return _below(raw.partition(b"?")[0] if raw else self._path.encode("utf-8", "replace"), self._root)
+
+    def mount(self) -> bytes:
+        return quote(self._root.rstrip("/"), safe=_SAFE).encode()
+
+    def query(self) -> bytes:
+        return self._query
 
     def client(self) -> str | None:
         return address_of(self._peer)
@@ -119,6 +134,14 @@ class WSGIRequest:
             return shown
         return _below(shown, mount.encode("latin-1", "replace").decode("utf-8", "replace"))
 
+    def mount(self) -> bytes:
+        mount: str = self._environ.get("SCRIPT_NAME", "")
+        return quote(mount.rstrip("/").encode("latin-1", "replace"), safe=_SAFE).encode()
+
+    def query(self) -> bytes:
+        query: str = self._environ.get("QUERY_STRING", "")
+        return query.encode("latin-1", "replace")
+
     def client(self) -> str | None:
         return self._environ.get("REMOTE_ADDR") or None
 
@@ -145,11 +168,17 @@ class Sender:
     def route(self) -> bytes:
         return b""
 
+    mount = query = route
+
     def client(self) -> str | None:
         return self._client
 
     def location(self) -> Location:
         return Location("", "/")
+
+
+_SAFE = "/!$&'()*+,;=:@~"
+"""What a path may contain unencoded, beside letters and digits (RFC 3986, 3.3)."""
 
 
 def _below(path: bytes, mount: str) -> bytes:
@@ -168,6 +197,11 @@ def is_exempt(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
     A path that another server could read as another path is never exempt.
     """
     return path.startswith(prefixes) and _UNCLEAR.search(path) is None if prefixes else False
+
+
+def may_be_below(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
+    """Returns whether a raw path has one of these decoded prefixes, in any spelling that a server could read so."""
+    return unquote_to_bytes(path).startswith(prefixes) or _UNCLEAR.search(path) is not None
 
 
 _UNCLEAR = re.compile(rb"//|\\|;|/\.\.?(?:/|\Z)|%2e|%2f|%5c", re.IGNORECASE)
@@ -205,11 +239,11 @@ def environ_key(name: bytes) -> str:
     return key
 
 
-def spellings(path: str) -> frozenset[bytes]:
-    """Returns the spellings of our route: exact, with one trailing slash, and with one doubled slash between segments.
+def despelled(path: bytes) -> bytes:
+    """Returns one of our paths in its exact spelling, if it has one trailing slash, or one doubled slash between segments, or both.
 
-    Clients whose base URL ends in a slash send a doubled one. ``//auth``, ``%2f`` and ``;`` are other routes.
+    Clients whose base URL ends in a slash send a doubled one. ``//auth``, ``%2f`` and ``;`` are other paths, and stay so.
     """
-    whole = path.encode()
-    doubled = (whole[:i] + b"/" + whole[i:] for i in range(1, len(whole)) if whole[i : i + 1] == b"/")
-    return frozenset(spelling + slash for spelling in (whole, *doubled) for slash in (b"", b"/"))
+    if path.find(b"//", 1) > 0 and not path.endswith(b"//"):
+        path = path[:1] + path[1:].replace(b"//", b"/", 1)
+    return path[:-1] if path.endswith(b"/") else path

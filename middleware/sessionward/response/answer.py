@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
+from urllib.parse import quote
 from uuid import uuid4
 
 from sessionward.credential.carriers import CredentialSource
 from sessionward.errors import OutcomeUnknown
 from sessionward.request.request import Fields, Request
 from sessionward.settings import Settings
+from sessionward.settings.limits import RETURN_TO
 
 VARY: Final = b"Cookie, Authorization, X-Session-Token"
 RETRY_AFTER: Final = (1, 5)
 """Seconds. Each response gets a random number in this range, so that clients do not all repeat at once."""
 
+Details: TypeAlias = Mapping[str, object]
+"""What an error says to programs, as JSON has it."""
+
+_NONE: Final[Details] = {}
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -85,16 +93,77 @@ class Problem(Refusal):
         "Whether the sessions were changed is not known. Repeating the request is safe.",
     )
 
+    PAGE = (
+        HTTPStatus.BAD_REQUEST,
+        "invalid_page",
+        "The request was malformed or contained invalid parameters",
+        "page_size must be a number from 1 to 500, and page_token one from a Link header of this service; each may occur once.",
+    )
+    SESSION_ID = (
+        HTTPStatus.BAD_REQUEST,
+        "invalid_session_id",
+        "The request was malformed or contained invalid parameters",
+        "The id of a session must be a UUID.",
+    )
+    CURRENT_SESSION = (
+        HTTPStatus.BAD_REQUEST,
+        "cannot_revoke_current_session",
+        "The request was malformed or contained invalid parameters",
+        "cannot revoke current session: sign out instead.",
+    )
+    IMPERSONATION = (
+        HTTPStatus.FORBIDDEN,
+        "forbidden_for_impersonation",
+        "The requested action was forbidden",
+        "This session is an impersonation. Only the user can sign out the user's other sessions.",
+    )
+    SIGN_IN_TOO_OLD = (
+        HTTPStatus.FORBIDDEN,
+        "session_refresh_required",
+        "The requested action was forbidden",
+        "The sign-in of this session is too old for this. Nothing was changed; please sign in again.",
+    )
+    RATE_LIMITED = (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "rate_limited",
+        "There are too many requests",
+        "This session has done this as often as it may within an hour. Nothing was changed; please try again later.",
+    )
+    METHOD = (
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "The method is not allowed",
+        "The Allow header field names the methods that this resource has.",
+    )
+
 
 def counted(count: int, request: Request, settings: Settings) -> Response:
     """Returns the 200 that says how many sessions were revoked."""
     return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, settings.trusted)
 
 
-def preflight(request: Request, settings: Settings) -> Response | None:
+def shown(value: object, request: Request, settings: Settings, *extra: tuple[bytes, bytes]) -> Response:
+    """Returns a 200 with ``value`` as JSON."""
+    return _response(HTTPStatus.OK, _compact(value).encode(), request, settings.trusted, *extra)
+
+
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each answer
+
+
+def done(request: Request, settings: Settings) -> Response:
+    """Returns the 204 of a session that is not live any more."""
+    response = _response(HTTPStatus.NO_CONTENT, b"", request, settings.trusted)
+    return Response(response.status, [field for field in response.headers if field[0] not in _OF_A_BODY], b"")
+
+
+_OF_A_BODY: Final = frozenset({b"content-type", b"content-length"})  # RFC 9110, 8.6: no Content-Length in a 204
+
+
+def preflight(request: Request, settings: Settings, methods: bytes = b"DELETE") -> Response | None:
     """Returns 204 for a browser that asks whether a page of a trusted origin may call our route (Fetch standard, 3.3.2).
 
-    Returns None for every other OPTIONS request: the application answers it. The application does not know our route.
+    ``methods``: those of the route, separated by commas. Returns None for every other OPTIONS request: the application answers it.
+    The application does not know our route.
     """
     origin, method = request.header(b"origin"), request.header(b"access-control-request-method")
     if origin is None or origin not in settings.trusted or method is None:
@@ -104,7 +173,7 @@ def preflight(request: Request, settings: Settings) -> Response | None:
     headers = [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
-        (b"access-control-allow-methods", b"DELETE"),
+        (b"access-control-allow-methods", methods),
         *([(b"access-control-allow-headers", b", ".join(allowed))] if allowed else []),
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),
@@ -116,15 +185,47 @@ _FIELDS_OF_OURS: Final = frozenset({b"authorization", b"content-type", b"x-reque
 """The request fields that a page may send to our route."""
 
 
-def refusal(problem: Refusal, request: Request, settings: Settings, *extra: tuple[bytes, bytes], debug: str | None = None) -> Response:
+def refusal(
+    problem: Refusal,
+    request: Request,
+    settings: Settings,
+    *extra: tuple[bytes, bytes],
+    debug: str | None = None,
+    details: Details = _NONE,
+    beside: Details = _NONE,
+) -> Response:
     """Returns an error response (CONTRACT.md 1). ``debug``: a ``str`` for its body, which we leave out unless the settings have debug."""
-    return refused(problem, request, settings.trusted, *extra, debug=debug if settings.debug else None)
+    said = debug if settings.debug else None
+    return refused(problem, request, settings.trusted, *extra, debug=said, details=details, beside=beside)
 
 
 def inactive(request: Request, settings: Settings, source: CredentialSource, why: str) -> Response:
     """Returns the 401 for a request without a live session. ``why``: the reason, which only debug shows."""
     challenge = b'Bearer error="invalid_token"' if source is CredentialSource.HEADER else b"Bearer"
     return refusal(Problem.INACTIVE, request, settings, (b"www-authenticate", challenge), debug=why)
+
+
+def sign_in_again(request: Request, settings: Settings) -> Response:
+    """Returns the 403 for a caller whose sign-in is older than ``recent``. Kratos has the address beside ``error``, too."""
+    target = sign_in_target(request, settings)
+    there = {} if target is None else {"redirect_browser_to": target}
+    return refusal(Problem.SIGN_IN_TOO_OLD, request, settings, details={"max_age": int(settings.recent or 0), **there}, beside=there)
+
+
+def sign_in_target(request: Request, settings: Settings) -> str | None:
+    """Returns where the user signs in again: the setting ``sign_in`` with our own path in it, or None.
+
+    Our own path and nothing else: an address that a client names could lead to another site.
+    """
+    if settings.sign_in is None:
+        return None
+    own = request.mount().decode("latin-1") + settings.path
+    return settings.sign_in.replace(RETURN_TO, quote(own, safe=""))
+
+
+def rate_limited(retry_after: float, request: Request, settings: Settings) -> Response:
+    """Returns the 429 for a session that has revoked too often. ``retry_after``: seconds until it may again."""
+    return refusal(Problem.RATE_LIMITED, request, settings, (b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
 
 
 def unavailable(failure: Exception, request: Request, settings: Settings) -> Response:
@@ -134,9 +235,18 @@ def unavailable(failure: Exception, request: Request, settings: Settings) -> Res
 
 
 def refused(
-    problem: Refusal, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes], debug: str | None = None
+    problem: Refusal,
+    request: Request,
+    trusted: frozenset[bytes],
+    *extra: tuple[bytes, bytes],
+    debug: str | None = None,
+    details: Details = _NONE,
+    beside: Details = _NONE,
 ) -> Response:
-    """Returns an error response (CONTRACT.md 1) with ``extra`` header fields. A 503 also has ``Retry-After``."""
+    """Returns an error response (CONTRACT.md 1) with ``extra`` header fields. A 503 also has ``Retry-After``.
+
+    ``details``: of the error. ``beside``: what the body has beside ``error``.
+    """
     error: dict[str, object] = {
         "id": problem.id,
         "code": int(problem.status),
@@ -145,11 +255,13 @@ def refused(
         "message": problem.message,
         "reason": problem.reason,
     }
+    if details:
+        error["details"] = details
     if debug:
         error["debug"] = debug
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
         extra = (*extra, (b"retry-after", str(random.randint(*RETRY_AFTER)).encode()))  # noqa: S311 - jitter is no secret
-    return _response(problem.status, json.dumps({"error": error}).encode(), request, trusted, *extra)
+    return _response(problem.status, json.dumps({"error": error, **beside}).encode(), request, trusted, *extra)
 
 
 def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes]) -> Response:
@@ -157,7 +269,10 @@ def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozen
     origin = request.header(b"origin")
     if origin is not None and origin in trusted:
         vary += b", Origin"
+        readable = b", ".join(_READABLE[name] for name, _ in extra if name in _READABLE)
         extra = (*extra, (b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"))
+        if readable:
+            extra = (*extra, (b"access-control-expose-headers", readable))
     headers = [
         (b"content-type", b"application/json; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
@@ -167,6 +282,10 @@ def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozen
         *extra,
     ]
     return Response(status, headers, body)
+
+
+_READABLE: Final = {b"link": b"Link", b"x-total-count": b"X-Total-Count"}
+"""The response fields that a page of another origin needs, and reads only if we say so (Fetch standard, 3.3.3)."""
 
 
 def request_id(given: bytes | None) -> str:

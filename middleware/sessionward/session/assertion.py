@@ -10,11 +10,12 @@ import binascii
 import hmac
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
 from sessionward.errors import UsageError
-from sessionward.session.session import Session, user_key
+from sessionward.session.session import IMPERSONATION, Session, user_key
 
 LIFETIME: Final = 30.0
 """Seconds that an assertion is valid."""
@@ -29,6 +30,9 @@ ISSUER: Final = "sessionward"
 FIELD: Final = b"x-session-assertion"
 STATED: Final = frozenset({b"x-session-user", b"x-session-id", FIELD})
 """The fields that say who is calling. Without a valid assertion we remove them."""
+
+_END: Final = "session_expiry"
+"""The claim that says when an impersonation ends at the latest, in seconds since 1970 by the backend's clock."""
 
 _HEADER: Final = b'{"alg":"HS256","typ":"JWT"}'
 
@@ -61,6 +65,11 @@ class Signer:
         issued = int(now)
         claims: dict[str, Any] = {"iss": ISSUER, **self._audience, "sub": session.user_id, "sid": str(session.id)}
         claims.update(iat=issued, exp=issued + self._lifetime)
+        if session.kind == IMPERSONATION:
+            claims["act"] = {"sub": session.actor}  # RFC 8693, 4.1
+            end = session.ends_at or session.expires_at
+            if end is not None:  # a sign-in in this browser ends with it
+                claims[_END] = int(end.timestamp())
         signed = _FIRST + _base64(json.dumps(claims, separators=(",", ":")).encode())
         mac = self._prepared.copy()
         mac.update(signed)
@@ -115,10 +124,15 @@ def _claims(payload: bytes) -> dict[str, Any] | None:
 
 
 def _session(claims: dict[str, Any]) -> Session | None:
-    user, session = claims.get("sub"), claims.get("sid")
+    user, session, act = claims.get("sub"), claims.get("sid"), claims.get("act")
     if not isinstance(user, str) or not isinstance(session, str) or not session:
         return None
     try:
-        return Session(id=UUID(session), user_id=user_key(user))
-    except (UsageError, ValueError):
+        if act is None:
+            return Session(id=UUID(session), user_id=user_key(user))
+        actor = user_key(cast("dict[str, Any]", act).get("sub") if isinstance(act, dict) else None)
+        end = claims.get(_END)
+        ends_at = None if type(end) is not int else datetime.fromtimestamp(end, UTC)
+        return Session(id=UUID(session), user_id=user_key(user), kind=IMPERSONATION, actor=actor, ends_at=ends_at)
+    except (UsageError, ValueError, OverflowError, OSError):
         return None

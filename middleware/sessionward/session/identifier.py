@@ -8,13 +8,14 @@ one, write a class with ``cookies`` and ``identify`` (:class:`Identifier`), or p
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, cast
 
 from sessionward.credential.carriers import Carrier
 from sessionward.errors import ConfigurationError, InvalidCredential, UsageError
@@ -50,6 +51,11 @@ class Identity:
       belongs to this session only. We keep only a digest of it. None for a cookie that each response signs anew.
     - ``issued_at``: seconds since 1970 by the issuer's clock. We read it only for headers, which have no companion.
     - ``lifetime``: the longest time that this credential can live from now on, in seconds. None: the identifier's ``lifetime``.
+    - ``fresh``: False if the login was remembered, and the user has not proved anew who they are: then it is no recent sign-in (the
+      setting ``recent``). True if the credential says that they have; with ``server_side`` that renews no login that was remembered.
+      None if it does not say: then a login that a response sets is fresh.
+    - ``actor``: the id of the user who acts as ``user_id``, such as an administrator who impersonates the user, or None. The companion
+      is then of kind ``impersonation``. For a token with the claim ``act`` (RFC 8693, 4.1) it is that of the outermost ``act``.
 
     Raises :class:`~sessionward.errors.UsageError` for a value that is not a user id or not a number of seconds, and
     :class:`~sessionward.errors.InvalidCredential` for a lifetime that is over.
@@ -59,13 +65,24 @@ class Identity:
     session_id: InitVar[str | bytes | None] = None
     issued_at: float | None = None
     lifetime: float | None = None
+    fresh: bool | None = None
+    actor: str | None = None
     app_session: bytes | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self, session_id: str | bytes | None) -> None:
         object.__setattr__(self, "user_id", user_key(self.user_id))
+        object.__setattr__(self, "actor", None if self.actor is None else user_key(self.actor))
         if self.lifetime is not None:
             object.__setattr__(self, "lifetime", _left(self.lifetime))
         object.__setattr__(self, "app_session", None if session_id is None else app_session_digest(session_id))
+
+    def remembered(self) -> Self:
+        """Returns the same user by a login that was remembered, unless the credential says whether it is fresh."""
+        if self.fresh is not None:
+            return self
+        identity = copy.copy(self)
+        object.__setattr__(identity, "fresh", False)
+        return identity
 
 
 def _left(lifetime: object) -> float:
@@ -223,6 +240,9 @@ class Identify(Step[Identity | AnonymousSession | None]):
     name: str
     value: str = field(repr=False)
     writes: ClassVar[bool] = False
+
+    def answerer(self) -> str:
+        return f"identifier {type(self.spec.identifier).__name__}"
 
     def ask(self, backend: Any) -> Any:  # noqa: ARG002 - the identifier answers
         return self.spec.identifier.identify(self.name, self.value)

@@ -24,6 +24,14 @@ class Step(Generic[T]):
         """Returns the backend's answer, or an awaitable of it where the backend is async."""
         raise NotImplementedError
 
+    def answerer(self) -> str:
+        """Returns who answers, for the log."""
+        return "backend"
+
+    def complaint(self, failure: Exception) -> str:
+        """Returns what the log says about a question without an answer."""
+        return f"the {self.answerer()} did not answer {type(self).__name__}: {failure}"
+
     def __iter__(self) -> Generator[Step[Any], Any, T]:
         return cast("T", (yield self))
 

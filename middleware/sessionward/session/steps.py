@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import UUID
 
 from sessionward.credential.token import Credential
-from sessionward.session.session import CompanionStatus, NewSession, Session
+from sessionward.session.session import Checked, CompanionStatus, NewSession, Position, Session, SessionList, Terms
 from sessionward.session.step import Step
 
 
@@ -21,17 +21,60 @@ class Find(Step[Session | None]):
         return backend.find(self.credential)
 
 
-@dataclass(frozen=True, slots=True)
-class RevokeOthers(Step[int]):
-    """``quietly``: the endpoint asks, and not a verb of the application."""
+@dataclass(slots=True, eq=True, unsafe_hash=True)
+class Check(Step[Checked]):
+    """Like ``Find``, of a backend with leases."""
 
-    session: Session
-    quietly: bool = False
+    credential: Credential
+    writes: ClassVar[bool] = False
 
     def ask(self, backend: Any) -> Any:
-        if self.quietly:
-            return getattr(backend, "revoke_others_quietly", backend.revoke_others)(self.session)
-        return backend.revoke_others(self.session)
+        return backend.check(self.credential)
+
+
+@dataclass(frozen=True, slots=True)
+class FindMany(Step[Collection[Credential]]):
+    credentials: Collection[Credential]
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.find_many(self.credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOthers(Step[int]):
+    """``terms``: the endpoint asks on these terms; None for a verb of the application."""
+
+    session: Session
+    terms: Terms | None = None
+
+    def ask(self, backend: Any) -> Any:
+        quietly = None if self.terms is None else getattr(backend, "revoke_others_quietly", None)
+        return backend.revoke_others(self.session) if quietly is None else quietly(self.session, self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOne(Step[bool]):
+    """``session``: the caller's. ``id``: the session that it revokes."""
+
+    session: Session
+    id: UUID
+    terms: Terms
+
+    def ask(self, backend: Any) -> Any:
+        return backend.revoke_one(self.session, self.id, self.terms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSessions(Step[SessionList]):
+    user_id: str
+    after: Position | None
+    limit: int | None
+    without: UUID | None
+    writes: ClassVar[bool] = False
+
+    def ask(self, backend: Any) -> Any:
+        return backend.list(self.user_id, after=self.after, limit=self.limit, without=self.without)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +96,14 @@ class Login(Step[Session]):
 
 @dataclass(frozen=True, slots=True)
 class Revoke(Step[bool]):
+    """The session itself signs out."""
+
     user_id: str
     id: UUID
 
     def ask(self, backend: Any) -> Any:
-        return backend.revoke(self.user_id, self.id)
+        own = getattr(backend, "revoke_own", None)
+        return backend.revoke(self.user_id, self.id) if own is None else own(self.user_id, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +112,25 @@ class RevokeAll(Step[int]):
 
     def ask(self, backend: Any) -> Any:
         return backend.revoke_all(self.user_id)
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWait(Step[float]):
+    """Comes after a commit that must last, so a failure leaves the outcome unknown."""
+
+    def ask(self, backend: Any) -> Any:
+        return backend.lease_wait()
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseLease(Step[None]):
+    seconds: float
+
+    def ask(self, backend: Any) -> Any:
+        return backend.raise_lease(self.seconds)
 
 
 # --- companions -------------------------------------------------------------------------------------------------------
@@ -103,9 +168,24 @@ class Extend(Step[bool]):
     session: Session
     lifetime: float
     app_session: bytes | None = field(repr=False)
+    idle_timeout: float | None = None
 
     def ask(self, backend: Any) -> Any:
-        return backend.extend(self.session, lifetime=self.lifetime, app_session=self.app_session)
+        limit = {} if self.idle_timeout is None else {"idle_timeout": self.idle_timeout}  # a backend without note_seen knows of none
+        return backend.extend(self.session, lifetime=self.lifetime, app_session=self.app_session, **limit)
+
+
+# --- the last use -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSeen(Step[Mapping[UUID, float]]):
+    sessions: Collection[Session]
+    idle_timeout: float | None
+    age: Callable[[], float]
+
+    def ask(self, backend: Any) -> Any:
+        return backend.note_seen(self.sessions, self.idle_timeout, self.age)
 
 
 # --- the record of revoked sessions -----------------------------------------------------------------------------------

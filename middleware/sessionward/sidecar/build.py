@@ -27,6 +27,7 @@ from sessionward.sidecar.config.addresses import Upstream
 from sessionward.sidecar.config.config import Config, by_our_names
 from sessionward.sidecar.descriptors import connections_by_default
 from sessionward.sidecar.gate import Gate
+from sessionward.sidecar.in_force import in_force
 from sessionward.sidecar.observe.access_log import AccessLog
 from sessionward.sidecar.observe.admin import Admin
 from sessionward.sidecar.observe.counts import Counts
@@ -64,12 +65,17 @@ class Parts:
         """Waits for the flows that have begun, then closes all parts. For the end of the process."""
         self.retire()
         await self.gate.finished()
+        if self.gate.seen is not None:
+            await self.gate.seen.flush()
         self.observer.close()
         await _closed(self.backend)
 
 
-def check(config: Config) -> None:
-    """Makes all parts and discards them. Raises :class:`ConfigurationError` with the mistakes of each part."""
+def check(config: Config) -> str:
+    """Makes all parts and discards them. Returns the limits in force, as a line for a person.
+
+    Raises :class:`ConfigurationError` with the mistakes of each part.
+    """
     mistakes: list[str] = []
     parts: list[Callable[[], Any]] = [config.make_backend, config.make_identifier]
     if config.upstream is not None:
@@ -86,7 +92,8 @@ def check(config: Config) -> None:
                 mistakes.append("workers: this backend is in the memory of one process, so there can be one worker only")
     if mistakes:
         raise ConfigurationError(*mistakes)
-    build(replace(config, access_log=None), Counts())
+    mode = build(replace(config, access_log=None), Counts()).gate.mode
+    return in_force(config, mode.settings, starts_sessions=mode.can_set_cookies)
 
 
 def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
@@ -116,7 +123,7 @@ def build(config: Config, counts: Counts, before: Parts | None = None) -> Parts:
     if config.upstream is None:
         if config.listen.path:  # the mode of its file has decided who may connect
             trusted = (*trusted, UNIX)
-        service = Checks(gate, Rules(gate.mode, authz, signer=signer, clock=time))
+        service = Checks(gate, Rules(gate.mode, authz, signer=signer, clock=time, seen=gate.seen))
     else:
         place = _place(config)
         pool = Pool(place, connect_timeout=config.connect_timeout, keeps=config.upstream_keepalive, idle=config.upstream_idle_timeout)

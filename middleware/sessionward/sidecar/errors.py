@@ -44,6 +44,12 @@ class SidecarProblem(Refusal):
         "The sign-in is out of date",
         "The user's sessions were revoked while this sign-in was under way. Please sign in again.",
     )
+    SESSION_LIMIT = (
+        HTTPStatus.CONFLICT,
+        "session_limit",
+        "There are too many sessions",
+        "The user has as many live sessions as are allowed. Sign out on another device, and sign in again.",
+    )
     UPSTREAM_FAILED = (HTTPStatus.BAD_GATEWAY, "upstream_failed", _GATEWAY, "The application cannot be reached, or broke off its answer.")
     UPSTREAM_INVALID = (HTTPStatus.BAD_GATEWAY, "upstream_invalid", _GATEWAY, "The application's answer cannot be understood.")
     UPSTREAM_TIMEOUT = (HTTPStatus.GATEWAY_TIMEOUT, "upstream_timeout", _GATEWAY, "The application did not answer in time.")

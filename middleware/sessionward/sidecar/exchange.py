@@ -7,9 +7,10 @@ read only as fast as the other one takes it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from sessionward.context import Context
 from sessionward.request.request import Fields
 from sessionward.response.answer import Refusal, Response
 from sessionward.sidecar.client.channel import Channel
@@ -17,8 +18,10 @@ from sessionward.sidecar.client.local import result_of
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.errors import SidecarProblem, TooSlow, UpstreamError, refusal_of
 from sessionward.sidecar.forwarding import Forwarding
-from sessionward.sidecar.gate import Admitted, Impossible
+from sessionward.sidecar.gate import UNDECIDED, Admitted
+from sessionward.sidecar.logins import Impossible
 from sessionward.sidecar.state import MOVES, State
+from sessionward.sidecar.streams import SidecarStream, watch_answer, watch_tunnel
 from sessionward.sidecar.upload import Upload
 from sessionward.sidecar.upstream.answer import Answer, Ends
 from sessionward.sidecar.upstream.connection import UpstreamConnection
@@ -27,8 +30,7 @@ from sessionward.sidecar.upstream.tunnel import Tunnel
 
 log = logging.getLogger("sessionward")
 
-_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
-"""Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
+_ENDS_BY_UPGRADE: Final = Ends.UPGRADE
 _JUDGING, _CONNECTING, _ASKING, _DECIDING, _ANSWERING, _TUNNEL, _OVER = State
 
 
@@ -40,24 +42,22 @@ class Exchange:
     _admitted: Admitted | None = None
     _upstream: UpstreamConnection | None = None
     _upload: Upload | None = None
-    _held: Sequence[bytes] = ()
-    """Parts of the answer's body that came before a flow had decided about its head."""
+    _held = b""  # what of the answer's body came before a flow had decided about its head
     _held_failure: UpstreamError | None = None
-    _is_held_whole = False
-    _is_kept = False
+    _is_held_whole = _is_kept = False
+    _stream: SidecarStream | None = None
     _proof = b""
     _since = 0.0
 
     def __init__(self, proxy: Forwarding, client: Channel, request: Request) -> None:
-        self._proxy = proxy
-        self._client = client
-        self._request = request
+        self._proxy, self._client, self._request = proxy, client, request
         if request.has_body:
             self._upload = Upload(client, request)
-        if proxy.gate.passes(request):
-            self._go_on(None)
-        else:
+        admitted = proxy.gate.at_once(request)
+        if admitted is UNDECIDED:
             proxy.gate.carry(proxy.gate.before(request), request, self._judged, client.loop)
+        else:
+            self._go_on(admitted)
 
     def _move(self, to: State) -> None:
         assert to in MOVES[self._state], f"{self._state.name} to {to.name}"
@@ -77,10 +77,8 @@ class Exchange:
 
     def _go_on(self, admitted: Admitted | None) -> None:
         self._admitted = admitted
-        request, proxy = self._request, self._proxy
-        self._proof = proxy.proof_for(request)
-        # What must not be repeated never goes out on a connection that the upstream may be closing at this moment.
-        kept = proxy.pool.kept() if request.method in _REPEATABLE and not request.has_body and not request.wants_websocket else None
+        self._proof = self._proxy.proof_for(self._request)
+        kept = self._proxy.kept_for(self._request)
         if kept is not None:
             self._is_kept = True
             self._ask(kept)
@@ -104,17 +102,13 @@ class Exchange:
         request = self._request
         self._move(_ASKING)
         self._upstream = connection
-        extra = (b"connection: Upgrade", b"upgrade: websocket") if request.wants_websocket else ()
-        connection.ask(
-            self,
-            request.method,
-            self._proxy.head(request, self._admitted, self._proof, extra),
-            upgrades=b"websocket" if request.wants_websocket else b"",
-            signs_in=request.authorization is not None and signs_in_connection(request.authorization),
-        )
-        if self._upload is None:
-            connection.sent()
-        else:
+        is_handshake = request.wants_websocket
+        extra = (b"connection: Upgrade", b"upgrade: websocket") if is_handshake else ()
+        head = self._proxy.head(request, self._admitted, self._proof, extra)
+        upgrades = b"websocket" if is_handshake else b""
+        signs_in = request.authorization is not None and signs_in_connection(request.authorization)
+        connection.ask(self, request.method, head, upgrades=upgrades, signs_in=signs_in, is_whole=self._upload is None)
+        if self._upload is not None:
             self._upload.begin(connection)
 
     def body(self, data: bytes, /) -> None:
@@ -134,19 +128,30 @@ class Exchange:
 
     # --- from the upstream ---
 
-    def answered(self, answer: Answer, /) -> None:
-        """Decides about the head of the answer."""
-        gate, context = self._proxy.gate, None if self._admitted is None else self._admitted.context
-        if not gate.touches(context, answer):
-            self._give(answer, answer.fields)
-            return
+    def answered(self, answer: Answer | None, body: bytes, is_whole: bool, /) -> None:
+        """Hands on what one read has brought, once it is decided what becomes of the answer."""
+        if answer is not None:
+            context = None if self._admitted is None else self._admitted.context
+            if self._proxy.gate.touches(context, answer):
+                self._held, self._is_held_whole = body, is_whole
+                self._decide(context, answer)
+            else:
+                self._give(answer, answer.fields, body, is_whole)
+        elif self._state is _ANSWERING:
+            self._hand_on(body, is_whole)
+        elif self._state is _DECIDING:
+            self._held += body
+            self._is_held_whole = is_whole
+
+    def _decide(self, context: Context | None, answer: Answer) -> None:
+        """Asks the gate about the head of an answer, and reads no more until it is decided."""
         self._move(_DECIDING)
         if self._upstream is not None:
             self._upstream.pause()
-
-        def then(decided: Response | Fields | Impossible) -> None:
-            self._decided(answer, decided)
-
+        gate, then = self._proxy.gate, partial(self._decided, answer)
+        if context is None:  # the answer may sign in
+            context = gate.context_of(self._request)
+            self._admitted = Admitted(context, self._request.fields, None)
         gate.carry(gate.after(context, self._request, answer, self._proof), self._request, then, self._client.loop)
 
     def _decided(self, answer: Answer, decided: Response | Fields | Impossible) -> None:
@@ -159,55 +164,46 @@ class Exchange:
         elif isinstance(decided, Response):
             self._answer_ourselves(decided, result_of(decided))
         else:
-            self._give(answer, decided)
+            self._give(answer, decided, self._held, self._is_held_whole)
+            if self._held_failure is not None:
+                self.failed(self._held_failure)
             if not self._client.is_full:
                 self.client_has_room()
-            self.settled()
 
-    def _give(self, answer: Answer, fields: Fields) -> None:
+    def _give(self, answer: Answer, fields: Fields, body: bytes, is_whole: bool) -> None:
+        """Begins the answer to the client. ``body``: what has come behind its head."""
         client, upstream = self._client, self._upstream
-        if answer.ends is Ends.UPGRADE and upstream is not None:
+        if answer.ends is _ENDS_BY_UPGRADE and upstream is not None:
             self._move(_TUNNEL)
             fields = [*fields, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
             tunnel = Tunnel(client, upstream)
-            tunnel.join(fields, answer.reason, b"".join(self._held), has_date=answer.has_date)
-            if self._held_failure is not None:
-                tunnel.failed(self._held_failure)
+            self._stream = watch_tunnel(self._proxy.gate, self._request, self._admitted, tunnel.cut)
+            tunnel.watch(self._stream)
+            tunnel.join(fields, answer.reason, body, has_date=answer.has_date)
             return
         self._move(_ANSWERING)
+        if is_whole:  # as most answers are, with their first read
+            self._part()
+            client.give(answer.status, answer.reason, fields, answer.length, body, "passed", has_date=answer.has_date)
+            return
+        self._stream = watch_answer(self._proxy.gate, self._request, self._admitted, self._cut)
         client.start(answer.status, answer.reason, fields, answer.length, has_date=answer.has_date)
-        for data in self._held:
-            client.send(data)
-        self._held = ()
-        if self._is_held_whole:
-            self._finish()
-        elif self._held_failure is not None:
-            self.failed(self._held_failure)
+        self._hand_on(body, is_whole)
 
-    def answer_body(self, data: bytes, /) -> None:
-        """Hands a part of the answer on."""
-        if self._state is _ANSWERING:
-            self._client.send(data)
-        elif self._state is _DECIDING:
-            self._held = [*self._held, data]
-
-    def answer_whole(self) -> None:
-        """Ends the answer, once all of it has been handed on."""
-        if self._state is _ANSWERING:
-            self._finish()
-        elif self._state is _DECIDING:
-            self._is_held_whole = True
-
-    def settled(self) -> None:
-        """Sends what has come with one read."""
-        if self._state is _ANSWERING:
+    def _hand_on(self, body: bytes, is_whole: bool) -> None:
+        """Sends a part of the answer to the client."""
+        if body:
+            self._client.send(body)
+        if is_whole:
+            self._part()
+            self._client.finish("passed")
+        else:
             self._client.flush()
 
-    def _finish(self) -> None:
-        upstream = self._leave()
-        if upstream is not None:
+    def _part(self) -> None:
+        """Ends the exchange with the upstream, whose answer is whole."""
+        if (upstream := self._leave()) is not None:
             self._proxy.pool.keep(upstream)
-        self._client.finish("passed")
 
     # --- ends ---
 
@@ -219,37 +215,46 @@ class Exchange:
             self._open()
         elif state is _DECIDING:
             self._held_failure = failure
-        elif state is _ANSWERING:
-            self._proxy.failed(failure.kind)
-            log.warning("%s: the upstream broke off its answer: %s", self._request.id, failure)
+        elif state is _TUNNEL:
+            if self._stream is not None:
+                self._stream.over()
+            self._client.close_tunnel()
+        elif state in (_CONNECTING, _ASKING, _ANSWERING):
+            self._proxy.report(failure, self._request, "broke off its answer" if state is _ANSWERING else "does not answer")
+            if state is not _ANSWERING:
+                self._refuse(failure.problem)
+                return
             self._leave()
             self._client.cut()
-        elif state in (_CONNECTING, _ASKING):
-            self._proxy.failed(failure.kind)
-            log.warning("%s: the upstream does not answer: %s", self._request.id, failure)
-            self._refuse(failure.problem)
 
     def _refuse(self, problem: Refusal) -> None:
         self._answer_ourselves(refusal_of(problem, self._request), "refused" if int(problem.status) < 500 else "failed")
 
     def _answer_ourselves(self, response: Response, result: str) -> None:
-        upstream = self._leave()
-        if upstream is not None:
-            upstream.abort()
+        self._abandon()
         self._client.respond(response, result)
+
+    def _cut(self) -> None:
+        """Breaks the answer off, since its session is not live any more."""
+        self._abandon()
+        self._client.cut()
 
     def _leave(self) -> UpstreamConnection | None:
         """Ends the exchange. Returns the connection to the upstream, if there is one."""
         self._move(_OVER)
+        if self._stream is not None:
+            self._stream.over()
         upstream, self._upstream = self._upstream, None
         return upstream
+
+    def _abandon(self) -> None:
+        if (upstream := self._leave()) is not None:
+            upstream.abort()
 
     def gone(self) -> None:
         """Ends the exchange, since the client is gone."""
         if self._state is not _OVER and self._state is not _TUNNEL:
-            upstream = self._leave()
-            if upstream is not None:
-                upstream.abort()
+            self._abandon()
 
     # --- back-pressure ---
 
@@ -290,7 +295,6 @@ class Exchange:
                 self._give_up(f"no answer within {self._proxy.response_timeout:g} s")
 
     def _give_up(self, why: str) -> None:
-        upstream = self._upstream
-        if upstream is not None:
-            upstream.abort()
+        if self._upstream is not None:
+            self._upstream.abort()
         self.failed(TooSlow(why))

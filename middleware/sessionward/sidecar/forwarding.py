@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 from collections.abc import Callable, Sequence
 from time import time
@@ -11,12 +12,21 @@ from typing import Final, Protocol
 from sessionward.request.request import is_exempt
 from sessionward.session.session import Session
 from sessionward.sidecar.client.request import Request
+from sessionward.sidecar.client.section import Forwarded, Section
+from sessionward.sidecar.errors import UpstreamError
 from sessionward.sidecar.gate import Admitted, Gate
+from sessionward.sidecar.upstream.connection import UpstreamConnection
 from sessionward.sidecar.upstream.headers import ANONYMOUS, SESSION_ASSERTION, SESSION_PROOF, RequestFields, identity_lines
 from sessionward.sidecar.upstream.pool import Pool
 
+log = logging.getLogger("sessionward")
+
 PROOF_BYTES: Final = 16
 """Random bytes of a proof: 22 characters."""
+
+
+REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+"""Methods that may be sent again, without a body, if a kept connection has ended before a byte came back (RFC 9110, 9.2.2)."""
 
 
 class Signs(Protocol):
@@ -68,8 +78,27 @@ class Forwarding:
             return base64.urlsafe_b64encode(os.urandom(PROOF_BYTES)).rstrip(b"=")
         return b""
 
+    def kept_for(self, request: Request) -> UpstreamConnection | None:
+        """Returns a connection that is open already, None if there is none for this request.
+
+        What must not be repeated never goes out on a connection that the upstream may be closing at this moment.
+        """
+        is_repeatable = request.method in REPEATABLE and not request.has_body and not request.wants_websocket
+        return self.pool.kept() if is_repeatable else None
+
+    def report(self, failure: UpstreamError, request: Request, what: str) -> None:
+        """Counts and logs a failure of the upstream."""
+        self.failed(failure.kind)
+        log.warning("%s: the upstream %s: %s", request.id, what, failure)
+
     def head(self, request: Request, admitted: Admitted | None, proof: bytes, extra: Sequence[bytes] = ()) -> bytes:
         """Returns the head of a request as the upstream gets it. ``admitted``: None for an anonymous request."""
+        section = request.section
+        if section is not None and admitted is None and not (proof or extra or self._adds_id):
+            made = section.forwarded
+            if made is None or made.by is not self or made.peer != request.peer or made.is_trusted is not request.is_trusted:
+                made = section.forwarded = self._forwarded(request, section)
+            return b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, made.lines)
         ours = self._anonymous if admitted is None or admitted.session is None else self._identity(admitted.session)
         if proof:
             ours = (*ours, SESSION_PROOF + b": " + proof)
@@ -82,6 +111,12 @@ class Forwarding:
         lines += extra
         lines.append(b"\r\n")
         return b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, b"\r\n".join(lines))
+
+    def _forwarded(self, request: Request, section: Section) -> Forwarded:
+        """Returns what follows the request line of an anonymous request, as long as its client repeats its fields."""
+        lines = self._fields.lines(request, section.fields, self._anonymous)
+        lines.append(b"\r\n")
+        return Forwarded(self, request.peer, request.is_trusted, b"\r\n".join(lines))
 
     def _identity(self, session: Session) -> Sequence[bytes]:
         lines = identity_lines(session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -11,8 +11,16 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
 from sessionward.credential.token import Credential
-from sessionward.session.backend import SupportsCompanions
-from sessionward.session.session import CompanionStatus, NewSession, Session
+from sessionward.session.backend import (
+    SupportsCompanions,
+    SupportsLeases,
+    SupportsMany,
+    SupportsQuietRevocation,
+    SupportsSessionAPI,
+)
+from sessionward.session.era import SupportsEverybody
+from sessionward.session.session import ANY_TERMS, Checked, CompanionStatus, NewSession, Position, Session, SessionList, Terms
+from sessionward.session.use import SupportsSeen, at_once
 
 T = TypeVar("T")
 
@@ -20,16 +28,21 @@ PATIENCE: Final = 30.0
 """Seconds after which a test that hangs fails."""
 
 
-class Everything(SupportsCompanions, Protocol):
+class Everything(
+    SupportsCompanions,
+    SupportsEverybody,
+    SupportsLeases,
+    SupportsMany,
+    SupportsQuietRevocation,
+    SupportsSeen,
+    SupportsSessionAPI,
+    Protocol,
+):
     """All operations of a backend, sync, and those with which the tests look into it."""
-
-    def revoke_others_quietly(self, session: Session, /) -> int: ...
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]: ...
 
     def note(self, credential: Credential, /) -> None: ...
-
-    def list(self, user_id: str, /) -> Sequence[Session]: ...
 
     def purge(self, older_than: Any = ..., /) -> int: ...
 
@@ -75,9 +88,13 @@ class Bridged:
         count: int = self._loop.run(self._backend.revoke_others(session))
         return count
 
-    def revoke_others_quietly(self, session: Session, /) -> int:
-        count: int = self._loop.run(self._backend.revoke_others_quietly(session))
+    def revoke_others_quietly(self, session: Session, terms: Terms = ANY_TERMS, /) -> int:
+        count: int = self._loop.run(self._backend.revoke_others_quietly(session, terms))
         return count
+
+    def revoke_one(self, session: Session, id: UUID, terms: Terms, /) -> bool:
+        was_live: bool = self._loop.run(self._backend.revoke_one(session, id, terms))
+        return was_live
 
     def login(self, new: NewSession, /) -> Session:
         session: Session = self._loop.run(self._backend.login(new))
@@ -89,6 +106,10 @@ class Bridged:
 
     def revoke(self, user_id: str, id: UUID, /) -> bool:
         was_live: bool = self._loop.run(self._backend.revoke(user_id, id))
+        return was_live
+
+    def revoke_own(self, user_id: str, id: UUID, /) -> bool:
+        was_live: bool = self._loop.run(self._backend.revoke_own(user_id, id))
         return was_live
 
     def revoke_all(self, user_id: str, /) -> int:
@@ -107,9 +128,37 @@ class Bridged:
         session: Session | None = self._loop.run(self._backend.adopt(new))
         return session
 
-    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None) -> bool:
-        was_live: bool = self._loop.run(self._backend.extend(session, lifetime=lifetime, app_session=app_session))
+    def extend(self, session: Session, /, *, lifetime: float, app_session: bytes | None, idle_timeout: float | None = None) -> bool:
+        limit = {} if idle_timeout is None else {"idle_timeout": idle_timeout}
+        was_live: bool = self._loop.run(self._backend.extend(session, lifetime=lifetime, app_session=app_session, **limit))
         return was_live
+
+    def check(self, credential: Credential, /) -> Checked:
+        checked: Checked = self._loop.run(self._backend.check(credential))
+        return checked
+
+    def find_many(self, credentials: Collection[Credential], /) -> Collection[Credential]:
+        found: Collection[Credential] = self._loop.run(self._backend.find_many(credentials))
+        return found
+
+    def note_seen(
+        self, sessions: Collection[Session], idle_timeout: float | None, age: Callable[[], float] = at_once, /
+    ) -> Mapping[UUID, float]:
+        due_again: Mapping[UUID, float] = self._loop.run(self._backend.note_seen(sessions, idle_timeout, age))
+        return due_again
+
+    def revoke_everybody(self) -> None:
+        self._loop.run(self._backend.revoke_everybody())
+
+    def lease_wait(self) -> float:
+        seconds: float = self._loop.run(self._backend.lease_wait())
+        return seconds
+
+    def raise_lease(self, seconds: float, /) -> None:
+        self._loop.run(self._backend.raise_lease(seconds))
+
+    def set_lease(self, seconds: float, /) -> None:
+        self._loop.run(self._backend.set_lease(seconds))
 
     def which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         revoked: Collection[Credential] = self._loop.run(self._backend.which_revoked(credentials))
@@ -121,8 +170,8 @@ class Bridged:
     def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
         return bool(self._loop.run(self._backend.renewed(new, old, age)))
 
-    def list(self, user_id: str, /) -> Sequence[Session]:
-        found: Sequence[Session] = self._loop.run(self._backend.list(user_id))
+    def list(self, user_id: str, /, *, after: Position | None = None, limit: int | None = None, without: UUID | None = None) -> SessionList:
+        found: SessionList = self._loop.run(self._backend.list(user_id, after=after, limit=limit, without=without))
         return found
 
     def purge(self, older_than: float | timedelta = 0.0, /) -> int:

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from sessionward.errors import SessionRevoked, StaleLogin
-from sessionward.session.session import MAX_RAISES, RAISE_PAUSE, RAISES_WITHIN
+from sessionward.session.rate import MAX_RAISES, RAISES_WITHIN
+from sessionward.session.session import RAISE_PAUSE
 from sessionward.testing.bridge import together
 from sessionward.testing.world import Client, LoginWorld
 

@@ -6,10 +6,11 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from sessionward.credential.token import Credential, new_token
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.session import Device, NewSession, Session
 from sessionward.testing.bridge import Bridged, Everything, Loop
 
@@ -59,6 +60,11 @@ class World(ABC):
         assert session is not None
         return session
 
+    def within(self, seconds: float) -> Everything:
+        """Returns the view of the backend that a middleware uses, with sync methods."""
+        view = self.backend.within(seconds)
+        return cast("Everything", view if self._loop is None else Bridged(view, self._loop))
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine on the event loop of the backend. Returns what the coroutine returns."""
         return asyncio.run(coroutine) if self._loop is None else self._loop.run(coroutine)
@@ -92,8 +98,15 @@ class LoginWorld(World):
         lasts: float = 3600.0,
         app_session: bytes | None = None,
         max_sessions: int | None = None,
+        idle: float | None = None,
+        kind: str = "",
+        actor: str | None = None,
+        until: datetime | None = None,
     ) -> Client:
-        """Calls ``login`` as a middleware does. ``age``: seconds since the request arrived; ``lasts``: the lifetime in seconds."""
+        """Calls ``login`` as a middleware does.
+
+        ``age``: seconds since the request arrived; ``lasts``: the lifetime in seconds; ``idle``: the idle limit in seconds.
+        """
         credential, seconds = Credential(new_token().encode()), age
         new = NewSession(
             user_id=user,
@@ -106,6 +119,10 @@ class LoginWorld(World):
             methods=("password", "totp"),
             app_session=app_session,
             max_sessions=max_sessions,
+            idle_timeout=idle,
+            kind=kind,
+            actor=actor,
+            until=until,
         )
         return Client(credential, self.sessions.login(new))
 
@@ -113,7 +130,9 @@ class LoginWorld(World):
         """Calls ``revoke`` as a middleware does at a logout. Returns whether the session was live."""
         return self.sessions.revoke(client.session.user_id, client.session.id)
 
-    def adopt(self, user: str, app_session: bytes, *, lasts: float = 3600.0, max_sessions: int | None = None) -> Client | None:
+    def adopt(
+        self, user: str, app_session: bytes, *, lasts: float = 3600.0, max_sessions: int | None = None, idle: float | None = None
+    ) -> Client | None:
         """Calls ``adopt`` as a middleware does. Returns None if the backend refused."""
         credential = Credential(new_token().encode())
         new = NewSession(
@@ -123,6 +142,7 @@ class LoginWorld(World):
             device=Device(ip_address="192.0.2.7"),
             app_session=app_session,
             max_sessions=max_sessions,
+            idle_timeout=idle,
         )
         session = self.sessions.adopt(new)
         return None if session is None else Client(credential, session)

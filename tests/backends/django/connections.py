@@ -12,17 +12,21 @@ from time import monotonic
 from unittest.mock import patch
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.asgi import get_asgi_application
-from django.db import connection, transaction
+from django.core.signals import request_finished, request_started
+from django.db import connection, connections, transaction
 
 import sessionward
 from sessionward.backends.django import tables as ours
 from tests.backends.django.faults import row_locked
+from tests.backends.django.views import VERBS
 from tests.backends.django.world import (
     DEADLINE,
     at_once,
     backend,
     delete,
+    environ,
     found,
     meanwhile_in_another_thread,
     person,
@@ -30,6 +34,7 @@ from tests.backends.django.world import (
     rows,
     session,
     sign_in,
+    visit,
     whom,
 )
 from tests.contract.doors import asgi_scope, ask_asgi
@@ -90,6 +95,30 @@ def case_threads_of_the_asgi_door_leave_none_behind() -> None:
     assert set(statuses) == {200, 401}
     assert open_connections() - before <= (THREADS if KEPT else 0)
     assert sum(whom(key) == ann for key in keys) == 1
+
+
+def case_a_view_keeps_its_own_while_it_calls_a_verb() -> None:
+    people = [person(f"ann{number}") for number in range(5)]
+    count = get_user_model().objects.count()
+    for verb in VERBS:
+        answer = visit(f"/between/{verb}", sign_in(people[0]))
+        assert (answer.status, answer.body) == (200, b"1 %d" % count), verb
+        assert (connection.connection is None) == (KEPT == 0), verb
+
+
+def case_a_view_whose_own_is_dead_gets_another_one() -> None:
+    """Also where nobody has told Django that the request has ended."""
+    own = sign_in(person("ann"))
+    known = session(own)
+    request_started.send(None, environ=environ("GET", "/", own))
+    assert found(own) == known
+    connection.ensure_connection()
+    dead = connection.connection
+    with patch.object(connections["default"], "is_usable", lambda: False):
+        connection.errors_occurred = True
+        assert found(own) == known
+    assert connection.connection is not dead
+    request_finished.send(None)
 
 
 def case_one_inside_somebodys_transaction_is_not_closed() -> None:

@@ -15,7 +15,7 @@ from django.core.cache import cache
 from sessionward.backends import Credential
 from sessionward.backends.django.store import TableStore, store_of
 from sessionward.backends.django.tables import Ended
-from tests.backends.django.world import backend, bare, delete, person, rows, sign_in, store, visit, whom
+from tests.backends.django.world import backend, bare, cookie_of, delete, person, rows, sign_in, store, visit, whom
 
 
 def kept(key: str) -> Callable[[], object]:
@@ -77,3 +77,16 @@ def case_the_same_browser_signs_in_again_and_gets_another_key() -> None:
     assert again not in (own, other)
     assert whom(again) == ann
     assert settings.SESSION_COOKIE_NAME == "sessionid"
+
+
+def case_p9_an_answer_to_a_request_whose_session_was_revoked_sets_no_session_at_all() -> None:
+    """Neither one of another user nor an anonymous one. Both live on, for other clients."""
+    ann, bob = person("ann"), person("bob")
+    own, other = sign_in(ann), sign_in(ann)
+    assert delete(own) == (200, 1)
+    news = [sign_in(bob), cookie_of(visit("/cart/tea"))]
+    for new in news:
+        assert new
+        answers = [backend().renewed(Credential(new.encode()), [Credential(old.encode())], lambda: 9.0) for old in (own, other)]
+        assert answers == [True, False], new
+    assert [whom(str(new)) for new in news] == [bob, "nobody tea"]

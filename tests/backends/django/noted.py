@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unittest.mock import patch
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import connection, transaction
 
-from sessionward.backends.django import tables as ours
 from sessionward.backends.django.index import Index, mark_complete, mark_incomplete, write
+from sessionward.backends.django.raw_sql import Answer, Statement
 from sessionward.backends.django.store import store_of
-from sessionward.backends.django.tables import Entry, user_digest
+from sessionward.backends.django.tables import Entry, begin_revocation, user_digest
 from tests.backends.django.world import (
     at_once,
     backend,
@@ -136,14 +137,14 @@ def case_a_login_while_the_caller_waits_for_the_lock_ends_too() -> None:
     ann = person("ann")
     own = sign_in(ann)
     late: list[object] = []
-    known, ask, lock = session(own), backend(), ours.lock
+    known, ask = session(own), backend()
 
-    def waits(using: str, user_id: str) -> bool:
+    def waits(using: str, user_id: str, timeout: float, then: Sequence[Statement]) -> tuple[bool, Sequence[Answer]]:
         if not late:
             late.extend(at_once([lambda: sign_in(ann, through=bare)]))
-        return lock(using, user_id)
+        return begin_revocation(using, user_id, timeout, then)
 
-    with patch.object(ours, "lock", waits):
+    with patch("sessionward.backends.django.index.begin_revocation", waits):
         assert ask.revoke_others(known) == 1
     assert whom(str(late[0])) == "nobody"
     assert whom(own) == ann

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.backends.django.world import bare, cookie_of, delete, person, rows, session, sign_in, store, visit, whom
+from tests.backends.django.world import backend, bare, cookie_of, delete, person, rows, session, sign_in, store, visit, whom
 
 
 def renamed() -> list[str]:
@@ -98,3 +98,29 @@ def case_deleting_the_row_would_have_lost_the_data() -> None:
     store()().delete(other)
     assert rows().count() == 0
     assert cookie_of(visit("/me", other)) in (None, "")
+
+
+def case_rows_that_are_restored_beside_their_renamed_ones_are_revoked_with_all_others() -> None:
+    """A backup that was loaded into the table without emptying it."""
+    ann, bob = person("ann"), person("bob")
+    keys = [sign_in(ann), sign_in(ann), sign_in(bob)]
+    visit("/cart/book", keys[0])
+    kept = list(rows().filter(session_key__in=keys[:2]))
+    for _ in range(2):
+        backend().revoke_everybody()
+        for row in kept:
+            row.save(force_insert=True)
+        assert bare("/me", keys[0]).body.decode() == f"{ann} book"
+    backend().revoke_everybody()
+    assert [bare("/me", key).body for key in keys] == [b"nobody"] * 3
+    assert len(renamed()) == rows().count() == 7
+
+
+def case_all_rows_are_renamed_those_of_anonymous_visitors_too() -> None:
+    """Which user a row names says only a process that has the project's secret."""
+    anonymous = cookie_of(visit("/cart/tea"))
+    assert anonymous
+    sign_in(person("ann"))
+    backend().revoke_everybody()
+    assert len(renamed()) == rows().count() == 2
+    assert whom(anonymous) == "nobody"

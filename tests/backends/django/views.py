@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from itertools import chain
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model, login, logout
 from django.contrib.sessions.backends.base import UpdateError
-from django.db import connections
+from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
+
+import sessionward
 
 meanwhile: list[Callable[[], object]] = []
 """What happens while a slow request runs; each once."""
@@ -79,6 +82,25 @@ def streamed(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(f"{person.pk}\n" for person in chain([first], people))
 
 
+VERBS: dict[str, Callable[[Any], object]] = {
+    "current": lambda sessions: sessions.current,
+    "list": lambda sessions: sessions.list(),
+    "revoke": lambda sessions: sessions.revoke("00000000-0000-4000-8000-000000000000"),
+    "revoke_others": lambda sessions: sessions.revoke_others(),
+    "revoke_all": lambda sessions: sessions.revoke_all("0"),
+}
+
+
+def between(request: HttpRequest, verb: str) -> HttpResponse:
+    """Calls a verb while it reads rows; answers how many connections it has used, and how many rows there are."""
+    people = get_user_model()._base_manager.order_by("pk").iterator(chunk_size=2)
+    first = next(people)
+    before = connection.connection
+    VERBS[verb](sessionward.of(request))
+    used = {id(before), id(connection.connection)}
+    return HttpResponse(f"{len(used)} {len([first, *people])}")
+
+
 def slow_me(request: HttpRequest) -> HttpResponse:
     known = request.user.pk
     it_happens()
@@ -109,6 +131,7 @@ urlpatterns = [
     path("cart/<item>", cart),
     path("rotate", rotate),
     path("slow-cart/<item>", slow_cart),
+    path("between/<verb>", between),
     path("slow-me", slow_me),
     path("slow-rotate", slow_rotate),
     path("streamed", streamed),

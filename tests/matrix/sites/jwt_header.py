@@ -37,6 +37,7 @@ class JWTHeader(InHeader, JWTCookie):
         "6-signs-in-again-at-once": "for a minute after a revocation every new token in a header is refused",
         "8-two-callers": CANNOT_CALL,
         "9-another-users-id": CANNOT_CALL,
+        "13-open-streams": "a stream is watched by the companion of its session, and a token in a header has none",
         "18-ten-thousand-sessions": CANNOT_CALL,
     }
 

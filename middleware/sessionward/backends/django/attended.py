@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import Error, connections
 
+from sessionward.backends.django.requests import is_answered_here
 from sessionward.backends.django.silence import waits_at_most
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, UsageError
 
@@ -22,13 +23,17 @@ def attended(using: str, timeout: float, *, alone: bool = False) -> Generator[li
     """Runs code outside of Django's request signals: closes old connections as Django does, and raises our own errors.
 
     ``timeout``: how many seconds the code waits for the databases of the sessions (``using``) and of the users.
-    ``alone``: the application answers no request in this thread. Otherwise the application may have an open cursor on a
-    connection that is open now, so we leave that connection to Django.
+    ``alone``: we use the connections of this thread alone, unless Django answers a request here, whose view calls us. Otherwise
+    the application may have an open cursor on a connection that is open now, so we leave that connection to Django.
     """
     phase: list[str] = []
-    kept = [] if alone else [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
+    is_view = alone and is_answered_here()
+    kept = [connection for connection in connections.all(initialized_only=True) if connection.connection is not None]
     try:
-        if alone:
+        if is_view:
+            _close_dead(kept)
+        elif alone:
+            kept = []
             _close_old(kept)
         with waits_at_most(using, timeout):
             yield phase
@@ -44,6 +49,13 @@ def _close_old(kept: Collection[Any]) -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block and connection not in kept:
             connection.close_if_unusable_or_obsolete()
+
+
+def _close_dead(kept: Collection[Any]) -> None:
+    """Closes the connections that the server has closed. Django does so only when it begins a request, or ends one."""
+    for connection in kept:
+        if connection.errors_occurred and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()
 
 
 def refuse_inside(using: str) -> None:

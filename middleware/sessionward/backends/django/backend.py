@@ -10,22 +10,24 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
+from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from sessionward.backends.django.attended import attended
-from sessionward.backends.django.sessions import is_key
+from sessionward.backends.django.sessions import Known, id_of, is_key
 from sessionward.backends.django.site import carriers_of
 from sessionward.backends.django.store import TableStore, store_of
 from sessionward.backends.django.timeouts import lock_timeout, read_timeout
 from sessionward.backends.django.users import Users, claimed_user
 from sessionward.credential.token import Credential
 from sessionward.errors import ConfigurationError
-from sessionward.session.session import Session, public_id, user_key
+from sessionward.session.page import paged
+from sessionward.session.session import ANY_TERMS, Position, Session, SessionList, Terms, user_key
 from sessionward.settings import Duration, seconds
 
 STALE: Final = 50
@@ -48,6 +50,9 @@ class DjangoBackend:
 
     In every engine a request in flight may give its session a new key. If the old session was revoked meanwhile, the backend
     revokes the new one too (:meth:`renewed`).
+
+    :meth:`list` shows when a session expires, and with django-qsessions and django-user-sessions also where and when it was used.
+    The id of a session is made from the digest of its key, so a new key is a new id.
 
     ``scan_limit``: the largest number of sessions that the backend reads to find those of the user. Beyond it the caller gets
     503, and the log says why. After one run of ``sessionward index`` the backend does not have to read them. ``timeout``: how
@@ -78,11 +83,12 @@ class DjangoBackend:
             raise ConfigurationError(f"backend: SESSION_ENGINE cannot be used: {error}") from None
         if type(scan_limit) is not int or scan_limit < 0:
             raise ConfigurationError("scan_limit: must be a number of sessions, 0 or more")
-        from sessionward.backends.django import index, requests, revoke, tables  # these define models, which needs Django to be set up
+        from sessionward.backends.django import everybody, index, requests, revoke, tables  # models need Django to be set up
 
         self._tables = tables
         self._index = index.Index(self._store)
         self._revocations = revoke.Revocations(self._store, self._index, scan_limit=scan_limit, stale=STALE)
+        self._revoke_everybody = everybody.revoke_everybody
         self._listable = self._store.listable
         self._timeout = _checked(timeout)
         self.carriers = carriers_of(cookies)
@@ -124,19 +130,52 @@ class DjangoBackend:
             with read_timeout(using, self._timeout):
                 if not self._store.revocation_sticks and self._revocations.include(key):
                     return None
-                data = self._store.read([key]).get(key)
-                user = None if data is None else Users().authenticated_user(data)
-                if user is None or self._revocations.shut_out(key, user):
+                known = self._store.known([key]).get(key)
+                user = None if known is None else Users().authenticated_user(known.data)
+                if known is None or user is None or self._revocations.shut_out(key, user):
                     return None
-        return Session(id=public_id(credential), user_id=user_key(user), credential=credential)
+        return _session(key, known, user, credential)
 
     def revoke_others(self, session: Session, /) -> int:
         assert session.credential is not None
         return self._revocations.revoke(session.user_id, keep=session.credential.reveal(), timeout=self._timeout)
 
+    def list(self, user_id: str, /, *, after: Position | None = None, limit: int | None = None, without: UUID | None = None) -> SessionList:
+        """Returns the live sessions of a user. Without a complete index it reads all sessions, up to ``scan_limit``.
+
+        It asks several questions, so the list is no snapshot. Of a cache that cannot list its sessions it has those that it has seen.
+        """
+        with attended(self._store.using, self._timeout, alone=True), lock_timeout(self._store.using, self._timeout):
+            found = self._revocations.sessions_of(user_key(user_id), self._timeout)
+        sessions = [_session(key, known, user_id) for key, known in found.items()]
+        return paged(sessions, after=after, limit=limit, without=without, now=datetime.now(UTC))
+
+    def revoke_one(self, session: Session, id: UUID, terms: Terms = ANY_TERMS, /) -> bool:  # noqa: ARG002 - the rows say too little
+        """Revokes another session of the user, under the lock of ``revoke_others``. Returns whether it was live.
+
+        A session that has got a new key has a new id too.
+        """
+        assert session.credential is not None
+        keep = session.credential.reveal()
+        return self._revocations.revoke(session.user_id, keep=keep, only=id, timeout=self._timeout) > 0
+
     def revoke_all(self, user_id: str | int, /) -> int:
         """Revokes all sessions of a user, from a job or a shell, or after a changed password. Returns how many were live."""
         return self._revocations.revoke(user_key(user_id), keep=None, timeout=self._timeout)
+
+    def revoke_everybody(self) -> None:
+        """Revokes all sessions of all users, from a job or a shell: ``sessionward restored --backend django`` does it.
+
+        Call it after a backup of the database, of the cache or of the files has been restored, before users come in again. Engines
+        with a table get new keys for all rows, so that anonymous visitors lose their sessions too. With ``cached_db``, ``cache``,
+        ``file`` and engines of the project, the index is emptied, and from then on only sessions that it has noted since count.
+        So a session that another process saves without sessionward is refused, until :meth:`purge` has deleted the record, and so is
+        one of Django's ``login()`` outside of a request that the middleware sees, in a job or a shell.
+
+        It is one transaction, whose time is linear in the number of sessions. If the timeout of the backend is too short, it
+        raises ``BackendUnavailable`` and nothing has changed: ``backend.within(600).revoke_everybody()``.
+        """
+        self._revoke_everybody(self._store, self._timeout)
 
     def renewed(self, new: Credential, old: Collection[Credential], age: Callable[[], float], /) -> bool:
         """Records the user of a session that gets the key ``new`` from a response, whose request had the keys ``old``.
@@ -156,25 +195,35 @@ class DjangoBackend:
         limit = timezone.now() - timedelta(seconds=seconds(older_than))
         with attended(self._store.using, self._timeout):
             self._tables.ensure(self._store.using)
-            return int(self._tables.Ended.objects.using(self._store.using).filter(ended_at__lt=limit).delete()[0])
+            return self._tables.forget_revoked(self._store.using, limit)
 
     # --- the parts ----------------------------------------------------------------------------------------------------
 
     def _which_revoked(self, credentials: Collection[Credential], /) -> Collection[Credential]:
         with attended(self._store.using, self._timeout):
             self._tables.ensure(self._store.using)
-            revoked = self._tables.recorded_among(self._store.using, [credential.digest for credential in credentials])
+            digests = [credential.digest for credential in credentials]
+            revoked = self._tables.recorded_among(self._store.using, [*digests, self._tables.ALL] if digests else ())
             live = [credential for credential in credentials if credential.digest not in revoked]
-            if self._listable or not live:
+            only_noted = self._tables.ALL in revoked
+            if (self._listable and not only_noted) or not live:
                 return [credential for credential in credentials if credential.digest in revoked]
             unseen = self._index.unseen([credential.reveal() for credential in live])
-            return [credential for credential in credentials if credential.digest in revoked or self._is_refused(credential, unseen)]
+            is_refused = self._is_of_before if only_noted else self._is_refused
+            return [each for each in credentials if each.digest in revoked or (each.reveal() in unseen and is_refused(each.reveal()))]
 
-    def _is_refused(self, credential: Credential, unseen: Collection[str]) -> bool:
-        """Returns whether the store cannot list this session, we have not seen it before, and its user's sessions were revoked."""
-        key = credential.reveal()
-        user = claimed_user(self._store.read([key]).get(key, {})) if key in unseen else None
+    def _is_refused(self, key: str) -> bool:
+        """Returns whether a session that we have not seen before is of a user whose sessions were revoked."""
+        user = claimed_user(self._store.read([key]).get(key, {}))
         return user is not None and not self._index.admit(key, user)
+
+    def _is_of_before(self, key: str) -> bool:
+        """Returns whether a session that the index does not have may be one of those that were revoked all at once.
+
+        An anonymous session passes. One that is not there does not: a cache, or a request in flight, may put it back in a moment.
+        """
+        data = self._store.read([key]).get(key)
+        return data is None or claimed_user(data) is not None
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
@@ -182,6 +231,20 @@ class DjangoBackend:
             user = claimed_user(self._store.read([key]).get(key, {}))
             if user is not None:
                 self._index.note(key, user)
+
+
+def _session(key: str, known: Known, user_id: str, credential: Credential | None = None) -> Session:
+    """Returns the session with this key. ``credential``: only the caller's own session has one."""
+    return Session(
+        id=id_of(key),
+        user_id=user_key(user_id),
+        issued_at=known.issued_at,
+        expires_at=known.expires_at,
+        last_seen_at=known.last_seen_at,
+        ip_address=known.ip_address,
+        user_agent=known.user_agent,
+        credential=credential,
+    )
 
 
 def _checked(timeout: Duration) -> float:

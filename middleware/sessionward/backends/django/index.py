@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.apps import apps
 from django.db import connections, transaction
@@ -19,13 +19,17 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from sessionward.backends.django.key_value import KeyValueStore
-from sessionward.backends.django.raw_sql import ask, change_each, in_sets
+from sessionward.backends.django.raw_sql import Statement, ask, change_each, in_sets
 from sessionward.backends.django.requests import Came, keys_that_came
+from sessionward.backends.django.sessions import Data
 from sessionward.backends.django.store import TableStore
 from sessionward.backends.django.tables import (
+    EVERYBODY,
+    HAS_ALL,
     Entry,
     State,
     add_lock,
+    begin_revocation,
     ensure,
     is_closed,
     is_revoked_within,
@@ -47,6 +51,21 @@ WALKED: Final = "walked"
 atomic: Any = transaction.atomic
 
 
+class Begun(NamedTuple):
+    """The beginning of a revocation: whether it has the user's lock, and what the index says under that lock.
+
+    ``indexed``: the user's keys. ``is_complete``: the index has every session, since ``sessionward index`` has finished, and no
+    note has failed since. ``only_noted``: all sessions that the index does not have were revoked at once. ``read``: decodes the
+    sessions with those keys, and the one to keep, if their rows have come along.
+    """
+
+    locked: bool
+    indexed: set[str]
+    is_complete: bool
+    only_noted: bool
+    read: Callable[[], Mapping[str, Data]] | None
+
+
 class Index:
     """Notes sessions when we see them, and finds the keys of a user.
 
@@ -63,8 +82,10 @@ class Index:
         elif apps.is_installed("allauth.headless"):  # it sends keys in response bodies, which no door reads
             self._store.watch(self._kept)
 
-    def note(self, key: str, user_id: str) -> bool:
+    def note(self, key: str, user_id: str, *, is_new: bool = False) -> bool:
         """Records which user a session has, unless the index says so already. Returns False if :meth:`renew` revokes the session.
+
+        Returns False too if only noted sessions count, and this one is of before. ``is_new``: it has just been created.
 
         Where the middleware checks the session again after the application, this takes the lock of the user. So a concurrent
         revocation either finds the new session, or has revoked the session that it comes from.
@@ -82,8 +103,24 @@ class Index:
             add_lock(using, user_id)
             with read_committed(using):
                 lock(using, user_id)
+                if self._is_of_before(key, came, is_new=is_new):
+                    return False
                 write(using, [(key, user_id)])
         return True
+
+    def _is_of_before(self, key: str, came: Came | None, *, is_new: bool) -> bool:
+        """Returns whether a session that is not in the index may be older than the last revocation of all sessions.
+
+        Then a request in flight, or a job that has read the session before, saves it. The caller must have the lock of a user.
+        """
+        using = self._store.using
+        if not is_closed(using, EVERYBODY):
+            return False
+        if came is not None:
+            return is_revoked_within(using, EVERYBODY, came.age() * CLOCK_RATE)
+        if isinstance(self._store, TableStore) and self._store.revoked_among([key]):  # saved anew under its old key
+            return True
+        return not is_new
 
     def renew(self, key: str, user_id: str, came: Came) -> bool:
         """Records which user a session with a new key has, or revokes the session and returns False.
@@ -95,7 +132,10 @@ class Index:
         add_lock(using, user_id)
         with lock_timeout(using, came.timeout), read_committed(using, came.timeout):
             lock(using, user_id)
-            stands = not (is_revoked_within(using, user_id, came.age() * CLOCK_RATE) and any_revoked(self._store, came.keys - {key}))
+            age = came.age() * CLOCK_RATE
+            stands = not is_revoked_within(using, EVERYBODY, age) and not (
+                is_revoked_within(using, user_id, age) and any_revoked(self._store, came.keys - {key})
+            )
             if stands:
                 write(using, [(key, user_id)])
             else:
@@ -122,9 +162,27 @@ class Index:
         """Records which user a session has. The caller must be inside a transaction."""
         write(self._store.using, [(key, user_id)])
 
-    def keys_of(self, user_id: str) -> set[str]:
-        rows = ask(self._store.using, "SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_NAMES)
-        return {key for (key,) in rows}
+    def keys_of(self, user_id: str) -> tuple[set[str], bool]:
+        """Returns the keys of a user, and whether the index has every session. A row may say so although its session is gone."""
+        complete = bool(ask(self._store.using, _IS_COMPLETE.template, _IS_COMPLETE.values, **_IS_COMPLETE.names))  # read first
+        found = ask(self._store.using, "SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_NAMES)
+        return {key for (key,) in found}, complete
+
+    def begin_revocation(self, user_id: str, timeout: float, *, keep: str | None, read: bool) -> Begun:
+        """Locks a user at the beginning of a transaction, unless there is no row to lock yet, and then reads the index.
+
+        ``read``: also locks and reads the sessions, if the store can do that in the same round trip.
+        """
+        keys = Statement("SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], _NAMES)
+        table = self._store if read and isinstance(self._store, TableStore) else None
+        reading = None if table is None else table.reading(keys, keep)
+        then = [keys, _IS_COMPLETE] if reading is None else [keys, _IS_COMPLETE, reading]
+        if not self._store.revocation_sticks:
+            then.append(HAS_ALL)
+        locked, (found, complete, *along) = begin_revocation(self._store.using, user_id, timeout, then)
+        only_noted = not self._store.revocation_sticks and bool(along.pop().rows)
+        decoded = partial(table.decoded, along[0].rows) if table is not None and along else None
+        return Begun(locked, {key for (key,) in found.rows}, bool(complete.rows), only_noted, decoded)
 
     def forget(self, keys: Collection[str]) -> None:
         """Deletes keys that will never name a session again."""
@@ -136,23 +194,19 @@ class Index:
         found = Entry.objects.using(self._store.using).filter(session_key__in=keys).values_list("session_key", flat=True)
         return set(keys).difference(found)
 
-    def is_complete(self) -> bool:
-        """Returns whether the index has every session: ``sessionward index`` has finished, and no note has failed since."""
-        return bool(ask(self._store.using, "SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], **_STATE))
+    def _saved(self, instance: Any, using: str, created: bool, **_: object) -> None:
+        self._note_later(instance.session_key, claimed_user(instance.get_decoded()), using, is_new=created)
 
-    def _saved(self, instance: Any, using: str, **_: object) -> None:
-        self._note_later(instance.session_key, claimed_user(instance.get_decoded()), using)
+    def _kept(self, key: str, data: Mapping[str, Any], is_new: bool) -> None:
+        self._note_later(key, claimed_user(data), self._store.using, is_new=is_new)
 
-    def _kept(self, key: str, data: Mapping[str, Any]) -> None:
-        self._note_later(key, claimed_user(data), self._store.using)
-
-    def _note_later(self, key: str, user_id: str | None, using: str) -> None:
+    def _note_later(self, key: str, user_id: str | None, using: str, *, is_new: bool) -> None:
         if user_id is not None:
-            transaction.on_commit(partial(self._try_to_note, key, user_id), using=using, robust=True)
+            transaction.on_commit(partial(self._try_to_note, key, user_id, is_new=is_new), using=using, robust=True)
 
-    def _try_to_note(self, key: str, user_id: str) -> None:
+    def _try_to_note(self, key: str, user_id: str, *, is_new: bool) -> None:
         try:
-            self.note(key, user_id)
+            self.note(key, user_id, is_new=is_new)
         except Exception as failure:  # the application's response does not depend on it
             log.error(
                 "the index has missed a session, so it is not complete any more (%s); run `sessionward index` again", type(failure).__name__
@@ -173,10 +227,16 @@ def any_revoked(store: TableStore | KeyValueStore, keys: Collection[str]) -> boo
     return isinstance(store, TableStore) and store.revocation_sticks and bool(store.revoked_among(keys))
 
 
-def revoke_rows(store: TableStore | KeyValueStore, keys: Collection[str]) -> None:
-    """Revokes these sessions. The caller must be inside a transaction."""
+def revoke_rows(store: TableStore | KeyValueStore, keys: Collection[str], *, again: bool = True) -> None:
+    """Revokes these sessions. The caller must be inside a transaction.
+
+    ``again``: some may have been revoked before. Without it we ask the database nothing about that, and it raises
+    ``IntegrityError`` if one was.
+    """
     if not store.revocation_sticks:
         record(store.using, map(digest_of, keys))
+    if again:
+        store.make_room(keys)
     store.revoke(keys)
 
 
@@ -189,7 +249,7 @@ def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
     change_each(using, f"INSERT INTO {{table}} ({{key}}, {{user}}) VALUES (%s, %s) {again}", rows, **_NAMES)
 
 
-_STATE: Final = {"table": State._meta.db_table, "name": "name"}
+_IS_COMPLETE: Final = Statement("SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], {"table": State._meta.db_table, "name": "name"})
 _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "user"}
 
 
@@ -199,6 +259,9 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
     It marks the index as complete at the end. It calls ``progress`` after each batch, with the number of sessions in it.
     """
     ensure(store.using)
+    if not store.revocation_sticks and is_closed(store.using, EVERYBODY):  # what the index lacks does not count
+        mark_complete(store)
+        return 0
     states = State.objects.using(store.using)
     states.filter(name=COMPLETE).delete()
     last = states.filter(name=WALKED).first()

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.sessions.backends import cache, file
 from django.db import DEFAULT_DB_ALIAS, Error
 
-from sessionward.backends.django.sessions import TOO_MANY, Data, Page, is_key, keys_of_allauth
+from sessionward.backends.django.sessions import TOO_MANY, Data, Known, Page, is_key, keys_of_allauth
 from sessionward.backends.django.users import claimed_user
 from sessionward.errors import BackendUnavailable
 
@@ -34,8 +34,8 @@ class KeyValueStore:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
-    def watch(self, saved: Callable[[str, Data], object]) -> None:
-        """Calls ``saved`` with the key and the data of each session that this process saves."""
+    def watch(self, saved: Callable[[str, Data, bool], object]) -> None:
+        """Calls ``saved`` with the key and the data of each session that this process saves, and whether it creates it."""
         save: Any = self._engine.save
         if getattr(save, "is_watched", False):
             return
@@ -43,7 +43,7 @@ class KeyValueStore:
         @wraps(save)
         def watched(store: Any, must_create: bool = False) -> None:
             save(store, must_create)
-            saved(store.session_key, store._get_session(no_load=must_create))
+            saved(store.session_key, store._get_session(no_load=must_create), must_create)
 
         watched.is_watched = True  # type: ignore[attr-defined]
         self._engine.save = watched
@@ -52,8 +52,15 @@ class KeyValueStore:
         with _answering():
             return {key: data for key in keys if (data := self._load(key))}
 
+    def known(self, keys: Iterable[str]) -> dict[str, Known]:
+        """Returns the live sessions. Such a store says nothing about them but their data."""
+        return {key: Known(data) for key, data in self.read(keys).items()}
+
     def revoke(self, keys: Iterable[str]) -> None:
         """Does nothing: a late request could write the session back. The record of revoked sessions decides."""
+
+    def make_room(self, keys: Iterable[str]) -> None:
+        """Does nothing, too."""
 
     def evict(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -1,4 +1,4 @@
-"""The session keys of the request that Django answers in this context, and the time when that request began."""
+"""The session keys of the request that Django answers in this context, when that request began, and in which thread."""
 
 # Django ships no types.
 # mypy: disable-error-code="import-untyped, misc"
@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,11 +19,15 @@ from sessionward.credential.carriers import Carrier, cookie_values, schemed
 
 
 class Came(NamedTuple):
-    """The session keys of a request, when it began by the monotonic clock, and how many seconds it waits for locks."""
+    """The session keys of a request, when it began by the monotonic clock, and how many seconds it waits for locks.
+
+    ``thread``: in which Django answers it, or None. Its connections are those of the view.
+    """
 
     keys: frozenset[str]
     began: float
     timeout: float = 2.0
+    thread: int | None = None
 
     def age(self) -> float:
         return monotonic() - self.began
@@ -34,6 +39,12 @@ _came: Final[ContextVar[Came | None]] = ContextVar("sessionward_django_came", de
 def keys_that_came() -> Came | None:
     """Returns the keys and the beginning of the current request, or None outside of a request."""
     return _came.get()
+
+
+def is_answered_here() -> bool:
+    """Returns whether Django answers a request in this thread, so that a view may hold its connections."""
+    came = _came.get()
+    return came is not None and came.thread == threading.get_ident()
 
 
 @contextmanager
@@ -51,7 +62,7 @@ def watch(carriers: Sequence[Carrier]) -> None:
 
     def begins(environ: Mapping[str, Any] | None = None, scope: Mapping[str, Any] | None = None, **_: object) -> None:
         fields = _of_environ(environ, carriers) if environ is not None else _of_scope(scope or {})
-        _came.set(Came(frozenset(key for carrier in carriers for key in _keys(fields, carrier)), monotonic()))
+        _came.set(Came(frozenset(key for carrier in carriers for key in _keys(fields, carrier)), monotonic(), thread=threading.get_ident()))
 
     def ends(**_: object) -> None:
         _came.set(None)

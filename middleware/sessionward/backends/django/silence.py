@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
-from threading import Lock, Timer
+from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import connections, router
+
+from sessionward.backends.watchdog import watchdog
 
 GRACE: Final = 0.25
 """Seconds that we wait longer. A server that still answers ends its statement by then, and its connection stays open."""
@@ -33,19 +36,16 @@ def waits_at_most(using: str, seconds: float) -> Generator[None]:
     if not wrappers:
         yield
         return
-    cutter = _Cutter(wrappers)
     by_itself = math.ceil(seconds) if any(wrapper.vendor == "mysql" for wrapper in wrappers) else seconds  # MySQL takes whole seconds
-    timer = Timer(by_itself + GRACE, cutter.cut)
-    timer.daemon = True
-    timer.start()
+    watches = watchdog()
+    key = watches.watch(monotonic() + by_itself + GRACE, partial(_cut, wrappers))
     try:
         with ExitStack() as connecting:
             for wrapper in wrappers:
                 connecting.enter_context(_connects_within(wrapper, max(1, math.ceil(seconds))))
             yield
     finally:
-        timer.cancel()
-        cutter.end()
+        watches.cancel(key)  # after it the application may use the connections
 
 
 def _asked(using: str) -> Iterable[Any]:
@@ -53,22 +53,11 @@ def _asked(using: str) -> Iterable[Any]:
     return [connections[alias] for alias in {using, router.db_for_read(get_user_model())}]
 
 
-class _Cutter:
-    """Shuts down the sockets, unless the block has ended: after it the application may use them."""
-
-    def __init__(self, wrappers: Collection[Any]) -> None:
-        self._wrappers = wrappers
-        self._lock = Lock()
-
-    def cut(self) -> None:
-        with self._lock:
-            for wrapper in self._wrappers:
-                with suppress(Exception):  # the connection was closed meanwhile
-                    _shut_down(_descriptor(wrapper.connection))
-
-    def end(self) -> None:
-        with self._lock:
-            self._wrappers = ()
+def _cut(wrappers: Iterable[Any]) -> None:
+    """Shuts down the sockets."""
+    for wrapper in wrappers:
+        with suppress(Exception):  # the connection was closed meanwhile
+            _shut_down(_descriptor(wrapper.connection))
 
 
 def _descriptor(raw: Any) -> int:

@@ -22,14 +22,36 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sessionward.backends.django.key_value import KeyValueStore
-from sessionward.backends.django.raw_sql import ask, change, change_each, for_update, in_sets, marks, moment
-from sessionward.backends.django.sessions import TOO_MANY, Data, Page, keys_of_allauth
+from sessionward.backends.django.raw_sql import (
+    Statement,
+    ask,
+    change,
+    change_each,
+    for_update,
+    in_sets,
+    marks,
+    moment,
+    read_time,
+    sends_together,
+    written,
+)
+from sessionward.backends.django.sessions import TOO_MANY, Data, Known, Page, has_allauth, keys_of_allauth
 from sessionward.backends.django.site import refuse_tenants
 from sessionward.backends.django.users import claimed_user, primary_key
+from sessionward.context import MAX_USER_AGENT
 from sessionward.errors import BackendUnavailable, ConfigurationError
 
 __all__ = ["REVOKED", "KeyValueStore", "TableStore", "revoked_key", "store_of"]
 
+SHOWN: Final = (
+    ("issued_at", "created_at"),
+    ("last_seen_at", "updated_at"),
+    ("last_seen_at", "last_activity"),
+    ("ip_address", "ip"),
+    ("user_agent", "user_agent"),
+)
+"""What the models of :data:`SAYING` say about a session, and in which fields. In another model such a field may hold anything."""
+SAYING: Final = ("qsessions", "user_sessions")
 REVOKED: Final = "revoked:"
 """The beginning of a revoked session's key, and of its data, which then decode to an anonymous session."""
 
@@ -89,33 +111,84 @@ class TableStore:
             "data": columns["session_data"],
             "expiry": columns["expire_date"],
         }
+        is_known = not {kind.__module__.partition(".")[0] for kind in model.__mro__}.isdisjoint(SAYING)
+        self._shown = {shown: columns[name] for shown, name in SHOWN if is_known and name in columns}
         self._user: str | None = next((field.attname for field in model._meta.fields if field.name == "user" and _is_of_user(field)), None)
 
     def read(self, keys: Iterable[str], *, lock: bool = False) -> dict[str, Data]:
         """Returns the data of the live sessions. ``lock``: locks their rows until the transaction ends, always in the same order."""
         found: dict[str, Data] = {}
         for sought in in_sets(keys):
-            query = (
-                f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} IN {marks(len(sought))} AND {{expiry}} > %s ORDER BY {{key}}"
-                f"{for_update(self.using) if lock else ''}"
-            )
-            rows = ask(self.using, query, [*sought, moment(self.using, timezone.now())], **self._names)
-            found.update((key, self._decode(data)) for key, data in rows)
+            query = self._reading(f"IN {marks(len(sought))}", sought, lock=lock)
+            found |= self.decoded(ask(self.using, query.template, query.values, **query.names))
         return found
+
+    def known(self, keys: Iterable[str]) -> dict[str, Known]:
+        """Returns the live sessions with all that their rows say about them."""
+        found: dict[str, Known] = {}
+        columns = "".join(f", {{{shown}}}" for shown in self._shown)
+        query = f"SELECT {{key}}, {{data}}, {{expiry}}{columns} FROM {{table}} WHERE {{key}} IN "
+        for sought in in_sets(keys):
+            values = [*sought, moment(self.using, timezone.now())]
+            rows = ask(self.using, f"{query}{marks(len(sought))} AND {{expiry}} > %s", values, **self._names, **self._shown)
+            for key, data, *said in rows:
+                about = dict(zip(("expires_at", *self._shown), said, strict=True))
+                found[key] = Known(self._decode(data), **{name: self._read(name, value) for name, value in about.items()})
+        return found
+
+    def _read(self, name: str, value: Any) -> Any:
+        return read_time(self.using, value) if name.endswith("_at") else str(value or "")[:MAX_USER_AGENT] or None
+
+    def reading(self, keys: Statement, also: str | None) -> Statement | None:
+        """Returns the statement that locks and reads the live sessions whose keys ``keys`` returns, and the session ``also``.
+
+        It does the same as :meth:`read`. Returns None where that saves no round trip, or where :meth:`hints` may have more keys.
+        """
+        if not sends_together(self.using) or self._has_hints:
+            return None
+        inner = written(self.using, keys.template, keys.names).replace("{", "{{").replace("}", "}}")
+        # An array, since PostgreSQL looks its values up in the primary key, whatever it knows about the size of the index.
+        return self._reading(f"= ANY(ARRAY({inner} UNION ALL SELECT %s))", [*keys.values, also], lock=True)
+
+    def _reading(self, condition: str, values: Sequence[Any], *, lock: bool) -> Statement:
+        query = (
+            f"SELECT {{key}}, {{data}} FROM {{table}} WHERE {{key}} {condition} AND {{expiry}} > %s ORDER BY {{key}}"
+            f"{for_update(self.using) if lock else ''}"
+        )
+        return Statement(query, [*values, moment(self.using, timezone.now())], self._names)
+
+    def decoded(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, Data]:
+        """Returns the data of the sessions that such a statement has read."""
+        return {key: self._decode(data) for key, data in rows}
 
     def revoke(self, keys: Iterable[str]) -> None:
         """Renames the rows. The data stay, the cookie names no session, and a late forced update finds no row.
 
         Django would accept the new key too, from a client that has read the database. So the data of the row are made undecodable.
+
+        Raises ``IntegrityError`` if one of them was revoked earlier, and has come back: see :meth:`make_room`.
         """
-        vendor = connections[self.using].vendor
-        marked = "CONCAT(%s, {data})" if vendor == "mysql" else "%s || {data}"
-        statement = f"UPDATE {{table}} SET {{key}} = {_REVOKED_KEY[vendor]}, {{data}} = {marked} WHERE {{key}} IN "
+        statement = f"{self._renaming} WHERE {{key}} IN "
         for some in in_sets(keys):
-            self._make_room(some)
             change(self.using, statement + marks(len(some)), [REVOKED, REVOKED, *some], **self._names)
 
-    def _make_room(self, keys: Sequence[str]) -> None:
+    def revoke_everybody(self, *, again: bool) -> None:
+        """Does so with all rows, those of anonymous visitors too: whom a row names says only a process with the project's secret.
+
+        ``again``: makes room for all of them first.
+        """
+        if again:
+            self.make_room(self._rows().exclude(session_key__startswith=REVOKED).values_list("session_key", flat=True))
+        where = f" WHERE SUBSTR({{key}}, 1, {len(REVOKED)}) <> %s"
+        change(self.using, self._renaming + where, [REVOKED, REVOKED, REVOKED], **self._names)
+
+    @property
+    def _renaming(self) -> str:
+        vendor = connections[self.using].vendor
+        marked = "CONCAT(%s, {data})" if vendor == "mysql" else "%s || {data}"
+        return f"UPDATE {{table}} SET {{key}} = {_REVOKED_KEY[vendor]}, {{data}} = {marked}"
+
+    def make_room(self, keys: Iterable[str]) -> None:
         """Renames earlier revoked rows of these keys. They exist if a session was written back, or restored from a backup."""
         there = self._present(map(revoked_key, keys))
         pairs = [(REVOKED + secrets.token_hex(16), key) for key in there]
@@ -143,6 +216,10 @@ class TableStore:
         if prefix is not None:
             with suppress(Exception):
                 self._engine()._cache.delete_many([prefix + key for key in keys])
+
+    @property
+    def _has_hints(self) -> bool:
+        return self._user is not None or has_allauth()
 
     def hints(self, user_id: str) -> set[str]:
         """Returns the keys of this user by the user column of the table, or by allauth. They may be wrong or incomplete."""

@@ -8,14 +8,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from django.db import DatabaseError, connections, models
 from django.utils import timezone
 
-from sessionward.backends.django.raw_sql import SET, ask, change, in_sets, seconds_now
-from sessionward.backends.django.timeouts import read_committed
+from sessionward.backends.django.raw_sql import (
+    CLOCKS,
+    SET,
+    Answer,
+    Statement,
+    ask,
+    ask_in_order,
+    change,
+    in_sets,
+    seconds_now,
+    sends_together,
+)
+from sessionward.backends.django.timeouts import READ_COMMITTED, limits, read_committed
 from sessionward.errors import BackendUnavailable, UsageError
 
 
@@ -73,6 +85,14 @@ _there: Final[set[str]] = set()
 """Databases in which this process has seen the tables."""
 
 
+EVERYBODY: Final = "\0everybody"
+"""Replaces the id of a user where all users are meant. No id has a control character.
+
+Its row in :class:`User` says when the sessions of all users were last revoked. ``closed`` there, and a row of its digest in
+:class:`Ended`: we refuse all sessions that are not in the index.
+"""
+
+
 def user_digest(user_id: str) -> str:
     """Returns the SHA-256 of a user's id in hexadecimal digits, so that no collation takes two users for one."""
     return hashlib.sha256(user_id.encode()).hexdigest()
@@ -118,32 +138,55 @@ def lock(using: str, user_id: str) -> bool:
 
     SQLite has one lock for the whole database, and this write takes it before anything is read.
     """
-    return change(using, "UPDATE {table} SET {user} = {user} WHERE {user} = %s", [user_digest(user_id)], **_USER) > 0
+    return change(using, "UPDATE {table} SET {user} = {user} WHERE {user} = %s", [user_digest(user_id)], **USERS) > 0
 
 
 def close(using: str, user_id: str) -> None:
     """Refuses, from now on, the sessions of this user that are not in the index. The transaction must have the user's lock."""
-    change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [True, user_digest(user_id)], **_USER)
+    change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [True, user_digest(user_id)], **USERS)
 
 
 UNDER_WAY: Final = 1e12
 """The time, in the future, of a revocation that is not committed yet, or whose process died before it could write the time."""
 
 
-def begin_revocation(using: str, user_id: str) -> None:
-    """Marks a revocation whose time is known only after its commit: see :func:`date_revocation`. The transaction must have the lock."""
-    _set_revoked_at(using, user_id, UNDER_WAY)
+def begin_revocation(using: str, user_id: str, timeout: float, then: Sequence[Statement]) -> tuple[bool, Sequence[Answer]]:
+    """Locks a user as :func:`lock` does, and marks a revocation whose time is known only after its commit.
+
+    It does so at the beginning of a transaction, and sets its timeout. Returns whether there was a row to lock, and the answers
+    to ``then``, which the database executes once it has the lock.
+    """
+    before = limits(using, timeout)
+    mark = Statement("UPDATE {table} SET {revoked_at} = %s WHERE {user} = %s", [UNDER_WAY, user_digest(user_id)], USERS)
+    marked, *answers = ask_in_order(using, [*before, mark, *then])[len(before) :]
+    return marked.found > 0, answers
 
 
 def date_revocation(using: str, user_id: str) -> None:
-    """Writes the time of this user's last revocation, after its commit. No request that begins later finds what it revoked."""
+    """Writes the time of this user's last revocation, after its commit. No request that begins later finds what it revoked.
+
+    We read the clock once we have the lock, since another revocation may be committed while we wait for it.
+    """
+    if sends_together(using) and connections[using].get_autocommit():  # then one message is one transaction
+        user = [user_digest(user_id)]
+        ask_in_order(
+            using,
+            [
+                READ_COMMITTED,
+                # We need not wait for the disk: without this time, what is on the disk already counts as a revocation of the moment.
+                Statement("SET LOCAL synchronous_commit = off"),
+                Statement("SELECT 1 FROM {table} WHERE {user} = %s FOR UPDATE", user, USERS),
+                Statement(f"UPDATE {{table}} SET {{revoked_at}} = {CLOCKS['postgresql']} WHERE {{user}} = %s", user, USERS),
+            ],
+        )
+        return
     with read_committed(using):
         lock(using, user_id)
         _set_revoked_at(using, user_id, seconds_now(using))
 
 
 def _set_revoked_at(using: str, user_id: str, moment: float) -> None:
-    change(using, "UPDATE {table} SET {revoked_at} = %s WHERE {user} = %s", [moment, user_digest(user_id)], **_USER)
+    change(using, "UPDATE {table} SET {revoked_at} = %s WHERE {user} = %s", [moment, user_digest(user_id)], **USERS)
 
 
 def is_revoked_within(using: str, user_id: str, seconds: float) -> bool:
@@ -152,7 +195,7 @@ def is_revoked_within(using: str, user_id: str, seconds: float) -> bool:
     A time in the future means that the clock was set back, or that a process died before it could write the time. It counts
     as a revocation of this moment, and we write the present time, so that only the caller who finds it first is refused.
     """
-    found = ask(using, "SELECT {revoked_at} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_USER)
+    found = ask(using, "SELECT {revoked_at} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **USERS)
     moment = found[0][0] if found else None
     if moment is None:
         return False
@@ -162,7 +205,7 @@ def is_revoked_within(using: str, user_id: str, seconds: float) -> bool:
     return bool(now - moment <= seconds)
 
 
-_USER: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed", "revoked_at": "revoked_at"}
+USERS: Final = {"table": User._meta.db_table, "user": "user", "closed": "closed", "revoked_at": "revoked_at"}
 
 
 def add_lock(using: str, user_id: str) -> None:
@@ -173,7 +216,8 @@ def add_lock(using: str, user_id: str) -> None:
 
 def is_closed(using: str, user_id: str) -> bool:
     """Returns whether we refuse the sessions of this user that are not in the index."""
-    return bool(User.objects.using(using).filter(user=user_digest(user_id), closed=True).exists())
+    users = {user_digest(user_id), user_digest(EVERYBODY)}
+    return bool(User.objects.using(using).filter(user__in=users, closed=True).exists())
 
 
 def record(using: str, digests: Iterable[bytes]) -> None:
@@ -188,6 +232,22 @@ def recorded_among(using: str, digests: Iterable[bytes]) -> set[bytes]:
     rows = Ended.objects.using(using)
     found = (rows.filter(digest__in=some).values_list("digest", flat=True) for some in in_sets(digest.hex() for digest in digests))
     return {bytes.fromhex(digest) for digests in found for digest in digests}
+
+
+ALL: Final = bytes.fromhex(user_digest(EVERYBODY))
+"""In the record of revoked sessions: all sessions that are not in the index. No key has this digest."""
+HAS_ALL: Final = Statement("SELECT 1 FROM {table} WHERE {digest} = %s", [ALL.hex()], {"table": Ended._meta.db_table, "digest": "digest"})
+
+
+def forget_revoked(using: str, limit: datetime) -> int:
+    """Deletes what was recorded as revoked before ``limit``. Returns how many sessions."""
+    ended = Ended.objects.using(using).filter(ended_at__lt=limit)
+    count = int(ended.exclude(digest=ALL.hex()).delete()[0])
+    with read_committed(using):
+        lock(using, EVERYBODY)
+        if ended.filter(digest=ALL.hex()).delete()[0]:  # all sessions of that time have expired
+            change(using, "UPDATE {table} SET {closed} = %s WHERE {user} = %s", [False, user_digest(EVERYBODY)], **USERS)
+    return count
 
 
 def are_missing(using: str) -> bool:

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from django.db import Error, connections, transaction
 
+from sessionward.backends.django.raw_sql import Statement, ask_in_order
+
 atomic: Any = transaction.atomic
 
 
@@ -64,19 +66,24 @@ def read_timeout(using: str, timeout: float) -> Generator[None]:
         yield
         return
     with atomic(using=using):
-        transaction_timeout(using, timeout)
+        ask_in_order(using, limits(using, timeout))
         yield
 
 
-def transaction_timeout(using: str, timeout: float) -> None:
-    """Does the same on PostgreSQL, inside a transaction. The setting ends with the transaction."""
-    if connections[using].vendor == "postgresql":
-        with connections[using].cursor() as cursor:
-            milliseconds = max(1, int(timeout * 1000))
-            cursor.execute(  # at any isolation level of the project, this must see what was committed while it waited for a lock
-                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
-                f" SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}"
-            )
+READ_COMMITTED: Final = Statement("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+"""At any isolation level of the project, we must see what was committed while we waited for a lock."""
+
+
+def limits(using: str, timeout: float) -> list[Statement]:
+    """Returns the statements that do the same on PostgreSQL, for the beginning of a transaction. The settings end with it."""
+    if connections[using].vendor != "postgresql":
+        return []
+    milliseconds = max(1, int(timeout * 1000))
+    return [
+        READ_COMMITTED,
+        Statement(f"SET LOCAL lock_timeout = {milliseconds}"),
+        Statement(f"SET LOCAL statement_timeout = {milliseconds}"),
+    ]
 
 
 @contextmanager
@@ -88,9 +95,5 @@ def read_committed(using: str, timeout: float | None = None) -> Generator[None]:
     connection = connections[using]
     with atomic(using=using):
         if connection.vendor == "postgresql" and not connection.savepoint_ids:  # inside a TestCase the transaction has begun already
-            if timeout is None:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            else:
-                transaction_timeout(using, timeout)
+            ask_in_order(using, [READ_COMMITTED] if timeout is None else limits(using, timeout))
         yield

@@ -1,6 +1,6 @@
 """Sessions in SQLite, PostgreSQL, MariaDB or MySQL, sync and async.
 
-``SQLBackend`` and ``AsyncSQLBackend`` run the same queries on the same two tables. ``metadata`` describes these tables to
+``SQLBackend`` and ``AsyncSQLBackend`` run the same queries on the same three tables. ``metadata`` describes these tables to
 Alembic.
 """
 

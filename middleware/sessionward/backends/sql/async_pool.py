@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
-from sessionward.backends.sql.executor import Executor, Query
+from sessionward.backends.sql.dialect import POSTGRESQL
+from sessionward.backends.sql.executor import Executor, Lookup, Query
+from sessionward.backends.sql.lane import FETCHERS, Lane
 from sessionward.backends.sql.pool import C, Pool
+from sessionward.backends.sql.witness import Witness
 from sessionward.errors import BackendUnavailable
 
 R = TypeVar("R")
@@ -21,18 +24,34 @@ R = TypeVar("R")
 class LoopPool:
     """Keeps one pool of connections for each event loop, since a driver's futures belong to the loop that made them."""
 
-    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+    def __init__(self, database: Database, *, size: int, timeout: float, witness: Witness | None = None) -> None:
         self._database = database
+        self._witness = witness
         self._size = size
         self._timeout = timeout
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def ask(self, query: Query[R], timeout: float) -> R:
-        opened = self._opened.get(asyncio.get_running_loop()) or await self._open()
+    async def ask(self, query: Query[R] | Lookup[R], timeout: float) -> R:
+        loop = asyncio.get_running_loop()
+        opened = self._opened.get(loop) or await self._open()
+        if opened.lane is not None and isinstance(query, Lookup):
+            ends_at = loop.time() + timeout
+            found = await opened.short(opened.lane, query, timeout)
+            if found is not None:
+                return found[0]
+            if loop.time() >= ends_at:
+                raise BackendUnavailable(f"{self._database.sql.dialect.display_name} did not answer within {timeout:g} s")
+            timeout = ends_at - loop.time()
         answer = _ask(opened, query.run, timeout)
         # Giving a connection back to the user's Engine takes an await, and a cancelled task would not get past it.
         return await (self._run_to_the_end(answer) if query.writes or opened.permits is None else answer)
+
+    def on_any_server(self) -> LoopPool:
+        """Does what that of ``SyncPool`` does."""
+        if self._witness is None or self._database.sql.dialect is not POSTGRESQL:
+            return self
+        return LoopPool(self._database, size=self._size, timeout=self._timeout)
 
     async def create_tables(self) -> None:
         await self._run_to_the_end(greenlet_spawn(partial(create_tables, self._database, timeout=self._timeout)))
@@ -59,11 +78,13 @@ class LoopPool:
             del self._opened[other]
         database = self._database
         if database.engine is not None:
-            pool, permits = Pool(database.engine, database.sql, own=False), None
+            pool, permits, fetch = Pool(database.engine, database.sql, own=False, witness=self._witness), None, None
         else:
             engine = own_engine(database, pool_size=self._size, timeout=self._timeout)
-            pool, permits = Pool(engine, database.sql, own=True), asyncio.Semaphore(self._size)
-        opened = _Opened(pool, permits, self._close_with_loop(pool))
+            pool, permits = Pool(engine, database.sql, own=True, witness=self._witness), asyncio.Semaphore(self._size)
+            fetch = FETCHERS.get(engine.dialect.driver) if database.sql.dialect is POSTGRESQL else None
+        lane = None if fetch is None else Lane(pool, database.sql, fetch)
+        opened = _Opened(pool, permits, lane, self._close_with_loop(pool))
         self._opened[asyncio.get_running_loop()] = opened
         await opened.closing.__anext__()
         return opened
@@ -79,11 +100,20 @@ class LoopPool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """The pool of one loop. ``permits``: as many as it has connections; None for the user's Engine."""
+    """The pool of one loop. ``permits``: as many as it has connections; None for the user's Engine. ``lane``: the short way, if any."""
 
     pool: Pool
     permits: asyncio.Semaphore | None
+    lane: Lane | None
     closing: AsyncGenerator[None]
+
+    async def short(self, lane: Lane, lookup: Lookup[R], timeout: float) -> tuple[R] | None:
+        """Asks on the short way if a permit is free at once. Returns the answer in a tuple, or None: ask on the ordinary way."""
+        permits = self.permits
+        if permits is None or permits.locked():
+            return None
+        async with permits:
+            return await lane.read(lookup, timeout)
 
 
 async def _ask(opened: _Opened, run: Callable[[Executor], R], timeout: float) -> R:
@@ -108,7 +138,7 @@ class _LoopDeadline:
     cancelled the code that only gives a connection back, we would lose the answer.
     """
 
-    __slots__ = ("_abort", "_ends_at", "_expired", "_handle", "_loop", "_task", "_uncancel_to", "timeout")
+    __slots__ = ("_abort", "_cancelling", "_ends_at", "_expired", "_handle", "_loop", "_task", "_uncancel_to", "timeout")
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
@@ -119,6 +149,7 @@ class _LoopDeadline:
         self._abort: Callable[[], None] | None = None
         self._expired = False
         self._uncancel_to: int | None = None
+        self._cancelling = 0 if self._task is None else self._task.cancelling()
 
     def left(self) -> float:
         return max(0.0, self._ends_at - self._loop.time())
@@ -153,5 +184,5 @@ class _LoopDeadline:
         if self._abort is not None:
             self._abort()
         elif self._task is not None:
-            self._uncancel_to = self._task.cancelling()
+            self._uncancel_to = self._cancelling
             self._task.cancel()

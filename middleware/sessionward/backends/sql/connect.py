@@ -20,8 +20,7 @@ from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.executor import CompiledSQL
 from sessionward.backends.sql.statements import STATEMENTS
 from sessionward.backends.sql.tables import create, metadata
-from sessionward.errors import ConfigurationError, Mistakes
-from sessionward.settings import MAX_TIMEOUT, seconds
+from sessionward.errors import ConfigurationError
 
 _SYNC: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -64,13 +63,13 @@ SCHEMA: Final = re.compile(r"[\w$-][\w$ -]*")
 
 
 def own_statements(dialect: Dialect, schemas: Schemas) -> Mapping[str, str]:
-    """Returns the statements for our own two tables."""
+    """Returns the statements for our own three tables."""
     schema = schemas.get(None)
     if schema is None:
         return STATEMENTS
-    written = {name: template.format_map(_Holes(add_user=dialect.add_user)) for name, template in STATEMENTS.items()}
-    place = f"{dialect.quote}{schema}{dialect.quote}."
-    return {name: re.sub(r"\bsessionward_(?=users\b|sessions\b)", lambda found: place + found[0], text) for name, text in written.items()}
+    holes = _Holes(add_user=dialect.add_user, add_state=dialect.add_state)
+    place, ours = f"{dialect.quote}{schema}{dialect.quote}.", re.compile(r"\bsessionward_(?=users\b|sessions\b|state\b)")
+    return {name: ours.sub(lambda found: place + found[0], text.format_map(holes)) for name, text in STATEMENTS.items()}
 
 
 class _Holes(dict[str, str]):
@@ -115,6 +114,9 @@ def database_of(
     raise ConfigurationError(f"database: must be a URL or {kind}, not {type(database).__name__}")
 
 
+_REDIS: Final = "; for Redis, RedisBackend, or --backend with redis://, rediss://, redis+sentinel:// or redis+cluster://"
+
+
 def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_names: tuple[str, str]) -> Database:
     """Raises :class:`ConfigurationError` for a URL that is not supported, or whose driver is not installed."""
     accepted = _ASYNC if is_async else _SYNC
@@ -122,13 +124,18 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ConfigurationError("database: must be a database URL, for example sqlite:///sessions.db") from None
+    if "@" in (url.host or ""):
+        raise ConfigurationError("database: the URL has two @; percent-encode @ as %40 in a user name or password")
     drivername = accepted.get(url.drivername)
     if drivername is None:
         other, other_class = (_SYNC, class_names[0]) if is_async else (_ASYNC, class_names[1])
         way_out = f"use {other_class} for it, or " if url.drivername in other else ""
         if not way_out and url.get_backend_name() in accepted:
             way_out = f"write {url.get_backend_name()}://, or "
-        raise ConfigurationError(f"database: {url.drivername}:// is not supported; {way_out}use one of {', '.join(sorted(accepted))}")
+        redis = _REDIS if class_names[0] == "SQLBackend" else ""
+        raise ConfigurationError(
+            f"database: {url.drivername}:// is not supported; {way_out}use one of {', '.join(sorted(accepted))}{redis}"
+        )
     url = url.set(drivername=drivername)
     try:
         _prepared_statements(url)
@@ -156,24 +163,6 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
 def _in_memory(url: URL) -> bool:
     name = url.database or ""
     return not name or ":memory:" in name or "mode=memory" in name or url.query.get("mode") == "memory"
-
-
-def checked(timeout: object, pool_size: object) -> tuple[float, int]:
-    """Returns the timeout in seconds and the size of the pool. Raises :class:`ConfigurationError` that names all mistakes."""
-    mistakes = Mistakes()
-    bound = 0.0
-    try:
-        bound = seconds(timeout)
-    except TypeError as error:
-        mistakes.add([f"timeout: {error}"])
-    else:
-        if not 0 < bound <= MAX_TIMEOUT:
-            mistakes.add([f"timeout: must be more than 0 and at most {MAX_TIMEOUT:g} seconds"])
-    if type(pool_size) is not int or pool_size < 1:
-        mistakes.add(["pool_size: must be at least 1"])
-    mistakes.raise_any()
-    assert isinstance(pool_size, int)
-    return bound, pool_size
 
 
 def _from_engine(engine: Engine, statements: Statements) -> Database:

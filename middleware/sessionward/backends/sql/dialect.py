@@ -42,6 +42,7 @@ class Dialect:
     now: str
     for_update: str
     add_user: str
+    add_state: str
     begin: str
     """Begins a transaction that reads what is committed. Where BEGIN can limit the wait for a lock, the limit is ``{ms}`` ms."""
     own_begin: str
@@ -88,6 +89,8 @@ def _parsed(value: str) -> datetime:
 
 _INSERT: Final = "INTO sessionward_users (user_id, generation, companion_required) VALUES (:user, 0, {false})"
 
+_INSERT_STATE: Final = "INTO sessionward_state (id, lease, former_lease) VALUES (1, 0, 0)"
+
 _BEGIN_POSTGRESQL: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}"
 )
@@ -100,6 +103,7 @@ SQLITE: Final = Dialect(
     now=":now",
     for_update="",
     add_user=f"INSERT OR IGNORE {_INSERT.format(false=0)}",
+    add_state=f"INSERT OR IGNORE {_INSERT_STATE}",
     begin="BEGIN IMMEDIATE",
     own_begin="PRAGMA busy_timeout = {ms}; BEGIN IMMEDIATE",
     lock_timeout=LockTimeout("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", 1000),
@@ -117,6 +121,7 @@ POSTGRESQL: Final = Dialect(
     now="clock_timestamp()",
     for_update=" FOR UPDATE",
     add_user=f"INSERT {_INSERT.format(false='false')} ON CONFLICT DO NOTHING",
+    add_state=f"INSERT {_INSERT_STATE} ON CONFLICT DO NOTHING",
     begin=_BEGIN_POSTGRESQL,
     own_begin=_BEGIN_POSTGRESQL,
     lock_timeout=None,
@@ -134,6 +139,7 @@ MYSQL: Final = Dialect(
     now="UTC_TIMESTAMP(6)",
     for_update=" FOR UPDATE",
     add_user=f"INSERT {_INSERT.format(false=0)} ON DUPLICATE KEY UPDATE user_id = user_id",  # INSERT IGNORE makes the driver warn
+    add_state=f"INSERT {_INSERT_STATE} ON DUPLICATE KEY UPDATE id = id",
     begin=_BEGIN_MYSQL,
     own_begin=_BEGIN_MYSQL,
     lock_timeout=LockTimeout("SELECT @@SESSION.innodb_lock_wait_timeout", "SET SESSION innodb_lock_wait_timeout = {}", 1),
@@ -157,7 +163,8 @@ class Statement(NamedTuple):
 def compiled(template: str, dialect: Dialect, paramstyle: str) -> Statement:
     """Returns a statement in a dialect and in a driver's parameter style.
 
-    ``template`` has ``:name`` parameters, and ``{now}``, ``{lock}`` and ``{add_user}`` where dialects differ.
+    ``template`` has ``:name`` parameters, and ``{now}``, ``{lock}``, ``{free}``, ``{add_user}`` and ``{add_state}`` where dialects
+    differ. ``{free}`` locks what no other transaction has locked.
     """
     order: list[str] = []
 
@@ -165,5 +172,11 @@ def compiled(template: str, dialect: Dialect, paramstyle: str) -> Statement:
         order.append(match[1])
         return {"qmark": "?", "numeric_dollar": f"${len(order)}"}.get(paramstyle, "%s")
 
-    text = template.format(now=dialect.now, lock=dialect.for_update, add_user=dialect.add_user)
+    text = template.format(
+        now=dialect.now,
+        lock=dialect.for_update,
+        free=dialect.for_update and f"{dialect.for_update} SKIP LOCKED",
+        add_user=dialect.add_user,
+        add_state=dialect.add_state,
+    )
     return Statement(re.sub(r":([a-z_]+)", placeholder, text), tuple(order))

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE, Dialect
+from sessionward.errors import OutcomeUnknown
 
 
 class ErrorKind(Enum):
@@ -19,6 +20,8 @@ class ErrorKind(Enum):
     CONFLICT = auto()  # a deadlock, a serialization failure or a busy file: another try may succeed
     BROKEN = auto()  # the connection is broken
     NO_TABLE = auto()
+    NO_COLUMN = auto()  # a table of an earlier version
+    READ_ONLY = auto()  # PostgreSQL: a standby, or a role that may only read
     OTHER = auto()
 
 
@@ -108,8 +111,50 @@ def script_runner(driver: str) -> Callable[[Any, str], None]:
     return {"psycopg": _run_at_once, "asyncpg": _run_on_asyncpg}.get(driver, _run_each)
 
 
+_COMMIT: Final = "COMMIT"
+_PLACE: Final = "SELECT pg_walfile_name(p), CAST(p AS varchar) FROM pg_current_wal_flush_lsn() p"
+
+
+def _commit_by_psycopg(connection: Any) -> tuple[str, str]:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"{_COMMIT}; {_PLACE}")  # one round trip
+        cursor.nextset()
+        result = cursor.pgresult
+        return result.get_value(0, 0).decode(), result.get_value(0, 1).decode()
+    finally:
+        cursor.close()
+
+
+def committer(driver: str) -> Callable[[Any], tuple[str, str]]:
+    """Returns a function that commits on PostgreSQL, and returns the file and the position that its write-ahead log has reached."""
+    if driver == "psycopg":
+        return _commit_by_psycopg
+    run = script_runner(driver)
+
+    def commit(connection: Any) -> tuple[str, str]:
+        run(connection, _COMMIT)
+        cursor = connection.cursor()
+        try:
+            cursor.execute(_PLACE)
+            file, position = cursor.fetchone()
+        except Exception as error:  # whatever the server says, the transaction has been committed
+            raise OutcomeUnknown("PostgreSQL did not say how far its log is after a commit") from error
+        finally:
+            cursor.close()
+        return file, position
+
+    return commit
+
+
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01"})
 _CONFLICT_CODES: Final = frozenset({1213, 1205})
+_MISSING_STATES: Final = {"42P01": ErrorKind.NO_TABLE, "42703": ErrorKind.NO_COLUMN}
+_MISSING_CODES: Final = {1146: ErrorKind.NO_TABLE, 1054: ErrorKind.NO_COLUMN}
+_NOT_OF_COMMIT: Final = ("42", "53", "57")
+"""Errors that may also come from the query behind the COMMIT: of rights, of resources, and of a cancelled query."""
+_READ_ONLY: Final = "25006"
+_NOT_ALLOWED: Final = frozenset({"42501", "42883", "0A000", _READ_ONLY})
 _BROKEN_CODES: Final = frozenset({1053, 1927})  # server shutdown, connection killed
 _BROKEN_STATES: Final = ("08", "57P", "25P03")  # connection exceptions, operator intervention, idle in transaction
 
@@ -120,21 +165,25 @@ def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
         primary = _sqlite_code(error)
         if primary in (5, 6):  # SQLITE_BUSY, SQLITE_LOCKED
             return ErrorKind.CONFLICT
-        if primary == 1 and "no such table" in str(error):  # SQLite has no separate code for it
+        if primary == 1 and "no such table" in str(error):  # SQLite has no separate codes for these
             return ErrorKind.NO_TABLE
+        if primary == 1 and ("no such column" in str(error) or "has no column named" in str(error)):
+            return ErrorKind.NO_COLUMN
         return ErrorKind.OTHER
     if dialect is POSTGRESQL:
         state = _sqlstate(error)
+        if state == _READ_ONLY:
+            return ErrorKind.READ_ONLY
         if state in _CONFLICT_STATES:
             return ErrorKind.CONFLICT
-        if state == "42P01":
-            return ErrorKind.NO_TABLE
+        if state in _MISSING_STATES:
+            return _MISSING_STATES[state]
         return ErrorKind.BROKEN if state.startswith(_BROKEN_STATES) else ErrorKind.OTHER
     number = _mysql_code(error)
     if number in _CONFLICT_CODES:
         return ErrorKind.CONFLICT
-    if number == 1146:
-        return ErrorKind.NO_TABLE
+    if number in _MISSING_CODES:
+        return _MISSING_CODES[number]
     return ErrorKind.BROKEN if 2000 <= number < 3000 or number in _BROKEN_CODES else ErrorKind.OTHER
 
 
@@ -144,7 +193,14 @@ def is_definite(error: BaseException, dialect: Dialect) -> bool:
         return _sqlite_code(error) in (5, 6, 9, 13)  # busy, locked, interrupted, full; after an I/O error the outcome is unknown
     if not (_sqlstate(error) if dialect is POSTGRESQL else _mysql_code(error)):
         return False  # the error comes from the driver, not from the server
-    return error_kind(error, dialect) in (ErrorKind.CONFLICT, ErrorKind.OTHER)
+    if dialect is POSTGRESQL and _sqlstate(error).startswith(_NOT_OF_COMMIT):
+        return False
+    return error_kind(error, dialect) in (ErrorKind.CONFLICT, ErrorKind.READ_ONLY, ErrorKind.OTHER)
+
+
+def is_not_allowed(error: BaseException, dialect: Dialect) -> bool:
+    """Returns whether PostgreSQL has refused a query because of the role, or because it lacks a function."""
+    return dialect is POSTGRESQL and _sqlstate(error) in _NOT_ALLOWED
 
 
 def code_of(error: BaseException, dialect: Dialect) -> str:

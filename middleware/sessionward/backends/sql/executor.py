@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from sessionward.backends.sql.dialect import SQLITE, Dialect, LockTimeout, Statement, compiled
-from sessionward.backends.sql.driver import aborter, script_runner
+from sessionward.backends.sql.driver import aborter, committer, script_runner
 from sessionward.errors import SessionwardError
 
 P = ParamSpec("P")
@@ -40,17 +40,29 @@ class CompiledSQL:
     statements: Mapping[str, Statement]
     run_script: Callable[[Any, str], None]
     abort: Callable[[Any], None]
+    commit: Callable[[Any], tuple[str, str]]
+    """Commits on PostgreSQL, and returns how far its log is; see :class:`Follower`."""
 
     @classmethod
     def of(cls, dialect: Dialect, driver: str, paramstyle: str, templates: Mapping[str, str], *, own: bool) -> CompiledSQL:
         """Compiles the statements for a dialect and a driver. ``own``: whether the connections belong to our own Engine."""
         statements = {name: compiled(template, dialect, paramstyle) for name, template in templates.items()}
         begin, lock_timeout = (dialect.own_begin, None) if own else (dialect.begin, dialect.lock_timeout)
-        return cls(dialect, begin, lock_timeout, paramstyle, statements, script_runner(driver), aborter(driver))
+        return cls(dialect, begin, lock_timeout, paramstyle, statements, script_runner(driver), aborter(driver), committer(driver))
 
 
 class TimeIsUp(Exception):
     """The deadline of a query has passed, and its next statement has not been sent."""
+
+
+class Follower(Protocol):
+    """Follows the write-ahead log of PostgreSQL, where ``follows`` says so."""
+
+    follows: bool
+
+    def committed(self, file: str, position: str, /) -> None:
+        """Notes how far the log is after a commit. Raises ``OutcomeUnknown`` if it is another log than before."""
+        ...
 
 
 class Executor:
@@ -59,12 +71,13 @@ class Executor:
     A statement is given by its name among those of the backend, or as :meth:`compiled` returns it.
     """
 
-    __slots__ = ("_connection", "_left", "_sql", "dialect", "phase")
+    __slots__ = ("_connection", "_follower", "_left", "_sql", "dialect", "phase")
 
-    def __init__(self, connection: Any, sql: CompiledSQL, left: Callable[[], float]) -> None:
+    def __init__(self, connection: Any, sql: CompiledSQL, left: Callable[[], float], follower: Follower | None = None) -> None:
         self._connection = connection
         self._sql = sql
         self._left = left
+        self._follower = follower
         self.dialect = sql.dialect
         self.phase = Phase.READING
 
@@ -120,10 +133,17 @@ class Executor:
             raise
         self.check_time()
         self.phase = Phase.COMMITTING
-        self._run_script("COMMIT")  # P1: we answer nothing before the database has confirmed this
+        self._commit()  # P1: we answer nothing before the database has confirmed this
         self.phase = Phase.READING
         self._restore(restore)
         return result
+
+    def _commit(self) -> None:
+        follower = self._follower
+        if follower is None or not follower.follows:
+            self._run_script("COMMIT")
+        else:
+            follower.committed(*self._sql.commit(self._connection))
 
     def _limit_lock_wait(self) -> str | None:
         """Limits how long a connection of the user's Engine waits for a lock. Returns the command that restores its setting."""
@@ -188,6 +208,20 @@ class Query(Generic[R]):
 
     run: Callable[[Executor], R]
     writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(Generic[R]):
+    """A query of one statement, given by its name, which reads one row. ``read``: returns the answer from the row, or from None."""
+
+    statement: str
+    values: Mapping[str, Any]
+    read: Callable[[Dialect, Sequence[Any] | None], R]
+    writes: ClassVar[bool] = False
+
+    def run(self, executor: Executor) -> R:
+        """Runs the query as any other one."""
+        return self.read(executor.dialect, executor.row(self.statement, **self.values))
 
 
 def reads(query: Callable[Concatenate[Executor, P], R]) -> Callable[P, Query[R]]:

@@ -21,6 +21,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
 from sessionward.backends.sql.driver import ErrorKind, code_of, error_kind, is_definite
 from sessionward.backends.sql.executor import CompiledSQL, Executor, Phase, TimeIsUp
+from sessionward.backends.sql.witness import Witness
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
 R = TypeVar("R")
@@ -88,10 +89,11 @@ class Pool:
     No connection is ever idle in SQLAlchemy's pool. So our Engine needs no dispose(), after which a caller could wait forever.
     """
 
-    def __init__(self, engine: Engine, sql: CompiledSQL, *, own: bool) -> None:
+    def __init__(self, engine: Engine, sql: CompiledSQL, *, own: bool, witness: Witness | None = None) -> None:
         self.engine = engine
         self._sql = sql
         self._own = own
+        self._witness = witness
         self._idle: deque[PoolProxiedConnection] = deque()
         self._closed = False
         # Whether the user's Engine may ask the server when it lends a connection and when it takes one back.
@@ -114,24 +116,51 @@ class Pool:
                     raise retry.error from retry.__cause__
                 deadline.pause(pause)
 
+    def is_examined(self, held: PoolProxiedConnection) -> bool:
+        """Returns whether no query need be asked of the server of this connection before others are."""
+        return self._witness is None or held.info.get(self._witness) is self._witness.examination
+
+    def take_idle(self) -> PoolProxiedConnection | None:
+        """Returns a connection of our own Engine that is idle, or None."""
+        try:
+            return self._idle.pop()  # if we looked first, another thread could take it meanwhile
+        except IndexError:
+            return None
+
+    def give_idle(self, held: PoolProxiedConnection) -> None:
+        """Gives back a connection of our own Engine."""
+        self._idle.append(held)
+        if self._closed and (late := self.take_idle()) is not None:
+            close_or_return(late)
+
+    def discard(self, held: PoolProxiedConnection) -> None:
+        """Closes a connection that is broken."""
+        self._discard(held, held)
+
     def close(self) -> None:
         """Closes the idle connections, and from now on each one that is given back. Does nothing to the user's Engine."""
         if self._own:
             self._closed = True
-            while (held := self._pop()) is not None:
+            while (held := self.take_idle()) is not None:
                 close_or_return(held)
 
     def _once(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
-        held = self._take(deadline)
-        connection = held.connection if isinstance(held, Connection) else held
-        executor = Executor(connection.dbapi_connection, self._sql, deadline.left)
+        held, connection = self._take_current(deadline)
+        executor = Executor(connection.dbapi_connection, self._sql, deadline.left, self._witness)
+        examined = self.is_examined(connection)
         try:
             deadline.arm(partial(self._sql.abort, connection.driver_connection))
+            if self._witness is not None and not examined:
+                connection.info[self._witness] = self._witness.examine(executor)
+                examined = True
             answer = executor.run(run)
         except BaseException as failure:
             in_time = deadline.disarm() and not isinstance(failure, TimeIsUp)
             if isinstance(failure, SessionwardError) and in_time and executor.phase is Phase.READING:
-                self._give_back(held, deadline)  # our own decision, whose transaction has been rolled back
+                if examined:
+                    self._give_back(held, deadline)  # our own decision, whose transaction has been rolled back
+                else:  # the server is refused: the next connection may lead to another one
+                    self._discard(held, connection)
                 raise
             kind = self._kind_of(failure, connection.dbapi_connection)
             executor.abandon()
@@ -147,8 +176,20 @@ class Pool:
 
     # --- connections
 
+    def _take_current(self, deadline: Deadline) -> tuple[PoolProxiedConnection | Connection, PoolProxiedConnection]:
+        """Returns a connection that is new or was examined last. Closes each that was last examined before.
+
+        Such a one may lead to a server that was left, and that still runs.
+        """
+        while True:
+            held = self._take(deadline)
+            connection = held.connection if isinstance(held, Connection) else held
+            if self._witness not in connection.info or self.is_examined(connection):
+                return held, connection
+            self._discard(held, connection)
+
     def _take(self, deadline: Deadline) -> PoolProxiedConnection | Connection:
-        idle = self._pop()
+        idle = self.take_idle()
         if idle is not None:
             return idle
         try:
@@ -189,16 +230,10 @@ class Pool:
         if isinstance(held, Connection):
             with suppress(Exception):  # the answer is valid, even if the connection breaks now
                 deadline.give_back(held.close) if self._asks_server else held.close()
-        else:
-            self._idle.append(held)
-            if self._closed and (late := self._pop()) is not None:
-                close_or_return(late)
-
-    def _pop(self) -> PoolProxiedConnection | None:
-        try:
-            return self._idle.pop()  # if we looked first, another thread could take it meanwhile
-        except IndexError:
-            return None
+        elif self.is_examined(held):
+            self.give_idle(held)
+        else:  # meanwhile the worker has left this server
+            self._discard(held, held)
 
     def _discard(self, held: PoolProxiedConnection | Connection, connection: PoolProxiedConnection) -> None:
         """Closes the driver's connection. The server then rolls back the transaction that was open on it."""
@@ -209,7 +244,7 @@ class Pool:
 
     def _discard_all(self) -> None:
         """Discards all idle connections, which are as old as the broken one. The next query connects anew."""
-        while (held := self._pop()) is not None:
+        while (held := self.take_idle()) is not None:
             self._discard(held, held)
 
     # --- failures
@@ -224,6 +259,15 @@ class Pool:
             return ConfigurationError(
                 "the tables of sessionward are missing: call backend.create_tables() once (await it if the backend is async), or add"
                 " sessionward.backends.sql.metadata to your migrations"
+            )
+        if kind is ErrorKind.NO_COLUMN:
+            return ConfigurationError(
+                "a table lacks a column that we read or write: migrate the tables of sessionward to"
+                " sessionward.backends.sql.metadata; create_tables() adds no columns"
+            )
+        if kind is ErrorKind.READ_ONLY:
+            return BackendUnavailable(
+                "this PostgreSQL server takes no changes, as a standby does: connect to the primary (target_session_attrs=read-write)"
             )
         error = BackendUnavailable(f"{dialect.display_name} could not answer ({phase.value}): {code_of(failure, dialect)}")
         if kind is ErrorKind.BROKEN:

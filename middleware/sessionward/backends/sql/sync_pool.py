@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,11 +11,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
+from sessionward.backends.permits import Permits
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
-from sessionward.backends.sql.dialect import SQLITE
-from sessionward.backends.sql.executor import Query
+from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE
+from sessionward.backends.sql.executor import Lookup, Query
 from sessionward.backends.sql.pool import C, Pool, close_or_return
-from sessionward.backends.sql.watchdog import watchdog
+from sessionward.backends.sql.witness import Witness
+from sessionward.backends.watchdog import watchdog
 from sessionward.errors import BackendUnavailable
 from sessionward.process import PerProcess
 
@@ -26,13 +27,14 @@ R = TypeVar("R")
 class SyncPool:
     """Connections of one process. A forked child opens its own and does not use those of its parent."""
 
-    def __init__(self, database: Database, *, size: int, timeout: float) -> None:
+    def __init__(self, database: Database, *, size: int, timeout: float, witness: Witness | None = None) -> None:
         self._database = database
+        self._witness = witness
         self._size = size
         self._timeout = timeout
         self._opened: PerProcess[_Opened] = PerProcess(self._open)
 
-    def ask(self, query: Query[R], timeout: float) -> R:
+    def ask(self, query: Query[R] | Lookup[R], timeout: float) -> R:
         opened = self._opened()
         deadline = _SyncDeadline(timeout, is_watched=query.writes or self._database.sql.dialect is not SQLITE)
         if opened.permits is None:
@@ -46,6 +48,12 @@ class SyncPool:
         finally:
             opened.permits.give()
 
+    def on_any_server(self) -> SyncPool:
+        """Returns a pool that also uses a PostgreSQL server which is refused since commits may be missing."""
+        if self._witness is None or self._database.sql.dialect is not POSTGRESQL:
+            return self
+        return SyncPool(self._database, size=self._size, timeout=self._timeout)
+
     def create_tables(self) -> None:
         create_tables(self._database, timeout=self._timeout)
 
@@ -58,46 +66,9 @@ class SyncPool:
     def _open(self) -> _Opened:
         database = self._database
         if database.engine is not None:
-            return _Opened(Pool(database.engine, database.sql, own=False), None)
+            return _Opened(Pool(database.engine, database.sql, own=False, witness=self._witness), None)
         engine = own_engine(database, pool_size=self._size, timeout=self._timeout)
-        return _Opened(Pool(engine, database.sql, own=True), _Permits(self._size))
-
-
-class _Permits:
-    """Lets at most ``number`` callers work at once, first come, first served.
-
-    The semaphores of the standard library let quick callers starve the others.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._lock = threading.Lock()
-        self._free = number
-        self._waiting: deque[threading.Lock] = deque()
-
-    def take(self, seconds: float) -> bool:
-        """Waits at most ``seconds`` for a permit. Returns whether there was one."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return True
-            gate = threading.Lock()
-            gate.acquire()
-            self._waiting.append(gate)
-        if gate.acquire(timeout=seconds):
-            return True
-        with self._lock:
-            if gate in self._waiting:
-                self._waiting.remove(gate)
-                return False
-            return True  # another caller handed its permit over at the last moment
-
-    def give(self) -> None:
-        """Hands the permit to the caller that has waited longest."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
+        return _Opened(Pool(engine, database.sql, own=True, witness=self._witness), Permits(self._size))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +76,7 @@ class _Opened:
     """A pool of one process. ``permits``: as many as it has connections; None for the user's Engine."""
 
     pool: Pool
-    permits: _Permits | None
+    permits: Permits | None
 
 
 class _SyncDeadline:

@@ -4,7 +4,7 @@
 """
 
 from sessionward.backends.table.backend import AsyncTableBackend, TableBackend
-from sessionward.backends.table.layout import Expires, RevokedBy
+from sessionward.backends.table.layout import Expires, RevokedBy, Timestamp
 from sessionward.backends.table.rails import rails_signed
 from sessionward.backends.table.transform import Transform, hmac_suffixed, sha256, sha512, verbatim
 
@@ -13,6 +13,7 @@ __all__ = [
     "Expires",
     "RevokedBy",
     "TableBackend",
+    "Timestamp",
     "Transform",
     "hmac_suffixed",
     "rails_signed",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
+from uuid import UUID
 
 from sqlalchemy import URL, Engine
 
 from sessionward.backends.sql.executor import Query
 from sessionward.backends.sql.sync_pool import SyncPool
 from sessionward.backends.sql.thread_pool import open_async_pool
-from sessionward.backends.table.layout import Expires, RevokedBy, Value
+from sessionward.backends.table.layout import Expires, RevokedBy, Timestamp, Value
 from sessionward.backends.table.options import options
 from sessionward.backends.table.transform import Transform, verbatim
 from sessionward.credential.token import Credential
-from sessionward.session.session import Session, user_key
+from sessionward.session.session import ANY_TERMS, Position, Session, SessionList, Terms, user_key
 from sessionward.settings import Duration
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class TableBackend:
 
     ``where``: the columns, and their values, that make a row a session: ``where={"context": "session"}``.
 
+    ``issued``, ``last_seen``, ``ip_address``, ``user_agent``: the columns from which :meth:`list` takes what a session shows: when
+    the user signed in, which must not change later, when the session was used last, and where the user signed in. The name of a
+    column of times, or ``Timestamp.unix("last_activity")`` for numbers. With ``issued``, the setting ``recent`` can be used.
+
     The database compares what is compared. A column whose values it would compare in its own way (a fraction, a list of labels, a
     day, JSON) is refused by its name, with what would serve.
 
@@ -80,10 +85,12 @@ class TableBackend:
     not fit the table, and names the real columns. All methods raise ``BackendUnavailable`` when the database does not answer in
     time.
 
-    Each statement names up to 500 sessions. No error and no log contains a token.
+    :meth:`list` sorts here, since the public id of a session is made from its key: its work is linear in the user's live rows, and
+    it raises ``BackendUnavailable`` beyond 10 000. Each other statement names up to 500 sessions. No error and no log contains a token.
     """
 
     blocking: ClassVar[bool] = True
+    judges_rate: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -101,6 +108,10 @@ class TableBackend:
         revoked: RevokedBy | None = None,
         rename: bool = False,
         where: Mapping[str, Value] | None = None,
+        issued: str | Timestamp | None = None,
+        last_seen: str | Timestamp | None = None,
+        ip_address: str | None = None,
+        user_agent: str | None = None,
         pool_size: int = 10,
         timeout: Duration = 2.0,
     ) -> None:
@@ -122,10 +133,14 @@ class TableBackend:
                 "revoked": revoked,
                 "rename": rename,
                 "where": dict(where or {}),
+                "issued": issued,
+                "last_seen": last_seen,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
             },
         )
         self.carriers, self.cookie_caches, self.pool_size = made.carriers, made.caches, made.pool_size
-        self._timeout = made.timeout
+        self.judges_recent, self._timeout = issued is not None, made.timeout
         self._queries = made.queries
         self._pool = SyncPool(made.database, size=made.pool_size, timeout=made.timeout)
 
@@ -146,9 +161,26 @@ class TableBackend:
     def revoke_others(self, session: Session, /) -> int:
         return self._ask(self._queries.revoke_others(session))
 
+    def revoke_others_quietly(self, session: Session, terms: Terms = ANY_TERMS, /) -> int:
+        return self._ask(self._queries.revoke_others(session, terms))
+
+    def revoke_one(self, session: Session, id: UUID, terms: Terms = ANY_TERMS, /) -> bool:
+        return self._ask(self._queries.revoke_others(session, terms, only=id)) > 0
+
+    def list(self, user_id: str, /, *, after: Position | None = None, limit: int | None = None, without: UUID | None = None) -> SessionList:
+        return self._ask(self._queries.sessions_of(user_key(user_id), after, limit, without))
+
     def revoke_all(self, user_id: str, /) -> int:
         """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return self._ask(self._queries.revoke_all(user_key(user_id)))
+
+    def revoke_everybody(self) -> None:
+        """Revokes all sessions of all users, from a job or a shell: ``sessionward restored --backend package.module:backend`` does it.
+
+        Call it after a backup of the table has been restored, before users come in again. It is one transaction, whose time is
+        linear in the number of rows: ``backend.within(600).revoke_everybody()``. Rows without a user stay.
+        """
+        self._ask(self._queries.revoke_everybody())
 
     def close(self) -> None:
         """Closes the idle connections of this process. This is not final: the next query opens new ones."""
@@ -167,6 +199,7 @@ class AsyncTableBackend:
     """
 
     blocking: ClassVar[bool] = True
+    judges_rate: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -184,6 +217,10 @@ class AsyncTableBackend:
         revoked: RevokedBy | None = None,
         rename: bool = False,
         where: Mapping[str, Value] | None = None,
+        issued: str | Timestamp | None = None,
+        last_seen: str | Timestamp | None = None,
+        ip_address: str | None = None,
+        user_agent: str | None = None,
         pool_size: int = 10,
         timeout: Duration = 2.0,
     ) -> None:
@@ -205,10 +242,14 @@ class AsyncTableBackend:
                 "revoked": revoked,
                 "rename": rename,
                 "where": dict(where or {}),
+                "issued": issued,
+                "last_seen": last_seen,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
             },
         )
         self.carriers, self.cookie_caches, self.pool_size = made.carriers, made.caches, made.pool_size
-        self._timeout = made.timeout
+        self.judges_recent, self._timeout = issued is not None, made.timeout
         self._queries = made.queries
         self._pool = open_async_pool(made.database, size=made.pool_size, timeout=made.timeout)
 
@@ -229,9 +270,24 @@ class AsyncTableBackend:
     async def revoke_others(self, session: Session, /) -> int:
         return await self._ask(self._queries.revoke_others(session))
 
+    async def revoke_others_quietly(self, session: Session, terms: Terms = ANY_TERMS, /) -> int:
+        return await self._ask(self._queries.revoke_others(session, terms))
+
+    async def revoke_one(self, session: Session, id: UUID, terms: Terms = ANY_TERMS, /) -> bool:
+        return await self._ask(self._queries.revoke_others(session, terms, only=id)) > 0
+
+    async def list(
+        self, user_id: str, /, *, after: Position | None = None, limit: int | None = None, without: UUID | None = None
+    ) -> SessionList:
+        return await self._ask(self._queries.sessions_of(user_key(user_id), after, limit, without))
+
     async def revoke_all(self, user_id: str, /) -> int:
         """Revokes all sessions of a user, from a job or a shell. Returns how many were live."""
         return await self._ask(self._queries.revoke_all(user_key(user_id)))
+
+    async def revoke_everybody(self) -> None:
+        """Like :meth:`TableBackend.revoke_everybody`."""
+        await self._ask(self._queries.revoke_everybody())
 
     async def close(self) -> None:
         """Closes the idle connections of this event loop. This is not final: the next query opens new ones."""

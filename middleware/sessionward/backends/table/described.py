@@ -8,7 +8,7 @@ from typing import Final
 
 from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE, Dialect, Statement
 from sessionward.backends.table.columns import EXACT, Column, Kind, column_of
-from sessionward.backends.table.layout import RENAMED_LENGTH, Expires, Layout, RevokedBy
+from sessionward.backends.table.layout import RENAMED_LENGTH, Expires, Layout, RevokedBy, Timestamp
 from sessionward.errors import ConfigurationError
 
 
@@ -16,13 +16,15 @@ from sessionward.errors import ConfigurationError
 class Table:
     """The table as the database describes it.
 
-    ``index``: a unique index of MariaDB or MySQL that begins with the key. ``statements``: those for just this table.
+    ``times``: what the columns hold that say when a session was issued and last seen. ``index``: a unique index of MariaDB or MySQL
+    that begins with the key. ``statements``: those for just this table.
     """
 
     key: Column
     user: Column
     expires: Kind
     revoked: Kind
+    times: Mapping[str, Kind]
     index: str = ""
     statements: Mapping[str, Statement] = field(default_factory=dict[str, Statement])
 
@@ -50,7 +52,7 @@ def described(layout: Layout, found: Sequence[Sequence[str | bytes | None]], dia
     if mistakes:
         raise ConfigurationError(*mistakes)
 
-    def kind(part: Expires | RevokedBy | None) -> Kind:
+    def kind(part: Expires | RevokedBy | Timestamp | None) -> Kind:
         return Kind.OTHER if part is None else columns[_folded(part.column, dialect)].kind
 
     return Table(
@@ -58,6 +60,7 @@ def described(layout: Layout, found: Sequence[Sequence[str | bytes | None]], dia
         columns[_folded(layout.user, dialect)],
         kind(layout.expires),
         kind(layout.revoked),
+        {option: kind(column) for option, column in layout.times.items()},
         next((index for name, _, index in named if _folded(name, dialect) == _folded(layout.key, dialect)), ""),
     )
 
@@ -82,7 +85,11 @@ def _mistakes(layout: Layout, columns: Mapping[str, Column], dialect: Dialect) -
     if layout.revoked is not None:
         mistakes += _revoked_mistakes(columns[layout.revoked.column], layout.revoked.revoked, dialect)
     if layout.expires is not None:
-        mistakes += _expires_mistakes(columns[layout.expires.column], bool(layout.expires.per_second), dialect)
+        ways_out = "Expires.at or Expires.created" if layout.expires.per_second else "Expires.unix"
+        mistakes += _time_mistakes("expires", columns[layout.expires.column], layout.expires, ways_out, dialect)
+    for option, at in layout.times.items():
+        ways_out = "Timestamp.at" if at.per_second else "Timestamp.unix"
+        mistakes += _time_mistakes(option, columns[at.column], at, ways_out, dialect)
     return mistakes
 
 
@@ -100,18 +107,19 @@ def _revoked_mistakes(column: Column, value: str | int | bool | None, dialect: D
     return [f"revoked: {column.name} is {_type(column)}, which holds no times; use a column of timestamps, or RevokedBy.value"]
 
 
-def _expires_mistakes(column: Column, has_numbers: bool, dialect: Dialect) -> Sequence[str]:
+def _time_mistakes(option: str, column: Column, given: Expires | Timestamp, otherwise: str, dialect: Dialect) -> Sequence[str]:
+    """``otherwise``: what to use if the column holds times instead of numbers, or numbers instead of times."""
     name, kind = column.name, column.kind
-    if has_numbers:
+    if given.per_second:
         if kind in _FREE or kind is Kind.INTEGER:
             return []
-        way_out = "holds times; use Expires.at or Expires.created" if kind in _TIMES else f"is {_type(column)}; use a column of numbers"
+        way_out = f"holds times; use {otherwise}" if kind in _TIMES else f"is {_type(column)}; use a column of numbers"
     else:
         if kind in _TIMES or kind is Kind.TEXT or dialect is SQLITE:
             return []
         is_number = kind in (Kind.INTEGER, Kind.NUMBER)
-        way_out = "holds numbers; use Expires.unix" if is_number else f"is {_type(column)}; use a column of timestamps"
-    return [f"expires: {name} {way_out}"]
+        way_out = f"holds numbers; use {otherwise}" if is_number else f"is {_type(column)}; use a column of timestamps"
+    return [f"{option}: {name} {way_out}"]
 
 
 def _serves(column: Column) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from sessionward.backends.table.transform import Transform, byte_secrets, decoded
+from sessionward.backends.table.transform import Enciphered, Transform, byte_secrets, decoded
 from sessionward.errors import ConfigurationError
 
 
@@ -36,7 +36,7 @@ def laravel_encrypted(*app_keys: str, cookie: str) -> Transform:
         text = decoded(value)
         return next((found for key in keys if text is not None and (found := _session_id(text, key, cookie)) is not None), None)
 
-    return transform
+    return Enciphered(transform)
 
 
 def _key(secret: bytes) -> bytes:

@@ -45,29 +45,66 @@ class Expires:
     @classmethod
     def unix(cls, column: str, *, lifetime: Duration = 0.0, per_second: int = 1) -> Self:
         """For a column of seconds since 1970 (``per_second=1000``: milliseconds). The session expires ``lifetime`` after that."""
-        if type(per_second) is not int or per_second < 1:
-            raise ConfigurationError("per_second: must be how many of the column's units are a second: 1, or 1000 for milliseconds")
-        return cls(column=column, lifetime=_lifetime(lifetime), per_second=per_second)
+        return cls(column=column, lifetime=_lifetime(lifetime), per_second=_units(per_second))
 
     def of(self, value: Any, kind: Kind, clock: Clock) -> datetime | None:
         """Returns when a row with this value expires. Raises :class:`ConfigurationError` if the column holds something else."""
-        if value is None:
-            return None
-        if isinstance(value, str) and (endless := _INFINITE.fullmatch(value)):
-            return _EPOCH if endless[1] == "-" else None
         try:
-            if self.per_second:
-                return _EPOCH + timedelta(seconds=float(value) / self.per_second + self.lifetime)
-            return clock.read(value, kind) + timedelta(seconds=self.lifetime)
-        except OverflowError:  # Python's calendar has no such time
-            return _EPOCH if self.per_second and float(value) < 0 else None
+            return _moment(value, kind, clock, self.per_second, self.lifetime)
         except (ValueError, TypeError):
             expected, way_out = ("numbers", "Expires.at or Expires.created") if self.per_second else ("times", "Expires.unix")
             raise ConfigurationError(f"expires: {self.column} does not hold {expected}; use {way_out}") from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timestamp:
+    """A column that says when something happened to a session. :meth:`at` and :meth:`unix` make one."""
+
+    column: str
+    per_second: int = 0
+    """As in :class:`Expires`."""
+
+    @classmethod
+    def at(cls, column: str) -> Self:
+        """For a column that holds times. A time without a time zone is UTC."""
+        return cls(column=column)
+
+    @classmethod
+    def unix(cls, column: str, *, per_second: int = 1) -> Self:
+        """For a column of seconds since 1970 (``per_second=1000``: milliseconds)."""
+        return cls(column=column, per_second=_units(per_second))
+
+    def of(self, value: Any, kind: Kind, clock: Clock) -> datetime | None:
+        """Returns the time in a row. Raises :class:`ConfigurationError` if the column holds something else."""
+        try:
+            return _moment(value, kind, clock, self.per_second)
+        except (ValueError, TypeError):
+            expected, way_out = ("numbers", "Timestamp.at") if self.per_second else ("times", "Timestamp.unix")
+            raise ConfigurationError(f"issued, last_seen: {self.column} does not hold {expected}; use {way_out}") from None
+
+
+def _moment(value: Any, kind: Kind, clock: Clock, per_second: int, later: float = 0.0) -> datetime | None:
+    """Returns the time that a value stands for, and ``later`` seconds. Raises ``ValueError`` or ``TypeError`` for another value."""
+    if value is None:
+        return None
+    if isinstance(value, str) and (endless := _INFINITE.fullmatch(value)):
+        return _EPOCH if endless[1] == "-" else None
+    try:
+        if per_second:
+            return _EPOCH + timedelta(seconds=float(value) / per_second + later)
+        return clock.read(value, kind) + timedelta(seconds=later)
+    except OverflowError:  # Python's calendar has no such time
+        return _EPOCH if per_second and float(value) < 0 else None
+
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INFINITE: Final = re.compile(r"\s*([+-]?)inf(?:inity)?\s*", re.IGNORECASE)
+
+
+def _units(per_second: object) -> int:
+    if type(per_second) is not int or per_second < 1:
+        raise ConfigurationError("per_second: must be how many of the column's units are a second: 1, or 1000 for milliseconds")
+    return per_second
 
 
 def _lifetime(lifetime: Duration) -> float:
@@ -116,6 +153,10 @@ class Layout:
     revoked: RevokedBy | None = None
     rename: bool = False
     where: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    issued: Timestamp | None = None
+    last_seen: Timestamp | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
 
     def __post_init__(self) -> None:
         mistakes = [] if _is_table(self.table) else [_wrong_name("table", self.table)]
@@ -124,7 +165,12 @@ class Layout:
             mistakes.append("expires: must be Expires.at(column), Expires.created(column, lifetime=...) or Expires.unix(column)")
         if self.revoked is not None and not isinstance(self.revoked, RevokedBy):  # pyright: ignore[reportUnnecessaryIsInstance]
             mistakes.append("revoked: must be RevokedBy.value(column, value) or RevokedBy.time(column)")
-        elif self.revoked is not None and self.rename:
+        mistakes += [
+            f"{option}: must be the name of a column of times, or Timestamp.unix(column)"
+            for option, column in (("issued", self.issued), ("last_seen", self.last_seen))
+            if column is not None and not isinstance(column, Timestamp)  # pyright: ignore[reportUnnecessaryIsInstance]
+        ]
+        if isinstance(self.revoked, RevokedBy) and self.rename:
             mistakes.append("revoked, rename: must not be given together; leave one of them out")
         if self.key == self.user:
             mistakes.append("key, user: must be two columns: the one that the credential names, and the one with the user's id")
@@ -139,7 +185,20 @@ class Layout:
             named.append(("expires", self.expires.column))
         if isinstance(self.revoked, RevokedBy):
             named.append(("revoked", self.revoked.column))
+        named += [(option, column.column) for option, column in self.times.items()]
+        named += [(option, name) for option, name in (("ip_address", self.ip_address), ("user_agent", self.user_agent)) if name is not None]
         return named
+
+    @property
+    def times(self) -> Mapping[str, Timestamp]:
+        """The columns that say when something happened to a session, by their options."""
+        named = {"issued": self.issued, "last_seen": self.last_seen}
+        return {option: column for option, column in named.items() if isinstance(column, Timestamp)}  # pyright: ignore[reportUnnecessaryIsInstance]
+
+    @property
+    def moments(self) -> Mapping[str, Expires | Timestamp]:
+        """The same, and the column of the expiry."""
+        return {**({} if self.expires is None else {"expires": self.expires}), **self.times}
 
     def in_schema(self, schemas: Mapping[str | None, str | None]) -> Self:
         """Returns the layout of the table that replaces this one under the ``schema_translate_map`` of an Engine."""

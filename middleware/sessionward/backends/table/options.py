@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sessionward.backends.sql.connect import Database, Schemas, Statements, checked, database_of
+from sessionward.backends.bounds import checked
+from sessionward.backends.sql.connect import Database, Schemas, Statements, database_of
 from sessionward.backends.sql.dialect import Dialect
-from sessionward.backends.table.layout import Layout
+from sessionward.backends.table.layout import Layout, Timestamp
 from sessionward.backends.table.queries import Queries
 from sessionward.backends.table.statements import catalogue
 from sessionward.backends.table.transform import Transform
@@ -47,7 +48,9 @@ def options(
     mistakes = Mistakes()
     mapped = found = carriers = bounds = None
     with mistakes.collected():
-        mapped = Layout(**layout)
+        times = {option: Timestamp.at(name) for option in ("issued", "last_seen") if isinstance(name := layout[option], str)}
+        named: dict[str, Any] = {**layout, **times}
+        mapped = Layout(**named)
     with mistakes.collected():
         found = database_of(database, is_async=is_async, statements=_statements_of(mapped), class_names=CLASS_NAMES)
     with mistakes.collected():

@@ -8,44 +8,27 @@ revoke these rows by their keys, many with each statement. Rows that the applica
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, Final
+from uuid import UUID
 
 from sessionward.backends.sql.dialect import MYSQL, Dialect
 from sessionward.backends.sql.executor import Executor, Query
-from sessionward.backends.table.columns import Clock
+from sessionward.backends.table.columns import Clock, Kind
 from sessionward.backends.table.described import Table, described
-from sessionward.backends.table.layout import REVOKED, Layout
-from sessionward.backends.table.statements import in_sets, statements
-from sessionward.backends.table.transform import Key, Transform
+from sessionward.backends.table.layout import Expires, Layout, Timestamp
+from sessionward.backends.table.row import Row, id_of, key_of, row_of, session_of
+from sessionward.backends.table.statements import LISTED, in_sets, statements
+from sessionward.backends.table.transform import Enciphered, Key, Transform
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import BackendUnavailable, ConfigurationError, SessionRevoked, UsageError
-from sessionward.session.session import Session, public_id
+from sessionward.errors import BackendUnavailable, ConfigurationError, SessionRevoked, SignInTooOld, UsageError
+from sessionward.session.page import paged
+from sessionward.session.session import ANY_TERMS, Position, Session, SessionList, Terms
 
 _AT_ONCE: Final = 1000
 """How many rows we read between two looks at the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One session. ``key`` and ``user``: as the driver returns them, and accepts them again.
-
-    ``mistake``: the column of the expiry holds something else in this row. Then the row counts as live until its own session asks.
-    """
-
-    key: Any
-    user: Any
-    is_revoked: bool
-    is_expired: bool
-    expires_at: datetime | None
-    mistake: ConfigurationError | None
-    clock: Clock
-
-    @property
-    def is_live(self) -> bool:
-        return not self.is_revoked and not self.is_expired
+_SKEW: Final = 60.0
+"""Seconds by which the application's clock, which dates a sign-in, may be ahead of the database's."""
 
 
 class Queries:
@@ -66,14 +49,25 @@ class Queries:
         key = self._key(credential)
         return None if key is None else Query(lambda executor: self._find(executor, credential, key), writes=False)
 
-    def revoke_others(self, session: Session) -> Query[int]:
-        """Returns the query that revokes the other live sessions of the same user. Its answer is how many were live."""
+    def sessions_of(self, user_id: str, after: Position | None, limit: int | None, without: UUID | None) -> Query[SessionList]:
+        """Returns the query for the live sessions of a user."""
+        return Query(lambda executor: self._sessions_of(executor, user_id, after, limit, without), writes=False)
+
+    def revoke_others(self, session: Session, terms: Terms = ANY_TERMS, only: UUID | None = None) -> Query[int]:
+        """Returns the query that revokes the other live sessions of the same user. Its answer is how many were live.
+
+        ``only``: of them only the one with this id.
+        """
         key = self._own_key(session)
-        return Query(lambda executor: self._revoke_others(executor, session, key), writes=True)
+        return Query(lambda executor: self._revoke_others(executor, session, key, terms, only), writes=True)
 
     def revoke_all(self, user_id: str) -> Query[int]:
         """Returns the query that revokes all sessions of a user. Its answer is how many were live."""
         return Query(lambda executor: self._revoke_all(executor, user_id), writes=True)
+
+    def revoke_everybody(self) -> Query[None]:
+        """Returns the query that revokes all sessions of all users."""
+        return Query(self._revoke_everybody, writes=True)
 
     # --- keys
 
@@ -95,10 +89,11 @@ class Queries:
 
     def _check(self, executor: Executor) -> None:
         self._known = None
-        table, expires = self._table(executor), self._layout.expires
-        if expires is not None:
-            clocks = [(value, Clock.of(now, local, executor.dialect)) for value, now, local in executor.rows(table.statements["sample"])]
-            mistakes = [self._expiry(value, None, table, clock)[2] for value, clock in clocks]
+        table = self._table(executor)
+        for option, column in self._layout.moments.items():
+            kind, mistakes = table.times.get(option, table.expires), list[ConfigurationError | None]()
+            for value, now, local in executor.rows(table.statements[f"sample_{option}"]):
+                mistakes.append(_mistake(column, value, kind, Clock.of(now, local, executor.dialect)))
             if mistakes and mistakes[0] is not None and all(mistakes):
                 raise mistakes[0]
 
@@ -106,20 +101,33 @@ class Queries:
         row = self._own(executor, "find", key)
         if row is None or not row.is_live:
             return None
-        return Session(
-            id=public_id(credential),
-            user_id=self._table(executor).user.to_user_id(row.user),
-            expires_at=row.expires_at,
-            credential=credential,
-        )
+        table = self._table(executor)
+        return session_of(row, table, credential, key_of(row, table) if isinstance(self._transform, Enciphered) else None)
 
-    def _revoke_others(self, executor: Executor, session: Session, key: Key) -> int:
+    def _sessions_of(
+        self, executor: Executor, user_id: str, after: Position | None, limit: int | None, without: UUID | None
+    ) -> SessionList:
+        table, now, found = self._table(executor), None, list[Session]()
+        forms = [form for form in table.user.from_user_id(user_id, executor.dialect) if table.user.to_user_id(form) == user_id]
+        for form in forms:
+            rows = self._rows(executor, "list", user=form)
+            if len(rows) > LISTED:
+                raise BackendUnavailable(f"a user has more than {LISTED} sessions in {self._layout.table}, too many to list")
+            now = rows[0].clock.now if rows else now
+            wanted = table.user.normalized(form)
+            found += [session_of(row, table) for row in rows if row.is_live and table.user.normalized(row.user) == wanted]
+        return paged(found, after=after, limit=limit, without=without, now=now)
+
+    def _revoke_others(self, executor: Executor, session: Session, key: Key, terms: Terms, only: UUID | None) -> int:
         before = self._live(executor, "find", session, key)
+        table = self._table(executor)
 
         def body(executor: Executor) -> int:
             rows = self._locked(executor, before.user)
             own = self._live(executor, "lock_one", session, key)  # P2: the second look, under the lock
-            return self._revoke_rows(executor, [row for row in rows if row.is_live and row.key != own.key])
+            _judge(own, terms)
+            others = [row for row in rows if row.is_live and row.key != own.key and (only is None or id_of(row, table) == only)]
+            return self._revoke_rows(executor, others)
 
         return executor.transact(body)
 
@@ -136,15 +144,28 @@ class Queries:
 
         return executor.transact(body)
 
+    def _revoke_everybody(self, executor: Executor) -> None:
+        """Also revokes the rows that have expired by our calculation. Rows without a user are anonymous, and stay."""
+        table = self._table(executor)
+
+        def body(executor: Executor) -> None:
+            ((count, now, local),) = executor.rows(table.statements["lock_everybody"], **self._filters)
+            revoked = self._mark(table, Clock.of(now, local, executor.dialect), executor.dialect)
+            changed = executor.change(table.statements["revoke_everybody"], revoked=revoked, salt=new_token(), **self._filters)
+            if changed < count:
+                raise self._not_revoked(executor)
+
+        executor.transact(body)
+
     # --- rows
 
-    def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> _Row:
+    def _live(self, executor: Executor, statement: str, session: Session, key: Key) -> Row:
         row = self._own(executor, statement, key)
         if row is None or not row.is_live or self._table(executor).user.to_user_id(row.user) != session.user_id:
             raise SessionRevoked("the caller's session is not live any more")
         return row
 
-    def _own(self, executor: Executor, statement: str, key: Key) -> _Row | None:
+    def _own(self, executor: Executor, statement: str, key: Key) -> Row | None:
         """Returns the row of exactly this key. The database may find others that it considers equal."""
         column = self._table(executor).key
         value = column.to_driver(key, executor.dialect)
@@ -160,7 +181,7 @@ class Queries:
             raise rows[0].mistake
         return rows[0]
 
-    def _locked(self, executor: Executor, user: Any) -> Sequence[_Row]:
+    def _locked(self, executor: Executor, user: Any) -> Sequence[Row]:
         """Returns all rows of exactly this user, locked in the order of their keys."""
         table = self._table(executor)
         column = table.user
@@ -174,16 +195,14 @@ class Queries:
         exact = {table.key.normalized(key) for key in keys}
         return [row for row in rows if table.key.normalized(row.key) in exact and column.normalized(row.user) == wanted]
 
-    def _revoke_rows(self, executor: Executor, rows: Sequence[_Row]) -> int:
-        table, revoked_by = self._table(executor), self._layout.revoked
+    def _revoke_rows(self, executor: Executor, rows: Sequence[Row]) -> int:
+        table = self._table(executor)
         by_user: dict[Any, list[Any]] = {}
         for row in rows:
             by_user.setdefault(row.user, []).append(row.key)
         if len({table.key.normalized(row.key) for row in rows}) < len(rows):
             raise self._not_unique()
-        revoked = None if revoked_by is None else revoked_by.revoked
-        if revoked_by is not None and revoked is None and rows:
-            revoked = rows[0].clock.write(table.revoked, executor.dialect)
+        revoked = self._mark(table, rows[0].clock, executor.dialect) if rows else None
         salt = new_token()
         for user, keys in by_user.items():
             for size, count, named in in_sets(keys):
@@ -191,46 +210,31 @@ class Queries:
                 if changed > count:
                     raise self._not_unique()
                 if changed < count:
-                    raise BackendUnavailable(
-                        f"{executor.dialect.display_name} did not revoke a locked row of {self._layout.table};"
-                        " if that is a view, name the table behind it"
-                    )
+                    raise self._not_revoked(executor)
         return len(rows)
 
-    def _rows(self, executor: Executor, statement: str, **values: Any) -> list[_Row]:
+    def _mark(self, table: Table, clock: Clock, dialect: Dialect) -> Any:
+        """Returns the value of the column that marks a row as revoked, or None if there is none."""
+        revoked_by = self._layout.revoked
+        if revoked_by is None or revoked_by.revoked is not None:
+            return None if revoked_by is None else revoked_by.revoked
+        return clock.write(table.revoked, dialect)
+
+    def _not_revoked(self, executor: Executor) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"{executor.dialect.display_name} did not revoke a locked row of {self._layout.table};"
+            " if that is a view, name the table behind it"
+        )
+
+    def _rows(self, executor: Executor, statement: str, **values: Any) -> list[Row]:
         table = self._table(executor)
         found = executor.rows(table.statements[statement], **values, **self._filters)
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for number, row in enumerate(found):
             if number % _AT_ONCE == 0:
                 executor.check_time()
-            rows.append(self._row(row, table, executor.dialect))
+            rows.append(row_of(row, self._layout, table, executor.dialect))
         return rows
-
-    def _row(self, row: Sequence[Any], table: Table, dialect: Dialect) -> _Row:
-        key, user, expires, has_expired, is_revoked, now, local = row
-        clock = Clock.of(now, local, dialect)
-        renamed = self._layout.rename and str(key).startswith(REVOKED)
-        expires_at, is_expired, mistake = self._expiry(expires, has_expired, table, clock)
-        return _Row(key, user, bool(is_revoked) or renamed, is_expired, expires_at, mistake, clock)
-
-    def _expiry(
-        self, value: Any, has_expired: int | None, table: Table, clock: Clock
-    ) -> tuple[datetime | None, bool, ConfigurationError | None]:
-        """Returns when a row expires, whether it has, and what is wrong with its value. ``has_expired``: None if we compare."""
-        expires = self._layout.expires
-        if expires is None:
-            return None, False, None
-        if has_expired is not None:
-            at = None
-            with suppress(ConfigurationError):  # a time that no calendar has, which the database can compare all the same
-                at = expires.of(value, table.expires, clock)
-            return at, bool(has_expired), None
-        try:
-            at = expires.of(value, table.expires, clock)
-        except ConfigurationError as mistake:
-            return None, False, mistake
-        return at, at is not None and at <= clock.now, None
 
     def _not_unique(self) -> ConfigurationError:
         return ConfigurationError(
@@ -246,3 +250,18 @@ class Queries:
             made = statements(self._layout, table, executor.dialect)
             self._known = replace(table, statements=executor.compiled(made))
         return self._known
+
+
+def _judge(own: Row, terms: Terms) -> None:
+    """Raises ``SignInTooOld`` by the terms, also if the row has no time, or one that the two clocks cannot explain."""
+    at = None if own.about is None else own.about.issued_at
+    if terms.recent is not None and (at is None or not -_SKEW <= (own.clock.now - at).total_seconds() <= terms.recent):
+        raise SignInTooOld("the sign-in of this session is too old to revoke others; the user must sign in again")
+
+
+def _mistake(column: Expires | Timestamp, value: Any, kind: Kind, clock: Clock) -> ConfigurationError | None:
+    try:
+        column.of(value, kind, clock)
+    except ConfigurationError as mistake:
+        return mistake
+    return None

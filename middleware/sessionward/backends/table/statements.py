@@ -13,10 +13,12 @@ from typing import Any, Final
 from sessionward.backends.sql.dialect import MYSQL, POSTGRESQL, SQLITE, Dialect
 from sessionward.backends.table.columns import Kind
 from sessionward.backends.table.described import Table
-from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Expires, Layout, parameter
+from sessionward.backends.table.layout import RENAMED_LENGTH, REVOKED, Expires, Layout, Timestamp, parameter
 
 SIZES: Final = (1, 20, 500)
 """How many keys one statement names. MariaDB makes a temporary table of 1000 and more, SQLite takes 999 parameters at least."""
+LISTED: Final = 10_000
+"""The most live rows of one user that we list. They are sorted here, since the database does not know their public ids."""
 _LONGEST: Final = 1e10
 """Seconds, 317 years: no database subtracts any number of seconds from the present."""
 
@@ -36,26 +38,37 @@ def statements(layout: Layout, table: Table, dialect: Dialect) -> Mapping[str, s
     # InnoDB locks each row that it passes. By this index it passes only the rows that a statement names.
     hint = f" FORCE INDEX ({_quoted(table.index, dialect)})" if re.fullmatch(r"[\w$-]+", table.index) else ""
     rows, of_user = f"SELECT {columns} FROM {name}", f"WHERE {user} = :user{only}"
+    shown = f"SELECT {columns}, {_about(layout, table, dialect)} FROM {name}"
     made = {
-        "find": f"{rows} WHERE {key} = :key{only}",
-        "lock_one": f"{rows} WHERE {key} = :key{only}{{lock}}",
+        "find": f"{shown} WHERE {key} = :key{only}",
+        "lock_one": f"{shown} WHERE {key} = :key{only}{{lock}}",
+        "list": f"{shown} {of_user}{_is_live(layout, table, dialect)} LIMIT {LISTED + 1}",
         "of_user": f"SELECT {key}, {user} FROM {name} {of_user} ORDER BY {key}",
         "lock_all": f"{rows} {of_user} ORDER BY {key}{{lock}}",
     }
-    if layout.expires is not None:
-        until = _quoted(layout.expires.column, dialect)
-        made["sample"] = f"SELECT {until}, {{now}}, {local} FROM {name} WHERE {until} IS NOT NULL LIMIT 20"
+    everybody = f"WHERE {user} IS NOT NULL{_is_named(user, table)}{only}{_is_not_revoked(layout, dialect)}"
+    locked = f"(SELECT {key} FROM {name} {everybody} ORDER BY {key}{{lock}}) AS locked" if dialect is not MYSQL else f"{name} {everybody}"
+    made["lock_everybody"] = f"SELECT COUNT(*), {{now}}, {local} FROM {locked}" + (" FOR UPDATE" if dialect is MYSQL else "")
+    made["revoke_everybody"] = f"{_change(name, layout, dialect)} {everybody}"
+    for option, at in layout.moments.items():
+        column = _quoted(at.column, dialect)
+        read = _readable(column, at, table.times.get(option, table.expires), dialect)
+        made[f"sample_{option}"] = f"SELECT {read}, {{now}}, {local} FROM {name} WHERE {column} IS NOT NULL LIMIT 20"
     for size in SIZES:
         keys = f"{key} IN ({', '.join(':' + parameter(number, 'key') for number in range(size))})"
         made[f"lock_{size}"] = f"{rows}{hint} WHERE {keys}{only} ORDER BY {key}{{lock}}"
-        if layout.revoked is not None:
-            change = f"UPDATE {name}{hint} SET {_quoted(layout.revoked.column, dialect)} = :revoked"
-        elif layout.rename:
-            change = f"UPDATE {name}{hint} SET {key} = {_renamed(key, dialect)}"
-        else:
-            change = f"DELETE {name} FROM {name}{hint}" if hint else f"DELETE FROM {name}"
-        made[f"revoke_{size}"] = f"{change} WHERE {keys} AND {user} = :user"
+        made[f"revoke_{size}"] = f"{_change(name, layout, dialect, hint)} WHERE {keys} AND {user} = :user"
     return made
+
+
+def _change(name: str, layout: Layout, dialect: Dialect, hint: str = "") -> str:
+    """Returns the beginning of the statement that revokes rows."""
+    if layout.revoked is not None:
+        return f"UPDATE {name}{hint} SET {_quoted(layout.revoked.column, dialect)} = :revoked"
+    if layout.rename:
+        key = _quoted(layout.key, dialect)
+        return f"UPDATE {name}{hint} SET {key} = {_renamed(key, dialect)}"
+    return f"DELETE {name} FROM {name}{hint}" if hint else f"DELETE FROM {name}"
 
 
 def in_sets(keys: Sequence[Any]) -> Sequence[tuple[int, int, Mapping[str, Any]]]:
@@ -80,8 +93,43 @@ def _expires(layout: Layout, table: Table, dialect: Dialect) -> str:
     compared = _compared(column, expires, table.expires, dialect)
     if compared is None:
         return f"{column}, NULL"
+    return f"{_readable(column, expires, table.expires, dialect)}, CASE WHEN {compared} THEN 1 ELSE 0 END"
+
+
+def _readable(column: str, at: Expires | Timestamp, kind: Kind, dialect: Dialect) -> str:
+    """Returns a column of times as far as a driver can return it: NULL for infinite times, and for those of no calendar."""
+    if dialect is SQLITE or at.per_second or kind not in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):
+        return column
     bounds = f"{column} > '0001-01-02' AND {column} < '9999-12-30'" if dialect is POSTGRESQL else f"{column} > '1000-01-01'"
-    return f"CASE WHEN {bounds} THEN {column} END, CASE WHEN {compared} THEN 1 ELSE 0 END"
+    return f"CASE WHEN {bounds} THEN {column} END"
+
+
+def _about(layout: Layout, table: Table, dialect: Dialect) -> str:
+    """Returns the columns that say something about a session."""
+    times = {option: _readable(_quoted(at.column, dialect), at, table.times[option], dialect) for option, at in layout.times.items()}
+    texts = ("NULL" if name is None else _quoted(name, dialect) for name in (layout.ip_address, layout.user_agent))
+    return ", ".join([times.get("issued", "NULL"), times.get("last_seen", "NULL"), *texts])
+
+
+def _is_live(layout: Layout, table: Table, dialect: Dialect) -> str:
+    """Returns the conditions of a live row that the database can judge. We judge all again."""
+    conditions = _is_not_revoked(layout, dialect)
+    if layout.expires is not None:
+        compared = _compared(_quoted(layout.expires.column, dialect), layout.expires, table.expires, dialect)
+        conditions += "" if compared is None else f" AND CASE WHEN {compared} THEN 1 ELSE 0 END = 0"
+    return conditions
+
+
+def _is_not_revoked(layout: Layout, dialect: Dialect) -> str:
+    conditions = "" if layout.revoked is None else f" AND {_is_revoked(layout, dialect)} = 0"
+    if layout.rename:
+        conditions += f" AND SUBSTR({_quoted(layout.key, dialect)}, 1, {len(REVOKED)}) <> '{REVOKED}'"
+    return conditions
+
+
+def _is_named(user: str, table: Table) -> str:
+    """Returns the condition that a row has a user: an empty text means an anonymous session, as NULL does."""
+    return f" AND {user} <> ''" if table.user.kind in (Kind.TEXT, Kind.PADDED, Kind.ANY) else ""
 
 
 def _compared(column: str, expires: Expires, kind: Kind, dialect: Dialect) -> str | None:

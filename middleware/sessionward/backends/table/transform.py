@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -18,6 +19,16 @@ from sessionward.errors import ConfigurationError
 
 Key: TypeAlias = str | bytes | int
 Transform: TypeAlias = Callable[[str], Key | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Enciphered:
+    """A transform of a cookie that the application enciphers anew with each response, around a key that is secret and stays."""
+
+    decipher: Transform = field(repr=False)
+
+    def __call__(self, value: str) -> Key | None:
+        return self.decipher(value)
 
 
 def verbatim(value: str) -> str | None:

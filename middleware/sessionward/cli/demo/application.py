@@ -20,8 +20,8 @@ MAX_FORM: Final = 4096
 MAX_NAME: Final = 40
 """Characters of a name; in UTF-8 they fit into the 255 bytes that a user id may have."""
 MARK: Final = "demo_session"
-"""A cookie with the public id of the browser's last session. It proves nothing: with it the page can tell a browser that
-was signed out by another device from one that was never signed in."""
+"""A cookie with the public id of the browser's last session. It proves nothing: with it the page can tell a browser whose
+session has ended from one that was never signed in."""
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
@@ -34,10 +34,14 @@ Answer = tuple[str, list[tuple[str, str]], str]
 
 
 class DemoApplication:
-    """A WSGI application with one page and no passwords."""
+    """A WSGI application with one page and no passwords.
 
-    def __init__(self, backend: SQLBackend) -> None:
+    ``has_page``: whether the middleware around it shows the page *Your devices*.
+    """
+
+    def __init__(self, backend: SQLBackend, *, has_page: bool) -> None:
         self._backend = backend
+        self._has_page = has_page
         self._devices: dict[UUID, Device] = {}
         self._routes: dict[str, Callable[[Environ], Answer]] = {
             "GET /": self._page,
@@ -68,7 +72,7 @@ class DemoApplication:
         if session is not None:
             return self._signed_in(session)
         last = self._last(environ)
-        return _html(page.signed_out(last.user if last else "ada", by_another=last is not None))
+        return _html(page.signed_out(last.user if last else "ada", was_signed_in=last is not None))
 
     def _last(self, environ: Environ) -> Device | None:
         found = re.search(rf"(?:^|; ){MARK}=([0-9a-f]{{32}})(?:;|$)", environ.get("HTTP_COOKIE", ""))
@@ -83,7 +87,7 @@ class DemoApplication:
         if not name or not name.isprintable():
             return _to_the_page()
         sessions = sessionward.of(environ)
-        sessions.login(name)
+        sessions.login(name, methods=["name"])  # no password
         self._devices[sessions.current.id] = device_of(name, environ.get("HTTP_USER_AGENT", ""))
         return _to_the_page(f"{MARK}={sessions.current.id.hex}; Path=/; HttpOnly; SameSite=Lax")
 
@@ -111,7 +115,7 @@ class DemoApplication:
             for each in self._backend.list(session.user_id)
         ]
         rows.sort(key=lambda row: not row.is_current)
-        return _html(page.signed_in(session.id, session.user_id, rows, revoked=revoked))
+        return _html(page.signed_in(session.id, session.user_id, rows, has_page=self._has_page, revoked=revoked))
 
 
 def _asset(environ: Environ) -> Answer:

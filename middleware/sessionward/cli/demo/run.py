@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import sessionward
+from sessionward.api.page import Page
 from sessionward.backends.sql import SQLBackend
 from sessionward.cli.demo.application import DemoApplication
 from sessionward.cli.demo.story import bold, tell
@@ -29,8 +31,17 @@ def demo(*, once: bool, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="sessionward-") as folder:
         backend = SQLBackend(f"sqlite:///{Path(folder) / 'sessions.db'}")
         backend.create_tables()
+        has_page = find_spec("jinja2") is not None  # the extra `page`
         # Plain http on this machine only, hence insecure=True; the secret lives as long as the demo.
-        door = sessionward.WSGIMiddleware(DemoApplication(backend), backend, secrets=[secrets.token_bytes(32)], insecure=True)
+        door = sessionward.WSGIMiddleware(
+            DemoApplication(backend, has_page=has_page),
+            backend,
+            secrets=[secrets.token_bytes(32)],
+            insecure=True,
+            api=True,
+            page=Page(name="sessionward demo") if has_page else None,
+            sign_in="/",
+        )
         with _listening(port) as server:
             server.set_app(door)
             thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from sessionward.credential.token import Credential, new_token
 from sessionward.errors import StaleLogin
-from sessionward.modes.companion.judge import CompanionContext, Named, Rules, app_session_of, judge
+from sessionward.modes.companion.judge import CompanionContext, Named, Rules, app_session_of, is_login_of, is_same, judge
+from sessionward.modes.companion.mint import companion_cookie, give, new_companion, new_credential
 from sessionward.modes.companion.unread import unread_warning
-from sessionward.modes.companion.word import DOMAIN, Word, said, word_of
+from sessionward.modes.companion.word import Word, said, word_of
 from sessionward.request.request import Fields
 from sessionward.response.head import is_public, sets_cookie, with_set_cookie, without_set_cookie
 from sessionward.response.set_cookies import SetCookie, clears_cookies, cookies_after, drop_login_cookies, sets_login_cookie
-from sessionward.session.session import NewSession, Session, user_mark
+from sessionward.session.session import user_mark
 from sessionward.session.step import Flow
 from sessionward.session.steps import Adopt, Extend, Find, FindCompanionStatus, IsRevokedAppSession, Login, Revoke
 
@@ -47,9 +47,12 @@ def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields
         elif not named:
             if cookies or word.clears or judged.anonymous_sessions or judged.anonymous or not (yield from _has_moved(context)):
                 yield from _signed_out(rules, context)
-        elif context.session is not None and context.session.user_id == named[0][1].user_id:
-            yield from _gone_on(rules, context, head, named, word)
-        elif context.identity is not None and context.identity.user_id == named[0][1].user_id and not _is_anew(context, named[0], cookies):
+        elif context.session is not None and is_login_of(named[0][1], context.session):
+            if _is_confirmed(rules, context, named, cookies):
+                yield from _mint(rules, context, named, cookies)
+            else:
+                yield from _gone_on(rules, context, head, named, word)
+        elif context.identity is not None and is_same(context.identity, named[0][1]) and not _is_anew(context, named[0], cookies):
             yield from _adopted(rules, context, head, named, cookies)
         else:
             yield from _signed_in(rules, context, named, cookies)
@@ -90,9 +93,9 @@ def _signed_out(rules: Rules, context: CompanionContext) -> Flow[None]:
         context.cookie = rules.own.cleared
     with suppress(Exception):  # the driver has logged it; the response must go out, since it deletes the login
         if session is None and context.adopting is not None:  # so that we also revoke a copy of this login
-            session = yield from Adopt(_new(rules, context, identity.user_id, _new_credential(), rules.life(identity), context.adopting))
+            session = yield from Adopt(new_companion(rules, context, identity, new_credential(), rules.life(identity), context.adopting))
         if session is not None:
-            yield from Revoke(session.user_id, session.id)
+            yield from rules.leases.settled(Revoke(session.user_id, session.id), context.credential, session.user_id)
 
 
 def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], word: Word) -> Flow[None]:
@@ -112,9 +115,10 @@ def _gone_on(rules: Rules, context: CompanionContext, head: Fields, named: Seque
         raise _stale(context, named, "another response has given this browser a new session meanwhile")
     if moved or word.clears or rules.grows_old(context):  # a browser that clears its cookies needs ours again
         lifetime = rules.longest_life(named)
-        extended = yield from Extend(session=session, lifetime=lifetime, app_session=app_session if moved else None)
+        own = app_session if moved else None
+        extended = yield from Extend(session=session, lifetime=lifetime, app_session=own, idle_timeout=rules.idle_timeout)
         if extended and context.cookie is None:
-            context.cookie = _cookie(rules, credential, lifetime, word.cookies)
+            context.cookie = companion_cookie(rules, credential, lifetime, word.cookies)
 
 
 def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
@@ -124,10 +128,10 @@ def _adopted(rules: Rules, context: CompanionContext, head: Fields, named: Seque
         if _is_set(named[0], cookies) and (yield from FindCompanionStatus(user_id, app_session)).companion_required:
             raise _stale(context, named, "the user's sessions were revoked while the request was being answered")
         return
-    credential, lifetime = _new_credential(), rules.longest_life(named)
-    session = yield from Adopt(_new(rules, context, user_id, credential, lifetime, context.adopting))
+    credential, lifetime = new_credential(), rules.longest_life(named)
+    session = yield from rules.leases.settled(Adopt(new_companion(rules, context, named[0][1], credential, lifetime, context.adopting)))
     if session is not None:
-        _give(rules, context, session, credential, lifetime, cookies)
+        give(rules, context, session, credential, lifetime, cookies)
 
 
 def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
@@ -142,17 +146,36 @@ def _signed_in(rules: Rules, context: CompanionContext, named: Sequence[Named], 
             raise _stale(context, named, "this session of the application was revoked while the request was being answered")
     if context.is_answered:
         raise _stale(context, named, "a response head that replaces another one cannot sign a user in")
-    credential, lifetime = _new_credential(), rules.longest_life(named)
-    new = _new(rules, context, user_id, credential, lifetime, app_session)
-    generation = context.generations.get(user_id)
-    session = yield from Login(replace(new, generation=generation, age=context.age, replaces=context.companion))
-    _give(rules, context, session, credential, lifetime, cookies)
+    yield from _mint(rules, context, named, cookies)
+
+
+def _mint(rules: Rules, context: CompanionContext, named: Sequence[Named], cookies: Sequence[SetCookie]) -> Flow[None]:
+    """Starts a companion in place of the one that this browser has, if it has one."""
+    identity, app_session = named[0][1], app_session_of(named[0])
+    credential, lifetime = new_credential(), rules.longest_life(named)
+    new = new_companion(rules, context, identity, credential, lifetime, app_session)
+    generation = context.generations.get(identity.user_id)
+    is_fresh = identity.fresh is not False and identity.actor is None  # who acts as a user has not authenticated as that user
+    change = Login(replace(new, generation=generation, age=context.age, replaces=context.companion, is_fresh=is_fresh))
+    session = yield from rules.leases.settled(change, context.credential, identity.user_id)
+    give(rules, context, session, credential, lifetime, cookies)
 
 
 def _stale(context: CompanionContext, named: Sequence[Named], why: str) -> StaleLogin:
     """Returns the exception for a sign-in that this mode refuses by itself, and notes it for the log."""
     context.refusal = f"a sign-in of user {user_mark(named[0][1].user_id)} was refused: {why}"
     return StaleLogin(why)
+
+
+def _is_confirmed(rules: Rules, context: CompanionContext, named: Sequence[Named], cookies: Sequence[SetCookie]) -> bool:
+    """Returns whether a user whose login was remembered has proved anew who they are, so that the sign-in is of now.
+
+    Only this response can say it, by a cookie that it sets. A store says it to each request in flight, and to that of a thief too.
+    """
+    before, (credential, after) = context.identity, named[0]
+    if before is None or before.fresh is not False or after.fresh is not True or context.is_answered:
+        return False
+    return not rules.spec.server_side and _is_set((credential, after), cookies)
 
 
 def _is_anew(context: CompanionContext, named: Named, cookies: Sequence[SetCookie]) -> bool:
@@ -163,37 +186,3 @@ def _is_anew(context: CompanionContext, named: Named, cookies: Sequence[SetCooki
 def _is_set(named: Named, cookies: Sequence[SetCookie]) -> bool:
     """Returns whether the response sets this credential."""
     return named[0].name in {cookie.name for cookie in cookies}
-
-
-def _new(rules: Rules, context: CompanionContext, user_id: str, credential: Credential, lifetime: float, app_session: bytes) -> NewSession:
-    """Returns the argument of ``adopt``. We do not know how the user signed in."""
-    return NewSession(
-        user_id=user_id,
-        digest=credential.digest,
-        lifetime=lifetime,
-        device=context.device(),
-        app_session=app_session,
-        max_sessions=rules.max_sessions,
-    )
-
-
-def _new_credential() -> Credential:
-    return Credential(new_token().encode())
-
-
-def _cookie(rules: Rules, credential: Credential, lifetime: float, cookies: Sequence[SetCookie]) -> bytes:
-    """Returns our cookie with the SameSite and Partitioned attributes of the login cookies in the same response."""
-    samesites = [cookie.samesite for cookie in cookies if cookie.value is not None]
-    return rules.own.cookie(credential, max_age=lifetime, samesites=samesites, partitioned=any(cookie.partitioned for cookie in cookies))
-
-
-def _give(
-    rules: Rules, context: CompanionContext, session: Session, credential: Credential, lifetime: float, cookies: Sequence[SetCookie]
-) -> None:
-    context.session = context.companion = context.minted = session
-    context.minted_with = said(cookies)
-    context.credential = credential
-    context.cookie = _cookie(rules, credential, lifetime, cookies)
-    domain = next((cookie.domain for cookie in cookies if cookie.domain is not None), None)
-    if domain is not None and rules.cookie_domain is None:
-        context.warning = DOMAIN.format(domain=domain)

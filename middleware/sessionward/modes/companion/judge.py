@@ -10,6 +10,7 @@ from sessionward.context import Context
 from sessionward.credential.login_cookies import LoginCredential, LoginNames
 from sessionward.credential.own import OwnCredential
 from sessionward.errors import InvalidCredential
+from sessionward.lease import NoLeases
 from sessionward.request.request import Location
 from sessionward.response.places import Places
 from sessionward.session.identifier import AnonymousSession, IdentifierSpec, Identify, Identity, app_session_digest
@@ -50,7 +51,7 @@ class Rules:
     """What the settings and the identifier say, computed once.
 
     ``lifetime``: seconds, or None if the settings do not have it. ``cookie_domain``: the Domain of our cookie, or None.
-    ``places``: where the application sets its login cookies.
+    ``places``: where the application sets its login cookies. ``leases``: those of the mode.
     """
 
     spec: IdentifierSpec
@@ -59,6 +60,8 @@ class Rules:
     lifetime: float | None
     cookie_domain: str | None
     max_sessions: int
+    idle_timeout: float | None
+    leases: NoLeases
     places: Places = field(default_factory=Places)
 
     def life(self, identity: Identity) -> float:
@@ -70,11 +73,20 @@ class Rules:
         return max(self.life(identity) for _, identity in named if identity.user_id == named[0][1].user_id)
 
     def grows_old(self, context: CompanionContext) -> bool:
-        """Returns whether less than half of the companion's lifetime is left, so that it must be extended."""
+        """Returns whether less than half of the companion's lifetime is left, so that it must be extended. An idle limit is no matter."""
         session, identity = context.session, context.identity
-        if session is None or session.expires_at is None or identity is None:
-            return False
-        return session.expires_at.timestamp() - context.clock() < self.life(identity) / 2
+        ends_at = None if session is None else session.ends_at or session.expires_at
+        return ends_at is not None and identity is not None and ends_at.timestamp() - context.clock() < self.life(identity) / 2
+
+
+def is_same(one: Identity, other: Identity) -> bool:
+    """Returns whether two logins have the same user, and the same actor or none."""
+    return (one.user_id, one.actor) == (other.user_id, other.actor)
+
+
+def is_login_of(identity: Identity, companion: Session) -> bool:
+    """Returns whether a login and a companion have the same user, and the same actor or none."""
+    return (identity.user_id, identity.actor) == (companion.user_id, companion.actor)
 
 
 @dataclass(slots=True)

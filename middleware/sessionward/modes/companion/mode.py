@@ -8,6 +8,8 @@ from sessionward.credential.carriers import OWN_FIELDS, CredentialSource, Unprov
 from sessionward.credential.login_cookies import LoginNames
 from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential
+from sessionward.errors import UsageError
+from sessionward.lease import NoLeases
 from sessionward.modes.companion.after import follow, touches
 from sessionward.modes.companion.before import admit, take_all
 from sessionward.modes.companion.judge import CompanionContext, Rules
@@ -15,11 +17,11 @@ from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields
 from sessionward.response.answer import Problem, Response, refusal
 from sessionward.response.set_cookies import drop_login_cookies
-from sessionward.session.backend import Capabilities
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.identifier import IdentifierSpec, app_session_digest
+from sessionward.session.impersonation import ORDINARY, Acting, Impersonation, inherited
 from sessionward.session.session import NewSession, Session
 from sessionward.session.step import Flow, answered
-from sessionward.session.steps import Find
 from sessionward.settings import MAKE_SECRET, Settings
 
 
@@ -50,17 +52,21 @@ class Companion(Mode[CompanionContext]):
     context = CompanionContext
     looks_always = True
     can_set_cookies = True
+    asks_application = True
 
-    def __init__(self, capabilities: Capabilities, settings: Settings, spec: IdentifierSpec, *, chosen: Collection[str]) -> None:
+    def __init__(
+        self, capabilities: Capabilities, settings: Settings, leases: NoLeases, spec: IdentifierSpec, *, chosen: Collection[str]
+    ) -> None:
         """``chosen``: the names of the settings that the user has given. For the others the identifier has better defaults."""
-        super().__init__(capabilities, settings)
+        super().__init__(capabilities, settings, leases)
         self.is_async = capabilities.is_async or spec.is_async
-        self.blocks = capabilities.blocks or spec.blocks
+        self.blocks = self.blocks or spec.blocks
         self.outer_key = spec.outer_key
         self.names = OWN_FIELDS | {carrier.name for carrier in spec.headers}
         own = OwnCredential(settings, samesite=None if "cookie_samesite" in chosen else spec.samesite)
         lifetime = settings.lifetime if "lifetime" in chosen else None
-        self._rules = Rules(spec, LoginNames(spec.cookies, spec.headers), own, lifetime, settings.cookie_domain, settings.max_sessions)
+        names = LoginNames(spec.cookies, spec.headers)
+        self._rules = Rules(spec, names, own, lifetime, settings.cookie_domain, settings.max_sessions, settings.idle_timeout, leases)
 
     # --- before the application
 
@@ -69,16 +75,16 @@ class Companion(Mode[CompanionContext]):
         companion = None
         reading, _ = self.read(context)
         if isinstance(reading, Credential):
-            companion = yield from Find(reading)
+            companion = yield from self.find(reading)
             if companion is not None:
                 context.session, context.credential = companion, reading
         elif reading is Unproven.AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
         elif reading is Unproven.INVALID:
             context.warning = self._rules.own.unsigned()
-        fields = yield from admit(self._rules, context, companion)
+        fields = yield from admit(self._rules, context, companion, reading)
         if isinstance(reading, Credential) or reading is Unproven.INVALID:
-            return fields if companion is not None else self._rules.own.strip(context.found if fields is None else fields)
+            return fields if context.companion is not None else self._rules.own.strip(context.found if fields is None else fields)
         return fields
 
     def exempt(self, context: CompanionContext) -> Fields | None:
@@ -100,13 +106,13 @@ class Companion(Mode[CompanionContext]):
     def read(self, context: CompanionContext) -> tuple[Credential | Unproven, CredentialSource]:
         """Returns the companion's credential. An X-Session-Token that does not have the form of our token belongs to the application."""
         found = self._rules.own.read(context.found)
-        if found[0] is not Unproven.FOREIGN:
+        if found[0] is not Unproven.FOREIGN and found[0] is not Unproven.AMBIGUOUS_FOREIGN:
             return found
         return self._rules.own.read([field for field in context.found if field[0] != b"x-session-token"])
 
     def confirm(self, context: CompanionContext, session: Session) -> Flow[str | None]:
         """Returns None if the request also has the application's own login of the same user, or the reason why that is missing."""
-        yield from admit(self._rules, context, session)
+        yield from admit(self._rules, context, session, self.read(context)[0])
         return None if context.session is not None else "The session is a companion, and the request has no login of the same user."
 
     def why_inactive(self, unproven: Unproven) -> str:
@@ -119,6 +125,16 @@ class Companion(Mode[CompanionContext]):
 
     def held(self, context: CompanionContext) -> Session | None:
         return context.companion or context.session
+
+    def impersonation(self, context: CompanionContext, user_id: str, acting: Acting) -> Impersonation | None:
+        """Begins none. The application's own login would outlive it, and then sign the actor in as the user, so it must show the actor.
+
+        Our ``login()`` in one that the identifier has shown inherits it, as in the other modes. A companion alone, whose login is
+        gone, shows none.
+        """
+        if acting != ORDINARY:
+            raise UsageError("kind, actor and lifetime: with identify the identifier says who acts as a user, by Identity(actor=...)")
+        return inherited(user_id, context.session or context.acted)
 
     def new_session(
         self, context: CompanionContext, user_id: str, digest: bytes, generation: int | None, methods: Sequence[str]
@@ -133,14 +149,16 @@ class Companion(Mode[CompanionContext]):
             replaces=self.held(context),
             device=context.device(),
             methods=methods,
+            is_fresh=bool(methods),
             app_session=app_session_digest(digest),
             max_sessions=self.settings.max_sessions,
+            idle_timeout=self.settings.idle_timeout,
         )
 
-    def hold(self, context: CompanionContext, session: Session, credential: Credential, *, persistent: bool) -> None:
+    def hold(self, context: CompanionContext, session: Session, credential: Credential, *, max_age: float | None) -> None:
         context.session = context.companion = session
         context.credential = credential
-        context.cookie = self._rules.own.cookie(credential, max_age=self.settings.lifetime if persistent else None)
+        context.cookie = self._rules.own.cookie(credential, max_age=max_age)
 
     def forget(self, context: CompanionContext, *, clear_cookie: bool) -> None:
         context.session = context.companion = context.credential = context.adopting = None

@@ -106,8 +106,25 @@ class Channel:
 
     def finish(self, result: str) -> None:
         """Ends the response. ``result``: what became of the request, for the counters and the log."""
-        writer = self._writer
-        if not writer.finish():
+        self._finished(self._writer.finish(), result)
+
+    def respond(self, response: Response, result: str) -> None:
+        """Gives a response of our own."""
+        body = response.body
+        self.give(int(response.status), None, response.headers, len(body), body, result)
+
+    def give(
+        self, status: int, reason: bytes | None, fields: Fields, length: int | None, body: bytes, result: str, *, has_date: bool = False
+    ) -> None:
+        """Gives a response whose body is there: what :meth:`start`, :meth:`send` and :meth:`finish` do, with a third of their calls."""
+        request = self._request
+        assert request is not None, "a response answers a request"
+        keeps_alive = request.keeps_alive and not self._roster.is_draining
+        self._finished(self._writer.whole(request, status, reason, fields, length, keeps_alive, has_date, body), result)
+
+    def _finished(self, is_whole: bool, result: str) -> None:
+        """Ends the request. ``is_whole``: whether the response was not shorter than its length."""
+        if not is_whole:
             self.cut()
             return
         self._end(result)
@@ -115,18 +132,12 @@ class Channel:
             return
         if not self._reader.is_whole:
             self._linger()
-        elif not writer.keeps_alive:
+        elif not self._writer.keeps_alive:
             self._close()
         else:
             self.phase = _IDLE
             if self._pending:
                 self.loop.call_soon(self._go_on)
-
-    def respond(self, response: Response, result: str) -> None:
-        """Gives a response of our own."""
-        self.start(int(response.status), None, response.headers, len(response.body))
-        self._writer.send(response.body)
-        self.finish(result)
 
     def cut(self) -> None:
         """Ends the connection so that the client can tell that the response is not whole."""
@@ -154,11 +165,18 @@ class Channel:
         self._writer.size += len(data)
         self._writer.write(data)
 
-    def close_tunnel(self) -> None:
-        """Ends a tunnel, once the client has what was sent to it."""
+    def close_tunnel(self, result: str = "passed") -> None:
+        """Ends a tunnel, once the client has what was sent to it. ``result``: as for :meth:`finish`."""
         if self.phase is _TUNNEL:
-            self._end("passed")
+            self._end(result)
             self._close()
+
+    def cut_tunnel(self, last: bytes) -> None:
+        """Ends a tunnel with these bytes. What the client still sends is dropped, so that it can read them."""
+        if self.phase is _TUNNEL:
+            self.pass_on(last)
+            self._end("cut")
+            self._linger()
 
     def _go_on(self) -> None:
         raise NotImplementedError

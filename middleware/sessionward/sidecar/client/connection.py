@@ -6,10 +6,10 @@ import asyncio
 from typing import Final, Protocol, cast
 
 from sessionward.sidecar.client.channel import NEXT, Channel
+from sessionward.sidecar.client.framing import Refused
 from sessionward.sidecar.client.limits import Pace, keep_alive
 from sessionward.sidecar.client.phase import Handler, Overdue, Phase
 from sessionward.sidecar.client.proxy_protocol import parse
-from sessionward.sidecar.client.reader import Refused
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.response import closing
 from sessionward.sidecar.client.roster import Roster
@@ -164,7 +164,7 @@ class ClientConnection(Channel, asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         listener = self._site
         request.peer = peer = self.peer
-        if listener.trusted and peer in listener.trusted:
+        if not listener.trusted.is_empty and peer in listener.trusted:
             request.believe(listener.trusted)
         self.phase = _BUSY
         self._request = request

@@ -14,7 +14,9 @@ from typing import Final
 import httptools
 
 from sessionward.credential.carriers import BLANKS
+from sessionward.sidecar.client.framing import PLAIN_TARGET, READ_HERE, Refused, read_fields, read_target
 from sessionward.sidecar.client.request import Request
+from sessionward.sidecar.client.section import MAX_KEPT, Section
 from sessionward.sidecar.errors import SidecarProblem
 
 log = logging.getLogger("sessionward")
@@ -30,27 +32,21 @@ MAX_BETWEEN_CHUNKS: Final = 16_384
 _VERSIONS: Final = ("1.1", "1.0")
 _REFUSED_METHODS: Final = (b"CONNECT", b"TRACE")
 _END: Final = b"\r\n\r\n"
-_TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")
-"""Visible ASCII without ``#``: a fragment does not belong into a request (RFC 9112, 3.2)."""
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE)
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _REQUEST_LINE: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) +([^ \r\n]+) ")
 """The method and the target, whatever they are."""
 _COULD_BECOME_ONE: Final = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: +[^ \r\n]*)?")
 
-_READ_HERE: Final = frozenset({b"host", b"transfer-encoding", b"content-length", b"upgrade", b"expect", b"authorization"})
-"""Fields that frame a request, or say something about its connection."""
 _REST: Final = b"POST / HTTP/1.1\r\nhost: a\r\n%b\r\n\r\n"
 """A head for the parser alone, after it has stopped at an upgrade that we do not make, so that it goes on with the body."""
 
 
-class Refused(Exception):
-    """A request that we do not accept."""
+class _Again:
+    """The callbacks of a parser that need not tell the fields."""
 
-    def __init__(self, problem: SidecarProblem, bound: str = "") -> None:
-        super().__init__(problem.id)
-        self.problem = problem
-        self.bound = bound
+    def __init__(self, reader: RequestReader) -> None:
+        self.on_url = reader.on_url
+        self.on_headers_complete = reader.on_known_headers
+        self.on_message_complete = reader.on_message_complete
 
 
 class RequestReader:
@@ -61,29 +57,24 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_fields", "_host", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_parser", "_places", "_seen", "_size",
-        "_tail", "_url", "body", "head", "is_whole",
+        "_again", "_body", "_fields", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_line", "_parser",
+        "_places", "_section", "_seen", "_size", "_tail", "_url", "body", "head", "is_whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
+        self._again: httptools.HttpRequestParser | None = None
+        """Parses the heads whose fields we know already, so it does not tell us the fields."""
+        self._section: Section | None = None
+        """The header section of the last request, if the next one may have the same."""
         self._body: list[bytes] = []
-        self._is_muted = False
-        self.head: Request | None = None
-        self.body = b""
-        self._begin()
-
-    def _begin(self) -> None:
-        self.is_whole = False
-        self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._places: list[int] = []
-        self._host = -1
-        self._size = 0
-        self._tail = b""
-        self._seen = b""
-        self._in_body = self._is_chunked = self._is_unknown = False
-        self._left = 0
+        """The places of the fields that are read here."""
+        self.head: Request | None = None
+        self.body = self._url = self._tail = self._seen = b""
+        self._size = self._left = self._line = 0
+        self.is_whole = self._in_body = self._is_chunked = self._is_muted = self._is_unknown = False
 
     @property
     def is_in_head(self) -> bool:
@@ -103,30 +94,45 @@ class RequestReader:
         """Reads a head, or a body as far as it has come. Returns the bytes behind it. Raises :class:`Refused`."""
         self.head, self.body = None, b""
         if self.is_whole:
-            self._begin()
-        at, size = 0, len(data)
+            self.is_whole = self._in_body = False
+            self._size = 0
+        size = len(data)
+        if not self._size and not self._in_body and data.find(_END) == size - 4 >= 0:  # one head in one piece, as most requests are
+            self._line = line = data.find(b"\n") + 1
+            section = self._section
+            self._feed(self._parser if section is None or not data.startswith(section.raw, line) else self._parser_again(), data)
+            self._line = 0
+            return b""
+        at = 0
         while at < size and self.head is None and not self.is_whole:
             if self._is_unknown:
                 self._refuse_unknown(data[at:])
                 return b""
-            at = self._read_piece(data, at)
+            end = min(at + self._left, size) if self._left else self._end_in(data, at)
+            self._feed(self._parser, data[at:end])
+            at = end
         if self._body:
             self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()
         return data[at:]
 
-    def _read_piece(self, data: bytes, at: int) -> int:
-        """Reads the piece that begins at this place, and returns the place behind it."""
-        end = min(at + self._left, len(data)) if self._left else self._end_in(data, at)
-        piece = data[at:end]
-        parts = len(self._body)
+    def _parser_again(self) -> httptools.HttpRequestParser:
+        """Returns the parser for a head whose section is the kept one."""
+        again = self._again
+        if again is None:
+            again = self._again = httptools.HttpRequestParser(_Again(self))
+        return again
+
+    def _feed(self, parser: httptools.HttpRequestParser, piece: bytes) -> None:
+        """Hands one piece to a parser."""
         if not self._size:
             self._seen = piece
         elif not self._in_body and len(self._seen) < MAX_TARGET:
             self._seen += piece
         self._size += len(piece)
+        parts = len(self._body)
         try:
-            self._parser.feed_data(piece)
+            parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             self._go_on_without_upgrade()
         except httptools.HttpParserInvalidMethodError:
@@ -143,7 +149,6 @@ class RequestReader:
                     raise Refused(SidecarProblem.HEAD_TOO_LARGE, "trailers")
         elif self._size > MAX_HEAD:
             raise Refused(SidecarProblem.TARGET_TOO_LONG if len(self._url) > MAX_TARGET else SidecarProblem.HEAD_TOO_LARGE, "head_size")
-        return end
 
     def _end_in(self, data: bytes, begin: int) -> int:
         """Returns where the first empty line behind ``begin`` ends, or the end of the data. It may have begun in the piece before."""
@@ -186,6 +191,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self.is_whole:  # a piece ends where its request ends, so this cannot be; if it is, the framing is in doubt
             raise Refused(SidecarProblem.BAD_REQUEST)
+        self._fields, self._places = [], []
 
     def on_url(self, url: bytes) -> None:
         if self._is_muted:
@@ -198,7 +204,7 @@ class RequestReader:
         if self._in_body:  # a trailer, or the parser's own head
             return
         name = name.lower()
-        if name in _READ_HERE:
+        if name in READ_HERE:
             self._places.append(len(self._fields))
         self._fields.append((name, value.strip(BLANKS)))
 
@@ -207,74 +213,63 @@ class RequestReader:
             return
         if len(self._fields) > MAX_FIELDS:
             raise Refused(SidecarProblem.HEAD_TOO_LARGE, "head_size")
-        parser = self._parser
-        version = parser.get_http_version()
-        if version not in _VERSIONS:
+        request = self._request(self._parser, self._fields)
+        host, upgrade = read_fields(request, self._places)
+        self._section = None
+        if not PLAIN_TARGET.fullmatch(request.target):
+            read_target(request, host)
+        elif self._line and host >= 0 and self._seen[:1] not in (b"\r", b"\n"):  # else the first line is empty
+            self._keep(request)
+        if upgrade == b"websocket":
+            request.wants_websocket = (
+                request.method == b"GET" and request.version == "1.1" and self._parser.should_upgrade() and not request.has_body
+            )
+        self.head = request
+        self._in_body = True
+        if request.has_body:
+            self._size = 0 if request.is_chunked else self._size
+            self._is_chunked = request.is_chunked
+            self._left = request.length or 0
+
+    def _keep(self, request: Request) -> None:
+        """Keeps the header section of a request for the next one, if it is small, frames no body and asks for no upgrade."""
+        raw = self._seen[self._line :]
+        if len(self._places) == 1 + (request.authorization is not None) and len(raw) <= MAX_KEPT:
+            self._section = request.section = Section(raw, self._fields, request.authorization)
+
+    def on_known_headers(self) -> None:
+        """Makes the request of a head whose fields are those of the kept section. They frame no body, and name the host."""
+        parser, section = self._again, self._section
+        assert parser is not None
+        assert section is not None
+        request = self._request(parser, section.fields)
+        request.authorization = section.authorization
+        if PLAIN_TARGET.fullmatch(request.target):
+            request.section = section
+        else:
+            request.fields = [*section.fields]
+            read_target(request, next(place for place, field in enumerate(section.fields) if field[0] == b"host"))
+        self.head = request
+        self._in_body = True
+
+    def _request(self, parser: httptools.HttpRequestParser, fields: list[tuple[bytes, bytes]]) -> Request:
+        """Returns the request of a head that llhttp has accepted."""
+        if self._in_body:  # a piece ends where its request ends, so this cannot be
+            raise Refused(SidecarProblem.BAD_REQUEST)
+        line = self._line
+        is_latest = self._seen[line - 11 : line] == b" HTTP/1.1\r\n"  # the other way costs 0.6 us
+        version = "1.1" if is_latest else parser.get_http_version()
+        # llhttp also reads HTTP/0.9, whose line has no version, RTSP and ICE.
+        if version not in _VERSIONS or not (is_latest or b" HTTP/" in self._seen.lstrip(b"\r\n").partition(b"\n")[0]):
             raise Refused(SidecarProblem.VERSION)
         method = parser.get_method()
         if method in _REFUSED_METHODS:
             raise Refused(SidecarProblem.METHOD)
-        request = Request(method, self._url, self._fields, version)
-        upgrade = self._read_fields(request)
-        self._read_target(request)
+        request = Request(method, self._url, fields, version)
+        self._url = b""
         request.keeps_alive = version == "1.1" and parser.should_keep_alive()
-        request.wants_websocket = (
-            upgrade == b"websocket" and method == b"GET" and version == "1.1" and parser.should_upgrade() and not request.has_body
-        )  # fmt: skip
         request.began = monotonic()
-        self.head = request
-        self._in_body = True
-        self._size = 0 if request.is_chunked else self._size
-        self._is_chunked = request.is_chunked
-        self._left = request.length or 0
-
-    def _read_fields(self, request: Request) -> bytes:
-        """Reads the fields that frame a request, which llhttp has checked for contradictions. Returns the protocol of Upgrade."""
-        upgrade = b""
-        for place in self._places:
-            name, value = self._fields[place]
-            if name == b"host":
-                if self._host >= 0 or not _HOST.fullmatch(value):
-                    raise Refused(SidecarProblem.BAD_HOST)
-                self._host = place
-            elif name == b"transfer-encoding":
-                if request.version == "1.0":
-                    raise Refused(SidecarProblem.BAD_REQUEST)
-                if value.lower() != b"chunked":
-                    raise Refused(SidecarProblem.CODING)
-                request.is_chunked = request.has_body = True
-            elif name == b"content-length":
-                request.length = int(value)
-                request.has_body = request.has_body or request.length > 0
-            elif name == b"upgrade":
-                upgrade += value.lower()
-            elif name == b"authorization":
-                request.authorization = value if request.authorization is None else request.authorization + b", " + value
-            elif name == b"expect":
-                if value.lower() != b"100-continue":
-                    raise Refused(SidecarProblem.EXPECTATION)
-                request.expects = request.version == "1.1"
-        if self._host < 0 and request.version == "1.1":
-            raise Refused(SidecarProblem.BAD_HOST)
-        return upgrade
-
-    def _read_target(self, request: Request) -> None:
-        target = request.target
-        if not _TARGET.fullmatch(target):
-            raise Refused(SidecarProblem.BAD_TARGET)
-        if target[:1] == b"/" or (target == b"*" and request.method == b"OPTIONS"):
-            return
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not absolute[1] or not _HOST.fullmatch(absolute[1]):
-            raise Refused(SidecarProblem.BAD_TARGET)
-        host = (b"host", absolute[1])  # which takes precedence over the field (RFC 9112, 3.2.2)
-        if self._host < 0:
-            self._fields.append(host)
-        else:
-            self._fields[self._host] = host
-        rest = absolute[2]
-        request.target = rest if rest[:1] == b"/" else b"/" + rest
-        request.path = request.target.partition(b"?")[0]
+        return request
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)

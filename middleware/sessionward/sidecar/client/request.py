@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sessionward.request.request import Location, host_of, joined
 from sessionward.response.answer import request_id
+from sessionward.sidecar.client.section import Section
 from sessionward.sidecar.client.trusted_proxies import TrustedProxies
 
 
@@ -14,6 +15,7 @@ class Request:
 
     - ``method``, ``target``: exact bytes. The target is in origin form (or ``*``). ``path``: the target without its query.
     - ``fields``: names in lower case, values without the blanks around them.
+    - ``section``: the header section of these fields if another request may have the same one, else None. Nothing changes the fields.
     - ``version``: "1.1" or "1.0".
     - ``length``: of the body in bytes; None if there is no Content-Length. ``is_chunked``: whether the body is chunked.
       ``has_body``: whether a body follows the head.
@@ -26,26 +28,24 @@ class Request:
     - ``session``: the public id of the client's live session, None until it is known.
     """
 
-    __slots__ = (
-        "_id", "_trusted", "authorization", "began", "expects", "fields", "has_body", "is_chunked", "is_trusted", "keeps_alive", "length",
-        "method", "path", "peer", "scheme", "session", "target", "version", "wants_websocket",
-    )  # fmt: skip
+    # Defaults on the class cost nothing for the requests that keep them.
+    length: int | None = None
+    authorization: bytes | None = None
+    peer: str | None = None
+    section: Section | None = None
+    session: UUID | None = None
+    scheme = "http"
+    began = 0.0
+    is_chunked = has_body = expects = wants_websocket = keeps_alive = is_trusted = False
+    _trusted: TrustedProxies | None = None
+    _id = ""
 
     def __init__(self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: str) -> None:
         self.method = method
         self.target = target
-        self.path = target.partition(b"?")[0] if b"?" in target else target
+        self.path = target if target.find(b"?") < 0 else target.partition(b"?")[0]
         self.fields = fields
         self.version = version
-        self.length: int | None = None
-        self.authorization: bytes | None = None
-        self.peer: str | None = None
-        self._trusted: TrustedProxies | None = None
-        self.session: UUID | None = None
-        self.scheme = "http"
-        self.began = 0.0
-        self.is_chunked = self.has_body = self.expects = self.wants_websocket = self.keeps_alive = self.is_trusted = False
-        self._id = ""
 
     @property
     def id(self) -> str:
@@ -61,6 +61,14 @@ class Request:
     def route(self) -> bytes:
         """Returns the path with the client's own percent-encoding."""
         return self.path
+
+    def mount(self) -> bytes:
+        """Returns nothing: the sidecar has no mount point."""
+        return b""
+
+    def query(self) -> bytes:
+        """Returns the query as the client sent it."""
+        return self.target.partition(b"?")[2]
 
     def client(self) -> str | None:
         """Returns the believed address of the client, None over a unix socket."""

@@ -6,11 +6,15 @@ import asyncio
 import os
 import socket
 import struct
+from contextlib import suppress
+from typing import Final
 
 from sessionward.request.request import Fields
 from sessionward.sidecar.client.limits import Limits, Pace, unacknowledged
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.client.response import BODILESS, CONTINUE, SWITCHING, date_line, status_line
+
+_JOINED: Final = b": ".join
 
 
 class ResponseWriter:
@@ -44,9 +48,34 @@ class ResponseWriter:
 
         ``length``: the value of Content-Length. ``has_date``: else we add Date (RFC 9110, 6.6.1).
         """
+        self._out.append(self._head(request, status, reason, fields, length, keeps_alive, has_date))
+
+    def whole(
+        self,
+        request: Request,
+        status: int,
+        reason: bytes | None,
+        fields: Fields,
+        length: int | None,
+        keeps_alive: bool,
+        has_date: bool,
+        body: bytes,
+    ) -> bool:
+        """Sends a response whose body is there: what :meth:`start`, :meth:`send` and :meth:`finish` do, in one call for three."""
+        head = self._head(request, status, reason, fields, length, keeps_alive, has_date)
+        if self._left != len(body):
+            self._out.append(head)
+            self.send(body)
+            return self.finish()
+        self._left, self.size = 0, len(body)
+        self.write(head + body)
+        return True
+
+    def _head(
+        self, request: Request, status: int, reason: bytes | None, fields: Fields, length: int | None, keeps_alive: bool, has_date: bool
+    ) -> bytes:
         assert not self.has_begun, "a response has one head"
-        lines = [status_line(status, reason)]
-        lines += [b": ".join(field) for field in fields]
+        lines = [status_line(status, reason), *map(_JOINED, fields)]
         if not has_date:
             lines.append(date_line())
         self._is_chunked = False
@@ -61,8 +90,8 @@ class ResponseWriter:
         if not keeps_alive and status != SWITCHING:
             lines.append(b"connection: close")
         lines.append(b"\r\n")
-        self._out.append(b"\r\n".join(lines))
         self._left, self.keeps_alive, self.status, self.has_begun = length, keeps_alive, status, True
+        return b"\r\n".join(lines)
 
     def send(self, data: bytes) -> None:
         """Adds a part of the body. Drops what exceeds the length."""
@@ -111,7 +140,8 @@ class ResponseWriter:
             return
         peer = self._transport.get_extra_info("socket")
         if peer is not None:
-            with socket.socket(fileno=os.dup(peer.fileno())) as same:
+            # Without a free descriptor the end is orderly, and better than none.
+            with suppress(OSError), socket.socket(fileno=os.dup(peer.fileno())) as same:
                 same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 

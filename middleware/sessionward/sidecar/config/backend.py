@@ -11,7 +11,9 @@ from typing import Any, Final
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from sessionward.errors import ConfigurationError
 from sessionward.sidecar.config.named import explained, named_object, names_object, set_up_django
+from sessionward.sidecar.config.redis_url import is_redis, redis_backend, without_secrets
 from sessionward.sidecar.config.values import MASK
 
 _BY_WORD: Final = {
@@ -33,6 +35,8 @@ def _made(named: str, timeout: float) -> Any:
         set_up_django("backend")
     if named in _BY_WORD or names_object(named):
         return named_object("backend", _BY_WORD.get(named, named))
+    if is_redis(named):
+        return redis_backend("backend", named, is_async=True, timeout=timeout)
     with explained("backend"):
         kind = getattr(import_module(_SQL), "AsyncSQLBackend")  # noqa: B009 - a leaf, which the configuration names
         return kind(named, timeout=timeout)
@@ -50,7 +54,12 @@ def is_made(named: str) -> bool:
 def backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the backend that is named. It connects to nothing."""
     named: str = value.get("backend", "memory")
-    if named not in _BY_WORD and not names_object(named):
+    if is_redis(named):
+        try:
+            redis_backend("backend", named, is_async=True)
+        except ConfigurationError as error:
+            yield from error.mistakes
+    elif named not in _BY_WORD and not names_object(named):
         try:
             make_url(named)
         except (ArgumentError, ValueError):
@@ -61,8 +70,12 @@ def backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
 
 def without_password(named: str) -> str:
     """Returns what was given as ``backend`` or as another URL, fit to be shown."""
+    if is_redis(named):
+        return without_secrets(named)
     try:
         url = make_url(named)
+        if "@" in (url.host or ""):
+            return MASK  # a part of the password, as far as we know
         hidden = {name: "***" for name in url.query if any(word in name.lower() for word in ("pass", "secret", "key", "token"))}
         return url.update_query_dict(hidden).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from secrets import token_urlsafe
 from typing import Any, Final
 
-from sessionward.errors import ConfigurationError
+from sessionward.api.page.optional import check_page
+from sessionward.errors import ConfigurationError, Mistakes
 from sessionward.settings import MAKE_SECRET, Settings
 from sessionward.sidecar.config import backend, identify
 from sessionward.sidecar.config.addresses import Address, Upstream
 from sessionward.sidecar.config.checks import READINESS, mistakes_of, upstream_mistakes
 from sessionward.sidecar.config.options import BY_NAME, OPTIONS, PREFIX
+from sessionward.sidecar.config.page import configured_page
 from sessionward.sidecar.config.sources import Given, collect
 
 
@@ -128,6 +131,11 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str], *, ke
     mistakes += upstream_mistakes(value, upstream, {"listen": listen, "admin": admin})
     kind, keywords = identify.identify_options(value, mistakes)
     settings: dict[str, Any] = {option.key: value[option.name] for option in OPTIONS if option.of_door and option.name in value}
+    page = configured_page(value, mistakes)
+    if page is not None:
+        settings["page"] = page
+    if settings.get("recheck") == 0:
+        settings["recheck"] = None
     told = [*identify.advice(kind, keywords)]
     if value.get("secret"):
         settings["secrets"] = tuple(value["secret"])
@@ -137,10 +145,12 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str], *, ke
             told.append(f"no secret is given: cookies are signed with one that ends with this process; for --secret-file {MAKE_SECRET}")
         elif listen is not None:
             mistakes.append(f"secret: our cookies are signed, so one is needed; for --secret-file {MAKE_SECRET}")
-    try:
-        Settings.of({**settings, "assertion_secrets": list(value["assertion-secret"])})  # as the application's door will check them
-    except ConfigurationError as error:
-        mistakes += map(by_our_names, error.mistakes)
+    wrong = Mistakes()
+    with wrong.collected():  # as the application's door will check them
+        Settings.of({**settings, "assertion_secrets": list(value["assertion-secret"])})
+    with wrong.collected():
+        check_page(page)
+    mistakes += map(by_our_names, wrong.found)
     if mistakes or listen is None:
         raise ConfigurationError(*mistakes)
     return Config(
@@ -160,7 +170,9 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str], *, ke
 
 _MADE_ABOVE: Final = frozenset({"listen", "admin", "upstream", "identify", "readiness"})
 _AS_THEY_ARE: Final = {
-    name: option.key for name, option in BY_NAME.items() if option.key in {each.name for each in fields(Config)} and name not in _MADE_ABOVE
+    name: option.key
+    for name, option in BY_NAME.items()
+    if option.key in {each.name for each in fields(Config)} and name not in _MADE_ABOVE and not option.of_door
 }
 """The options whose values are fields of :class:`Config` unchanged."""
 
@@ -168,7 +180,14 @@ _AS_THEY_ARE: Final = {
 def by_our_names(mistake: str) -> str:
     """Returns a door's mistake under the name that the option has here."""
     name, colon, rest = mistake.partition(":")
-    return {"secrets": "secret", "assertion_secrets": "assertion-secret"}.get(name, name.replace("_", "-")) + colon + rest
+    return _OUR_NAMES.get(name, re.sub("[._]", "-", name)) + colon + rest
+
+
+_OUR_NAMES: Final = {
+    "secrets": "secret",
+    "assertion_secrets": "assertion-secret",
+    **{option.setting: option.name for option in OPTIONS if option.setting},
+}
 
 
 def _parsed(parse: Callable[[str], Any], name: str, value: Mapping[str, Any], mistakes: list[str]) -> Any:

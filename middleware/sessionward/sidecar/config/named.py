@@ -82,4 +82,4 @@ class explained:  # noqa: N801 - reads as a word after "with"
 
 def _under(option: str, mistake: str) -> str:
     name, colon, rest = mistake.partition(": ")
-    return f"{option}: {rest}" if colon and name in ("database", option) else f"{option}: {mistake}"
+    return f"{option}: {rest}" if colon and name in ("database", "server", option) else f"{option}: {mistake}"

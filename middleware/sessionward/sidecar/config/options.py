@@ -39,6 +39,8 @@ class Option:
     is_secret: bool = False
     of_door: bool = False
     """A setting of the door (:class:`sessionward.Settings`), by the same name."""
+    setting: str = ""
+    """The name of that setting, where an option of the sidecar itself has the same."""
 
     @property
     def variable(self) -> str:
@@ -46,7 +48,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        return self.name.replace("-", "_")
+        return self.setting or self.name.replace("-", "_")
 
 
 def _door(name: str, read: Read, help: str) -> Option:
@@ -110,7 +112,16 @@ OPTIONS: Final = (
     Option("upstream-cert-file", text, "our certificate, where the application wants one", only="serve"),
     Option("upstream-key-file", text, "the key of that certificate", only="serve"),
     Option("upstream-server-name", text, "the name that the application's certificate must have; its host by default", only="serve"),
+    Option("page-name", text, "the application's name, on the page Your devices"),
+    Option("page-accent", text, "the colour of the page's buttons, such as #0b57d0 or navy"),
+    Option("page-css", text, "one more stylesheet of the page: a path or a URL"),
+    Option("page-logo", text, "a picture beside the name: a path or a URL"),
+    Option("page-templates", text, "a directory whose layout.html, devices.html and problem.html come before ours"),
+    Option("page-language", text, "the language of the page for all readers; by default each reader's own"),
+    Option("page-change-password", text, "where a user changes the password: a path or a URL"),
+    Option("page-tokens", text, "where a user sees API keys and connected apps: a path or a URL"),
     _door("path", text, "where DELETE is answered (/auth/sessions)"),
+    _door("api", switch, "also answer the rest of the session API there: who am I, my sessions, revoke one, and the page for a browser"),
     _door("cookie-name", text, "the name of our cookie (__Host-session-ward)"),
     _door("cookie-domain", text, "the Domain of our cookie, where the application's login cookie has one"),
     _door("cookie-samesite", text, "lax, strict or none"),
@@ -121,8 +132,27 @@ OPTIONS: Final = (
     _door("public-origin", text, "our own origin as browsers see it"),
     _door("audience", text, "names this application where several share a secret"),
     _door("lifetime", seconds, "seconds that a session lives"),
+    Option(
+        "session-idle-timeout",
+        seconds,
+        "seconds that a session lives without being used, at least 120; no limit by default",
+        of_door=True,
+        setting="idle_timeout",
+    ),
     _door("max-sessions", whole, "live sessions of one user; a sign-in beyond it revokes the one used longest ago"),
+    _door("revoke-impersonations", switch, "also revoke and count sessions in which another user acts as this one"),
+    _door("at-limit", text, "revoke or refuse: what a sign-in beyond max-sessions does; refuse: 409 (revoke)"),
+    _door(
+        "recent", seconds, "seconds that the caller's sign-in may be old when it revokes others; an older one gets 403; any age by default"
+    ),
+    _door("sign-in", text, "where a user signs in again: a path or an https URL, such as /login?next={return_to}"),
+    _door("rate-limit", whole, "how often one session may revoke within an hour; no limit by default"),
+    _door("limits", text, "the limits of a standard: nist-aal1, nist-aal2, nist-aal3, pci or asvs-l2"),
     _door("backend-timeout", seconds, "seconds that a request waits for the backend"),
+    _door("lease", seconds, "seconds for which a worker may trust an answer of the backend, at most 5; a revocation takes as long (0)"),
+    _door("lease-waiters", whole, "requests with a revoked session that may wait at once until the lease has passed (1000)"),
+    Option("recheck", pause, "seconds between two checks of open streams; 0: they stay open (5)", only="serve", of_door=True),
+    Option("recheck-paths", texts, "prefixes of the paths whose streams are checked; repeatable; all", only="serve", of_door=True),
     _door("debug", switch, "errors say what was wrong with the credential; never in production"),
 )
 

@@ -67,7 +67,7 @@ def _given(option: Option, places: Sequence[_Place], mistakes: list[str]) -> Ite
     for values, called in places:
         given = [name for name in (option.name, option.name + FILE) if name in values and (name == option.name or option.is_secret)]
         if len(given) > 1:
-            mistakes.append(f"{called(option.name)}: it is given twice, as itself and as a file")
+            mistakes.append(_mistake(option.name, "it is given twice, as itself and as a file", called(option.name)))
         for name in given[:1]:
             value = values[name]
             if option.name == IDENTIFY and isinstance(value, Mapping):
@@ -75,7 +75,12 @@ def _given(option: Option, places: Sequence[_Place], mistakes: list[str]) -> Ite
             try:
                 yield Given(option.read(value if name == option.name else content_of(value)), called(name))
             except ValueError as wrong:
-                mistakes.append(f"{called(name)}: {wrong}")
+                mistakes.append(_mistake(name, str(wrong), called(name)))
+
+
+def _mistake(name: str, why: str, source: str) -> str:
+    """Returns a mistake by the name of the option, as all others. It says where the value was given, unless by a flag."""
+    return f"{name}: {why}" if source == _flag(name) else f"{name}: {why} ({source})"
 
 
 def content_of(path: Any) -> str:

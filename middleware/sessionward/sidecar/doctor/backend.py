@@ -15,10 +15,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sessionward.credential.token import Credential, new_token
-from sessionward.errors import ConfigurationError, InvalidCredential
-from sessionward.session.backend import Capabilities
+from sessionward.errors import ConfigurationError, InvalidCredential, SessionwardError
+from sessionward.session.capabilities import Capabilities
 from sessionward.session.identifier import IdentifierSpec
 from sessionward.sidecar.config.config import Config
+from sessionward.sidecar.config.redis_url import is_redis, redis_backend
 from sessionward.sidecar.doctor.finding import Finding, error, note, ok, warning
 
 SLOW: Final = 0.05
@@ -34,6 +35,11 @@ _DURABLE: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     ),
 }
 """A query for what a database does at a commit, and the answers with which a revocation survives a crash."""
+_STANDBYS: Final = (
+    "SELECT (SELECT COUNT(*) FROM pg_stat_replication), current_setting('synchronous_standby_names') <> ''"
+    " AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+)
+"""How many standbys PostgreSQL has at this moment, and whether a commit waits for one of them."""
 
 
 def of_backend(config: Config) -> Iterator[Finding]:
@@ -51,52 +57,77 @@ def of_backend(config: Config) -> Iterator[Finding]:
     except ConfigurationError as wrong:
         yield from (error(*_parted("backend", mistake)) for mistake in wrong.mistakes)
         return
+    answers = False
     try:
-        took = asyncio.run(_look_up_async(config, backend)) if capabilities.is_async else _look_up(config, backend)
+        took, lease = asyncio.run(_look_up_async(config, backend)) if capabilities.is_async else _look_up(config, backend)
     except Exception as failed:
-        yield _why(config, failed)
+        yield from _why(config, failed)
     else:
+        answers = True
         said = f"answers in {took * 1000:.1f} ms"
         if took > SLOW:
             yield warning("backend", f"{said}, and each request with a session waits for it", "move the database nearer")
         else:
             yield ok("backend", said)
+        yield from _lease(config, capabilities, lease)
     if config.backend == "memory":
         yield note("backend", "memory ends with the process, and with it all sessions", "take a database where users shall stay signed in")
     yield from _sign_in(config, capabilities)
-    if url is not None:
+    if is_redis(config.backend) and answers:
+        yield from asyncio.run(_durable_redis(config))
+    elif url is not None and not is_redis(config.backend):
         yield from asyncio.run(_durable(url))
 
 
-def _look_up(config: Config, backend: Any) -> float:
-    """Returns the seconds of the second look-up, since the first one connects."""
+def _look_up(config: Config, backend: Any) -> tuple[float, float | None]:
+    """Returns the seconds of the second look-up, since the first one connects, and the lease, None if the backend keeps none."""
     try:
         backend.find(_unknown())
         began = monotonic()
         backend.find(_unknown())
-        return monotonic() - began
+        return monotonic() - began, backend.lease_wait() if hasattr(backend, "lease_wait") else None
     finally:
         if config.backend_is_made and callable(close := getattr(backend, "close", None)):
             close()
 
 
-async def _look_up_async(config: Config, backend: Any) -> float:
+async def _look_up_async(config: Config, backend: Any) -> tuple[float, float | None]:
     try:
         await backend.find(_unknown())
         began = monotonic()
         await backend.find(_unknown())
-        return monotonic() - began
+        return monotonic() - began, await backend.lease_wait() if hasattr(backend, "lease_wait") else None
     finally:
         close: Any = getattr(backend, "close", None)
         if config.backend_is_made and close is not None:
             await close()
 
 
+def _lease(config: Config, capabilities: Capabilities, kept: float | None) -> Iterator[Finding]:
+    """Yields how the lease of the configuration and that of the backend differ. ``kept``: the longest one of the last hour."""
+    wanted: float = config.settings.get("lease", 0.0)
+    if kept is None:
+        if wanted and capabilities.blocks:
+            yield error("lease", f"{capabilities.backend} keeps no lease, so every request asks it", "leave lease out")
+        elif wanted:
+            yield note("lease", f"{capabilities.backend} is asked by every request, since it never waits", "leave lease out")
+    elif kept < wanted:
+        yield note("lease", f"the backend keeps {kept:g} s; the first request raises it to {wanted:g} s")
+    elif kept > wanted:
+        yield note(
+            "lease",
+            f"a revocation takes {kept:g} s: another worker has this lease, or had it within the last hour",
+            "sessionward lease shows and lowers it",
+        )
+    elif wanted:
+        yield ok("lease", f"{wanted:g} s, as in the backend: a revocation takes as long")
+
+
 def _unknown() -> Credential:
     return Credential(new_token().encode())
 
 
-def _why(config: Config, failed: BaseException) -> Finding:
+def _why(config: Config, failed: BaseException) -> Iterator[Finding]:
     reasons: list[str] = []
     cause: BaseException | None = failed
     while cause is not None:
@@ -105,9 +136,13 @@ def _why(config: Config, failed: BaseException) -> Finding:
     said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
     if any(word in " ".join(reasons).lower() for word in ("no such table", "does not exist", "doesn't exist")) and "sessionward_" in said:
         if config.create_tables:
-            return note("backend", "answers, and our tables are missing", "serve creates them at its start")
-        return error("backend", "answers, and our tables are missing", "start once with create-tables, or create them by a migration")
-    return error("backend", f"does not answer: {said}", "see that the database runs, and that user, password and host are right")
+            yield note("backend", "answers, and our tables are missing", "serve creates them at its start")
+        else:
+            yield error("backend", "answers, and our tables are missing", "start once with create-tables, or create them by a migration")
+    elif isinstance(failed, ConfigurationError):  # it answers, and is not what the settings say
+        yield from (error(*_parted("backend", mistake)) for mistake in failed.mistakes)
+    else:
+        yield error("backend", f"does not answer: {said}", "see that the database runs, and that user, password and host are right")
 
 
 def _sign_in(config: Config, capabilities: Capabilities) -> Iterator[Finding]:
@@ -131,30 +166,62 @@ def _url_of(backend: str) -> URL | None:
         return None
 
 
+async def _durable_redis(config: Config) -> list[Finding]:
+    """Asks once as strictly as the backend can: then it names each setting that breaks a promise."""
+    backend = redis_backend("backend", config.backend, is_async=True, strict=True)
+    try:
+        await backend.find(_unknown())
+    except ConfigurationError as wrong:
+        return [warning("durability", *_parted("backend", mistake)[1:]) for mistake in wrong.mistakes]
+    except SessionwardError:  # which the look-up has shown
+        return []
+    finally:
+        await backend.close()
+    return [ok("durability", "Redis keeps what it has confirmed, as far as it lets us read its settings")]
+
+
 async def _durable(url: URL) -> list[Finding]:
     name = url.drivername.partition("+")[0]
     question = _DURABLE.get({"mariadb": "mysql", "postgres": "postgresql"}.get(name, name))
     if question is None:
         return []
-    database_of = getattr(import_module("sessionward.backends.sql.connect"), "database_of")  # noqa: B009 - a leaf, as in the configuration
-    create_async_engine = getattr(import_module("sqlalchemy.ext.asyncio"), "create_async_engine")  # noqa: B009 - an extra of SQLAlchemy
-    engine = create_async_engine(database_of(url, is_async=True).url)
+    # Leaves, as in the configuration, and an extra of SQLAlchemy.
+    database_of = getattr(import_module("sessionward.backends.sql.connect"), "database_of")  # noqa: B009
+    split_options = getattr(import_module("sessionward.backends.sql.options"), "split_options")  # noqa: B009
+    create_async_engine = getattr(import_module("sqlalchemy.ext.asyncio"), "create_async_engine")  # noqa: B009
+    engine = create_async_engine(database_of(split_options(url)[0], is_async=True).url)
+    standbys: tuple[int, bool] = (0, True)
     try:
         async with engine.connect() as connection:
             answer = str((await connection.execute(text(question[0]))).scalar()).lower()
+            if question is _DURABLE["postgresql"]:
+                standbys = (await connection.execute(text(_STANDBYS))).one()
     except Exception as failed:
         return [note("durability", f"the database does not say what it does at a commit: {type(failed).__name__}")]
     finally:
         await engine.dispose()
-    if answer in question[1]:
-        return [ok("durability", f"a revocation survives a crash of the database ({answer})")]
-    return [
-        warning(
-            "durability",
-            f"a revocation may be lost when the database crashes ({answer})",
-            "set fsync and synchronous_commit to on, or innodb_flush_log_at_trx_commit and sync_binlog to 1",
+    return [_at_a_crash(answer, question[1]), *_at_a_failover(*standbys)]
+
+
+def _at_a_failover(standbys: int, waits: bool) -> Iterator[Finding]:
+    if standbys and waits:
+        yield ok("failover", "a commit waits for a standby, so a revocation survives the loss of the primary if that one is promoted")
+    elif standbys:
+        yield warning(
+            "failover",
+            f"{standbys} standbys follow later: one that lags and is promoted has lost revocations",
+            "set synchronous_standby_names, or run sessionward restored after each failover; until then such a server is refused",
         )
-    ]
+
+
+def _at_a_crash(answer: str, durable: frozenset[str]) -> Finding:
+    if answer in durable:
+        return ok("durability", f"a revocation survives a crash of the database ({answer})")
+    return warning(
+        "durability",
+        f"a revocation may be lost when the database crashes ({answer})",
+        "set fsync and synchronous_commit to on, or innodb_flush_log_at_trx_commit and sync_binlog to 1",
+    )
 
 
 def of_identifier(config: Config) -> Iterator[Finding]:

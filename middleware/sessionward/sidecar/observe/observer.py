@@ -38,12 +38,10 @@ class Observer:
         self._counts = counts
         self._access = access
         self._clock = clock
+        self.begins = counts.begins
+        """Counts a request that begins. :meth:`done` must follow."""
         self._told: dict[str, float] = {}
         self._untold: dict[str, int] = {}
-
-    def begins(self) -> None:
-        """Counts a request that begins. :meth:`done` must follow."""
-        self._counts.begins()
 
     def done(self, request: Logged, status: int, size: int, result: str, *, tunnel: bool = False) -> None:
         """Counts and logs a request that is over. ``status``: 0 if no head was sent. ``size``: bytes of the body.
@@ -51,13 +49,13 @@ class Observer:
         ``result``: ``passed`` (the answer is the upstream's), ``ended`` (sessions were revoked), ``refused``, ``failed``, ``cut``.
         """
         took = self._clock() - request.began
-        self._counts.ends()
         self._counts.done(result, None if tunnel else took, status)
         if self._access is not None:
             self._access.write(request, status, size, took, result)
 
     def refused(self, peer: str | None, status: int, problem_id: str, request: Logged | None, request_id: str) -> None:
         """Counts and logs what was refused before it became a request. ``request``: None if its head could not be read."""
+        self._counts.begins()
         self._counts.done("refused", None, status)
         if self._access is not None:
             self._access.refused(peer, status, problem_id, request, request_id)

@@ -2,7 +2,7 @@
 -- For pages that anonymous users may see, use /authz/optional/haproxy in place of /authz/haproxy.
 
 local ADDRESS = "http://@AUTHZ@/authz/haproxy"
-local MILLISECONDS = 5000
+local MILLISECONDS = 8000
 
 local function joined(headers, name, between)
     local values = headers[name]

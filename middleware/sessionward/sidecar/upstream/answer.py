@@ -19,7 +19,9 @@ MAX_INFORMATIONAL: Final = 16
 """1xx answers before the final one."""
 
 # Looking up a member of an enum costs 50 ns.
-_PASSES, _LENGTH, _DATE, _CODING, _CONNECTION = Kind.PASSES, Kind.LENGTH, Kind.DATE, Kind.CODING, Kind.CONNECTION
+_PASSES, _DROPPED, _LENGTH, _DATE, _CODING, _CONNECTION = (
+    Kind.PASSES, Kind.DROPPED, Kind.LENGTH, Kind.DATE, Kind.CODING, Kind.CONNECTION,
+)  # fmt: skip
 _VERSIONS: Final = ("1.1", "1.0")
 _KEPT: Final = frozenset({b"keep-alive", b"close", b"content-length", b"set-cookie", b"content-type", b"content-encoding", b"location"})
 """What the Connection field of an answer cannot remove."""
@@ -35,7 +37,7 @@ class Ends(enum.Enum):
     UPGRADE = enum.auto()
 
 
-_ENDS_BY_LENGTH: Final = Ends.LENGTH
+_ENDS_BY_LENGTH, _ENDS_BY_CHUNKS = Ends.LENGTH, Ends.CHUNKS
 
 
 class Answer:
@@ -46,19 +48,17 @@ class Answer:
     authenticates connections (NTLM).
     """
 
-    __slots__ = (
-        "chunked", "ends", "fields", "has_date", "length", "logins", "logouts", "reason", "signs_in_connection", "status", "upgrade",
-    )  # fmt: skip
+    # Defaults on the class cost nothing for the answers that keep them.
+    status = 0
+    reason = upgrade = b""
+    length: int | None = None
+    ends = _ENDS_BY_LENGTH
+    logins: Sequence[bytes] = ()
+    logouts: Sequence[bytes] = ()
+    chunked = has_date = signs_in_connection = False
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
-        self.status = 0
-        self.reason = self.upgrade = b""
-        self.length: int | None = None
-        self.ends = _ENDS_BY_LENGTH
-        self.logins: Sequence[bytes] = ()
-        self.logouts: Sequence[bytes] = ()
-        self.chunked = self.has_date = self.signs_in_connection = False
 
 
 class AnswerReader:
@@ -69,30 +69,34 @@ class AnswerReader:
     """
 
     __slots__ = (
-        "_answer", "_body", "_draft", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body",
+        "_answer", "_body", "_draft", "_has_latest", "_informational", "_method", "_parser", "_size", "_tokens", "_upgrades", "body",
         "head", "is_whole", "keeps_alive", "may_continue",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self._draft = Answer()
+        self._answer: Answer | None = None
+        self.head: Answer | None = None
+        self._tokens: set[bytes] | None = None
+        self._has_latest = False
+        """Whether the bytes of this read begin as an answer of HTTP/1.1 does: the parser needs 0.3 us to say so."""
         self.begin(b"", b"")
 
     def begin(self, method: bytes, upgrades: bytes) -> None:
         """Prepares for the answer to a request. ``upgrades``: the protocol that it may switch to."""
         self._method = method
         self._upgrades = upgrades
-        self._draft = Answer()
-        self._answer: Answer | None = None
-        self._tokens: set[bytes] | None = None
+        self._answer = self.head = None
         self._size = self._informational = 0
-        self.head: Answer | None = None
         self.body = b""
         self.is_whole = self.may_continue = self.keeps_alive = False
 
     def read(self, data: bytes) -> None:
         """Reads bytes. Raises :class:`~sessionward.sidecar.errors.Invalid`."""
         self.head, self.body = None, b""
+        self._has_latest = not self._size and data.startswith(b"HTTP/1.1 ")
         self._size += len(data)
         try:
             self._parser.feed_data(data)
@@ -123,8 +127,7 @@ class AnswerReader:
     def on_message_begin(self) -> None:
         if self.is_whole:
             raise Invalid("the upstream has sent more than one answer")
-        if self._informational:
-            self._draft, self._tokens = Answer(), None
+        self._draft, self._tokens = Answer(), None
 
     def on_status(self, reason: bytes) -> None:
         self._draft.reason += reason
@@ -135,16 +138,16 @@ class AnswerReader:
         kind = RESPONSE_KINDS[name]
         if kind is _PASSES:
             self._draft.fields.append((name, value))
-        else:
+        elif kind is _DATE:
+            self._draft.has_date = True
+            self._draft.fields.append((name, value))
+        elif kind is not _DROPPED:
             self._read(kind, name, value)
 
     def _read(self, kind: Kind, name: bytes, value: bytes) -> None:
         draft = self._draft
         value = value.strip(b" \t")  # llhttp keeps the blanks at the end
-        if kind is _DATE:
-            draft.has_date = True
-            draft.fields.append((name, value))
-        elif kind is _LENGTH:
+        if kind is _LENGTH:
             if not value.isdigit() or draft.length is not None:
                 raise Invalid("the answer does not have exactly one Content-Length")
             draft.length = int(value)
@@ -170,7 +173,7 @@ class AnswerReader:
         if len(draft.fields) > MAX_FIELDS:
             raise Invalid("the answer has too many header fields")
         draft.status = status = parser.get_status_code()
-        if parser.get_http_version() not in _VERSIONS:
+        if not (self._has_latest and not self._informational) and parser.get_http_version() not in _VERSIONS:
             raise Invalid("the upstream speaks another version of HTTP")
         if status < 200:
             self._inform(draft)
@@ -188,7 +191,7 @@ class AnswerReader:
             draft.ends = Ends.NO_BODY
             self.is_whole = True  # llhttp does not know the method, and would wait for the body of an answer to HEAD
         elif draft.chunked:
-            draft.ends = Ends.CHUNKS
+            draft.ends = _ENDS_BY_CHUNKS
         elif draft.length is None:
             draft.ends = Ends.CONNECTION
         self._answer = self.head = draft

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
+from uuid import UUID
 
 from sessionward.request.request import Fields
 from sessionward.session.session import Session
@@ -227,16 +228,21 @@ ANONYMOUS: Final = (SESSION_USER + b": ", SESSION_ID + b": ")
 
 def identity_lines(session: Session) -> Sequence[bytes]:
     """Returns the lines that say who is calling."""
-    return _named(session.user_id, session.id)
+    return _lines(session.user_id, session.id.int)
+
+
+def identity(session: Session) -> tuple[bytes, bytes]:
+    """Returns a user's id, percent-encoded, and the public id of a session, as header fields carry them."""
+    return _identity(session.user_id, session.id.int)
 
 
 @lru_cache(maxsize=4096)
-def _named(user_id: str, id: object) -> Sequence[bytes]:
-    user, public = identity(user_id, id)
+def _lines(user_id: str, number: int) -> Sequence[bytes]:
+    user, public = _identity(user_id, number)
     return (SESSION_USER + b": " + user, SESSION_ID + b": " + public)
 
 
 @lru_cache(maxsize=4096)
-def identity(user_id: str, id: object) -> tuple[bytes, bytes]:
-    """Returns a user's id, percent-encoded, and the public id of a session, as header fields carry them."""
-    return quote(user_id, safe="").encode(), str(id).encode()
+def _identity(user_id: str, number: int) -> tuple[bytes, bytes]:
+    """``number``: that of the UUID, whose own hash is computed in Python (0.4 us)."""
+    return quote(user_id, safe="").encode(), str(UUID(int=number)).encode()

@@ -1,0 +1,1 @@
+"""Records when sessions were used last, behind the requests."""

@@ -1,0 +1,1 @@
+"""Open streams, which end with their session: WebSockets, and responses that are under way for long."""

@@ -1,0 +1,1 @@
+"""The session API (CONTRACT.md 6)."""

@@ -1,0 +1,1 @@
+"""What is particular to Redis, on one server and on a cluster."""

@@ -1,0 +1,37 @@
+"""What the doctor says of Redis: a wrong kind of URL, a server that does not answer, settings that break a promise."""
+
+from __future__ import annotations
+
+import socket
+
+from tests.sidecar.test_doctor import NOWHERE, of, said
+from tests.support.redis_servers import Node
+
+
+def test_a_single_server_as_a_cluster_is_a_mistake_in_the_url(own_redis: Node) -> None:
+    found, code = said({**NOWHERE, "backend": own_redis.url.replace("redis://", "redis+cluster://").removesuffix("/0")})
+    (line,) = of("server", found)
+    assert line.startswith("error   server: ")
+    assert "write redis:// or rediss:// for a single server" in line
+    assert (of("backend", found), of("durability", found), code) == ([], [], 2)
+
+
+def test_of_a_server_that_does_not_answer_it_is_not_said_that_it_keeps_anything() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found, code = said({**NOWHERE, "backend": f"redis://u:hunter2@127.0.0.1:{port}/0"})
+    assert of("backend", found)[0].startswith("error   backend: does not answer: ")
+    assert (of("durability", found), code) == ([], 2)
+
+
+def test_each_setting_that_breaks_a_promise_is_a_finding(own_redis: Node) -> None:
+    flags = {**NOWHERE, "backend": own_redis.url}
+    assert of("durability", said(flags)[0])[0].startswith("ok ")
+    own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
+    (line,) = of("durability", said(flags)[0])
+    assert "maxmemory-policy is allkeys-lru" in line
+
+
+def test_a_scheme_that_is_misspelled_is_told_those_of_redis_too() -> None:
+    found, _ = said({**NOWHERE, "backend": "reids://127.0.0.1/0"})
+    assert any("reids:// is not supported" in line and "redis://, rediss://" in line for line in found), found

@@ -1,0 +1,1 @@
+"""Streams end with their session: under both doors, behind real servers, and in the sidecar."""
