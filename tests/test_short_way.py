@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from hypothesis import example, given
@@ -19,11 +19,13 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import token as tokens
 from sessionward.credential.carriers import cookie_values, without_cookie
 from sessionward.credential.token import Proofs, Signature, new_token
+from sessionward.deadline import Asked
 from sessionward.door import Recall
-from sessionward.drive import run_sync
+from sessionward.drive import SyncDriver, run_sync
 from sessionward.lease import Leases
 from sessionward.response.answer import Response
 from sessionward.session.session import Checked
+from sessionward.session.steps import Check
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.gate import UNDECIDED, Admitted, Gate
 from tests.support.core import NAME, OLD_SECRET, PAIR, RIVAL, SECRET, SIGNED, SIGNED_RIVAL, TOKEN, UNCHECKED, Field, environ_of, scope_of
@@ -346,7 +348,7 @@ class Waits(MemoryBackend):
     blocking = True
 
 
-def test_a_backend_that_may_wait_is_asked_by_the_flow() -> None:
+def test_under_asgi_a_backend_that_may_wait_is_asked_by_the_flow() -> None:
     backend = Waits()
     backend.login(new_session("ada", TOKEN))
     assert not is_short(SHORT["one cookie"], backend)
@@ -453,8 +455,178 @@ def test_what_this_worker_knows_to_have_ended_is_not_trusted(now: list[float]) -
 def test_without_a_lease_each_request_asks() -> None:
     visit = Visits(leasing(), lease=0.0)
     assert [visit(), visit()] == [b"ada"] * 2
-    assert visit.middleware._hot.recall is None
     assert visit.backend.asked == 2
+
+
+# --- backends that wait, under WSGI, where each request has a thread --------------------------------------------------
+
+
+@dataclass
+class Visit:
+    """What came of one request to a WSGI application behind a backend that waits."""
+
+    status: str = ""
+    user: str | None = None
+    took_a_flow: bool = False
+
+
+class Scripted(Leasing):
+    """It answers what it is told to. ``within`` keeps the seconds that each question gets."""
+
+    def __init__(self, *answers: Checked | Exception) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.given: list[float] = []
+
+    def within(self, timeout: float, /) -> Scripted:
+        self.given.append(timeout)
+        return self
+
+    def check(self, credential: Credential, /) -> Checked:
+        self.asked += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def requested(backend: Leasing, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
+    told = Visit()
+
+    def application(environ: Any, start_response: Any) -> Iterable[bytes]:
+        current = sessionward.of(environ).current
+        told.user = None if current is None else current.user_id
+        start_response("200 OK", [])
+        return []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        told.status = status
+        return lambda data: None
+
+    middleware = WSGIMiddleware(application, backend, secrets=[SECRET], **settings)
+    assert isinstance(middleware._mode.leases, Leases)
+    before(middleware._mode.leases)
+    driver = middleware._door.driver
+
+    def noted(flow: Any, asked: Any = None) -> Any:
+        told.took_a_flow = True
+        return driver(flow, asked)
+
+    middleware._door = replace(middleware._door, driver=cast("SyncDriver", noted))
+    list(middleware(environ_of(OURS), start_response))
+    return told
+
+
+LIVE_SESSION = world().find(Credential(TOKEN))
+
+
+def test_a_live_session_takes_no_flow_though_the_backend_waits() -> None:
+    backend = Scripted(Checked(LIVE_SESSION, remaining=3600.0))
+    assert requested(backend) == Visit("200 OK", "ada", took_a_flow=False)
+    assert backend.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "on_invalid", "status"),
+    [
+        (Checked(None), "strip", "200 OK"),
+        (Checked(None), "reject", "401 Unauthorized"),
+        (Checked(None, user_id="ada", has_ended=True), "reject", "401 Unauthorized"),
+        (ConnectionError("secret-host"), "strip", "503 Service Unavailable"),
+        (sessionward.BackendUnavailable("it is away"), "reject", "503 Service Unavailable"),
+    ],
+    ids=["unknown", "unknown, rejected", "revoked", "a failure of the driver", "unavailable"],
+)
+def test_what_is_no_live_session_is_decided_by_the_flow_and_asked_once(
+    answer: Checked | Exception, on_invalid: str, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P7. A second question would double the time of a database that does not answer."""
+    backend = Scripted(answer)
+    assert requested(backend, on_invalid=on_invalid) == Visit(status, None, took_a_flow=True)
+    assert backend.asked == 1
+    assert len([record for record in caplog.records if "Check" in record.getMessage()]) == isinstance(answer, Exception)
+    assert "secret-host" not in caplog.text
+
+
+def test_the_flow_does_not_answer_a_second_question_with_the_first_answer() -> None:
+    backend = Scripted(Checked(LIVE_SESSION))
+    asked = Asked(Credential(TOKEN), 0.0, Checked(None))
+    ask = asked.before(lambda step: step.ask(backend))
+    assert ask(Check(Credential(TOKEN))) == Checked(None)
+    assert ask(Check(Credential(TOKEN))) == Checked(LIVE_SESSION)
+    other = asked.before(lambda step: "asked")
+    assert other(Check(Credential(OTHER))) == "asked"
+    assert other(Check(Credential(TOKEN))) == "asked", "only the first question is answered"
+
+
+def test_the_time_of_the_first_question_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P7: one deadline for a request, whoever asks."""
+    moment = [0.0]
+    monkeypatch.setattr("sessionward.door.monotonic", lambda: moment[0])
+    monkeypatch.setattr("sessionward.deadline.monotonic", lambda: moment[0])
+
+    class Slow(Scripted):
+        def check(self, credential: Credential, /) -> Checked:
+            moment[0] += 3.0
+            return super().check(credential)
+
+    backend = Slow(Checked(None, user_id="ada", has_ended=True))
+    middleware = WSGIMiddleware(lambda environ, start_response: [], backend, secrets=[SECRET], backend_timeout=5.0)
+    recall = middleware._hot.recall
+    assert recall is not None
+    asked = recall(PAIR)
+    assert isinstance(asked, Asked)
+
+    def two_questions() -> Any:
+        first = yield Check(Credential(TOKEN))
+        assert first.has_ended
+        yield Check(Credential(TOKEN))
+
+    backend.answers = [Checked(None)]
+    middleware._door.driver(two_questions(), asked)
+    assert backend.given == [5.0, 2.0]
+
+
+def test_a_session_that_this_worker_knows_to_have_ended_is_not_asked_about() -> None:
+    """The backend may be a replica that lags, or the outcome of its revocation may be unknown."""
+    backend = Scripted(Checked(LIVE_SESSION))
+
+    def ended(leases: Leases) -> None:
+        leases._ended[Credential(TOKEN).digest] = ("ada", 0.0)
+
+    assert requested(backend, before=ended) == Visit("200 OK", None, took_a_flow=True)
+    assert backend.asked == 0
+
+
+class AtOnce(Scripted):
+    """It can answer without waiting, as SQLite in WAL mode."""
+
+    answers_now = True
+
+    def __init__(self, now: Checked | Exception | None, *answers: Checked | Exception) -> None:
+        super().__init__(*answers)
+        self.now = now
+
+    def check_now(self, credential: Credential, /) -> Checked | None:
+        if isinstance(self.now, Exception):
+            raise self.now
+        return self.now
+
+
+@pytest.mark.parametrize("now", [None, ConnectionError("busy")], ids=["not now", "a failure"])
+def test_what_cannot_be_answered_at_once_is_asked_in_the_ordinary_way(now: Exception | None) -> None:
+    backend = AtOnce(now, Checked(LIVE_SESSION))
+    assert requested(backend) == Visit("200 OK", "ada", took_a_flow=False)
+    assert backend.asked == 1
+
+
+def test_an_answer_at_once_takes_no_flow_in_either_middleware() -> None:
+    live = AtOnce(Checked(LIVE_SESSION))
+    assert requested(live) == Visit("200 OK", "ada", took_a_flow=False)
+    assert is_short(SHORT["one cookie"], live)
+    assert live.asked == 0
+    for now in (None, Checked(None), ConnectionError("busy")):
+        assert not is_short(SHORT["one cookie"], AtOnce(now))
 
 
 # --- the sidecar ------------------------------------------------------------------------------------------------------

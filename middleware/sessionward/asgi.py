@@ -195,7 +195,7 @@ class ASGIMiddleware:
         """Returns the handle of a request that goes the short way, or None."""
         exempt = self._hot.exempt
         recalled = None if exempt and is_exempt(ASGIRequest(scope).route(), exempt) else recall(cookie)
-        if recalled is None:
+        if not isinstance(recalled, tuple):
             return None
         sessions = Answering(self._hot.door, scope, send)
         sessions._session, sessions._credential = recalled

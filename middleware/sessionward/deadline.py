@@ -1,4 +1,4 @@
-"""How long one request waits for answers: one deadline for all of its questions, in threads and on an event loop."""
+"""How long one request waits for answers: one deadline for all its questions, in threads and on an event loop. And what need not wait."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from functools import partial
 from inspect import isawaitable
 from threading import Event
 from time import monotonic
-from typing import Any, Final, TypeVar, TypeVarTuple, Unpack, cast
+from typing import Any, Final, TypeAlias, TypeVar, TypeVarTuple, Unpack, cast
 
 from anyio import CapacityLimiter, move_on_after, sleep
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync as run_in_thread
 
+from sessionward.credential.token import Credential
 from sessionward.errors import BackendUnavailable, OutcomeUnknown
 from sessionward.process import DaemonThreads, NoAnswer, NoThreadFree, PerProcess, clock
 from sessionward.session.call import Call, Called, ended
 from sessionward.session.identifier import Identify
 from sessionward.session.pause import Join, Pause, Question, Wait
-from sessionward.session.session import Checked
-from sessionward.session.step import Step
+from sessionward.session.session import Checked, Session
+from sessionward.session.step import Flow, Step
+from sessionward.session.steps import Check, Find
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -33,14 +35,67 @@ CALL_THREADS: Final = 10
 """The most threads for the function of one setting. One that never returns costs no thread of an identifier, nor of another setting."""
 
 
-class Deadline:
-    """Asks a backend within the deadline of one flow. The time begins when this object is made."""
+Ask: TypeAlias = Callable[[Step[Any]], Any]
+Now: TypeAlias = Callable[[Credential], Checked | None]
+"""Checks a credential without waiting, on an event loop too. Returns None if that is not possible right now."""
 
-    def __init__(self, backend: Any, timeout: float) -> None:
+
+def checking_now(backend: Any) -> Now | None:
+    """Returns the method of a backend that checks a credential without waiting, if it has one (``SupportsNow``)."""
+    return backend.check_now if getattr(backend, "answers_now", False) else None
+
+
+def asked_now(flow: Flow[Any], now: Now, step: Step[Any]) -> Step[Any]:
+    """Answers a check in place, as long as the backend need not wait. Returns the step that the flow waits at.
+
+    Raises ``StopIteration`` at the end of the flow.
+    """
+    while isinstance(step, Check):
+        try:
+            checked = now(step.credential)
+        except Exception:  # the ordinary way meets it again, and says what it means
+            return step
+        if checked is None:
+            return step
+        step = flow.send(checked)
+    return step
+
+
+class Asked:
+    """What a backend said about a credential that proves no live session. ``began``: when it was asked, on the monotonic clock."""
+
+    __slots__ = ("_answer", "_credential", "_failure", "began")
+
+    def __init__(self, credential: Credential, began: float, answer: Checked | Session | None, failure: Exception | None = None) -> None:
+        self._credential = credential
+        self._answer = answer
+        self._failure = failure
+        self.began = began
+
+    def before(self, ask: Ask) -> Ask:
+        """Returns an ``ask`` for one flow: its first question is answered with what we know, if that is what it asks."""
+        is_first = True
+
+        def answering(step: Step[Any]) -> Any:
+            nonlocal is_first
+            was_first, is_first = is_first, False
+            if not (was_first and isinstance(step, (Find, Check)) and step.credential == self._credential):
+                return ask(step)
+            if self._failure is not None:
+                raise self._failure
+            return self._answer
+
+        return answering
+
+
+class Deadline:
+    """Asks a backend within the deadline of one flow. ``began``: when the time began, on the monotonic clock; None is now."""
+
+    def __init__(self, backend: Any, timeout: float, began: float | None = None) -> None:
         self._backend = backend
         self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
         self._timeout = timeout
-        self._ends = monotonic() + timeout
+        self._ends = (monotonic() if began is None else began) + timeout
 
     def ask(self, step: Step[Any]) -> Any:
         """Asks a sync backend, or the identifier."""

@@ -16,10 +16,12 @@ from typing import Any, Final, TypeAlias
 from sessionward.api.routes import Routes
 from sessionward.context import Context
 from sessionward.credential.token import Credential
+from sessionward.deadline import Asked, Now, checking_now
 from sessionward.drive import AsyncDriver, SyncDriver
+from sessionward.lease import NoLeases
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, Request, Sender
-from sessionward.session.session import Session
+from sessionward.session.session import Checked, Session
 
 log = logging.getLogger("sessionward")
 
@@ -104,45 +106,103 @@ def routes_of(mode: Mode[Any]) -> Routes:
     return routes
 
 
-Recall: TypeAlias = Callable[[bytes], tuple[Session, Credential] | None]
-"""Returns the live session of a request and its credential, by the one Cookie field that has our cookie. Otherwise returns None."""
+# --- the short way ----------------------------------------------------------------------------------------------------
+
+Recall: TypeAlias = Callable[[bytes], tuple[Session, Credential] | Asked | None]
+"""Decides about a request by the one Cookie field that has our cookie. Returns its live session and credential, or an answer for the
+flow, or None if the backend was not asked. It builds no flow and calls no driver: they cost 3 us in memory and 12 us before a backend
+that waits, more than all the rest of such a request. It finds what they would find; what is no live session the flow decides."""
 
 
-def recalling(mode: Mode[Any], backend: Any) -> Recall | None:
-    """Returns the short way for a request with a live session, or None if the backend must be asked and may wait.
+Prove: TypeAlias = Callable[[bytes], Credential | None]
 
-    It builds no flow, calls no driver, and finds what they would find, or nothing: then the request takes the long way. The flow
-    and the driver cost 3 us, more than all the rest of a request within a lease.
+
+def recalling(mode: Mode[Any], backend: Any, *, may_wait: bool = False) -> Recall | None:
+    """Returns the short way of a mode, or None if it has none.
+
+    ``backend``: with the timeout of the middleware. ``may_wait``: whether the request has a thread of its own, as under WSGI. Then
+    the backend is asked here even if it waits, and the flow must get each :class:`Asked`. Otherwise the flow may ask again.
     """
     prove = mode.recall
     if prove is None:
         return None
-    if mode.settings.lease and mode.capabilities.supports_leases:
-        trusted = mode.leases.recall
+    if not mode.capabilities.supports_leases:
+        return None if (mode.is_async or mode.blocks) and not may_wait else _finding(prove, backend.find)
+    if mode.settings.lease:
+        return _within_lease(prove, mode.leases)
+    now, later = checking_now(backend), backend.check if may_wait else None
+    check = later if now is None else _now_or_later(now, later)
+    return None if check is None else _checking(prove, mode.leases, check)
 
-        def within_lease(cookie: bytes) -> tuple[Session, Credential] | None:
-            credential = prove(cookie)
-            if credential is not None:
-                session = trusted(credential.digest)
-                if session is not None:
-                    return session, credential
-            return None
 
-        return within_lease
-    if mode.is_async or mode.blocks:
+def _within_lease(prove: Prove, leases: NoLeases) -> Recall:
+    """Returns a way that asks nothing, and knows what this worker may trust."""
+    trusted = leases.recall
+
+    def recall(cookie: bytes) -> tuple[Session, Credential] | None:
+        credential = prove(cookie)
+        if credential is not None:
+            session = trusted(credential.digest)
+            if session is not None:
+                return session, credential
         return None
 
-    def in_place(cookie: bytes) -> tuple[Session, Credential] | None:
+    return recall
+
+
+def _finding(prove: Prove, find: Callable[[Credential], Session | None]) -> Recall:
+    """Returns a way that asks a backend without leases."""
+
+    def recall(cookie: bytes) -> tuple[Session, Credential] | Asked | None:
         credential = prove(cookie)
         if credential is None:
             return None
+        began = monotonic()
         try:
-            session = backend.find(credential)
-        except Exception:  # the flow asks again, and says what a failure means
-            return None
-        return None if session is None else (session, credential)
+            session = find(credential)
+        except Exception as failure:
+            return Asked(credential, began, None, failure)
+        if session is None:
+            return Asked(credential, began, None)
+        return session, credential
 
-    return in_place
+    return recall
+
+
+def _checking(prove: Prove, leases: NoLeases, check: Callable[[Credential], Checked | None]) -> Recall:
+    """Returns a way that asks a backend with leases, unless this worker knows that the session has ended."""
+    has_ended = leases.has_ended
+
+    def recall(cookie: bytes) -> tuple[Session, Credential] | Asked | None:
+        credential = prove(cookie)
+        if credential is None or has_ended(credential.digest):
+            return None
+        began = monotonic()
+        try:
+            checked = check(credential)
+        except Exception as failure:
+            return Asked(credential, began, None, failure)
+        if checked is None or checked.session is None:
+            return Asked(credential, began, checked)
+        return checked.session, credential
+
+    return recall
+
+
+def _now_or_later(now: Now, later: Callable[[Credential], Checked] | None) -> Now:
+    """Returns what checks without waiting, and then asks in the ordinary way, if there is a thread for it."""
+
+    def checked(credential: Credential) -> Checked | None:
+        try:
+            at_once = now(credential)
+        except Exception:  # whatever it is, the ordinary way meets it again and reports it
+            at_once = None
+        return at_once if at_once is not None or later is None else later(credential)
+
+    return checked
+
+
+# --- the response head ------------------------------------------------------------------------------------------------
 
 
 def head_goes_out(handle: Handle, head: Fields) -> Context | None:

@@ -12,15 +12,14 @@ from collections.abc import Callable, Coroutine
 from threading import Lock
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from sessionward.credential.token import Credential
-from sessionward.deadline import Deadline, Threads
+from sessionward.deadline import Asked, Deadline, Threads, asked_now, checking_now
 from sessionward.errors import ANSWERS, BackendUnavailable, SessionwardError, StaleLogin, TooManySessions
 from sessionward.process import NoThreadFree
 from sessionward.session.call import Call
 from sessionward.session.pause import Pause
-from sessionward.session.session import Checked, user_mark
+from sessionward.session.session import user_mark
 from sessionward.session.step import Flow, Step
-from sessionward.session.steps import Adopt, Check, Login
+from sessionward.session.steps import Adopt, Login
 
 T = TypeVar("T")
 
@@ -110,49 +109,34 @@ def _told(backend: Any, timeout: float) -> Any:
     return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
-def _answers_now(backend: Any) -> Callable[[Credential], Checked | None] | None:
-    """Returns the method of a backend that checks a credential without waiting, if it has one (``SupportsNow``)."""
-    return backend.check_now if getattr(backend, "answers_now", False) else None
-
-
-def _asked_now(flow: Flow[Any], now: Callable[[Credential], Checked | None], step: Step[Any]) -> Step[Any]:
-    """Answers a check in place, as long as the backend need not wait. Returns the step that the flow waits at.
-
-    Raises ``StopIteration`` at the end of the flow.
-    """
-    while isinstance(step, Check):
-        try:
-            checked = now(step.credential)
-        except Exception:  # the ordinary way meets it again, and says what it means
-            return step
-        if checked is None:
-            return step
-        step = flow.send(checked)
-    return step
-
-
 class SyncDriver:
-    """Runs flows over a sync backend in the calling thread: for WSGI, and for blocking verbs under ASGI."""
+    """Runs flows over a sync backend in the calling thread: for WSGI, and for blocking verbs under ASGI.
+
+    ``backend``: with the timeout, if it takes one.
+    """
 
     def __init__(self, backend: Any, timeout: float, *, blocks: bool) -> None:
-        self._backend = _told(backend, timeout)
+        self.backend = _told(backend, timeout)
         self._timeout = timeout
         self._blocks = blocks
-        self._now = _answers_now(backend)
+        self._now = checking_now(backend)
 
-    def __call__(self, flow: Flow[T]) -> T:
+    def __call__(self, flow: Flow[T], asked: Asked | None = None) -> T:
+        """Runs a flow to its end. ``asked``: what answers its first question."""
+        if asked is not None:
+            return run_sync(flow, asked.before(Deadline(self.backend, self._timeout, asked.began).ask if self._blocks else self._ask))
         if not self._blocks:
             return run_sync(flow, self._ask)
         step = None
         if self._now is not None:
             try:
-                step = _asked_now(flow, self._now, flow.send(None))
+                step = asked_now(flow, self._now, flow.send(None))
             except StopIteration as end:
                 return cast("T", end.value)
-        return run_sync(flow, Deadline(self._backend, self._timeout).ask, step)
+        return run_sync(flow, Deadline(self.backend, self._timeout).ask, step)
 
     def _ask(self, step: Step[Any]) -> Any:
-        return step.ask(self._backend)
+        return step.ask(self.backend)
 
 
 class AsyncDriver(Protocol):
@@ -187,12 +171,12 @@ class _Async:
     def __init__(self, backend: Any, timeout: float) -> None:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
-        self._now = _answers_now(backend)
+        self._now = checking_now(backend)
 
     async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
         if self._now is not None:
             try:
-                step = _asked_now(flow, self._now, step or flow.send(None))
+                step = asked_now(flow, self._now, step or flow.send(None))
             except StopIteration as end:
                 return cast("T", end.value)
         return await run_async(flow, Deadline(self._backend, self._timeout).ask_async, step)
@@ -205,13 +189,13 @@ class _InThread:
         self._backend = _told(backend, timeout)
         self._timeout = timeout
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
-        self._now = _answers_now(backend)
+        self._now = checking_now(backend)
 
     async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
         try:
             at = step or flow.send(None)
             if self._now is not None:
-                at = _asked_now(flow, self._now, at)
+                at = asked_now(flow, self._now, at)
         except StopIteration as end:  # the flow has decided without a thread
             return cast("T", end.value)
         deadline = Deadline(self._backend, self._timeout)

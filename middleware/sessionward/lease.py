@@ -38,6 +38,10 @@ class NoLeases:
         """Returns a session that may still be trusted, or None. ``digest``: of its credential."""
         return None
 
+    def has_ended(self, digest: bytes) -> bool:  # noqa: ARG002 - it keeps nothing
+        """Returns whether this worker knows that a session has ended, so that the backend need not be asked. ``find`` may have to wait."""
+        return False
+
     def trusted_for(self, digest: bytes) -> float:  # noqa: ARG002 - it keeps nothing
         """Returns for how many seconds more a session may be trusted: 0.0 if not at all."""
         return 0.0
@@ -91,6 +95,9 @@ class Leases(NoLeases):
     def recall(self, digest: bytes) -> Session | None:
         held = self._live.get(digest)
         return held[1] if held is not None and self._clock() < held[0] and digest not in self._ended else None
+
+    def has_ended(self, digest: bytes) -> bool:
+        return digest in self._ended
 
     def trusted_for(self, digest: bytes) -> float:
         held = self._live.get(digest)

@@ -154,7 +154,7 @@ class Gate:
         if cookie is None or hits > 1 or self._recall is None or is_exempt(request.path, self.mode.settings.exempt):
             return UNDECIDED
         recalled = self._recall(cookie)
-        if recalled is None:
+        if not isinstance(recalled, tuple):
             return UNDECIDED
         context: Context = self.mode.context(request, (), partial(_since, request.began), time)
         context.session, context.credential = recalled
