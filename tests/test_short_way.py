@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
+from time import monotonic
 from typing import Any, NoReturn, cast
 
 import pytest
@@ -14,14 +16,14 @@ from hypothesis import strategies as st
 
 import sessionward
 from sessionward import ASGIMiddleware, Session, WSGIMiddleware
-from sessionward.backends import Credential
+from sessionward.backends import AsyncBackend, Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import token as tokens
 from sessionward.credential.carriers import cookie_values, without_cookie
 from sessionward.credential.token import Proofs, Signature, new_token
 from sessionward.deadline import Asked
 from sessionward.door import Recall
-from sessionward.drive import SyncDriver, run_sync
+from sessionward.drive import AsyncDriver, SyncDriver, run_sync
 from sessionward.lease import Leases
 from sessionward.response.answer import Response
 from sessionward.session.session import Checked
@@ -319,7 +321,7 @@ def is_short(fields: Sequence[Field], backend: Any, path: str = "/work", **setti
     async def send(message: Any) -> None: ...
 
     middleware = ASGIMiddleware(application, backend, secrets=[SECRET], **settings)
-    middleware._door = replace(middleware._door, driver=no_flow, sync=None)
+    middleware._door = replace(middleware._door, driver=cast("AsyncDriver", no_flow), sync=None)
     try:
         finished(middleware(scope_of(*fields, path=path), receive, send))
     except FlowError:
@@ -458,7 +460,7 @@ def test_without_a_lease_each_request_asks() -> None:
     assert visit.backend.asked == 2
 
 
-# --- backends that wait, under WSGI, where each request has a thread --------------------------------------------------
+# --- backends that wait: under WSGI, where each request has a thread, and async ones under ASGI -----------------------
 
 
 @dataclass
@@ -490,7 +492,7 @@ class Scripted(Leasing):
         return answer
 
 
-def requested(backend: Leasing, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
+def requested(backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
     told = Visit()
 
     def application(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -504,28 +506,78 @@ def requested(backend: Leasing, *, before: Callable[[Leases], None] = lambda lea
         return lambda data: None
 
     middleware = WSGIMiddleware(application, backend, secrets=[SECRET], **settings)
-    assert isinstance(middleware._mode.leases, Leases)
-    before(middleware._mode.leases)
-    driver = middleware._door.driver
-
-    def noted(flow: Any, asked: Any = None) -> Any:
-        told.took_a_flow = True
-        return driver(flow, asked)
-
-    middleware._door = replace(middleware._door, driver=cast("SyncDriver", noted))
+    prepared(middleware, before, told)
     list(middleware(environ_of(OURS), start_response))
     return told
 
 
+def requested_async(backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
+    """The same under ASGI, over an async backend that answers alike."""
+    told = Visit()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        current = sessionward.of(scope).current
+        told.user = None if current is None else current.user_id
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        if "status" in message:
+            told.status = f"{message['status']} {HTTPStatus(message['status']).phrase}"
+
+    middleware = ASGIMiddleware(application, cast("AsyncBackend", Awaited(backend)), secrets=[SECRET], **settings)
+    prepared(middleware, before, told)
+    finished(middleware(scope_of(OURS), receive, send))
+    return told
+
+
+def prepared(middleware: Any, before: Callable[[Leases], None], told: Visit) -> None:
+    """Has a middleware note whether it runs a flow."""
+    assert isinstance(middleware._mode.leases, Leases)
+    before(middleware._mode.leases)
+    driver = middleware._door.driver
+
+    def noted(*flow: Any) -> Any:
+        told.took_a_flow = True
+        return driver(*flow)
+
+    middleware._door = replace(middleware._door, driver=noted)
+
+
+class Awaited:
+    """An async backend that answers as a sync one does."""
+
+    def __init__(self, backend: Scripted) -> None:
+        self._backend = backend
+
+    def within(self, timeout: float, /) -> Awaited:
+        self._backend.within(timeout)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+        if not callable(method):
+            return method
+
+        async def awaited(*args: Any, **more: Any) -> Any:
+            return method(*args, **more)
+
+        return awaited
+
+
+REQUESTED = pytest.mark.parametrize("requested", [requested, requested_async], ids=["WSGI", "ASGI, async"])
+Requested = Callable[..., Visit]
+
 LIVE_SESSION = world().find(Credential(TOKEN))
 
 
-def test_a_live_session_takes_no_flow_though_the_backend_waits() -> None:
+@REQUESTED
+def test_a_live_session_takes_no_flow_though_the_backend_waits(requested: Requested) -> None:
     backend = Scripted(Checked(LIVE_SESSION, remaining=3600.0))
     assert requested(backend) == Visit("200 OK", "ada", took_a_flow=False)
     assert backend.asked == 1
 
 
+@REQUESTED
 @pytest.mark.parametrize(
     ("answer", "on_invalid", "status"),
     [
@@ -538,7 +590,7 @@ def test_a_live_session_takes_no_flow_though_the_backend_waits() -> None:
     ids=["unknown", "unknown, rejected", "revoked", "a failure of the driver", "unavailable"],
 )
 def test_what_is_no_live_session_is_decided_by_the_flow_and_asked_once(
-    answer: Checked | Exception, on_invalid: str, status: str, caplog: pytest.LogCaptureFixture
+    requested: Requested, answer: Checked | Exception, on_invalid: str, status: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """P7. A second question would double the time of a database that does not answer."""
     backend = Scripted(answer)
@@ -548,15 +600,17 @@ def test_what_is_no_live_session_is_decided_by_the_flow_and_asked_once(
     assert "secret-host" not in caplog.text
 
 
-def test_the_flow_does_not_answer_a_second_question_with_the_first_answer() -> None:
+def test_only_the_first_question_gets_the_first_answer() -> None:
+    """P9: a flow that asks once more, later, asks the backend."""
     backend = Scripted(Checked(LIVE_SESSION))
-    asked = Asked(Credential(TOKEN), 0.0, Checked(None))
-    ask = asked.before(lambda step: step.ask(backend))
-    assert ask(Check(Credential(TOKEN))) == Checked(None)
-    assert ask(Check(Credential(TOKEN))) == Checked(LIVE_SESSION)
-    other = asked.before(lambda step: "asked")
-    assert other(Check(Credential(OTHER))) == "asked"
-    assert other(Check(Credential(TOKEN))) == "asked", "only the first question is answered"
+    driver = SyncDriver(backend, 5.0, blocks=True)
+
+    def twice() -> Any:
+        return [(yield Check(Credential(TOKEN))), (yield Check(Credential(TOKEN)))]
+
+    assert driver(twice(), Asked(Credential(TOKEN), monotonic(), Checked(None))) == [Checked(None), Checked(LIVE_SESSION)]
+    backend.answers = [Checked(LIVE_SESSION)] * 2
+    assert driver(twice(), Asked(Credential(OTHER), monotonic(), Checked(None))) == [Checked(LIVE_SESSION)] * 2, "of another credential"
 
 
 def test_the_time_of_the_first_question_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,7 +641,8 @@ def test_the_time_of_the_first_question_counts(monkeypatch: pytest.MonkeyPatch) 
     assert backend.given == [5.0, 2.0]
 
 
-def test_a_session_that_this_worker_knows_to_have_ended_is_not_asked_about() -> None:
+@REQUESTED
+def test_a_session_that_this_worker_knows_to_have_ended_is_not_asked_about(requested: Requested) -> None:
     """The backend may be a replica that lags, or the outcome of its revocation may be unknown."""
     backend = Scripted(Checked(LIVE_SESSION))
 

@@ -15,7 +15,21 @@ from sessionward.api.mode import mode_of
 from sessionward.api.routes import Endpoint, Routes
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
-from sessionward.door import ASGI_KEY, AsyncDoor, Recall, context_of, passed_on, recalling, routes_of, takes, tell
+from sessionward.deadline import Asked
+from sessionward.door import (
+    ASGI_KEY,
+    AsyncDoor,
+    AsyncRecall,
+    Recall,
+    Recalled,
+    context_of,
+    passed_on,
+    recalling,
+    recalling_async,
+    routes_of,
+    takes,
+    tell,
+)
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request
@@ -129,7 +143,8 @@ class ASGIMiddleware:
             {**dict.fromkeys(self._names, _NOWHERE), **mode.needles, **dict.fromkeys(underscored(mode.needles), b"")},
             mode.looks_always,
             mode.can_set_cookies,
-            recalling(mode, backend),
+            recalling(mode, self._door.driver.backend),
+            recalling_async(mode, self._door.driver.backend),
             mode.settings.exempt,
             None if watching is None else Registries(watching, self._door.driver),
             seen_of(mode, backend),
@@ -165,11 +180,11 @@ class ASGIMiddleware:
                     if name == b"cookie":
                         cookie = value
         if hits or hot.looks_always:
-            sessions = None if cookie is None or hits > 1 or hot.recall is None else self._recalled(hot.recall, cookie, scope, send)
-            if sessions is None:
-                return await self._guarded(found, scope, receive, send)
-            scope[ASGI_KEY] = sessions
-            return await self._carried(sessions, scope, receive)
+            by = cookie if hits == 1 else None
+            known = self._recalled(by, scope, send) if hot.recall_async is None else await self._asked(hot.recall_async, by, scope, send)
+            if isinstance(known, Answering):
+                return await self._carried(known, scope, receive)
+            return await self._guarded(found, scope, receive, send, known)
         if not hot.can_set_cookies:
             # of() makes the handle, if the application calls it; over an async backend a handle needs the loop, so we make it here
             scope[ASGI_KEY] = hot.door_for_of or AsyncSessions(hot.door, scope)
@@ -191,22 +206,32 @@ class ASGIMiddleware:
             self._hot.seen.note_in(context, sessions._started)
         await self._refuse(response, context, scope, receive, send)
 
-    def _recalled(self, recall: Recall, cookie: bytes, scope: Scope, send: Send) -> Answering | None:
-        """Returns the handle of a request that goes the short way, or None."""
+    def _recalled(self, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
+        """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
+        recall = self._hot.recall
+        return None if recall is None or cookie is None or self._is_exempt(scope) else self._held(recall(cookie), scope, send)
+
+    async def _asked(self, recall: AsyncRecall, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
+        """Returns what :meth:`_recalled` returns, over an async backend."""
+        return None if cookie is None or self._is_exempt(scope) else self._held(await recall(cookie), scope, send)
+
+    def _is_exempt(self, scope: Scope) -> bool:
         exempt = self._hot.exempt
-        recalled = None if exempt and is_exempt(ASGIRequest(scope).route(), exempt) else recall(cookie)
+        return bool(exempt) and is_exempt(ASGIRequest(scope).route(), exempt)
+
+    def _held(self, recalled: Recalled, scope: Scope, send: Send) -> Answering | Asked | None:
         if not isinstance(recalled, tuple):
-            return None
-        sessions = Answering(self._hot.door, scope, send)
+            return recalled
+        scope[ASGI_KEY] = sessions = Answering(self._hot.door, scope, send)
         sessions._session, sessions._credential = recalled
         if self._hot.seen is not None:
             self._hot.seen.note(recalled[0], sessions._started)
         return sessions
 
-    async def _guarded(self, found: Fields, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, found: Fields, scope: Scope, receive: Receive, send: Send, asked: Asked | None) -> None:
         sessions = Answering(self._door, scope, send)
         context = self._opened(sessions, ASGIRequest(scope), found, scope)
-        answer = await self._door.driver(on_request(self._mode, context))
+        answer = await self._door.driver(on_request(self._mode, context), None, asked)
         sessions._credential = context.credential
         tell(context)
         if answer is not None:
@@ -296,6 +321,7 @@ class _Hot:
     looks_always: bool
     can_set_cookies: bool
     recall: Recall | None
+    recall_async: AsyncRecall | None
     exempt: tuple[bytes, ...]
     streams: Registries | None
     seen: Seen | None

@@ -35,7 +35,6 @@ CALL_THREADS: Final = 10
 """The most threads for the function of one setting. One that never returns costs no thread of an identifier, nor of another setting."""
 
 
-Ask: TypeAlias = Callable[[Step[Any]], Any]
 Now: TypeAlias = Callable[[Credential], Checked | None]
 """Checks a credential without waiting, on an event loop too. Returns None if that is not possible right now."""
 
@@ -62,7 +61,7 @@ def asked_now(flow: Flow[Any], now: Now, step: Step[Any]) -> Step[Any]:
 
 
 class Asked:
-    """What a backend said about a credential that proves no live session. ``began``: when it was asked, on the monotonic clock."""
+    """What a backend said about a credential before there was a flow. ``began``: when it was asked, on the monotonic clock."""
 
     __slots__ = ("_answer", "_credential", "_failure", "began")
 
@@ -72,30 +71,25 @@ class Asked:
         self._failure = failure
         self.began = began
 
-    def before(self, ask: Ask) -> Ask:
-        """Returns an ``ask`` for one flow: its first question is answered with what we know, if that is what it asks."""
-        is_first = True
+    def answers(self, step: Step[Any]) -> bool:
+        """Returns whether this is the question that was asked."""
+        return isinstance(step, (Find, Check)) and step.credential == self._credential
 
-        def answering(step: Step[Any]) -> Any:
-            nonlocal is_first
-            was_first, is_first = is_first, False
-            if not (was_first and isinstance(step, (Find, Check)) and step.credential == self._credential):
-                return ask(step)
-            if self._failure is not None:
-                raise self._failure
-            return self._answer
-
-        return answering
+    def ask(self, _step: Step[Any]) -> Checked | Session | None:
+        """Returns what the backend returned, or raises what it raised."""
+        if self._failure is not None:
+            raise self._failure
+        return self._answer
 
 
 class Deadline:
-    """Asks a backend within the deadline of one flow. ``began``: when the time began, on the monotonic clock; None is now."""
+    """Asks a backend within the deadline of one flow. The time began with ``asked``, or begins when this object is made."""
 
-    def __init__(self, backend: Any, timeout: float, began: float | None = None) -> None:
+    def __init__(self, backend: Any, timeout: float, asked: Asked | None = None) -> None:
         self._backend = backend
         self._within: Callable[[float], Any] | None = getattr(backend, "within", None)
         self._timeout = timeout
-        self._ends = (monotonic() if began is None else began) + timeout
+        self._ends = (monotonic() if asked is None else asked.began) + timeout
 
     def ask(self, step: Step[Any]) -> Any:
         """Asks a sync backend, or the identifier."""

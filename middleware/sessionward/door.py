@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from time import monotonic, time
@@ -108,12 +108,13 @@ def routes_of(mode: Mode[Any]) -> Routes:
 
 # --- the short way ----------------------------------------------------------------------------------------------------
 
-Recall: TypeAlias = Callable[[bytes], tuple[Session, Credential] | Asked | None]
-"""Decides about a request by the one Cookie field that has our cookie. Returns its live session and credential, or an answer for the
-flow, or None if the backend was not asked. It builds no flow and calls no driver: they cost 3 us in memory and 12 us before a backend
-that waits, more than all the rest of such a request. It finds what they would find; what is no live session the flow decides."""
-
-
+Recalled: TypeAlias = tuple[Session, Credential] | Asked | None
+"""A live session and the credential that proves it, or what the backend has said otherwise, or None if it was not asked."""
+Recall: TypeAlias = Callable[[bytes], Recalled]
+"""Decides about a request by the one Cookie field that has our cookie. It builds no flow and calls no driver: they cost 3 us in memory
+and 12 us before a backend that waits, more than all the rest of such a request. It finds what they would find, and if that is no live
+session, it leaves the decision to them."""
+AsyncRecall: TypeAlias = Callable[[bytes], Awaitable[Recalled]]
 Prove: TypeAlias = Callable[[bytes], Credential | None]
 
 
@@ -121,7 +122,7 @@ def recalling(mode: Mode[Any], backend: Any, *, may_wait: bool = False) -> Recal
     """Returns the short way of a mode, or None if it has none.
 
     ``backend``: with the timeout of the middleware. ``may_wait``: whether the request has a thread of its own, as under WSGI. Then
-    the backend is asked here even if it waits, and the flow must get each :class:`Asked`. Otherwise the flow may ask again.
+    the backend is asked here even if it waits.
     """
     prove = mode.recall
     if prove is None:
@@ -135,11 +136,20 @@ def recalling(mode: Mode[Any], backend: Any, *, may_wait: bool = False) -> Recal
     return None if check is None else _checking(prove, mode.leases, check)
 
 
+def recalling_async(mode: Mode[Any], backend: Any) -> AsyncRecall | None:
+    """Returns the short way to an async backend that keeps the timeout itself, or None if the mode has none."""
+    if mode.recall is None or mode.settings.lease or not mode.is_async or not mode.capabilities.supports_leases:
+        return None
+    if not hasattr(backend, "within") or checking_now(backend) is not None:
+        return None
+    return _awaiting(mode.recall, mode.leases, backend.check)
+
+
 def _within_lease(prove: Prove, leases: NoLeases) -> Recall:
     """Returns a way that asks nothing, and knows what this worker may trust."""
     trusted = leases.recall
 
-    def recall(cookie: bytes) -> tuple[Session, Credential] | None:
+    def recall(cookie: bytes) -> Recalled:
         credential = prove(cookie)
         if credential is not None:
             session = trusted(credential.digest)
@@ -153,7 +163,7 @@ def _within_lease(prove: Prove, leases: NoLeases) -> Recall:
 def _finding(prove: Prove, find: Callable[[Credential], Session | None]) -> Recall:
     """Returns a way that asks a backend without leases."""
 
-    def recall(cookie: bytes) -> tuple[Session, Credential] | Asked | None:
+    def recall(cookie: bytes) -> Recalled:
         credential = prove(cookie)
         if credential is None:
             return None
@@ -162,9 +172,7 @@ def _finding(prove: Prove, find: Callable[[Credential], Session | None]) -> Reca
             session = find(credential)
         except Exception as failure:
             return Asked(credential, began, None, failure)
-        if session is None:
-            return Asked(credential, began, None)
-        return session, credential
+        return Asked(credential, began, None) if session is None else (session, credential)
 
     return recall
 
@@ -173,7 +181,7 @@ def _checking(prove: Prove, leases: NoLeases, check: Callable[[Credential], Chec
     """Returns a way that asks a backend with leases, unless this worker knows that the session has ended."""
     has_ended = leases.has_ended
 
-    def recall(cookie: bytes) -> tuple[Session, Credential] | Asked | None:
+    def recall(cookie: bytes) -> Recalled:
         credential = prove(cookie)
         if credential is None or has_ended(credential.digest):
             return None
@@ -182,9 +190,27 @@ def _checking(prove: Prove, leases: NoLeases, check: Callable[[Credential], Chec
             checked = check(credential)
         except Exception as failure:
             return Asked(credential, began, None, failure)
-        if checked is None or checked.session is None:
-            return Asked(credential, began, checked)
-        return checked.session, credential
+        if checked is None:
+            return None
+        return Asked(credential, began, checked) if checked.session is None else (checked.session, credential)
+
+    return recall
+
+
+def _awaiting(prove: Prove, leases: NoLeases, check: Callable[[Credential], Awaitable[Checked]]) -> AsyncRecall:
+    """Returns what :func:`_checking` returns, for an async backend."""
+    has_ended = leases.has_ended
+
+    async def recall(cookie: bytes) -> Recalled:
+        credential = prove(cookie)
+        if credential is None or has_ended(credential.digest):
+            return None
+        began = monotonic()
+        try:
+            checked = await check(credential)
+        except Exception as failure:
+            return Asked(credential, began, None, failure)
+        return Asked(credential, began, checked) if checked.session is None else (checked.session, credential)
 
     return recall
 

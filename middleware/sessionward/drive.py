@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from threading import Lock
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from sessionward.deadline import Asked, Deadline, Threads, asked_now, checking_now
+from sessionward.deadline import Asked, Deadline, Now, Threads, asked_now, checking_now
 from sessionward.errors import ANSWERS, BackendUnavailable, SessionwardError, StaleLogin, TooManySessions
 from sessionward.process import NoThreadFree
 from sessionward.session.call import Call
@@ -109,6 +109,15 @@ def _told(backend: Any, timeout: float) -> Any:
     return backend.within(timeout) if hasattr(backend, "within") else backend
 
 
+def _begun(flow: Flow[Any], step: Step[Any] | None, asked: Asked | None, now: Now | None) -> Step[Any]:
+    """Begins a flow, and answers what need not wait. Returns the step that it waits at. Raises ``StopIteration`` at its end."""
+    if step is None:
+        step = flow.send(None)
+    if asked is not None and asked.answers(step):
+        return _answered(flow, asked.ask, step)
+    return step if now is None else asked_now(flow, now, step)
+
+
 class SyncDriver:
     """Runs flows over a sync backend in the calling thread: for WSGI, and for blocking verbs under ASGI.
 
@@ -122,27 +131,27 @@ class SyncDriver:
         self._now = checking_now(backend)
 
     def __call__(self, flow: Flow[T], asked: Asked | None = None) -> T:
-        """Runs a flow to its end. ``asked``: what answers its first question."""
-        if asked is not None:
-            return run_sync(flow, asked.before(Deadline(self.backend, self._timeout, asked.began).ask if self._blocks else self._ask))
-        if not self._blocks:
-            return run_sync(flow, self._ask)
-        step = None
-        if self._now is not None:
-            try:
-                step = asked_now(flow, self._now, flow.send(None))
-            except StopIteration as end:
-                return cast("T", end.value)
-        return run_sync(flow, Deadline(self.backend, self._timeout).ask, step)
+        """Runs a flow to its end. ``asked``: what answers its first question, if it asks that."""
+        try:
+            step = _begun(flow, None, asked, self._now)
+        except StopIteration as end:
+            return cast("T", end.value)
+        return run_sync(flow, Deadline(self.backend, self._timeout, asked).ask if self._blocks else self._ask, step)
 
     def _ask(self, step: Step[Any]) -> Any:
         return step.ask(self.backend)
 
 
 class AsyncDriver(Protocol):
-    """Runs flows for the ASGI middleware and the sidecar. ``step``: the question that the flow waits at, if it has begun."""
+    """Runs flows for the ASGI middleware and the sidecar.
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T: ...
+    ``step``: the question that the flow waits at, if it has begun. ``asked``: what answers that question, if it is the one.
+    ``backend``: with the timeout, if it takes one.
+    """
+
+    backend: Any
+
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, asked: Asked | None = None, /) -> T: ...
 
 
 def async_driver(backend: Any, timeout: float, *, is_async: bool, blocks: bool) -> AsyncDriver:
@@ -156,49 +165,50 @@ class _Direct:
     """Runs flows over a sync backend that never waits, on the event loop."""
 
     def __init__(self, backend: Any) -> None:
-        self._backend = backend
+        self.backend = backend
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, asked: Asked | None = None, /) -> T:
+        try:
+            step = _begun(flow, step, asked, None)
+        except StopIteration as end:
+            return cast("T", end.value)
         return run_sync(flow, self._ask, step)
 
     def _ask(self, step: Step[Any]) -> Any:
-        return step.ask(self._backend)
+        return step.ask(self.backend)
 
 
 class _Async:
     """Runs flows over an async backend."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
-        self._backend = _told(backend, timeout)
+        self.backend = _told(backend, timeout)
         self._timeout = timeout
         self._now = checking_now(backend)
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
-        if self._now is not None:
-            try:
-                step = asked_now(flow, self._now, step or flow.send(None))
-            except StopIteration as end:
-                return cast("T", end.value)
-        return await run_async(flow, Deadline(self._backend, self._timeout).ask_async, step)
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, asked: Asked | None = None, /) -> T:
+        try:
+            step = _begun(flow, step, asked, self._now)
+        except StopIteration as end:
+            return cast("T", end.value)
+        return await run_async(flow, Deadline(self.backend, self._timeout, asked).ask_async, step)
 
 
 class _InThread:
     """Runs flows over a sync backend that waits, in our own threads: as many as its pool has connections."""
 
     def __init__(self, backend: Any, timeout: float) -> None:
-        self._backend = _told(backend, timeout)
+        self.backend = _told(backend, timeout)
         self._timeout = timeout
         self._threads = Threads(getattr(backend, "pool_size", THREADS))
         self._now = checking_now(backend)
 
-    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, /) -> T:
+    async def __call__(self, flow: Flow[T], step: Step[Any] | None = None, asked: Asked | None = None, /) -> T:
         try:
-            at = step or flow.send(None)
-            if self._now is not None:
-                at = asked_now(flow, self._now, at)
+            at = _begun(flow, step, asked, self._now)
         except StopIteration as end:  # the flow has decided without a thread
             return cast("T", end.value)
-        deadline = Deadline(self._backend, self._timeout)
+        deadline = Deadline(self.backend, self._timeout, asked)
         while True:
             if isinstance(at, Pause):
                 ended, at = await _paused(flow, deadline, at)
