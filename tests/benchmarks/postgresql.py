@@ -28,8 +28,8 @@ from tests.benchmarks.requests import (
 from tests.benchmarks.signing import Browsers, first_sight, select_of_the_row
 
 NAME = "guarded request on PostgreSQL, time added"
-PREPARED = {"psycopg": "?prepare_threshold=5", "asyncpg": "?prepared_statement_cache_size=100"}
-"""How a URL asks for prepared statements, which the bare drivers use by default, and which a pooler may not allow."""
+PLANNED = {"psycopg": "?prepare_threshold=none", "asyncpg": "?statement_cache_size=0"}
+"""How a URL asks for no named prepared statements, as it is behind a pooler: then each question is planned anew."""
 TRIPS = "guarded request on PostgreSQL, round trips"
 
 
@@ -54,7 +54,7 @@ def _sync(url: str, browsers: Browsers, backend: SQLBackend, effort: Effort) -> 
     def guarded(secret: str, each: Sequence[Fields], backend: SQLBackend = backend) -> Timed:
         return wsgi_requests_that_wait(WSGIMiddleware(wsgi_application, backend, secrets=[secret]), each)
 
-    prepared = SQLBackend(url + PREPARED["psycopg"])
+    planned = SQLBackend(url + PLANNED["psycopg"])
     wsgi_requests_that_wait(WSGIMiddleware(signed_in_application, backend, secrets=[SECRET]), cookies)(len(cookies))
     with psycopg.connect(url, autocommit=True) as connection:
         rounds = alternate(
@@ -63,11 +63,11 @@ def _sync(url: str, browsers: Browsers, backend: SQLBackend, effort: Effort) -> 
                 "bare": wsgi_requests_that_wait(wsgi_application, cookies),
                 "seen": guarded(SECRET, cookies),
                 "first sight": first_sight(browsers, guarded),
-                "prepared": guarded(SECRET, cookies, prepared),
+                "planned": guarded(SECRET, cookies, planned),
             },
             effort.longer(),
         )
-    prepared.close()
+    planned.close()
     yield from _rows("WSGI", "psycopg", rounds)
     with counting_relay(url) as (relayed, bursts):
         through = SQLBackend(relayed, pool_size=1)
@@ -90,7 +90,7 @@ def _by_driver(driver: str, url: str, backend: AsyncSQLBackend, browsers: Browse
         return asgi_requests_that_wait(ASGIMiddleware(asgi_application, backend, secrets=[secret]), each, run)
 
     asgi_requests_that_wait(ASGIMiddleware(signed_in_asgi_application, backend, secrets=[SECRET]), cookies, run)(len(cookies))
-    prepared = AsyncSQLBackend(_by(driver, url) + PREPARED[driver])
+    planned = AsyncSQLBackend(_by(driver, url) + PLANNED[driver])
     connection: Any
     if driver == "asyncpg":
         connection = run(asyncpg.connect(url))
@@ -111,12 +111,12 @@ def _by_driver(driver: str, url: str, backend: AsyncSQLBackend, browsers: Browse
             "bare": asgi_requests_that_wait(asgi_application, cookies, run),
             "seen": guarded(SECRET, cookies),
             "first sight": first_sight(browsers, guarded),
-            "prepared": guarded(SECRET, cookies, prepared),
+            "planned": guarded(SECRET, cookies, planned),
         },
         effort.longer(),
     )
     run(connection.close())
-    run(prepared.close())
+    run(planned.close())
     yield from _rows("ASGI", driver, rounds)
     with counting_relay(url) as (relayed, bursts):
         through = AsyncSQLBackend(_by(driver, relayed), pool_size=1)
@@ -132,7 +132,7 @@ def _rows(door: str, driver: str, rounds: Rounds) -> Iterator[Row]:
     named = {
         f"{NAME}: {door}, {driver}, cookie, seen before": "seen",
         "the same, at the first sight of the cookie": "first sight",
-        f"the same, cookie seen before, {PREPARED[driver]} in the URL": "prepared",
+        f"the same, cookie seen before, {PLANNED[driver]} in the URL": "planned",
     }
     for measured, side in named.items():
         limit = 1.5 if side == "seen" else None

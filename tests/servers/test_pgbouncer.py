@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from sessionward import BackendUnavailable, ConfigurationError
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.sql.executor import Executor, Query
 from sessionward.backends.table import AsyncTableBackend, TableBackend
-from sessionward.credential.token import Credential
+from sessionward.credential.token import Credential, new_token
 from sessionward.testing.bridge import Bridged, Loop
 from tests.contract.sql_world import ASYNCPG, PSYCOPG, PSYCOPG_ASYNC, Kind, SQLWorld
 from tests.servers.conftest import CONNECTIONS
+from tests.support.services import POSTGRESQL, fresh_database
+from tests.support.sessions import new_session
 
 CLIENTS = 4 * CONNECTIONS
 ROUNDS = 12
@@ -90,6 +94,9 @@ def test_p7_the_tables_of_an_application_too(kind: Kind, pgbouncer: str, postgre
         engine.dispose()
 
 
+NONE = {PSYCOPG: {"prepare_threshold": "none"}, PSYCOPG_ASYNC: {"prepare_threshold": "none"}, ASYNCPG: {"statement_cache_size": "0"}}
+
+
 @pytest.mark.parametrize(
     ("kind", "query"),
     [
@@ -100,33 +107,99 @@ def test_p7_the_tables_of_an_application_too(kind: Kind, pgbouncer: str, postgre
     ],
     ids=["psycopg", "psycopg, async", "asyncpg", "asyncpg, by its own cache"],
 )
-@pytest.mark.parametrize("asks", [True, False], ids=["who asks for them", "who does not"])
-def test_named_prepared_statements_are_made_for_who_asks_for_them(
-    kind: Kind, query: dict[str, str], asks: bool, postgresql_url: str
-) -> None:
-    url = make_url(postgresql_url).set(drivername=kind.scheme)
-    loop = Loop() if kind.is_async else None
-    database = url.set(query=query) if asks else url
-    backend: Any = SQLBackend(database, pool_size=1) if loop is None else AsyncSQLBackend(database, pool_size=1)
-    asked: Any = backend if loop is None else Bridged(backend, loop)
-    try:
-        asked.create_tables()
-        for _ in range(ROUNDS):
-            asked.begin_login("ann")
-        answer = backend._pool.ask(Query(_named_statements, writes=False), 10.0)
-        assert bool(answer if loop is None else loop.run(answer)) == asks
-    finally:
-        asked.close()
-        if loop is not None:
-            loop.close()
+def test_named_prepared_statements_are_made_for_who_asks_for_them(kind: Kind, query: dict[str, str], postgresql_url: str) -> None:
+    with one_connection(kind, postgresql_url, **query) as client:
+        client.check()
+        assert client.named_statements() > 0
 
 
-def _named_statements(executor: Executor) -> int:
-    cursor = executor._connection.cursor()
-    cursor.execute("SELECT count(*) FROM pg_prepared_statements")
-    count: int = cursor.fetchall()[0][0]
-    cursor.close()
-    return count
+@KINDS
+def test_they_are_made_where_no_pooler_is_in_between(kind: Kind, postgresql_url: str) -> None:
+    with one_connection(kind, postgresql_url) as client:
+        client.check()
+        assert client.named_statements() > 0
+
+
+@KINDS
+def test_none_is_made_for_who_asks_for_none(kind: Kind, postgresql_url: str) -> None:
+    with one_connection(kind, postgresql_url, **NONE[kind]) as client:
+        client.check()
+        assert client.named_statements() == 0
+
+
+@KINDS
+def test_none_is_made_behind_a_pooler(kind: Kind, pgbouncer: str) -> None:
+    with one_connection(kind, pgbouncer) as client:
+        client.check()
+        assert [client.named_statements() for _ in range(4 * CONNECTIONS)] == [0] * (4 * CONNECTIONS), "on no connection of the server"
+
+
+@KINDS
+def test_p7_a_prepared_statement_that_the_server_has_forgotten_costs_no_question(kind: Kind, postgresql_url: str) -> None:
+    with one_connection(kind, postgresql_url) as client:
+        client.check()
+        client.run("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")  # unseen by the driver
+        client.check()
+        assert client.named_statements() > 0
+
+
+@KINDS
+def test_p7_nor_does_one_of_a_table_that_has_been_altered(kind: Kind) -> None:
+    with fresh_database(POSTGRESQL) as url, one_connection(kind, url) as client:
+        client.check()
+        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+        with engine.begin() as other:
+            other.execute(text("ALTER TABLE sessionward_sessions ALTER COLUMN user_agent TYPE text"))
+        client.check()
+        assert client.named_statements() > 0
+
+
+class Client:
+    """A backend with one connection, and a session in it."""
+
+    def __init__(self, database: URL, kind: Kind) -> None:
+        self._loop = Loop() if kind.is_async else None
+        self._backend: Any = SQLBackend(database, pool_size=1) if self._loop is None else AsyncSQLBackend(database, pool_size=1)
+        self._asked: Any = self._backend if self._loop is None else Bridged(self._backend, self._loop)
+        self._token = new_token()
+        self._asked.create_tables()
+        self._asked.login(new_session("ann", self._token))
+
+    def check(self) -> None:
+        """More often than the executions after which the drivers and the server change how they do it."""
+        for _ in range(2 * ROUNDS):
+            assert self._asked.find(Credential(self._token.encode())).user_id == "ann"
+
+    def named_statements(self) -> int:
+        """Returns how many its connection has."""
+        return int(self._rows("SELECT count(*) FROM pg_prepared_statements")[0][0])
+
+    def run(self, command: str) -> None:
+        """Runs a command on its connection."""
+        self._rows(command)
+
+    def _rows(self, command: str) -> Any:
+        def run(executor: Executor) -> Any:
+            cursor = executor._connection.cursor()
+            try:
+                cursor.execute(command)
+                return cursor.fetchall() if command.startswith("SELECT") else None
+            finally:
+                cursor.close()
+
+        answer = self._backend._pool.ask(Query(run, writes=False), 10.0)
+        return answer if self._loop is None else self._loop.run(answer)
+
+    def close(self) -> None:
+        self._asked.close()
+        if self._loop is not None:
+            self._loop.close()
+
+
+@contextmanager
+def one_connection(kind: Kind, url: str, **query: str) -> Iterator[Client]:
+    with closing(Client(make_url(url).set(drivername=kind.scheme, query=query), kind)) as client:
+        yield client
 
 
 @pytest.mark.parametrize("setting", ["postgresql://h/d?prepare_threshold=often", "postgresql://h/d?prepare_threshold=1.5"])

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
+from sessionward.backends.sql import prepared
 from sessionward.backends.sql.arguments import check_arguments
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.executor import CompiledSQL
@@ -138,9 +139,9 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
         )
     url = url.set(drivername=drivername)
     try:
-        _prepared_statements(url)
+        prepared.arguments(url)
     except ValueError:
-        raise ConfigurationError(f"database: {' and '.join(_STATEMENT_SETTINGS)} in the URL must be whole numbers") from None
+        raise ConfigurationError(f"database: {' and '.join(prepared.SETTINGS)} in the URL must be whole numbers or none") from None
     if url.get_backend_name() == "sqlite" and _in_memory(url):
         if url.host:
             raise ConfigurationError(f"database: the name of an SQLite file must follow three slashes: sqlite:///{url.host}")
@@ -195,7 +196,7 @@ def _from_engine(engine: Engine, statements: Statements) -> Database:
 
 def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     """Returns our own Engine: in autocommit mode, without overflow, and with no values in its logs."""
-    arguments = _prepared_statements(database.url)
+    arguments = prepared.arguments(database.url)
     name = database.url.get_backend_name()
     if database.sql.dialect is SQLITE:
         arguments["timeout"] = timeout
@@ -214,33 +215,11 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     )
     if database.sql.dialect is SQLITE and database.is_ours:
         event.listen(engine, "connect", _prepare_sqlite)
+    if prepared.may_be_made(database.url):
+        event.listen(engine, "connect", prepared.allow_where_direct)
     for command in _first_commands(database, timeout):
         _run_on_connect(engine, command)
     return engine
-
-
-_STATEMENT_SETTINGS: Final = ("prepare_threshold", "prepared_statement_cache_size", "statement_cache_size")
-
-
-def _prepared_statements(url: URL) -> dict[str, Any]:
-    """Returns the arguments of a driver under which no named prepared statement is made, unless the URL asks for them.
-
-    Behind a pooler in transaction mode (PgBouncer), the next statement may run on another connection of the server, which does
-    not know the name. Raises :class:`ValueError` if the URL asks for what is no number.
-    """
-    if url.get_backend_name() != "postgresql":
-        return {}
-    asked = {name: _number(url.query[name]) for name in _STATEMENT_SETTINGS if name in url.query}
-    if url.get_driver_name() != "asyncpg":
-        return {"prepare_threshold": None, **asked}
-    if any(asked.values()):
-        return dict(asked)
-    # An unnamed one lives from its Parse to its Execute, between which asyncpg sends no Sync: a pooler keeps these together.
-    return {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
-
-
-def _number(value: str | tuple[str, ...]) -> int:
-    return int(value) if isinstance(value, str) else int(value[-1])
 
 
 def create_tables(database: Database, *, timeout: float) -> None:

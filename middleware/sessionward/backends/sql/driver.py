@@ -19,6 +19,7 @@ class ErrorKind(Enum):
 
     CONFLICT = auto()  # a deadlock, a serialization failure or a busy file: another try may succeed
     BROKEN = auto()  # the connection is broken
+    STALE = auto()  # PostgreSQL: the statements that were prepared on these connections fit no more
     NO_TABLE = auto()
     NO_COLUMN = auto()  # a table of an earlier version
     READ_ONLY = auto()  # PostgreSQL: a standby, or a role that may only read
@@ -94,7 +95,7 @@ def _run_each(connection: Any, script: str) -> None:
 def _run_at_once(connection: Any, script: str) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute(script)  # without parameters psycopg sends the whole script at once
+        cursor.execute(script, prepare=False)  # without parameters psycopg sends the whole script at once
     finally:
         cursor.close()
 
@@ -118,7 +119,7 @@ _PLACE: Final = "SELECT pg_walfile_name(p), CAST(p AS varchar) FROM pg_current_w
 def _commit_by_psycopg(connection: Any) -> tuple[str, str]:
     cursor = connection.cursor()
     try:
-        cursor.execute(f"{_COMMIT}; {_PLACE}")  # one round trip
+        cursor.execute(f"{_COMMIT}; {_PLACE}", prepare=False)  # one round trip; two commands cannot be prepared
         cursor.nextset()
         result = cursor.pgresult
         return result.get_value(0, 0).decode(), result.get_value(0, 1).decode()
@@ -148,6 +149,7 @@ def committer(driver: str) -> Callable[[Any], tuple[str, str]]:
 
 
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01"})
+_STALE_STATES: Final = frozenset({"26000", "42P05", "0A000"})  # unknown, known twice, of a table that has been altered since
 _CONFLICT_CODES: Final = frozenset({1213, 1205})
 _MISSING_STATES: Final = {"42P01": ErrorKind.NO_TABLE, "42703": ErrorKind.NO_COLUMN}
 _MISSING_CODES: Final = {1146: ErrorKind.NO_TABLE, 1054: ErrorKind.NO_COLUMN}
@@ -178,6 +180,8 @@ def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
             return ErrorKind.CONFLICT
         if state in _MISSING_STATES:
             return _MISSING_STATES[state]
+        if state in _STALE_STATES:
+            return ErrorKind.STALE
         return ErrorKind.BROKEN if state.startswith(_BROKEN_STATES) else ErrorKind.OTHER
     number = _mysql_code(error)
     if number in _CONFLICT_CODES:

@@ -10,22 +10,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
+from sessionward.backends.sql import prepared
 from sessionward.backends.sql.executor import CompiledSQL, Lookup
 from sessionward.backends.sql.pool import Pool
 
 R = TypeVar("R")
-Fetch = Callable[[Any, str, Sequence[Any]], Awaitable[Sequence[Any] | None]]
-"""Returns the first row of a statement on a connection of the driver itself, or None."""
+Fetch = Callable[[PoolProxiedConnection, str, Sequence[Any]], Awaitable[Sequence[Any] | None]]
+"""Returns the first row of a statement, asked of the driver itself, or None."""
 
 
-async def _by_asyncpg(connection: Any, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
-    row: Sequence[Any] | None = await connection.fetchrow(text, *values)
+async def _by_asyncpg(held: PoolProxiedConnection, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
+    connection: Any = held.driver_connection
+    statement = await prepared.by_asyncpg(connection, held.info, text)
+    row: Sequence[Any] | None = await (connection.fetchrow(text, *values) if statement is None else statement.fetchrow(*values))
     return row
 
 
-async def _by_psycopg(connection: Any, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
+async def _by_psycopg(held: PoolProxiedConnection, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
+    connection: Any = held.driver_connection
     cursor = connection.cursor()
     await cursor.execute(text, values)
     row: Sequence[Any] | None = await cursor.fetchone()
@@ -55,7 +60,7 @@ class Lane:
         text, order = self._sql.statements[lookup.statement]
         alarm = loop.call_later(timeout, self._sql.abort, connection)
         try:
-            row = await self._fetch(connection, text, [lookup.values[name] for name in order])
+            row = await self._fetch(held, text, [lookup.values[name] for name in order])
         except BaseException as failure:
             alarm.cancel()
             self._sql.abort(connection)

@@ -28,6 +28,7 @@ R = TypeVar("R")
 C = TypeVar("C", PoolProxiedConnection, Connection)
 
 TRIES: Final = 5
+_PASSING: Final = (ErrorKind.CONFLICT, ErrorKind.BROKEN, ErrorKind.STALE)
 PAUSE: Final = (0.001, 0.02)
 """Seconds between two tries after a conflict: each time a random number in this range."""
 
@@ -270,9 +271,9 @@ class Pool:
                 "this PostgreSQL server takes no changes, as a standby does: connect to the primary (target_session_attrs=read-write)"
             )
         error = BackendUnavailable(f"{dialect.display_name} could not answer ({phase.value}): {code_of(failure, dialect)}")
-        if kind is ErrorKind.BROKEN:
+        if kind in (ErrorKind.BROKEN, ErrorKind.STALE):
             self._discard_all()
-        return _Retry(error, counts=kind is ErrorKind.CONFLICT) if kind in (ErrorKind.CONFLICT, ErrorKind.BROKEN) else error
+        return _Retry(error, counts=kind is not ErrorKind.BROKEN) if kind in _PASSING else error
 
     def _kind_of(self, failure: BaseException, connection: DBAPIConnection | None) -> ErrorKind:
         kind = error_kind(failure, self._sql.dialect)

@@ -1,0 +1,71 @@
+"""Named prepared statements, which save PostgreSQL most of the time of a check, and which a pooler may not allow.
+
+Behind a pooler in transaction mode (PgBouncer), the next statement may run on another connection of the server, which does not know
+the name. A pooler gives each client a cancel key of its own, so the process that it names is not the one that answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import URL
+
+SETTINGS: Final = ("prepare_threshold", "prepared_statement_cache_size", "statement_cache_size")
+"""By these a URL decides for all its connections, so that we do not look whether a pooler is there."""
+ALLOWED: Final = "sessionward: named prepared statements are allowed"
+"""Marks a connection that leads straight to a server."""
+THRESHOLD: Final = 5
+"""After so many executions psycopg prepares a statement, as it does by default."""
+
+
+def arguments(url: URL) -> dict[str, Any]:
+    """Returns the arguments of a driver under which it makes no named prepared statement by itself, unless the URL asks for them.
+
+    Raises :class:`ValueError` if the URL asks for what is neither a number nor ``none``, which psycopg has for none at all.
+    """
+    if url.get_backend_name() != "postgresql":
+        return {}
+    asked = {name: _number(url.query[name]) for name in SETTINGS if name in url.query}
+    if url.get_driver_name() != "asyncpg":
+        return {"prepare_threshold": None, **asked}
+    if any(asked.values()):
+        return dict(asked)
+    # An unnamed one lives from its Parse to its Execute, between which asyncpg sends no Sync: a pooler keeps these together.
+    return {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+
+
+def may_be_made(url: URL) -> bool:
+    """Returns whether it depends on the connection: for PostgreSQL, by a driver that can make them, if the URL says nothing."""
+    return url.get_backend_name() == "postgresql" and not any(name in url.query for name in SETTINGS)
+
+
+def allow_where_direct(connection: Any, record: Any) -> None:
+    """Allows named prepared statements on a new connection if no pooler is between us and the server. For the event of an Engine."""
+    driver = record.driver_connection
+    named = driver.get_server_pid() if hasattr(driver, "get_server_pid") else driver.info.backend_pid
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT pg_backend_pid()")
+        ((answering,),) = cursor.fetchall()
+    finally:
+        cursor.close()
+    if answering == named:
+        record.info[ALLOWED] = True
+        if hasattr(driver, "prepare_threshold"):
+            driver.prepare_threshold = THRESHOLD
+
+
+async def by_asyncpg(connection: Any, info: MutableMapping[Any, Any], text: str) -> Any:
+    """Returns the prepared statement of a connection of asyncpg, or None where none is allowed. ``info``: what is kept beside it."""
+    statement = info.get(text)
+    if statement is None and ALLOWED in info:
+        # By a name of its own, so that a connection can never run another statement in its place.
+        statement = info[text] = await connection.prepare(text, name=f"sessionward_{sha256(text.encode()).hexdigest()[:16]}")
+    return statement
+
+
+def _number(value: str | tuple[str, ...]) -> int | None:
+    last = value if isinstance(value, str) else value[-1]
+    return None if last.lower() == "none" else int(last)
