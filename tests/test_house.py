@@ -208,8 +208,8 @@ def test_backends_do_not_import_each_other() -> None:
         if parts[0] == "backends" and len(parts) > 1:
             own = f"sessionward.backends.{parts[1].removesuffix('.py')}"
             named = [f"{name}." for name in imports_of(file) if name.startswith("sessionward.backends.")]
-            # the same two settings, the same words in the log, the same queue, one thread a process
-            shared = tuple(f"sessionward.backends.{name}." for name in ("bounds", "limit", "permits", "watchdog"))
+            # the same two settings, the same wait for the lease, the same words in the log, the same queue, one thread a process
+            shared = tuple(f"sessionward.backends.{name}." for name in ("bounds", "leased", "limit", "permits", "watchdog"))
             sql = ("sessionward.backends.sql.",) if parts[1] == "table" else ()  # a table speaks SQL
             allowed = (f"{own}.", *shared, *sql)
             assert [name for name in named if not name.startswith(allowed)] == []

@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from sessionward.backends.leased import Lease
 from sessionward.backends.redis.call import Call, Flow
 from sessionward.backends.redis.entry import SECOND, moment
 from sessionward.backends.redis.layout import TAGS, Place
 from sessionward.backends.redis.lua import CLOCK, script
-from sessionward.errors import UsageError
 from sessionward.session.era import new_era
 from sessionward.session.session import LEASES_WITHIN
 from sessionward.settings import MAX_LEASE
@@ -61,17 +61,6 @@ class State(NamedTuple):
     def is_done(self) -> bool:
         """Whether the last change of the lease has been written to all copies."""
         return self.serial == self.done
-
-
-class Lease(NamedTuple):
-    """The lease of an installation. ``wait``: as in :class:`~sessionward.session.session.Checked`.
-
-    ``former_until``: until when ``wait`` is the longer lease of before, by the server's clock, or None.
-    """
-
-    seconds: float
-    wait: float
-    former_until: datetime | None
 
 
 @lru_cache(maxsize=256)
@@ -255,13 +244,6 @@ def note_era_anew(place: Place) -> Flow[None]:
     """Lets the era begin now in each copy in which it lies in the future, since the clock was set back. Only one sign-in finds it."""
     for tags in _batches():
         yield [Call(NOTE_ERA, place.state(tag), (NOTHING,), writes=True) for tag in tags]
-
-
-def checked_lease(seconds: object) -> float:
-    """Returns the lease. Raises :class:`UsageError` for what is none."""
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= MAX_LEASE:
-        raise UsageError(f"a lease must be 0 to {MAX_LEASE:g} seconds, not {seconds!r}")
-    return float(seconds)
 
 
 def _batches() -> Sequence[Sequence[bytes]]:

@@ -1,60 +1,35 @@
-"""The part of the backends that asks the database, and waits until no worker can still trust what has been revoked."""
+"""The part of the backends that asks the database, and what it knows of the lease and of the server."""
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Self, TypeVar
 
+from sessionward.backends import leased
+from sessionward.backends.leased import Lease, checked_lease
 from sessionward.backends.sql import leases
 from sessionward.backends.sql.at_once import ChecksAtOnce
 from sessionward.backends.sql.executor import Lookup, Query
 from sessionward.backends.sql.server import accept_server
 from sessionward.backends.sql.sync_pool import SyncPool
 from sessionward.backends.sql.thread_pool import AsyncPool
-from sessionward.deadline import sleep_until, sleep_until_async
-from sessionward.errors import BackendUnavailable, OutcomeUnknown, SessionRevoked, StaleLogin
-from sessionward.lease import WAITED, may_have_ended
-from sessionward.process import clock
 
 R = TypeVar("R")
 
 
-class _Views(ChecksAtOnce):
-    """What a backend and its views have. ``_waits``: whether it waits for leases itself."""
-
-    _timeout: float
-    _waits: bool
-
-    def within(self, timeout: float, /) -> Self:
-        """Returns the same backend, over the same connections, with another timeout in seconds.
-
-        It does not wait for leases. The middlewares do, without a connection or a thread.
-        """
-        view = copy.copy(self)
-        view._timeout = timeout
-        view._waits = False
-        return view
-
-
-class Leased(_Views):
+class Leased(ChecksAtOnce, leased.Leased):
     """Sync."""
 
     _pool: SyncPool
 
-    def lease_wait(self) -> float:
-        try:
-            return (self._ask(leases.lease())).wait
-        except BackendUnavailable as failure:  # the caller has committed, and cannot say so without the answer
-            raise OutcomeUnknown(str(failure)) from failure
-
     def raise_lease(self, seconds: float, /) -> None:
-        self._ask(leases.raise_lease(leases.checked_lease(seconds)))
+        self._ask(leases.raise_lease(checked_lease(seconds)))
 
     def set_lease(self, seconds: float, /) -> None:
-        self._ask(leases.set_lease(leases.checked_lease(seconds)))
+        self._ask(leases.set_lease(checked_lease(seconds)))
 
-    def lease(self) -> leases.Lease:
-        """Returns the lease, and until when revocations wait for a longer one of before."""
+    def lease(self) -> Lease:
         return self._ask(leases.lease())
 
     def on_any_server(self) -> Self:
@@ -79,40 +54,21 @@ class Leased(_Views):
         return self._pool.ask(query, self._timeout)
 
     def _settled(self, query: Query[R]) -> R:
-        """Runs a query that may revoke sessions. Returns or raises only when no worker can still trust them."""
-        try:
-            answer = self._ask(query)
-        except (SessionRevoked, StaleLogin):
-            self._wait()
-            raise
-        if may_have_ended(answer):
-            self._wait()
-        return answer
-
-    def _wait(self) -> None:
-        if self._waits:
-            sleep_until(clock() + WAITED * self.lease_wait())  # from the commit, not from the answer to the second question
+        return self._once_settled(partial(self._ask, query))
 
 
-class AsyncLeased(_Views):
+class AsyncLeased(ChecksAtOnce, leased.AsyncLeased):
     """Async."""
 
     _pool: AsyncPool
 
-    async def lease_wait(self) -> float:
-        try:
-            return (await self._ask(leases.lease())).wait
-        except BackendUnavailable as failure:  # the caller has committed, and cannot say so without the answer
-            raise OutcomeUnknown(str(failure)) from failure
-
     async def raise_lease(self, seconds: float, /) -> None:
-        await self._ask(leases.raise_lease(leases.checked_lease(seconds)))
+        await self._ask(leases.raise_lease(checked_lease(seconds)))
 
     async def set_lease(self, seconds: float, /) -> None:
-        await self._ask(leases.set_lease(leases.checked_lease(seconds)))
+        await self._ask(leases.set_lease(checked_lease(seconds)))
 
-    async def lease(self) -> leases.Lease:
-        """Returns the lease, and until when revocations wait for a longer one of before."""
+    async def lease(self) -> Lease:
         return await self._ask(leases.lease())
 
     def on_any_server(self) -> Self:
@@ -129,16 +85,4 @@ class AsyncLeased(_Views):
         return await self._pool.ask(query, self._timeout)
 
     async def _settled(self, query: Query[R]) -> R:
-        """Runs a query that may revoke sessions. Returns or raises only when no worker can still trust them."""
-        try:
-            answer = await self._ask(query)
-        except (SessionRevoked, StaleLogin):
-            await self._wait()
-            raise
-        if may_have_ended(answer):
-            await self._wait()
-        return answer
-
-    async def _wait(self) -> None:
-        if self._waits:
-            await sleep_until_async(clock() + WAITED * await self.lease_wait())
+        return await self._once_settled(self._ask(query))

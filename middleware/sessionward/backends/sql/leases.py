@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
+from sessionward.backends.leased import Lease
 from sessionward.backends.sql.dialect import Dialect
 from sessionward.backends.sql.executor import Executor, reads, writes
-from sessionward.errors import UsageError
 from sessionward.session.session import LEASES_WITHIN
-from sessionward.settings import MAX_LEASE
-
-
-class Lease(NamedTuple):
-    """The lease of a database. ``wait``: as in :class:`~sessionward.session.session.Checked`.
-
-    ``former_until``: until when ``wait`` is the longer lease of before, by the database's clock, or None.
-    """
-
-    seconds: float
-    wait: float
-    former_until: datetime | None
 
 
 @reads
@@ -45,13 +33,6 @@ def set_lease(executor: Executor, seconds: float) -> None:
 def raise_lease(executor: Executor, seconds: float) -> None:
     """Sets the lease if it is shorter."""
     _change(executor, seconds, lower=False)
-
-
-def checked_lease(seconds: object) -> float:
-    """Returns the lease. Raises :class:`UsageError` for what is none."""
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= MAX_LEASE:
-        raise UsageError(f"a lease must be 0 to {MAX_LEASE:g} seconds, not {seconds!r}")
-    return float(seconds)
 
 
 def lease_and_wait(
