@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
+import subprocess
+import sys
 
 from tests.sidecar.test_doctor import NOWHERE, of, said
 from tests.support.redis_servers import Node
@@ -30,6 +34,15 @@ def test_each_setting_that_breaks_a_promise_is_a_finding(own_redis: Node) -> Non
     own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
     (line,) = of("durability", said(flags)[0])
     assert "maxmemory-policy is allkeys-lru" in line
+
+
+def test_the_command_tells_of_a_setting_once(own_redis: Node) -> None:
+    """The backend logs it too, when it is asked first."""
+    own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
+    command = [sys.executable, "-m", "sessionward", "doctor", "--upstream", "http://127.0.0.1:1", "--backend", own_redis.url]
+    env = {**os.environ, "SESSIONWARD_SECRET": secrets.token_urlsafe(32)}
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert (told.stdout + told.stderr).count("maxmemory-policy is allkeys-lru") == 1, told.stdout + told.stderr
 
 
 def test_a_scheme_that_is_misspelled_is_told_those_of_redis_too() -> None:

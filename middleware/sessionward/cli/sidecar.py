@@ -155,6 +155,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
+    import logging
     import os
 
     from sessionward.sidecar.config import config
@@ -165,6 +166,7 @@ def _carry_out(asked: str, command: str, flags: Mapping[str, Any]) -> int:
     if asked == "doctor":
         from sessionward.sidecar.doctor.run import doctor
 
+        logging.getLogger("sessionward").addHandler(logging.NullHandler())  # what the backend logs at its start is among the findings
         return doctor(made, lambda line: print(line, flush=True))
     for told in made.told:
         print(f"sessionward: {told}", file=sys.stderr)
