@@ -191,7 +191,8 @@ class ASGIMiddleware:
             return await hot.app(scope, receive, send)
         scope[ASGI_KEY] = sessions = Answering(hot.door, scope, send)
         # A WebSocket may sign in at its handshake, and then stay open.
-        return await (self._carried(sessions, scope, receive) if kind == "websocket" else hot.app(scope, receive, sessions._send))
+        await (self._carried(sessions, scope, receive) if kind == "websocket" else hot.app(scope, receive, sessions._send))
+        return sessions._leave()
 
     def __getattr__(self, name: str) -> Any:
         """Returns an attribute of the wrapped application, such as ``app.state``."""
@@ -251,7 +252,8 @@ class ASGIMiddleware:
             or (streams.watching.paths is not None and not streams.watching.covers(ASGIRequest(scope).route()))
             or (registry := streams.here()) is None
         ):
-            return await app(scope, receive, sessions._send)
+            await app(scope, receive, sessions._send)
+            return sessions._leave()
         sessions._watch(registry, scope, receive)
         try:
             await app(scope, sessions._receive, sessions._send)
@@ -262,6 +264,7 @@ class ASGIMiddleware:
             registry.streams.discard(sessions)
             if sessions._stream is not None:
                 await sessions._stream.over()
+            sessions._leave()
 
     def _opened(self, sessions: AsyncSessions, request: ASGIRequest, found: Fields, scope: Scope) -> Context:
         """Makes the context of a request. ``found``: its fields that can carry credentials, twins included."""
