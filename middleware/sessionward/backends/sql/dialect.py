@@ -66,7 +66,7 @@ def _hexadecimal(value: UUID) -> str:
 
 
 def _naive(value: datetime) -> datetime:
-    return value.astimezone(UTC).replace(tzinfo=None)
+    return value if value.tzinfo is UTC else value.astimezone(UTC).replace(tzinfo=None)
 
 
 def _aware(value: datetime) -> datetime:

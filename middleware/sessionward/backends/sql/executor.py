@@ -6,7 +6,7 @@ ends by statements of our own, which ask for READ COMMITTED explicitly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from sessionward.backends.sql.dialect import SQLITE, Dialect, LockTimeout, Statement, compiled
-from sessionward.backends.sql.driver import aborter, committer, script_runner
+from sessionward.backends.sql.driver import CURSOR, aborter, committer, cursor_of, script_runner
 from sessionward.errors import SessionwardError
 
 P = ParamSpec("P")
@@ -68,13 +68,22 @@ class Follower(Protocol):
 class Executor:
     """One query on one connection. ``left`` returns the seconds that the query may still take.
 
+    ``kept``: where the connection keeps its cursor, if its driver makes them slowly.
     A statement is given by its name among those of the backend, or as :meth:`compiled` returns it.
     """
 
-    __slots__ = ("_connection", "_follower", "_left", "_sql", "dialect", "phase")
+    __slots__ = ("_connection", "_follower", "_kept", "_left", "_sql", "dialect", "phase")
 
-    def __init__(self, connection: Any, sql: CompiledSQL, left: Callable[[], float], follower: Follower | None = None) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        sql: CompiledSQL,
+        left: Callable[[], float],
+        follower: Follower | None = None,
+        kept: MutableMapping[Any, Any] | None = None,
+    ) -> None:
         self._connection = connection
+        self._kept = kept
         self._sql = sql
         self._left = left
         self._follower = follower
@@ -176,16 +185,20 @@ class Executor:
         text, order = self._sql.statements[statement] if isinstance(statement, str) else statement
         if self.dialect is SQLITE:
             values["now"] = SQLITE.time_in(datetime.now(UTC))
-        cursor = self._connection.cursor()
+        kept = self._kept
+        cursor = self._connection.cursor() if kept is None else cursor_of(self._connection, kept)
         try:
             cursor.execute(text, tuple([values[parameter] for parameter in order]))
             result = fetch(cursor)
         except BaseException:
+            if kept is not None:
+                kept.pop(CURSOR, None)
             # A traceback keeps the cursor alive, and an open cursor keeps an SQLite connection, with its lock, from closing.
             with suppress(Exception):
                 cursor.close()
             raise
-        cursor.close()
+        if kept is None:
+            cursor.close()
         return result
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from sessionward.backends.sql import prepared
+from sessionward.backends.sql.driver import cursor_of
 from sessionward.backends.sql.executor import CompiledSQL, Lookup
 from sessionward.backends.sql.pool import Pool
 
@@ -30,8 +31,7 @@ async def _by_asyncpg(held: PoolProxiedConnection, text: str, values: Sequence[A
 
 
 async def _by_psycopg(held: PoolProxiedConnection, text: str, values: Sequence[Any]) -> Sequence[Any] | None:
-    connection: Any = held.driver_connection
-    cursor = connection.cursor()
+    cursor = cursor_of(held.driver_connection, held.info)
     await cursor.execute(text, values)
     row: Sequence[Any] | None = await cursor.fetchone()
     return row

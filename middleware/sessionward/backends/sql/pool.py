@@ -98,6 +98,7 @@ class Pool:
         self._idle: deque[PoolProxiedConnection] = deque()
         self._closed = False
         # Whether the user's Engine may ask the server when it lends a connection and when it takes one back.
+        self._keeps_cursors = own and engine.dialect.driver == "psycopg" and not engine.dialect.is_async
         self._asks_server = sql.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
 
     def ask(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
@@ -147,7 +148,8 @@ class Pool:
 
     def _once(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
         held, connection = self._take_current(deadline)
-        executor = Executor(connection.dbapi_connection, self._sql, deadline.left, self._witness)
+        kept = connection.info if self._keeps_cursors else None
+        executor = Executor(connection.dbapi_connection, self._sql, deadline.left, self._witness, kept)
         examined = self.is_examined(connection)
         try:
             deadline.arm(partial(self._sql.abort, connection.driver_connection))
