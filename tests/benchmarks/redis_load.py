@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from sessionward.backends import Credential, Device, NewSession
 from sessionward.backends.redis import RedisBackend, login, reading
 from sessionward.backends.redis.call import Call, Flow
-from sessionward.backends.redis.places import slot_of
+from sessionward.backends.redis.topology import slot_of
 from sessionward.backends.redis.wire import packed
 from sessionward.credential.token import new_token
 from tests.benchmarks.requests import FIELDS

@@ -33,7 +33,7 @@ class Crash(Exception):
 @pytest.fixture
 def batches(world: RedisWorld, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Few sessions are thousands here."""
-    monkeypatch.setattr(revoking, "MANY", FEW)
+    monkeypatch.setattr(revoking, "BATCH", FEW)
     monkeypatch.setattr(sweeping, "BATCH", 7)
     name = "hash-max-listpack-entries"
     before = world.looker.config_get(name)[name]
@@ -98,7 +98,7 @@ class TestCrashes:
         own, *_ = companions(world)
         crash_before(stepper, script, number, partial(world.sessions.revoke_others, own.session))
         if has_become_few:
-            monkeypatch.setattr(revoking, "MANY", 10 * HOW_MANY)
+            monkeypatch.setattr(revoking, "BATCH", 10 * HOW_MANY)
         repeat = world.sessions.revoke_others_quietly if is_quiet else world.sessions.revoke_others
         assert repeat(own.session) == 0
         assert recorded(world) == [False] + [True] * (HOW_MANY - 1)

@@ -25,7 +25,7 @@ from sessionward import BackendUnavailable, ConfigurationError
 from sessionward.backends.redis.call import Call, Flow, NotHere, Script
 from sessionward.backends.redis.course import ROUNDS, Course
 from sessionward.backends.redis.part import Wait
-from sessionward.backends.redis.places import MOVES, BehindSentinels, InCluster, OneServer, Places, slot_of
+from sessionward.backends.redis.topology import MOVES, BehindSentinels, InCluster, OneServer, Topology, slot_of
 from sessionward.backends.redis.wire import Lost, Node, Pause, Send, Step, packed, packed_call
 from sessionward.errors import OutcomeUnknown
 
@@ -54,7 +54,7 @@ def several(writes: bool, *keys: bytes) -> Flow[Any]:
     return (yield [Call(SCRIPT, key, writes=writes, lasts=True) for key in keys])
 
 
-def one_server() -> Places:
+def one_server() -> Topology:
     return OneServer(A)
 
 
@@ -74,8 +74,8 @@ def slots(*owners: Node) -> list[Any]:
     return rows
 
 
-def begun(flow: Flow[Any], places: Places, wait: Wait | None = None) -> tuple[Course[Any], Step | None]:
-    course: Course[Any] = Course(flow, places, wait)
+def begun(flow: Flow[Any], topology: Topology, wait: Wait | None = None) -> tuple[Course[Any], Step | None]:
+    course: Course[Any] = Course(flow, topology, wait)
     return course, course.go_on()
 
 

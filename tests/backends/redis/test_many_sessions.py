@@ -32,7 +32,7 @@ class Crash(Exception):
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revoking, "MANY", FEW)
+    monkeypatch.setattr(revoking, "BATCH", FEW)
     monkeypatch.setattr(sweeping, "BATCH", 7)
 
 
@@ -130,7 +130,7 @@ class TestManySessions:
     ) -> None:
         own, *others = clients
         crashed(world, partial(world.sessions.revoke_others, own.session))
-        monkeypatch.setattr(revoking, "MANY", 10 * FEW)
+        monkeypatch.setattr(revoking, "BATCH", 10 * FEW)
         assert world.sessions.revoke_others(own.session) == 0
         assert b"m" not in world.user()
         assert world.lives(*clients) == [True] + [False] * len(others)

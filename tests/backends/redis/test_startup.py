@@ -13,9 +13,9 @@ from sessionward import BackendUnavailable, ConfigurationError
 from sessionward.backends.redis.call import Call, Flow
 from sessionward.backends.redis.connect import server_of
 from sessionward.backends.redis.part import Wait
-from sessionward.backends.redis.places import OneServer
 from sessionward.backends.redis.server import Kind, Server
 from sessionward.backends.redis.startup import SETTINGS, Startup
+from sessionward.backends.redis.topology import OneServer
 from sessionward.backends.redis.wire import Node
 from sessionward.errors import OutcomeUnknown
 from tests.backends.redis.runners import COUNT, READ, asking, both, called

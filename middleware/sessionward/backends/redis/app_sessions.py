@@ -16,7 +16,7 @@ from sessionward.backends.redis.layout import Place
 from sessionward.backends.redis.lua import ALLOWED, STATE, script
 from sessionward.backends.redis.together import together
 
-KEPT: Final = 31 * 86_400.0
+KEPT_NOTES: Final = 31 * 86_400.0
 """Seconds for which a revoked session of an application is remembered at least."""
 AT_ONCE: Final = 500
 
@@ -64,7 +64,7 @@ def revoked(place: Place, app_sessions: Sequence[bytes]) -> Flow[None]:
     """Records that companions of these sessions of an application were revoked."""
     for start in range(0, len(app_sessions), AT_ONCE):
         batch = set(app_sessions[start : start + AT_ONCE])
-        yield from together([asked(place, place.app_session(one), REVOKED, (repr(KEPT),), writes=True, lasts=True) for one in batch])
+        yield from together([asked(place, place.app_session(one), REVOKED, (repr(KEPT_NOTES),), writes=True, lasts=True) for one in batch])
 
 
 def is_revoked(place: Place, app_session: bytes) -> Flow[bool]:

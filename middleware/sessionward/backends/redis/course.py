@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from sessionward.backends.redis.call import Call, NotHere
 from sessionward.backends.redis.part import Part, Wait, read, written
-from sessionward.backends.redis.places import Places
+from sessionward.backends.redis.topology import Topology
 from sessionward.backends.redis.wire import Lost, Node, Pause, Result, Send, Step, packed_call
 from sessionward.errors import BackendUnavailable, ConfigurationError, OutcomeUnknown, SessionwardError
 
@@ -27,10 +27,10 @@ Asked: TypeAlias = Generator[Call | Sequence[Call] | Send, Any, R]
 class Course(Generic[R]):
     """Drives a flow. ``step`` is what is to be done next, None if it is over; then ``answer`` is what the flow has returned."""
 
-    __slots__ = ("_has_written", "_places", "_steps", "_wait", "_why", "answer", "step", "writes")
+    __slots__ = ("_has_written", "_steps", "_topology", "_wait", "_why", "answer", "step", "writes")
 
-    def __init__(self, flow: Asked[R], places: Places, wait: Wait | None = None) -> None:
-        self._places = places
+    def __init__(self, flow: Asked[R], topology: Topology, wait: Wait | None = None) -> None:
+        self._topology = topology
         self._wait = wait
         self._has_written = False
         self._why = ""
@@ -53,7 +53,7 @@ class Course(Generic[R]):
         """Returns the error of a flow whose time was up in the midst of a step."""
         sends = self._sends()
         if any(not send.is_lookup for send in sends):
-            self._places.doubt()
+            self._topology.doubt()
         unsent = next((send.node for send in sends if not send.is_sent), None)
         if unsent is not None:
             why = self._why or f"no connection to Redis at {unsent} within {timeout:g} s"
@@ -101,7 +101,7 @@ class Course(Generic[R]):
     def _one(self, call: Call) -> Steps[Any]:
         """Asks the server at once, without the book-keeping of :meth:`_rounds`, which most calls never need."""
         self.writes = call.writes
-        node = self._places.node_of(call.key)
+        node = self._topology.node_of(call.key)
         if node is None or (call.lasts and self._wait is not None):
             return (yield from self._rounds([Part(call)]))[0]
         send = Send(node, packed_call(call), writes=call.writes)
@@ -146,17 +146,17 @@ class Course(Generic[R]):
         for part in parts:
             if part.node is not None:
                 continue
-            part.node = self._places.node_of(part.call.key)
+            part.node = self._topology.node_of(part.call.key)
             if part.node is None and not why:
-                why = (yield from self._places.look_up(part.failed_at)) or "no server of the cluster has the slot of this key"
-                part.node = self._places.node_of(part.call.key)
+                why = (yield from self._topology.look_up(part.failed_at)) or "no server of the cluster has the slot of this key"
+                part.node = self._topology.node_of(part.call.key)
             if part.node is None or part.node in part.failed_at:
                 raise self._error(part.why or why, in_doubt=False)
 
     def _take(self, send: Send, parts: Sequence[Part], result: Result) -> None:
         """Notes what the result of a send says about its calls."""
         if isinstance(result, Lost):
-            self._places.doubt()
+            self._topology.doubt()
             self._why = result.why
             for part in parts:
                 if send.is_sent:
@@ -164,7 +164,7 @@ class Course(Generic[R]):
                 else:
                     part.look_elsewhere(result.why)
             return
-        read(send, parts, result, self._places, self._wait)
+        read(send, parts, result, self._topology, self._wait)
         self._has_written = self._has_written or any(part.is_answered and part.call.writes for part in parts)
 
     def _raise_any(self, parts: Sequence[Part]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sessionward.backends.redis.call import Call
 from sessionward.backends.redis.failures import Kind, explained, kind_of
-from sessionward.backends.redis.places import InCluster, Places
+from sessionward.backends.redis.topology import InCluster, Topology
 from sessionward.backends.redis.wire import Node, Send, packed, packed_call
 from sessionward.errors import ConfigurationError
 
@@ -86,7 +86,7 @@ def written(node: Node, parts: Sequence[Part], wait: Wait | None) -> Send:
     return Send(node, b"".join(commands), len(commands), writes=any(part.call.writes for part in parts))
 
 
-def read(send: Send, parts: Sequence[Part], replies: Sequence[Any], places: Places, wait: Wait | None) -> None:
+def read(send: Send, parts: Sequence[Part], replies: Sequence[Any], topology: Topology, wait: Wait | None) -> None:
     """Notes in each part what the replies to :func:`written` say."""
     left = iter(replies)
     for part in parts:
@@ -95,7 +95,7 @@ def read(send: Send, parts: Sequence[Part], replies: Sequence[Any], places: Plac
             next(left)
         reply = next(left)
         if isinstance(reply, Exception):
-            _read_error(send.node, part, reply, places)
+            _read_error(send.node, part, reply, topology)
             part.is_asking = part.is_asking or (was_asking and part.is_missing)  # the text goes where the digest went
         else:
             part.answer(reply)
@@ -116,28 +116,28 @@ def _unconfirmed(confirmed: object, wait: Wait) -> str:
     return f"Redis did not say whether replicas have the change ({code}): a failover could undo it"
 
 
-def _read_error(node: Node, part: Part, error: Exception, places: Places) -> None:
+def _read_error(node: Node, part: Part, error: Exception, topology: Topology) -> None:
     kind, code = kind_of(error)
     refused = f"Redis at {node} did not run the script {part.call.script.name!r}: {explained(code)}"
     if kind is Kind.NO_SCRIPT:
         part.is_missing = True
     elif kind in (Kind.MOVED, Kind.ASK):
-        if not isinstance(places, InCluster):
+        if not isinstance(topology, InCluster):
             raise ConfigurationError(f"server: {node} is part of a Redis Cluster; write redis+cluster:// or pass a RedisCluster")
-        part.node = places.moved(error, node) if kind is Kind.MOVED else places.named(error, node)
+        part.node = topology.moved(error, node) if kind is Kind.MOVED else topology.named(error, node)
         part.is_asking = kind is Kind.ASK and part.node is not None
         part.is_missing = False
     elif kind is Kind.TRY_AGAIN:
         part.pause += PAUSE
         part.node = None
     elif kind is Kind.DEMOTED:
-        places.doubt()
+        topology.doubt()
         part.look_elsewhere(refused)
     elif kind is Kind.NOT_HERE:
         part.is_not_here = True
     elif kind is Kind.NOT_RUN:
         if code == "CLUSTERDOWN":
-            places.doubt()
+            topology.doubt()
         part.fail(refused, in_doubt=False)
     else:
         part.fail(f"the script {part.call.script.name!r} failed on Redis at {node}: {explained(code)}", in_doubt=part.call.writes)

@@ -26,7 +26,7 @@ from sessionward.session.session import RAISE_PAUSE, RevokedCount, Session, Term
 
 DONE, NOT_LIVE, TOO_OLD, LIMITED = range(1, 5)
 
-MANY: Final = 500
+BATCH: Final = 500
 """How many sessions a script writes at most. Beyond, it notes that they have ended, and batches write them."""
 
 # The rules of session/rate.py, whose tests compare the two.
@@ -217,7 +217,7 @@ def end_one(place: Place, user_id: str, arguments: tuple[bytes | str | int, ...]
 
 def _revoke(place: Place, user_id: str, reason: int, arguments: tuple[bytes | str | int, ...]) -> Flow[RevokedCount]:
     owner, (own, *terms) = place.owner(user_id), arguments
-    reply = yield from asked(place, owner, REVOKE, (own, reason, *terms, MANY), writes=True, lasts=True)
+    reply = yield from asked(place, owner, REVOKE, (own, reason, *terms, BATCH), writes=True, lasts=True)
     _judge(reply)
     _, count, generation, packed, noted_at, has_notes, *apps = reply
     yield from app_sessions.revoked(place, apps)

@@ -13,11 +13,11 @@ from sessionward.backends.redis.async_link import AsyncLinks
 from sessionward.backends.redis.call import Flow
 from sessionward.backends.redis.course import Asked, Course
 from sessionward.backends.redis.part import Wait
-from sessionward.backends.redis.places import Places
 from sessionward.backends.redis.scan import Scan
 from sessionward.backends.redis.server import Server
 from sessionward.backends.redis.startup import Startup
 from sessionward.backends.redis.sync_link import SyncLinks
+from sessionward.backends.redis.topology import Topology
 from sessionward.errors import BackendUnavailable
 from sessionward.process import PerProcess
 
@@ -43,7 +43,7 @@ class SyncRunner:
         :class:`~sessionward.errors.OutcomeUnknown` if something may have.
         """
         opened = self._opened()
-        return self._run(opened, Course(flow, opened.places, self._wait), timeout)
+        return self._run(opened, Course(flow, opened.topology, self._wait), timeout)
 
     def _run(self, opened: _SyncOpened, course: Course[R], timeout: float) -> R:
         ends_at = monotonic() + timeout
@@ -61,8 +61,8 @@ class SyncRunner:
         A key that exists all the time is among them, perhaps twice, unless its slot is moved meanwhile.
         """
         opened = self._opened()
-        scan = Scan(opened.places, pattern)
-        while (batch := self._run(opened, Course(scan.batch(), opened.places), timeout)) is not None:
+        scan = Scan(opened.topology, pattern)
+        while (batch := self._run(opened, Course(scan.batch(), opened.topology), timeout)) is not None:
             yield batch
 
     def close(self) -> None:
@@ -72,12 +72,12 @@ class SyncRunner:
             opened.links.close()
 
     def _open(self) -> _SyncOpened:
-        return _SyncOpened(self._server.places(), Permits(self._size), SyncLinks(self._server, self._startup))
+        return _SyncOpened(self._server.topology(), Permits(self._size), SyncLinks(self._server, self._startup))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SyncOpened:
-    places: Places
+    topology: Topology
     permits: Permits
     links: SyncLinks
 
@@ -105,7 +105,7 @@ class AsyncRunner:
         return await self._asked(opened, flow, timeout)
 
     async def _asked(self, opened: _AsyncOpened, flow: Asked[R], timeout: float) -> R:
-        course = Course(flow, opened.places, self._wait)
+        course = Course(flow, opened.topology, self._wait)
         ends_at = asyncio.get_running_loop().time() + timeout
         course.go_on()
         if course.writes or not await self._timed(opened, course, timeout, ends_at, to_writes=True):
@@ -116,7 +116,7 @@ class AsyncRunner:
         """Does what :meth:`SyncRunner.scan` does."""
         loop = asyncio.get_running_loop()
         opened = self._opened().get(loop) or await self._open(loop)
-        scan = Scan(opened.places, pattern)
+        scan = Scan(opened.topology, pattern)
         while (batch := await self._asked(opened, scan.batch(), timeout)) is not None:
             yield batch
 
@@ -160,7 +160,7 @@ class AsyncRunner:
         for other in [other for other in pools if other.is_closed()]:
             del pools[other]
         links = AsyncLinks(self._server, self._startup)
-        opened = _AsyncOpened(self._server.places(), asyncio.Semaphore(self._size), links, self._close_with_loop(links))
+        opened = _AsyncOpened(self._server.topology(), asyncio.Semaphore(self._size), links, self._close_with_loop(links))
         pools[loop] = opened
         await opened.closing.__anext__()
         return opened
@@ -176,7 +176,7 @@ class AsyncRunner:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _AsyncOpened:
-    places: Places
+    topology: Topology
     permits: asyncio.Semaphore
     links: AsyncLinks
     closing: AsyncGenerator[None]

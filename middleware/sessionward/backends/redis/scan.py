@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from sessionward.backends.redis.places import Places
+from sessionward.backends.redis.topology import Topology
 from sessionward.backends.redis.wire import Lost, Node, Result, Send, packed
 from sessionward.errors import BackendUnavailable
 
@@ -16,8 +16,8 @@ BATCH: Final = 1_000
 class Scan:
     """How far the keys have been read."""
 
-    def __init__(self, places: Places, pattern: bytes) -> None:
-        self._places = places
+    def __init__(self, topology: Topology, pattern: bytes) -> None:
+        self._topology = topology
         self._pattern = pattern
         self._left: list[Node] | None = None
         self._cursor = b"0"
@@ -26,9 +26,9 @@ class Scan:
         """Asks for the next batch, which may be empty. Returns None if there is none."""
         if self._left is None:
             why = ""
-            if not self._places.primaries():
-                why = yield from self._places.look_up()
-            self._left = list(self._places.primaries())
+            if not self._topology.primaries():
+                why = yield from self._topology.look_up()
+            self._left = list(self._topology.primaries())
             if not self._left:
                 raise BackendUnavailable(why)
         if not self._left:
@@ -36,7 +36,7 @@ class Scan:
         node = self._left[-1]
         replies = yield Send(node, packed(b"SCAN", self._cursor, b"MATCH", self._pattern, b"COUNT", BATCH))
         if isinstance(replies, Lost):
-            self._places.doubt()
+            self._topology.doubt()
             raise BackendUnavailable(replies.why)
         if isinstance(replies[0], Exception):
             raise BackendUnavailable(f"Redis at {node} refused to scan its keys ({type(replies[0]).__name__})")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sessionward.backends.redis.places import BehindSentinels, InCluster, OneServer, Places, Remap
+from sessionward.backends.redis.topology import BehindSentinels, InCluster, OneServer, Remap, Topology
 from sessionward.backends.redis.wire import Node
 
 Kind: TypeAlias = Literal["server", "sentinel", "cluster"]
@@ -35,7 +35,7 @@ class Server:
     name: str = ""
     remap: Remap | None = None
 
-    def places(self) -> Places:
+    def topology(self) -> Topology:
         """Returns what a process or a loop knows of the servers: nothing yet."""
         if self.kind == "cluster":
             return InCluster(self.seeds, self.remap)

@@ -23,7 +23,7 @@ Lookup: TypeAlias = Generator[Send, Result, str]
 """Asks where servers are. Returns "" or why it found nothing."""
 
 
-class Places(Protocol):
+class Topology(Protocol):
     """Where the keys are, as far as we know. All threads of a process, or all tasks of a loop, share one."""
 
     def node_of(self, key: bytes) -> Node | None:
