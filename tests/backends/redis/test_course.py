@@ -60,11 +60,11 @@ def one_server() -> Topology:
 
 def cluster(*owners: Node) -> InCluster:
     """A cluster whose slots are shared out evenly."""
-    places = InCluster([A])
-    course, _ = begun(read(), places)
+    topology = InCluster([A])
+    course, _ = begun(read(), topology)
     course.go_on([slots(*owners)])
     course.close()
-    return places
+    return topology
 
 
 def slots(*owners: Node) -> list[Any]:
@@ -126,11 +126,11 @@ def test_the_reply_to_a_call_is_what_the_flow_gets() -> None:
 
 
 def test_calls_that_go_out_at_once_are_one_send_for_each_server_and_the_replies_are_in_order() -> None:
-    places = cluster(A, B)
+    topology = cluster(A, B)
     keys = sorted((b"%d" % n for n in range(8)), key=slot_of)
-    halves = [[key for key in keys if places.node_of(key) == node] for node in (A, B)]
+    halves = [[key for key in keys if topology.node_of(key) == node] for node in (A, B)]
     mixed = [key for pair in zip(*halves, strict=False) for key in pair]
-    course, step = begun(several(False, *mixed), places)
+    course, step = begun(several(False, *mixed), topology)
     sends = both(step)
     assert {send.node for send in sends} == {A, B}
     names = {A: b"A", B: b"B"}
@@ -151,26 +151,26 @@ def test_a_server_without_the_script_gets_its_text_once() -> None:
 
 
 def test_a_slot_that_has_moved_is_asked_at_its_new_server_from_then_on() -> None:
-    places = cluster(A, B)
-    course, step = begun(read(), places)
+    topology = cluster(A, B)
+    course, step = begun(read(), topology)
     first = sent(step).node
     assert sent(course.go_on([MovedError(f"{SLOT} {C.host}:{C.port}")])).node == C
     course.go_on([b"live"])
     assert course.answer == b"live"
     assert first != C
-    assert places.node_of(KEY) == C
+    assert topology.node_of(KEY) == C
 
 
 def test_a_slot_on_its_way_is_asked_for_once_at_the_other_server() -> None:
-    places = cluster(A, B)
-    course, step = begun(read(), places)
+    topology = cluster(A, B)
+    course, step = begun(read(), topology)
     home = sent(step).node
     asking = sent(course.go_on([AskError(f"{SLOT} {C.host}:{C.port}")]))
     assert asking.node == C
     assert asking.payload.startswith(packed(b"ASKING"))
     course.go_on([b"OK", b"live"])
     assert course.answer == b"live"
-    assert places.node_of(KEY) == home
+    assert topology.node_of(KEY) == home
 
 
 def test_the_server_that_is_asked_for_a_slot_on_its_way_may_not_have_the_script() -> None:
@@ -196,12 +196,12 @@ def test_a_moved_slot_whose_host_is_empty_is_on_the_host_that_was_asked() -> Non
 
 
 def test_after_some_slots_have_moved_the_table_is_read_anew() -> None:
-    places = cluster(A)
+    topology = cluster(A)
     for number in range(MOVES):
-        course, _ = begun(read(), places)
+        course, _ = begun(read(), topology)
         assert sent(course.go_on([MovedError(f"{number} {B.host}:{B.port}")])).node == B
         course.go_on([b"live"])
-    _, step = begun(read(), places)
+    _, step = begun(read(), topology)
     assert sent(step).is_lookup
 
 
@@ -247,14 +247,14 @@ def test_a_server_that_cannot_be_reached_and_has_no_successor_is_unavailable() -
 
 def test_the_sentinels_are_asked_one_after_the_other_until_one_knows_the_primary() -> None:
     sentinels = [Node("s1", 1, True), Node("s2", 2, True), Node("s3", 3, True)]
-    places = BehindSentinels(sentinels, "mymaster")
-    course, step = begun(read(), places)
+    topology = BehindSentinels(sentinels, "mymaster")
+    course, step = begun(read(), topology)
     assert sent(step).node == sentinels[0]
     assert sent(course.go_on(Lost("refused"))).node == sentinels[1]
     assert sent(course.go_on([None])).node == sentinels[2]
     assert sent(course.go_on([[b"10.0.0.1", b"7001"]])).node == A
     course.go_on([b"live"])
-    assert sent(next(places.look_up())).node == sentinels[2], "the one that knew it is asked first"
+    assert sent(next(topology.look_up())).node == sentinels[2], "the one that knew it is asked first"
 
 
 SENTINELS = [Node("s1", 1, True), Node("s2", 2, True), Node("s3", 3, True)]
@@ -268,28 +268,28 @@ def named(node: Node) -> list[Any]:
     "failure", [Lost("no connection"), [ReadOnlyError("You can't write against a read only replica.")]], ids=["gone", "demoted"]
 )
 def test_a_sentinel_that_goes_on_naming_the_old_primary_is_not_believed(failure: Any) -> None:
-    places = BehindSentinels(SENTINELS, "mymaster")
-    course, step = begun(write(), places)
+    topology = BehindSentinels(SENTINELS, "mymaster")
+    course, step = begun(write(), topology)
     assert sent(step).node == SENTINELS[0]
     assert sent(course.go_on(named(A))).node == A
     assert sent(course.go_on(failure)).node == SENTINELS[1], "the one that has named it is asked last"
     assert sent(course.go_on(named(A))).node == SENTINELS[2]
     assert sent(course.go_on(named(B))).node == B
     course.go_on([b"done"])
-    _, step = begun(write(), places)
+    _, step = begun(write(), topology)
     assert sent(step).node == B
 
 
 def test_a_primary_that_all_sentinels_name_is_given_up_after_each_was_asked_once() -> None:
-    places = BehindSentinels(SENTINELS, "mymaster")
-    course, _ = begun(write(), places)
+    topology = BehindSentinels(SENTINELS, "mymaster")
+    course, _ = begun(write(), topology)
     course.go_on(named(A))
     asked = [sent(course.go_on(reply)).node for reply in (Lost("no connection to A"), named(A), named(A))]
     assert asked == [SENTINELS[1], SENTINELS[2], SENTINELS[0]]
     with pytest.raises(BackendUnavailable, match="no connection to A") as failed:
         course.go_on(named(A))
     assert not isinstance(failed.value, OutcomeUnknown)
-    _, step = begun(write(), places)
+    _, step = begun(write(), topology)
     assert sent(step).node == A, "it may be there again"
 
 
@@ -303,22 +303,22 @@ def test_two_sentinels_that_contradict_each_other_are_asked_until_each_server_ha
 
 @pytest.mark.parametrize("is_sent", [False, True], ids=["no connection", "no reply"])
 def test_a_primary_whose_time_was_up_is_looked_up_by_the_next_call(is_sent: bool) -> None:
-    places = BehindSentinels(SENTINELS, "mymaster")
-    course, _ = begun(read(), places)
+    topology = BehindSentinels(SENTINELS, "mymaster")
+    course, _ = begun(read(), topology)
     sent(course.go_on(named(A))).is_sent = is_sent
     said = str(course.late(2.0))
     assert said == (f"Redis at {A} did not answer within 2 s" if is_sent else f"no connection to Redis at {A} within 2 s")
     course.close()
-    _, step = begun(read(), places)
+    _, step = begun(read(), topology)
     assert sent(step).node == SENTINELS[1]
 
 
 def test_a_sentinel_that_took_all_the_time_is_asked_last_by_the_next_call() -> None:
-    places = BehindSentinels(SENTINELS, "mymaster")
-    course, _ = begun(read(), places)
+    topology = BehindSentinels(SENTINELS, "mymaster")
+    course, _ = begun(read(), topology)
     course.late(0.1)
     course.close()
-    _, step = begun(read(), places)
+    _, step = begun(read(), topology)
     assert sent(step).node == SENTINELS[1]
 
 
@@ -349,8 +349,8 @@ def test_a_primary_that_no_sentinel_knows_is_unavailable(reply: Any, why: str) -
 
 
 def test_a_primary_that_was_demoted_is_looked_up_and_its_successor_asked() -> None:
-    places = BehindSentinels([Node("s1", 1, True)], "mymaster")
-    course, _ = begun(write(), places)
+    topology = BehindSentinels([Node("s1", 1, True)], "mymaster")
+    course, _ = begun(write(), topology)
     course.go_on([[A.host.encode(), b"7001"]])
     assert sent(course.go_on([ReadOnlyError("You can't write against a read only replica.")])).is_lookup
     assert sent(course.go_on([[B.host.encode(), b"7002"]])).node == B
@@ -471,11 +471,11 @@ def test_a_call_in_doubt_among_several_that_were_refused_makes_all_of_them_unkno
 
 
 def test_a_cluster_that_is_down_is_looked_up_before_the_next_call() -> None:
-    places = cluster(A)
-    course, _ = begun(read(), places)
+    topology = cluster(A)
+    course, _ = begun(read(), topology)
     with pytest.raises(BackendUnavailable):
         course.go_on([ClusterDownError("The cluster is down")])
-    _, step = begun(read(), places)
+    _, step = begun(read(), topology)
     assert sent(step).is_lookup
 
 

@@ -190,7 +190,7 @@ class ByKey(OneServer):
 class Several(Server):
     """Servers of a cluster, found without asking them."""
 
-    def places(self) -> ByKey:
+    def topology(self) -> ByKey:
         return ByKey(self.seeds[0])
 
 
