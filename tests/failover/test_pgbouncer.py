@@ -8,7 +8,9 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import LiteralString
 
+import psycopg
 import pytest
 
 from sessionward import BackendUnavailable, OutcomeUnknown
@@ -36,8 +38,17 @@ class Pooler:
         self._settings = settings
 
     def go_over_to(self, node: Node) -> None:
+        """Returns when it has read its settings. Until then a query of the backend could fail, which costs it its connection."""
         self._settings.write_text(settings_of(self._server.port, HOST, node.port, "postgres", None))
         self._server.process.send_signal(signal.SIGHUP)
+        ends = time.monotonic() + READY
+        while self._asked("SELECT inet_server_port()") != node.port:
+            assert time.monotonic() < ends
+
+    def _asked(self, question: LiteralString) -> object:
+        with psycopg.connect(self.url, autocommit=True, prepare_threshold=None) as connection:
+            row = connection.execute(question).fetchone()
+            return None if row is None else row[0]
 
 
 @pytest.fixture
