@@ -27,8 +27,17 @@ class Permits:
             gate = threading.Lock()
             gate.acquire()
             self._waiting.append(gate)
-        if gate.acquire(timeout=seconds):
-            return True
+        try:
+            if gate.acquire(timeout=seconds):
+                return True
+        except BaseException:  # gevent.Timeout, a killed greenlet, a signal: this caller will never give a permit back
+            with self._lock:
+                is_handed_over = gate not in self._waiting
+                if not is_handed_over:
+                    self._waiting.remove(gate)
+            if is_handed_over:
+                self.give()
+            raise
         with self._lock:
             if gate in self._waiting:
                 self._waiting.remove(gate)

@@ -109,6 +109,9 @@ class _SyncDeadline:
         except TimeoutError:
             connected.add_done_callback(_close_late)
             raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
+        except BaseException:
+            connected.add_done_callback(_close_late)  # does nothing if it has failed
+            raise
 
     def arm(self, abort: Callable[[], None]) -> None:
         if self._watchdog is not None:
