@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from sessionward import BackendUnavailable, ConfigurationError
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
+from sessionward.backends.sql.dialect import POSTGRESQL as POSTGRESQL_DIALECT
+from sessionward.backends.sql.driver import ErrorKind, error_kind
 from sessionward.backends.sql.executor import Executor, Query
 from sessionward.backends.table import AsyncTableBackend, TableBackend
 from sessionward.credential.token import Credential, new_token
@@ -24,6 +29,7 @@ from tests.support.services import POSTGRESQL, fresh_database
 from tests.support.sessions import new_session
 
 CLIENTS = 4 * CONNECTIONS
+TIMEOUT = 2.0
 ROUNDS = 12
 """More than the five executions after which psycopg makes a named prepared statement by itself."""
 
@@ -135,6 +141,26 @@ def test_none_is_made_behind_a_pooler(kind: Kind, pgbouncer: str) -> None:
 
 
 @KINDS
+def test_p7_a_pooler_without_a_free_connection_costs_no_more_than_the_timeout(kind: Kind, pgbouncer: str) -> None:
+    """Its login succeeds at once, and the first question on the new connection waits as any other."""
+    world = SQLWorld(kind, pgbouncer, timeout=TIMEOUT, pool_size=1)
+    try:
+        world.sessions.create_tables()
+        assert world.sessions.find(Credential(new_token().encode())) is None
+        with ExitStack() as busy:
+            for _ in range(CONNECTIONS):
+                busy.enter_context(psycopg.connect(pgbouncer)).execute("SELECT 1")  # in a transaction
+            for _ in range(3):  # on the connection at hand, and then on new ones
+                began = monotonic()
+                with pytest.raises(BackendUnavailable):
+                    world.sessions.find(Credential(new_token().encode()))
+                assert monotonic() - began < 1.8 * TIMEOUT
+        assert world.sessions.find(Credential(new_token().encode())) is None
+    finally:
+        world.close()
+
+
+@KINDS
 def test_p7_a_prepared_statement_that_the_server_has_forgotten_costs_no_question(kind: Kind, postgresql_url: str) -> None:
     with one_connection(kind, postgresql_url) as client:
         client.check()
@@ -207,3 +233,25 @@ def test_a_number_of_the_url_that_is_none_is_refused_at_start(setting: str) -> N
     for backend in (SQLBackend, AsyncSQLBackend):
         with pytest.raises(ConfigurationError, match="whole number"):
             backend(setting)
+
+
+class RefusedError(Exception):
+    """An error of PostgreSQL with this state, as drivers raise it."""
+
+    def __init__(self, state: str, function: str = "") -> None:
+        self.sqlstate = state
+        self.diag = SimpleNamespace(source_function=function)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RefusedError("26000"), ErrorKind.STALE),
+        (RefusedError("42P05"), ErrorKind.STALE),
+        (RefusedError("0A000", "RevalidateCachedQuery"), ErrorKind.STALE),
+        (RefusedError("0A000", "exec_stmt_raise"), ErrorKind.OTHER),
+    ],
+    ids=["unknown", "known already", "of a table that has been altered", "not supported by this server"],
+)
+def test_only_an_error_of_a_prepared_statement_costs_new_connections(error: Exception, kind: ErrorKind) -> None:
+    assert error_kind(error, POSTGRESQL_DIALECT) is kind

@@ -215,8 +215,6 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     )
     if database.sql.dialect is SQLITE and database.is_ours:
         event.listen(engine, "connect", _prepare_sqlite)
-    if prepared.may_be_made(database.url):
-        event.listen(engine, "connect", prepared.allow_where_direct)
     for command in _first_commands(database, timeout):
         _run_on_connect(engine, command)
     return engine

@@ -164,10 +164,11 @@ def committer(driver: str) -> Callable[[Any], tuple[str, str]]:
 
 
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01"})
-_STALE_STATES: Final = frozenset({"26000", "42P05", "0A000"})  # unknown, known twice, of a table that has been altered since
+_STALE_STATES: Final = frozenset({"26000", "42P05"})  # a prepared statement that the server does not know, or knows already
 _CONFLICT_CODES: Final = frozenset({1213, 1205})
 _MISSING_STATES: Final = {"42P01": ErrorKind.NO_TABLE, "42703": ErrorKind.NO_COLUMN}
 _MISSING_CODES: Final = {1146: ErrorKind.NO_TABLE, 1054: ErrorKind.NO_COLUMN}
+_DEFINITE: Final = (ErrorKind.CONFLICT, ErrorKind.STALE, ErrorKind.READ_ONLY, ErrorKind.OTHER)
 _NOT_OF_COMMIT: Final = ("42", "53", "57")
 """Errors that may also come from the query behind the COMMIT: of rights, of resources, and of a cancelled query."""
 _READ_ONLY: Final = "25006"
@@ -195,7 +196,7 @@ def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
             return ErrorKind.CONFLICT
         if state in _MISSING_STATES:
             return _MISSING_STATES[state]
-        if state in _STALE_STATES:
+        if state in _STALE_STATES or (state == "0A000" and _is_of_a_cached_plan(error)):
             return ErrorKind.STALE
         return ErrorKind.BROKEN if state.startswith(_BROKEN_STATES) else ErrorKind.OTHER
     number = _mysql_code(error)
@@ -206,6 +207,11 @@ def error_kind(error: BaseException, dialect: Dialect) -> ErrorKind:
     return ErrorKind.BROKEN if 2000 <= number < 3000 or number in _BROKEN_CODES else ErrorKind.OTHER
 
 
+def _is_of_a_cached_plan(error: BaseException) -> bool:
+    """Returns whether a prepared statement fits its tables no more. Many other errors have its code; its message has a language."""
+    return getattr(getattr(error, "diag", None), "source_function", None) == "RevalidateCachedQuery"
+
+
 def is_definite(error: BaseException, dialect: Dialect) -> bool:
     """Returns whether an error at COMMIT proves that nothing was committed, since the database itself refused."""
     if dialect is SQLITE:
@@ -214,7 +220,7 @@ def is_definite(error: BaseException, dialect: Dialect) -> bool:
         return False  # the error comes from the driver, not from the server
     if dialect is POSTGRESQL and _sqlstate(error).startswith(_NOT_OF_COMMIT):
         return False
-    return error_kind(error, dialect) in (ErrorKind.CONFLICT, ErrorKind.READ_ONLY, ErrorKind.OTHER)
+    return error_kind(error, dialect) in _DEFINITE
 
 
 def is_not_allowed(error: BaseException, dialect: Dialect) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from sessionward.backends.sql import prepared
 from sessionward.backends.sql.dialect import MYSQL, SQLITE
 from sessionward.backends.sql.driver import ErrorKind, code_of, error_kind, is_definite
 from sessionward.backends.sql.executor import CompiledSQL, Executor, Phase, TimeIsUp
@@ -99,6 +100,7 @@ class Pool:
         self._closed = False
         # Whether the user's Engine may ask the server when it lends a connection and when it takes one back.
         self._keeps_cursors = own and engine.dialect.driver == "psycopg" and not engine.dialect.is_async
+        self._looks_for_pooler = own and prepared.may_be_made(engine.url)
         self._asks_server = sql.dialect is MYSQL or bool(getattr(engine.pool, "_pre_ping", False))
 
     def ask(self, run: Callable[[Executor], R], deadline: Deadline) -> R:
@@ -153,6 +155,8 @@ class Pool:
         examined = self.is_examined(connection)
         try:
             deadline.arm(partial(self._sql.abort, connection.driver_connection))
+            if self._looks_for_pooler and prepared.ALLOWED not in connection.info:
+                prepared.allow_where_direct(connection)
             if self._witness is not None and not examined:
                 connection.info[self._witness] = self._witness.examine(executor)
                 examined = True

@@ -11,11 +11,12 @@ from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import URL
+from sqlalchemy.pool import PoolProxiedConnection
 
 SETTINGS: Final = ("prepare_threshold", "prepared_statement_cache_size", "statement_cache_size")
 """By these a URL decides for all its connections, so that we do not look whether a pooler is there."""
 ALLOWED: Final = "sessionward: named prepared statements are allowed"
-"""Marks a connection that leads straight to a server."""
+"""By this a connection keeps whether it leads straight to a server. A new one does not know yet."""
 THRESHOLD: Final = 5
 """After so many executions psycopg prepares a statement, as it does by default."""
 
@@ -41,26 +42,29 @@ def may_be_made(url: URL) -> bool:
     return url.get_backend_name() == "postgresql" and not any(name in url.query for name in SETTINGS)
 
 
-def allow_where_direct(connection: Any, record: Any) -> None:
-    """Allows named prepared statements on a new connection if no pooler is between us and the server. For the event of an Engine."""
-    driver = record.driver_connection
+def allow_where_direct(held: PoolProxiedConnection) -> None:
+    """Finds out about a new connection whether a pooler is between us and the server, and allows named prepared statements if none is.
+
+    Behind a pooler the answer may take as long as any other. So it is asked within the deadline of the first query, and not in the
+    event of the Engine for new connections, where nothing ends the wait.
+    """
+    driver: Any = held.driver_connection
     named = driver.get_server_pid() if hasattr(driver, "get_server_pid") else driver.info.backend_pid
-    cursor = connection.cursor()
+    cursor = held.cursor()
     try:
         cursor.execute("SELECT pg_backend_pid()")
         ((answering,),) = cursor.fetchall()
     finally:
         cursor.close()
-    if answering == named:
-        record.info[ALLOWED] = True
-        if hasattr(driver, "prepare_threshold"):
-            driver.prepare_threshold = THRESHOLD
+    held.info[ALLOWED] = answering == named
+    if answering == named and hasattr(driver, "prepare_threshold"):
+        driver.prepare_threshold = THRESHOLD
 
 
 async def by_asyncpg(connection: Any, info: MutableMapping[Any, Any], text: str) -> Any:
     """Returns the prepared statement of a connection of asyncpg, or None where none is allowed. ``info``: what is kept beside it."""
     statement = info.get(text)
-    if statement is None and ALLOWED in info:
+    if statement is None and info.get(ALLOWED):
         # By a name of its own, so that a connection can never run another statement in its place.
         statement = info[text] = await connection.prepare(text, name=f"sessionward_{sha256(text.encode()).hexdigest()[:16]}")
     return statement
