@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +28,7 @@ from sessionward.door import Recall
 from sessionward.drive import AsyncDriver, SyncDriver, run_sync
 from sessionward.lease import Leases
 from sessionward.response.answer import Response
-from sessionward.session.session import Checked
+from sessionward.session.session import Checked, NewSession
 from sessionward.session.steps import Check
 from sessionward.sidecar.client.request import Request
 from sessionward.sidecar.gate import UNDECIDED, Admitted, Gate
@@ -651,6 +653,70 @@ def test_a_session_that_this_worker_knows_to_have_ended_is_not_asked_about(reque
 
     assert requested(backend, before=ended) == Visit("200 OK", None, took_a_flow=True)
     assert backend.asked == 0
+
+
+@pytest.mark.parametrize("answer", [Checked(LIVE_SESSION, remaining=3600.0), Checked(None)], ids=["live", "unknown"])
+def test_p3_a_request_is_as_old_as_it_is_though_it_was_asked_about_first(answer: Checked) -> None:
+    """A sign-in in a request that began before a revocation is refused, however long the backend took to say who is calling."""
+    moments = [100.0]
+    ages: list[float] = []
+
+    class Slow(Scripted):
+        def check(self, credential: Credential, /) -> Checked:
+            moments[0] += 3.0
+            return super().check(credential)
+
+        def login(self, new: NewSession, /) -> Session:
+            ages.append(new.age())
+            return super().login(new)
+
+    def application(environ: Any, start_response: Any) -> Iterable[bytes]:
+        sessionward.of(environ).login("ben")
+        start_response("200 OK", [])
+        return []
+
+    async def application_async(scope: Any, receive: Any, send: Any) -> None:
+        await sessionward.of(scope).login("ben")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("wsgi", "asgi", "door", "streams.answering"):
+            patch.setattr(f"sessionward.{module}.monotonic", lambda: moments[0])
+        list(
+            WSGIMiddleware(application, Slow(answer), secrets=[SECRET])(
+                environ_of(OURS), lambda status, headers, exc_info=None: lambda data: None
+            )
+        )
+        awaited = cast("AsyncBackend", Awaited(Slow(answer)))
+        finished(ASGIMiddleware(application_async, awaited, secrets=[SECRET])(scope_of(OURS), receive, send))
+    assert ages == [3.0, 3.0]
+
+
+class AwayError(Exception):
+    """A failure that can be watched."""
+
+
+@REQUESTED
+def test_a_request_that_failed_leaves_no_reference_cycle(requested: Requested) -> None:
+    left: list[weakref.ref[AwayError]] = []
+
+    class Away(Scripted):
+        def check(self, credential: Credential, /) -> Checked:
+            error = AwayError()
+            left.append(weakref.ref(error))
+            try:
+                raise error
+            finally:
+                del error
+
+    gc.disable()
+    try:
+        assert requested(Away()).status == "503 Service Unavailable"
+        assert left[0]() is None
+    finally:
+        gc.enable()
 
 
 class AtOnce(Scripted):

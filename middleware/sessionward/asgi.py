@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +24,7 @@ from sessionward.door import (
     Recall,
     Recalled,
     context_of,
+    door_of,
     passed_on,
     recalling,
     recalling_async,
@@ -30,7 +32,6 @@ from sessionward.door import (
     takes,
     tell,
 )
-from sessionward.drive import SyncDriver, async_driver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request
 from sessionward.handle.sessions import AsyncSessions
@@ -210,27 +211,30 @@ class ASGIMiddleware:
     def _recalled(self, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
         """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
         recall = self._hot.recall
-        return None if recall is None or cookie is None or self._is_exempt(scope) else self._held(recall(cookie), scope, send)
+        began = monotonic()
+        return None if recall is None or cookie is None or self._is_exempt(scope) else self._held(recall(cookie), began, scope, send)
 
     async def _asked(self, recall: AsyncRecall, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
         """Returns what :meth:`_recalled` returns, over an async backend."""
-        return None if cookie is None or self._is_exempt(scope) else self._held(await recall(cookie), scope, send)
+        began = monotonic()
+        return None if cookie is None or self._is_exempt(scope) else self._held(await recall(cookie), began, scope, send)
 
     def _is_exempt(self, scope: Scope) -> bool:
         exempt = self._hot.exempt
         return bool(exempt) and is_exempt(ASGIRequest(scope).route(), exempt)
 
-    def _held(self, recalled: Recalled, scope: Scope, send: Send) -> Answering | Asked | None:
+    def _held(self, recalled: Recalled, began: float, scope: Scope, send: Send) -> Answering | Asked | None:
         if not isinstance(recalled, tuple):
             return recalled
         scope[ASGI_KEY] = sessions = Answering(self._hot.door, scope, send)
-        sessions._session, sessions._credential = recalled
+        sessions._started, (sessions._session, sessions._credential) = began, recalled  # P3 (a): the request is that old
         if self._hot.seen is not None:
             self._hot.seen.note(recalled[0], sessions._started)
         return sessions
 
     async def _guarded(self, found: Fields, scope: Scope, receive: Receive, send: Send, asked: Asked | None) -> None:
         sessions = Answering(self._door, scope, send)
+        sessions._started = sessions._started if asked is None else asked.began
         context = self._opened(sessions, ASGIRequest(scope), found, scope)
         answer = await self._door.driver(on_request(self._mode, context), None, asked)
         sessions._credential = context.credential
@@ -337,13 +341,6 @@ def _keep_headers(scope: Scope) -> Fields:
         if scope.get("client") is not None:
             scope["client"] = list(scope["client"])
     return cast("Fields", scope["headers"])
-
-
-def door_of(mode: Mode[Any], backend: AnyBackend) -> AsyncDoor:
-    """Returns the drivers for a mode and its backend."""
-    timeout, capabilities = mode.settings.backend_timeout, mode.capabilities
-    driver = async_driver(backend, timeout, is_async=mode.is_async, blocks=mode.blocks)
-    return AsyncDoor(mode, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=mode.blocks))
 
 
 async def _close(backend: AnyBackend) -> None:

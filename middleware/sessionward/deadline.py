@@ -77,9 +77,13 @@ class Asked:
 
     def ask(self, _step: Step[Any]) -> Checked | Session | None:
         """Returns what the backend returned, or raises what it raised."""
-        if self._failure is not None:
-            raise self._failure
-        return self._answer
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return self._answer
+        try:
+            raise failure
+        finally:
+            del failure  # else its traceback would hold this frame, and the frame would hold it
 
 
 class Deadline:

@@ -17,7 +17,7 @@ from sessionward.api.routes import Routes
 from sessionward.context import Context
 from sessionward.credential.token import Credential
 from sessionward.deadline import Asked, Now, checking_now
-from sessionward.drive import AsyncDriver, SyncDriver
+from sessionward.drive import AsyncDriver, SyncDriver, async_driver
 from sessionward.lease import NoLeases
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, Request, Sender
@@ -45,6 +45,13 @@ class AsyncDoor:
     mode: Mode[Any]
     driver: AsyncDriver
     sync: SyncDriver | None
+
+
+def door_of(mode: Mode[Any], backend: Any) -> AsyncDoor:
+    """Returns the drivers for a mode and its backend."""
+    timeout, capabilities = mode.settings.backend_timeout, mode.capabilities
+    driver = async_driver(backend, timeout, is_async=mode.is_async, blocks=mode.blocks)
+    return AsyncDoor(mode, driver, None if capabilities.is_async else SyncDriver(backend, timeout, blocks=mode.blocks))
 
 
 class Handle:

@@ -133,7 +133,11 @@ class Server(ABC):
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has ended since: it may be killed already
+            children += map(int, task.read_text().split())
+    return children
 
 
 class PostgreSQL(Server):
