@@ -95,7 +95,7 @@ class WSGIMiddleware:
         backend_timeout (seconds or timedelta, default 2.0): How long one request waits for the backend before the client gets
             503. At most 60.
         lease (seconds or timedelta, default 0.0): How long a worker trusts an answer of the backend without asking again. At most
-            5. A revocation then takes as long, and after it no worker accepts the sessions that it ended.
+            5. A revocation then takes 1.1 times as long, and after it no worker accepts the sessions that it ended.
         lease_waiters (int, default 0): How many requests with a revoked session may wait at once until the lease has passed.
             Further ones get 503. 0 means 1 000 under ASGI, and 2 under WSGI, where each holds a thread: set a quarter of them.
         recheck (seconds, timedelta or None, default 5.0): How often we ask whether the sessions of open WebSockets and of responses that

@@ -87,8 +87,8 @@ class Options(TypedDict, total=False):
     backend_timeout: Duration
     """How long one request waits for the backend before the client gets 503, at most 60 seconds. Default 2 seconds."""
     lease: Duration
-    """How long a worker may trust an answer of the backend without asking again, at most 5 seconds. A revocation then takes as long,
-    and after it no worker accepts the sessions that it ended. Default 0: every request asks."""
+    """How long a worker may trust an answer of the backend without asking again, at most 5 seconds. A revocation then takes 1.1 times
+    as long, and after it no worker accepts the sessions that it ended. Default 0: every request asks."""
     lease_waiters: int
     """How many requests with a revoked session may wait at once until the lease has passed and they get their answer. Further ones
     get 503. Default 0: 1 000 under ASGI, and 2 under WSGI, where each of them holds a thread; set a quarter of the threads."""

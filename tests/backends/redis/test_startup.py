@@ -14,7 +14,7 @@ from sessionward.backends.redis.call import Call, Flow
 from sessionward.backends.redis.connect import server_of
 from sessionward.backends.redis.part import Wait
 from sessionward.backends.redis.server import Kind, Server
-from sessionward.backends.redis.startup import SETTINGS, Startup
+from sessionward.backends.redis.startup import SETTINGS, Startup, _warn
 from sessionward.backends.redis.topology import OneServer
 from sessionward.backends.redis.wire import Node
 from sessionward.errors import OutcomeUnknown
@@ -42,10 +42,23 @@ def replies(
     ]
 
 
+@pytest.fixture(autouse=True)
+def told_nothing_yet() -> None:
+    """In this process, in which other tests have had servers with the same address."""
+    _warn.cache_clear()
+
+
 def judged(startup: Startup, answers: Sequence[Any], caplog: pytest.LogCaptureFixture) -> list[str]:
     with caplog.at_level(logging.WARNING, "sessionward"):
         startup.judge(NODE, answers)
     return [record.getMessage() for record in caplog.records]
+
+
+def test_a_process_tells_of_a_setting_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker may make more than one backend, and each has connections to examine."""
+    for _ in range(2):
+        (told,) = judged(Startup("server", None, strict=False), replies({**GOOD, "appendonly": "no"}), caplog)
+    assert "writes nothing to the disk" in told
 
 
 def test_a_server_that_keeps_its_promises_is_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
@@ -106,6 +119,7 @@ def test_a_host_that_lets_nobody_read_its_settings_is_told_of(strict: bool, capl
     (said,) = judged(Startup("server", None, strict=strict), replies({}), caplog)
     assert "could not be read" in said
     caplog.clear()
+    _warn.cache_clear()
     (said,) = judged(Startup("server", None, strict=strict), [Exception("NOPERM")] * (3 + len(SETTINGS)), caplog)
     assert "could not be read" in said
 

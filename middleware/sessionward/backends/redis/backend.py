@@ -54,9 +54,9 @@ class RedisBackend(Leased):
     - ``pool_size``: how many questions one process asks at once at most. ``timeout``: how long one may take, in seconds or as a
       ``timedelta``. The middleware passes its own timeout.
 
-    The methods are those of :class:`~sessionward.backends.SupportsCompanions`, :class:`~sessionward.backends.SupportsLeases`,
-    :class:`~sessionward.backends.SupportsMany`, :class:`~sessionward.backends.SupportsSeen` and
-    :class:`~sessionward.backends.SupportsSessionAPI`, which say what each does.
+    The methods are those of :class:`~sessionward.backends.SupportsCompanions`, :class:`~sessionward.backends.SupportsEverybody`,
+    :class:`~sessionward.backends.SupportsLeases`, :class:`~sessionward.backends.SupportsMany`,
+    :class:`~sessionward.backends.SupportsSeen` and :class:`~sessionward.backends.SupportsSessionAPI`, which say what each does.
 
     The backend connects at the first question, not before. The constructor raises ``ConfigurationError`` for what it cannot use. All
     methods raise ``BackendUnavailable`` when Redis does not answer in time.

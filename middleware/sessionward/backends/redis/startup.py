@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from sessionward.backends.redis.part import Wait
@@ -47,7 +48,7 @@ class Startup:
         if self._strict and found:
             raise ConfigurationError(*(f"server: Redis at {node}: {mistake}" for mistake in found))
         for mistake in (*found, *_unread(settings, server, replication)):
-            log.warning("Redis at %s: %s", node, mistake)
+            _warn(str(node), mistake)
 
     def _check_kind(self, node: Node, server: Mapping[str, str], cluster: Mapping[str, str]) -> None:
         version = server.get("redis_version", "")
@@ -115,6 +116,12 @@ def _information(reply: Any) -> dict[str, str]:
         return {}
     lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in lines if colon}
+
+
+@lru_cache(maxsize=256)
+def _warn(node: str, mistake: str) -> None:
+    """Logs a warning once in each process, whatever the number of its backends and connections."""
+    log.warning("Redis at %s: %s", node, mistake)
 
 
 def _setting(reply: Any) -> str | None:

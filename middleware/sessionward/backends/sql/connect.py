@@ -138,10 +138,7 @@ def _from_url(text: str | URL, *, is_async: bool, statements: Statements, class_
             f"database: {url.drivername}:// is not supported; {way_out}use one of {', '.join(sorted(accepted))}{redis}"
         )
     url = url.set(drivername=drivername)
-    try:
-        prepared.arguments(url)
-    except ValueError:
-        raise ConfigurationError(f"database: {' and '.join(prepared.SETTINGS)} in the URL must be whole numbers or none") from None
+    prepared.arguments(url)
     if url.get_backend_name() == "sqlite" and _in_memory(url):
         if url.host:
             raise ConfigurationError(f"database: the name of an SQLite file must follow three slashes: sqlite:///{url.host}")

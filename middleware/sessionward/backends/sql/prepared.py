@@ -13,6 +13,8 @@ from typing import Any, Final
 from sqlalchemy import URL
 from sqlalchemy.pool import PoolProxiedConnection
 
+from sessionward.errors import ConfigurationError
+
 SETTINGS: Final = ("prepare_threshold", "prepared_statement_cache_size", "statement_cache_size")
 """By these a URL decides for all its connections, so that we do not look whether a pooler is there."""
 ALLOWED: Final = "sessionward: named prepared statements are allowed"
@@ -24,11 +26,11 @@ THRESHOLD: Final = 5
 def arguments(url: URL) -> dict[str, Any]:
     """Returns the arguments of a driver under which it makes no named prepared statement by itself, unless the URL asks for them.
 
-    Raises :class:`ValueError` if the URL asks for what is neither a number nor ``none``, which psycopg has for none at all.
+    Raises :class:`ConfigurationError` if the URL asks for what is neither a number nor ``none``, which psycopg has for none at all.
     """
     if url.get_backend_name() != "postgresql":
         return {}
-    asked = {name: _number(url.query[name]) for name in SETTINGS if name in url.query}
+    asked = {name: _number(name, url.query[name]) for name in SETTINGS if name in url.query}
     if url.get_driver_name() != "asyncpg":
         return {"prepare_threshold": None, **asked}
     if any(asked.values()):
@@ -70,6 +72,10 @@ async def by_asyncpg(connection: Any, info: MutableMapping[Any, Any], text: str)
     return statement
 
 
-def _number(value: str | tuple[str, ...]) -> int | None:
+def _number(name: str, value: str | tuple[str, ...]) -> int | None:
     last = value if isinstance(value, str) else value[-1]
-    return None if last.lower() == "none" else int(last)
+    if last.lower() == "none":
+        return None
+    if not last.isdecimal() or not last.isascii():
+        raise ConfigurationError(f"database: {name} in the URL must be a whole number or none, not {last!r}")
+    return int(last)

@@ -15,8 +15,9 @@ _SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 _SECRET: Final = ("pass", "secret", "key", "token")
 
 
-def _wait(value: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in value.split(","))
+def _wait(value: str) -> tuple[int, int]:
+    replicas, milliseconds = value.split(",")
+    return int(replicas), int(milliseconds)
 
 
 def _flag(value: str) -> bool:
