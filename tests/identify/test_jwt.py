@@ -28,14 +28,14 @@ COOKIE = "access_token_cookie"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 EC = ec.generate_private_key(ec.SECP256R1())
-NOW = int(time.time())
-HOUR = 3600
+NOW = int(time.time())  # a run of all tests may take an hour: what is near it is a day away
+DAY = 86_400
 
 IDENTIFIER = JWT(SECRET, algorithms=["HS256"])
 
 
 def token(key: Any = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None, /, **claims: Any) -> str:
-    return jwt.encode({"sub": "ada", "iat": NOW - 5, "exp": NOW + HOUR, **claims}, key, algorithm, headers)
+    return jwt.encode({"sub": "ada", "iat": NOW - 5, "exp": NOW + DAY, **claims}, key, algorithm, headers)
 
 
 def unsigned(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Any = lambda text: b"") -> str:
@@ -82,13 +82,13 @@ UNTRUE: Mapping[str, str] = {
     "not yet": token(nbf=NOW + 86_400),
     "of the future": token(iat=NOW + 86_400),
     "for an audience": token(aud="mail"),
-    "without a user": jwt.encode({"exp": NOW + HOUR}, SECRET),
+    "without a user": jwt.encode({"exp": NOW + DAY}, SECRET),
     "with null for a user": token(sub=None),
     "truncated": token()[:-1],
     "without a signature": token().rpartition(".")[0] + ".",
     "two parts": token().rpartition(".")[0],
     "another algorithm": token(SECRET * 2, "HS512"),
-    "none": unsigned({"alg": "none", "typ": "JWT"}, {"sub": "ada", "exp": NOW + HOUR}),
+    "none": unsigned({"alg": "none", "typ": "JWT"}, {"sub": "ada", "exp": NOW + DAY}),
     "none with a signature": unsigned({"alg": "none"}, {"sub": "ada"}, lambda text: b"signed"),
     "None": unsigned({"alg": "None"}, {"sub": "ada"}, lambda text: b"signed"),
     "without an algorithm": unsigned({}, {"sub": "ada"}, lambda text: b"signed"),
@@ -111,7 +111,7 @@ def hs256(key: bytes) -> Any:
 
 
 def test_a_public_key_is_no_secret() -> None:
-    confused = unsigned({"alg": "HS256"}, {"sub": "ada", "exp": NOW + HOUR}, hs256(PEM))
+    confused = unsigned({"alg": "HS256"}, {"sub": "ada", "exp": NOW + DAY}, hs256(PEM))
     assert said(JWT(PEM, algorithms=["RS256"]), COOKIE, confused) == UNREADABLE
     with pytest.raises(ConfigurationError, match="key"):
         JWT(PEM, algorithms=["HS256"])
@@ -128,11 +128,11 @@ def test_a_token_brings_no_key_of_its_own() -> None:
 
 
 def test_audience_issuer_and_leeway_are_pyjwt_s() -> None:
-    identifier = JWT(SECRET, algorithms=["HS256"], audience=["fastapi-users:auth"], issuer="https://id.example", leeway=1800)
+    identifier = JWT(SECRET, algorithms=["HS256"], audience=["fastapi-users:auth"], issuer="https://id.example", leeway=DAY // 2)
     right = {"aud": ["fastapi-users:auth"], "iss": "https://id.example"}
     assert said(identifier, COOKIE, token(**right)) == "ada"
     assert said(identifier, COOKIE, token(**right, exp=NOW - 60)) == "ada"
-    for wrong in ({"aud": ["mail"]}, {"iss": "https://other.example"}, {"exp": NOW - 3600}):
+    for wrong in ({"aud": ["mail"]}, {"iss": "https://other.example"}, {"exp": NOW - 2 * DAY}):
         assert said(identifier, COOKIE, token(**{**right, **wrong})) == UNREADABLE
     assert said(identifier, COOKIE, token()) == UNREADABLE
 
@@ -177,11 +177,11 @@ def issued_at(identifier: JWT, value: str) -> float | None:
 
 
 def test_the_issue_time_is_iat_else_exp_minus_the_lifetime_of_a_token() -> None:
-    without = jwt.encode({"sub": "ada", "exp": NOW + HOUR}, SECRET)
+    without = jwt.encode({"sub": "ada", "exp": NOW + DAY}, SECRET)
     forever = jwt.encode({"sub": "ada"}, SECRET)
-    lasting = JWT(SECRET, algorithms=["HS256"], token_lifetime=2 * HOUR)
+    lasting = JWT(SECRET, algorithms=["HS256"], token_lifetime=2 * DAY)
     assert issued_at(IDENTIFIER, token()) == issued_at(lasting, token()) == NOW - 5
-    assert issued_at(lasting, without) == NOW - HOUR
+    assert issued_at(lasting, without) == NOW - DAY
     assert issued_at(IDENTIFIER, without) is issued_at(lasting, forever) is None
 
 
@@ -307,9 +307,9 @@ def test_an_endpoint_that_is_gone_is_no_unknown_key(published: tuple[str, dict[s
 
 
 def test_what_is_declared_is_what_the_door_sees() -> None:
-    spec = IdentifierSpec.of(JWT(SECRET, algorithms=["HS256"], cookies=["at"], header=("Authorization", "Bearer"), lifetime=HOUR))
+    spec = IdentifierSpec.of(JWT(SECRET, algorithms=["HS256"], cookies=["at"], header=("Authorization", "Bearer"), lifetime=DAY))
     assert (spec.cookies, spec.headers) == ((b"at",), (Carrier.header("authorization", scheme="bearer"),))
-    assert (spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == (3600.0, False, False, False)
+    assert (spec.lifetime, spec.server_side, spec.blocks, spec.is_async) == (float(DAY), False, False, False)
     assert IdentifierSpec.of(IDENTIFIER).cookies == (b"access_token_cookie", b"refresh_token_cookie")
     assert JWT(SECRET, algorithms=["HS256"], cookies=[], header=("X-Token", "")).headers == (Carrier.header("x-token"),)
 
