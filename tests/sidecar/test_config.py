@@ -437,6 +437,16 @@ def test_a_secret_file_that_every_user_can_read_is_refused(public: Path) -> None
     assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,), "no other user can enter the folder"
 
 
+def test_a_secret_that_is_wrong_is_not_said_to_be_missing_too() -> None:
+    world = {**BASE, "listen": "0.0.0.0:80"}
+    (told,) = mistakes(**world, secret_file="/nowhere")
+    assert told.startswith("secret-file: /nowhere cannot be read")
+    (told,) = mistakes(environment={"SESSIONWARD_SECRET": ""}, **world)
+    assert told.startswith("secret: it is empty")
+    (told,) = mistakes(**world)
+    assert told.startswith("secret: our cookies are signed")
+
+
 def test_in_a_container_a_readable_secret_is_what_engines_mount(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = public / "secret"
     file.write_text(SECRET)
