@@ -132,6 +132,13 @@ def test_a_recheck_of_0_means_that_streams_stay_open() -> None:
     assert mistakes(recheck="0.05", upstream="http://a:1", backend="memory") == ("recheck: must be from 0.1 to 3600 seconds, or None",)
 
 
+@pytest.mark.parametrize("command", ["serve", "authz", "doctor", "restored", "revoke"])
+def test_the_help_of_a_backend_tells_of_redis(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "redis" in capsys.readouterr().out.lower().partition("\n  --backend ")[2].partition("\n  --")[0]
+
+
 def test_there_is_a_sample_of_every_option() -> None:
     assert list(SAMPLES) == [option.name for option in OPTIONS]
 
@@ -212,6 +219,10 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no backend": ({"upstream": "http://a"}, "backend: it is needed"),
+    "a backend that is no URL": (
+        {**BASE, "backend": "sessions.db"},
+        "backend: it is no URL such as 'sqlite:///sessions.db' or 'redis://host:6379/0', and not memory, django or package.module:object",
+    ),
     "no upstream": ({"backend": "memory"}, "upstream: it is needed"),
     "an upstream with a path": ({**BASE, "upstream": "http://a/app"}, "upstream: it has the path '/app'"),
     "memory and workers": ({**BASE, "workers": "2"}, "workers: with memory there can be one only"),

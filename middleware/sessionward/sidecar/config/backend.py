@@ -63,7 +63,10 @@ def backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
         try:
             make_url(named)
         except (ArgumentError, ValueError):
-            yield "backend: it is no database URL such as 'sqlite:///sessions.db', and not memory, django or package.module:object"
+            yield (
+                "backend: it is no URL such as 'sqlite:///sessions.db' or 'redis://host:6379/0', and not memory, django or"
+                " package.module:object"
+            )
     if named == "memory" and value["workers"] > 1:
         yield "workers: with memory there can be one only, since the others would know nothing of its sessions"
 
