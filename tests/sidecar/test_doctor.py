@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from sessionward.backends.sql import SQLBackend
 from sessionward.cli import main
 from sessionward.sidecar.config.config import configure
+from sessionward.sidecar.doctor.finding import error
 from sessionward.sidecar.doctor.run import doctor
 
 SECRET = "a secret of the tests, long enough: 0123456789"
@@ -390,6 +391,11 @@ def test_a_database_that_does_not_answer() -> None:
     assert of("durability", found) == ["note    durability: the database does not say what it does at a commit: OperationalError"]
     assert "hunter2" not in "".join(found)
     assert code == 2
+
+
+@pytest.mark.parametrize("end", [".", "?", "?.", ""])
+def test_a_sentence_of_a_driver_ends_before_the_way_out(end: str) -> None:
+    assert str(error("backend", f"is it up (port 6399){end}", "see")) == "error   backend: is it up (port 6399); see"
 
 
 class Sync:
