@@ -393,6 +393,15 @@ def test_a_database_that_does_not_answer() -> None:
     assert code == 2
 
 
+def test_a_database_whose_name_is_wrong_is_not_one_without_our_tables(empty_postgresql_url: str) -> None:
+    place, _, _ = empty_postgresql_url.partition("?")
+    found, code = said({**NOWHERE, "backend": f"{place.rpartition('/')[0]}/sessionward_nowhere"})
+    (line,) = of("backend", found)
+    assert line.startswith("error   backend: does not answer: ")
+    assert 'database "sessionward_nowhere" does not exist; see that' in line
+    assert code == 2
+
+
 @pytest.mark.parametrize("end", [".", "?", "?.", ""])
 def test_a_sentence_of_a_driver_ends_before_the_way_out(end: str) -> None:
     assert str(error("backend", f"is it up (port 6399){end}", "see")) == "error   backend: is it up (port 6399); see"

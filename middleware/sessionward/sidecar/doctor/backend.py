@@ -18,6 +18,7 @@ from sessionward.credential.token import Credential, new_token
 from sessionward.errors import ConfigurationError, InvalidCredential, SessionwardError
 from sessionward.session.capabilities import Capabilities
 from sessionward.session.identifier import IdentifierSpec
+from sessionward.sidecar import tables
 from sessionward.sidecar.config.config import Config
 from sessionward.sidecar.config.redis_url import is_redis, redis_backend
 from sessionward.sidecar.doctor.finding import Finding, error, note, ok, warning
@@ -128,20 +129,18 @@ def _unknown() -> Credential:
 
 
 def _why(config: Config, failed: BaseException) -> Iterator[Finding]:
-    reasons: list[str] = []
-    cause: BaseException | None = failed
-    while cause is not None:
-        reasons.append(" ".join(str(getattr(cause, "orig", None) or cause).split()))
-        cause = cause.__cause__ or cause.__context__
-    said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
-    if any(word in " ".join(reasons).lower() for word in ("no such table", "does not exist", "doesn't exist")) and "sessionward_" in said:
-        if config.create_tables:
-            yield note("backend", "answers, and our tables are missing", "serve creates them at its start")
-        else:
-            yield error("backend", "answers, and our tables are missing", "start once with create-tables, or create them by a migration")
+    if tables.are_missing(failed):
+        said = f"answers, and {tables.MISSING}"
+        yield note("backend", said, "serve creates them at its start") if config.create_tables else error("backend", said, tables.WAY_OUT)
     elif isinstance(failed, ConfigurationError):  # it answers, and is not what the settings say
         yield from (error(*_parted("backend", mistake)) for mistake in failed.mistakes)
     else:
+        reasons: list[str] = []
+        cause: BaseException | None = failed
+        while cause is not None:
+            reasons.append(" ".join(str(getattr(cause, "orig", None) or cause).split()))
+            cause = cause.__cause__ or cause.__context__
+        said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
         yield error("backend", f"does not answer: {said}", "see that the database runs, and that user, password and host are right")
 
 
