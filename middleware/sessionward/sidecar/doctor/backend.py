@@ -62,6 +62,7 @@ def of_backend(config: Config) -> Iterator[Finding]:
     try:
         took, lease = asyncio.run(_look_up_async(config, backend)) if capabilities.is_async else _look_up(config, backend)
     except Exception as failed:
+        answers = tables.are_missing(failed)
         yield from _why(config, failed)
     else:
         answers = True
@@ -74,9 +75,9 @@ def of_backend(config: Config) -> Iterator[Finding]:
     if config.backend == "memory":
         yield note("backend", "memory ends with the process, and with it all sessions", "take a database where users shall stay signed in")
     yield from _sign_in(config, capabilities)
-    if is_redis(config.backend) and answers:
+    if answers and is_redis(config.backend):
         yield from asyncio.run(_durable_redis(config))
-    elif url is not None and not is_redis(config.backend):
+    elif answers and url is not None:
         yield from asyncio.run(_durable(url))
 
 
@@ -141,7 +142,9 @@ def _why(config: Config, failed: BaseException) -> Iterator[Finding]:
             reasons.append(" ".join(str(getattr(cause, "orig", None) or cause).split()))
             cause = cause.__cause__ or cause.__context__
         said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
-        yield error("backend", f"does not answer: {said}", "see that the database runs, and that user, password and host are right")
+        yield error(
+            "backend", f"does not answer: {said}", "see that the database runs, and that user, password, host and database are right"
+        )
 
 
 def _sign_in(config: Config, capabilities: Capabilities) -> Iterator[Finding]:
