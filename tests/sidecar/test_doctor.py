@@ -357,6 +357,9 @@ def test_a_database_file_that_does_not_exist_is_not_created(tmp_path: Path) -> N
     found, _ = said({**NOWHERE, "backend": f"sqlite:///{tmp_path}/a.db"})
     assert of("backend", found) == [f"note    backend: {tmp_path}/a.db does not exist yet; serve creates it, unless create-tables is off"]
     assert list(tmp_path.iterdir()) == []
+    found, _ = said({**NOWHERE, "backend": f"sqlite:///{tmp_path}/a.db", "login-path": ""})
+    assert of("sign-in", found)[0].startswith("warning sign-in: no login-path is set")
+    assert list(tmp_path.iterdir()) == []
     found, code = said({**NOWHERE, "backend": "sqlite:////nowhere/a.db"})
     assert of("backend", found)[0].startswith("error   backend: /nowhere/a.db does not exist and its folder is not writable")
     assert code == 2

@@ -45,18 +45,19 @@ _STANDBYS: Final = (
 
 def of_backend(config: Config) -> Iterator[Finding]:
     """Yields what a look-up of an unknown session shows, and whether the database keeps what it has committed."""
+    try:
+        backend = config.make_backend()
+        capabilities = Capabilities.of(backend)
+    except ConfigurationError as wrong:
+        yield from (error(*_parted("backend", mistake)) for mistake in wrong.mistakes)
+        return
     url = _url_of(config.backend)
     if url is not None and url.get_backend_name() == "sqlite" and not os.path.exists(file := url.database or ""):
         if os.access(os.path.dirname(os.path.abspath(file)), os.W_OK):
             yield note("backend", f"{file} does not exist yet", "serve creates it, unless create-tables is off")
         else:
             yield error("backend", f"{file} does not exist and its folder is not writable", "create the folder for the user that serves")
-        return
-    try:
-        backend = config.make_backend()
-        capabilities = Capabilities.of(backend)
-    except ConfigurationError as wrong:
-        yield from (error(*_parted("backend", mistake)) for mistake in wrong.mistakes)
+        yield from _sign_in(config, capabilities)
         return
     answers = False
     try:
