@@ -217,6 +217,28 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
     assert sorted(mistake.partition(":")[0] for mistake in told) == sorted(beginnings)
 
 
+WRONG_URLS = {
+    "a scheme": ("postgresl://x", "backend: postgresl:// is not supported; "),
+    "a number": ("postgresql://h/d?prepare_threshold=often", "backend: prepare_threshold and "),
+    "a database in memory": ("sqlite://", "backend: an SQLite database in memory "),
+    "a setting of Redis": ("redis://h/0?wait=1", "backend: wait: must be"),
+}
+
+
+@pytest.mark.parametrize(("url", "said"), WRONG_URLS.values(), ids=WRONG_URLS)
+def test_what_is_wrong_with_a_url_is_among_all_mistakes(url: str, said: str) -> None:
+    backend, lease = mistakes(**{**BASE, "backend": url, "lease": "9"})
+    assert backend.startswith(said)
+    assert lease.startswith("lease: must be")
+
+
+def test_the_doctor_tells_of_a_wrong_url_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--upstream", "http://a", "--backend", "postgresl://x"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "", "nothing is right before the options are"
+    assert told.err.count("postgresl:// is not supported") == 1
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no backend": ({"upstream": "http://a"}, "backend: it is needed"),
     "a backend that is no URL": (
@@ -736,8 +758,9 @@ def test_a_library_that_is_missing_is_told_with_how_to_install_it(module: str, s
 
     monkeypatch.setattr("sessionward.sidecar.config.backend.import_module", missing)
     with pytest.raises(ConfigurationError) as told:
-        of({"backend": "postgresql://h/d"}).make_backend()
-    assert told.value.mistakes == (f"backend: {module} is not installed; {said}",)
+        of({"backend": "postgresql://h/d", "lease": "9"})
+    assert told.value.mistakes[0] == f"backend: {module} is not installed; {said}"
+    assert len(told.value.mistakes) == 2, "it is among all mistakes"
     extra = said.partition("[")[2].partition("]")[0]
     table = tomllib.loads(Path(__file__, "../../../pyproject.toml").resolve().read_text())
     assert not extra or extra in table["project"]["optional-dependencies"]
@@ -1210,7 +1233,7 @@ def test_a_backend_is_told_that_the_application_runs_elsewhere() -> None:
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
-PAGED = {"upstream": "http://127.0.0.1:9", "backend": "sqlite://", "api": "true"}
+PAGED = {"upstream": "http://127.0.0.1:9", "backend": "sqlite:///x.db", "api": "true"}
 
 
 def test_the_options_of_the_page_make_the_page() -> None:
@@ -1222,7 +1245,7 @@ def test_the_options_of_the_page_make_the_page() -> None:
 
 
 def test_the_page_is_pickled_for_the_workers() -> None:
-    config = configure("authz", {"backend": "sqlite://", "api": "true", "trusted-proxy": ["127.0.0.1"], "page-name": "Shop"}, {})
+    config = configure("authz", {"backend": "sqlite:///x.db", "api": "true", "trusted-proxy": ["127.0.0.1"], "page-name": "Shop"}, {})
     assert pickle.loads(pickle.dumps(config)).settings["page"] == config.settings["page"]
 
 
