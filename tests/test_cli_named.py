@@ -88,7 +88,7 @@ def test_the_backend_of_an_application_is_given_by_its_name(folder: Path, comman
         pytest.param("shop:nothing", 2, "--backend: module 'shop' has no attribute 'nothing'", id="no such object"),
         pytest.param("nowhere:table", 2, "--backend: No module named 'nowhere'", id="no such module"),
         pytest.param("memory", 2, "sessions in memory do not outlive their process, so restart it", id="memory"),
-        pytest.param("sessions.db", 2, "give a database URL, django, or package.module:object", id="a file"),
+        pytest.param("sessions.db", 2, "give a database URL, a URL of Redis, django, or package.module:object", id="a file"),
         pytest.param("shop:missing", 2, "there is no nowhere that the SQLite user can see", id="no such table"),
         pytest.param("shop:own", 2, "call backend.create_tables() once", id="tables that are missing"),
         pytest.param("django", 2, "set DJANGO_SETTINGS_MODULE", id="no settings of Django"),

@@ -87,13 +87,14 @@ def _noted(step: Step[Any], failure: Exception) -> Exception:
     if not step.is_vital if isinstance(step, Call) else isinstance(failure, ANSWERS):
         return failure
     if not isinstance(failure, SessionwardError):
-        failure = BackendUnavailable(f"it failed with {_kind_and_place(failure)}")
+        failure = BackendUnavailable(f"it failed with {kind_and_place(failure)}")
         failure.__suppress_context__ = True
     log.error("%s", step.complaint(failure))
     return failure
 
 
-def _kind_and_place(failure: Exception) -> str:
+def kind_and_place(failure: Exception) -> str:
+    """Returns what the log says of an exception that is not ours."""
     place = failure.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

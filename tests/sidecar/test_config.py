@@ -132,6 +132,13 @@ def test_a_recheck_of_0_means_that_streams_stay_open() -> None:
     assert mistakes(recheck="0.05", upstream="http://a:1", backend="memory") == ("recheck: must be from 0.1 to 3600 seconds, or None",)
 
 
+@pytest.mark.parametrize("command", ["serve", "authz", "doctor", "restored", "revoke"])
+def test_the_help_of_a_backend_tells_of_redis(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "redis" in capsys.readouterr().out.lower().partition("\n  --backend ")[2].partition("\n  --")[0]
+
+
 def test_there_is_a_sample_of_every_option() -> None:
     assert list(SAMPLES) == [option.name for option in OPTIONS]
 
@@ -210,8 +217,34 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
     assert sorted(mistake.partition(":")[0] for mistake in told) == sorted(beginnings)
 
 
+WRONG_URLS = {
+    "a scheme": ("postgresl://x", "backend: postgresl:// is not supported; "),
+    "a number": ("postgresql://h/d?prepare_threshold=often", "backend: prepare_threshold and "),
+    "a database in memory": ("sqlite://", "backend: an SQLite database in memory "),
+    "a setting of Redis": ("redis://h/0?wait=1", "backend: wait: must be"),
+}
+
+
+@pytest.mark.parametrize(("url", "said"), WRONG_URLS.values(), ids=WRONG_URLS)
+def test_what_is_wrong_with_a_url_is_among_all_mistakes(url: str, said: str) -> None:
+    backend, lease = mistakes(**{**BASE, "backend": url, "lease": "9"})
+    assert backend.startswith(said)
+    assert lease.startswith("lease: must be")
+
+
+def test_the_doctor_tells_of_a_wrong_url_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--upstream", "http://a", "--backend", "postgresl://x"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "", "nothing is right before the options are"
+    assert told.err.count("postgresl:// is not supported") == 1
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no backend": ({"upstream": "http://a"}, "backend: it is needed"),
+    "a backend that is no URL": (
+        {**BASE, "backend": "sessions.db"},
+        "backend: it is no URL such as 'sqlite:///sessions.db' or 'redis://host:6379/0', and not memory, django or package.module:object",
+    ),
     "no upstream": ({"backend": "memory"}, "upstream: it is needed"),
     "an upstream with a path": ({**BASE, "upstream": "http://a/app"}, "upstream: it has the path '/app'"),
     "memory and workers": ({**BASE, "workers": "2"}, "workers: with memory there can be one only"),
@@ -435,6 +468,16 @@ def test_a_secret_file_that_every_user_can_read_is_refused(public: Path) -> None
     file.chmod(0o644)
     public.chmod(0o750)
     assert of({"secret-file": str(file)}).settings["secrets"] == (SECRET,), "no other user can enter the folder"
+
+
+def test_a_secret_that_is_wrong_is_not_said_to_be_missing_too() -> None:
+    world = {**BASE, "listen": "0.0.0.0:80"}
+    (told,) = mistakes(**world, secret_file="/nowhere")
+    assert told.startswith("secret-file: /nowhere cannot be read")
+    (told,) = mistakes(environment={"SESSIONWARD_SECRET": ""}, **world)
+    assert told.startswith("secret: it is empty")
+    (told,) = mistakes(**world)
+    assert told.startswith("secret: our cookies are signed")
 
 
 def test_in_a_container_a_readable_secret_is_what_engines_mount(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -715,8 +758,9 @@ def test_a_library_that_is_missing_is_told_with_how_to_install_it(module: str, s
 
     monkeypatch.setattr("sessionward.sidecar.config.backend.import_module", missing)
     with pytest.raises(ConfigurationError) as told:
-        of({"backend": "postgresql://h/d"}).make_backend()
-    assert told.value.mistakes == (f"backend: {module} is not installed; {said}",)
+        of({"backend": "postgresql://h/d", "lease": "9"})
+    assert told.value.mistakes[0] == f"backend: {module} is not installed; {said}"
+    assert len(told.value.mistakes) == 2, "it is among all mistakes"
     extra = said.partition("[")[2].partition("]")[0]
     table = tomllib.loads(Path(__file__, "../../../pyproject.toml").resolve().read_text())
     assert not extra or extra in table["project"]["optional-dependencies"]
@@ -1189,7 +1233,7 @@ def test_a_backend_is_told_that_the_application_runs_elsewhere() -> None:
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
-PAGED = {"upstream": "http://127.0.0.1:9", "backend": "sqlite://", "api": "true"}
+PAGED = {"upstream": "http://127.0.0.1:9", "backend": "sqlite:///x.db", "api": "true"}
 
 
 def test_the_options_of_the_page_make_the_page() -> None:
@@ -1201,7 +1245,7 @@ def test_the_options_of_the_page_make_the_page() -> None:
 
 
 def test_the_page_is_pickled_for_the_workers() -> None:
-    config = configure("authz", {"backend": "sqlite://", "api": "true", "trusted-proxy": ["127.0.0.1"], "page-name": "Shop"}, {})
+    config = configure("authz", {"backend": "sqlite:///x.db", "api": "true", "trusted-proxy": ["127.0.0.1"], "page-name": "Shop"}, {})
     assert pickle.loads(pickle.dumps(config)).settings["page"] == config.settings["page"]
 
 

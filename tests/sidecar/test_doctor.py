@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from sessionward.backends.sql import SQLBackend
 from sessionward.cli import main
 from sessionward.sidecar.config.config import configure
+from sessionward.sidecar.doctor.finding import error
 from sessionward.sidecar.doctor.run import doctor
 
 SECRET = "a secret of the tests, long enough: 0123456789"
@@ -356,6 +357,9 @@ def test_a_database_file_that_does_not_exist_is_not_created(tmp_path: Path) -> N
     found, _ = said({**NOWHERE, "backend": f"sqlite:///{tmp_path}/a.db"})
     assert of("backend", found) == [f"note    backend: {tmp_path}/a.db does not exist yet; serve creates it, unless create-tables is off"]
     assert list(tmp_path.iterdir()) == []
+    found, _ = said({**NOWHERE, "backend": f"sqlite:///{tmp_path}/a.db", "login-path": ""})
+    assert of("sign-in", found)[0].startswith("warning sign-in: no login-path is set")
+    assert list(tmp_path.iterdir()) == []
     found, code = said({**NOWHERE, "backend": "sqlite:////nowhere/a.db"})
     assert of("backend", found)[0].startswith("error   backend: /nowhere/a.db does not exist and its folder is not writable")
     assert code == 2
@@ -387,9 +391,24 @@ def test_a_database_that_does_not_answer() -> None:
         port = free.getsockname()[1]
     found, code = said({**NOWHERE, "backend": f"postgresql://u:hunter2@127.0.0.1:{port}/d"})
     assert of("backend", found)[0].startswith("error   backend: does not answer: ")
-    assert of("durability", found) == ["note    durability: the database does not say what it does at a commit: OperationalError"]
+    assert of("backend", found)[0].endswith("; see that the database runs, and that user, password, host and database are right")
+    assert of("durability", found) == [], "what cannot be reached is one finding"
     assert "hunter2" not in "".join(found)
     assert code == 2
+
+
+def test_a_database_whose_name_is_wrong_is_not_one_without_our_tables(empty_postgresql_url: str) -> None:
+    place, _, _ = empty_postgresql_url.partition("?")
+    found, code = said({**NOWHERE, "backend": f"{place.rpartition('/')[0]}/sessionward_nowhere"})
+    (line,) = of("backend", found)
+    assert line.startswith("error   backend: does not answer: ")
+    assert 'database "sessionward_nowhere" does not exist; see that' in line
+    assert (of("durability", found), code) == ([], 2)
+
+
+@pytest.mark.parametrize("end", [".", "?", "?.", ""])
+def test_a_sentence_of_a_driver_ends_before_the_way_out(end: str) -> None:
+    assert str(error("backend", f"is it up (port 6399){end}", "see")) == "error   backend: is it up (port 6399); see"
 
 
 class Sync:

@@ -8,6 +8,9 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
+from sessionward import ConfigurationError
 from tests.sidecar.test_doctor import NOWHERE, of, said
 from tests.support.redis_servers import Node
 
@@ -46,5 +49,5 @@ def test_the_command_tells_of_a_setting_once(own_redis: Node) -> None:
 
 
 def test_a_scheme_that_is_misspelled_is_told_those_of_redis_too() -> None:
-    found, _ = said({**NOWHERE, "backend": "reids://127.0.0.1/0"})
-    assert any("reids:// is not supported" in line and "redis://, rediss://" in line for line in found), found
+    with pytest.raises(ConfigurationError, match=r"backend: reids:// is not supported; .*redis://, rediss://"):
+        said({**NOWHERE, "backend": "reids://127.0.0.1/0"})

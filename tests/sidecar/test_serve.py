@@ -259,15 +259,45 @@ def run(folder: Path, upstream: str, *arguments: str) -> subprocess.CompletedPro
     return subprocess.run([sys.executable, "-m", "sessionward", *command], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_an_address_that_is_taken_is_code_3_and_a_backend_that_refuses_is_code_4(tmp_path: Path, application: Shop) -> None:
+def test_an_address_that_is_taken_is_code_3_and_a_backend_that_fails_is_code_4(tmp_path: Path, application: Shop) -> None:
     taken = application.url.removeprefix("http://")
     done = run(tmp_path, "http://127.0.0.1:1", "--listen", taken)
     assert done.returncode == 3
     assert f"cannot listen on {taken}" in done.stderr
     done = run(tmp_path / "nowhere", application.url, "--listen", f"127.0.0.1:{free_port()}")
     assert done.returncode == 4
-    assert "the backend refuses" in done.stderr
+    assert done.stderr.count("the backend cannot be used: ") == 1
     assert "Traceback" not in done.stderr
+
+
+NO_START = {
+    "no tables": ("sqlite:///{}/none.db", "our tables are missing; start once with create-tables, or create them by a migration"),
+    "a Redis that is down": ("redis://127.0.0.1:1/0", "no connection to Redis at 127.0.0.1:1: "),
+    "a PostgreSQL that is down": ("postgresql://u:hunter2@127.0.0.1:1/d", "no connection to PostgreSQL: "),
+    "one with an error of its own": ("tests.sidecar.test_serve:Broken", "it failed with builtins.ZeroDivisionError at "),
+}
+
+
+class Broken:
+    blocking = True
+
+    def find(self, credential: object, /) -> None:
+        _ = 1 / 0
+
+    def revoke_others(self, session: object, /) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(("backend", "said"), NO_START.values(), ids=NO_START)
+def test_why_the_backend_cannot_be_used_is_one_line(backend: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "none.db").touch()
+    flags = ["--listen", "127.0.0.1:0", "--create-tables", "false", "--backend", backend.format(tmp_path)]
+    done = run(tmp_path, "http://127.0.0.1:1", *flags)
+    assert done.returncode == 4
+    (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    assert line.partition(" ERROR ")[2].startswith(f"the backend cannot be used: {said}")
+    assert "create_tables()" not in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_without_a_secret_it_says_what_that_means(tmp_path: Path, application: Shop) -> None:

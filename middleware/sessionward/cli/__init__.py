@@ -24,7 +24,8 @@ from sessionward.settings import MAX_LEASE
 
 _DATABASE: Final = "a database as serve takes it: postgresql://user@host/db, redis://host/0; not memory, and not django"
 _ANY: Final = (
-    "the URL of sessionward's database, django (with DJANGO_SETTINGS_MODULE), or package.module:object, a backend of the application"
+    "the URL of sessionward's database or Redis, django (with DJANGO_SETTINGS_MODULE), or package.module:object, a backend of the"
+    " application"
 )
 
 

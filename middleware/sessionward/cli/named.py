@@ -112,7 +112,8 @@ def _with_way_out(mistake: str) -> str:
 
 
 _WHICH: Final = (
-    "--backend: give a database URL, django, or package.module:object; sessions in memory do not outlive their process, so restart it"
+    "--backend: give a database URL, a URL of Redis, django, or package.module:object; sessions in memory do not outlive their process,"
+    " so restart it"
 )
 _CANNOT: Final = (
     "--backend: {} has no revoke_everybody(), so it cannot end all sessions; empty the application's store of sessions, or change the"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
@@ -14,7 +14,7 @@ from sessionward.credential.token import Credential, new_token
 from sessionward.errors import ConfigurationError
 from sessionward.session.assertion import Signer
 from sessionward.session.session import Session
-from sessionward.session.step import Flow
+from sessionward.session.step import Flow, Step
 from sessionward.session.steps import Find
 from sessionward.sidecar.authz.rules import Rules
 from sessionward.sidecar.authz.service import Checks
@@ -204,6 +204,31 @@ def _find_no_session() -> Flow[Session | None]:
     return (yield from Find(Credential(new_token().encode())))
 
 
+class _Try(Step[Exception | None]):
+    """Does what :func:`_answers` does. It answers with the failure, for a caller that reports it: the log gets no second line."""
+
+    writes = False
+
+    def ask(self, backend: Any) -> Any:
+        try:
+            found = backend.find(Credential(new_token().encode()))
+        except Exception as failure:
+            return failure
+        return _failure(found) if isawaitable(found) else None
+
+
+async def _failure(found: Awaitable[object]) -> Exception | None:
+    try:
+        await found
+    except Exception as failure:
+        return failure
+    return None
+
+
+def _trying() -> Flow[Exception | None]:
+    return (yield from _Try())
+
+
 async def prepare(config: Config) -> None:
     """Creates the tables that are missing, and checks that the backend answers, before the workers start. Raises what it raises."""
     backend = config.make_backend()
@@ -213,7 +238,9 @@ async def prepare(config: Config) -> None:
             created = create()
             if isawaitable(created):
                 await created
-        await _answers(Gate(backend, dict(config.settings)))
+        failure = await Gate(backend, dict(config.settings)).drive(_trying())
+        if failure is not None:
+            raise failure
     finally:
         if config.backend_is_made:  # another's is another's to close
             await _closed(backend)

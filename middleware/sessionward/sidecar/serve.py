@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from sessionward.drive import kind_and_place
 from sessionward.errors import SessionwardError
-from sessionward.sidecar import signals, systemd
+from sessionward.sidecar import signals, systemd, tables
 from sessionward.sidecar.build import prepare
 from sessionward.sidecar.config.addresses import Address
 from sessionward.sidecar.config.config import Config
@@ -27,7 +28,7 @@ from sessionward.sidecar.supervisor import Supervisor
 from sessionward.sidecar.worker import Worker
 
 CANNOT_BIND: Final = 3
-BACKEND_REFUSED: Final = 4
+BACKEND_FAILED: Final = 4
 
 log = logging.getLogger("sessionward")
 
@@ -41,12 +42,9 @@ def run(config: Config) -> int:
             return CANNOT_BIND
         try:
             asyncio.run(prepare(config))
-        except SessionwardError as error:
-            log.error("the backend refuses: %s", error)
-            return BACKEND_REFUSED
-        except Exception as error:  # its message may hold a password
-            log.error("the backend refuses: it failed with %s", type(error).__name__)
-            return BACKEND_REFUSED
+        except Exception as error:
+            log.error("the backend cannot be used: %s", _why(error))
+            return BACKEND_FAILED
         behind = f" in front of {config.upstream}" if config.upstream else ""
         log.info("%s on %s%s", config.command, config.listen, behind)
         if config.workers == 1:
@@ -55,6 +53,13 @@ def run(config: Config) -> int:
             counts = Path(folder) / "counts"
             shared(counts, config.workers)
             return Supervisor(config, sockets, counts).run()
+
+
+def _why(failure: Exception) -> str:
+    """Returns why the backend cannot be used. The message of an exception that is not ours may hold a password."""
+    if tables.are_missing(failure):
+        return f"{tables.MISSING}; {tables.WAY_OUT}"
+    return str(failure) if isinstance(failure, SessionwardError) else f"it failed with {kind_and_place(failure)}"
 
 
 @contextmanager

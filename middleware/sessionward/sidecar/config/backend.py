@@ -21,6 +21,8 @@ _BY_WORD: Final = {
     "django": "sessionward.backends.django:DjangoBackend",
 }
 _SQL: Final = "sessionward.backends.sql"
+_TIMEOUT: Final = 2.0
+"""Seconds, of a backend that is made only to see whether its URL is right."""
 
 
 def make_backend(named: str, timeout: float) -> Any:
@@ -54,16 +56,18 @@ def is_made(named: str) -> bool:
 def backend_mistakes(value: Mapping[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the backend that is named. It connects to nothing."""
     named: str = value.get("backend", "memory")
-    if is_redis(named):
+    if named not in _BY_WORD and not names_object(named):
         try:
-            redis_backend("backend", named, is_async=True)
+            if not is_redis(named):
+                make_url(named)
+            _made(named, _TIMEOUT)
         except ConfigurationError as error:
             yield from error.mistakes
-    elif named not in _BY_WORD and not names_object(named):
-        try:
-            make_url(named)
         except (ArgumentError, ValueError):
-            yield "backend: it is no database URL such as 'sqlite:///sessions.db', and not memory, django or package.module:object"
+            yield (
+                "backend: it is no URL such as 'sqlite:///sessions.db' or 'redis://host:6379/0', and not memory, django or"
+                " package.module:object"
+            )
     if named == "memory" and value["workers"] > 1:
         yield "workers: with memory there can be one only, since the others would know nothing of its sessions"
 

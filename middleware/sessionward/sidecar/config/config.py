@@ -143,7 +143,7 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str], *, ke
         if listen is not None and listen.is_private:
             settings["secrets"] = kept_secrets or (token_urlsafe(32),)
             told.append(f"no secret is given: cookies are signed with one that ends with this process; for --secret-file {MAKE_SECRET}")
-        elif listen is not None:
+        elif listen is not None and not any(mistake.startswith(_OF_SECRET) for mistake in mistakes):
             mistakes.append(f"secret: our cookies are signed, so one is needed; for --secret-file {MAKE_SECRET}")
     wrong = Mistakes()
     with wrong.collected():  # as the application's door will check them
@@ -168,6 +168,8 @@ def made_of(command: str, given: Mapping[str, Given], mistakes: list[str], *, ke
     )
 
 
+_OF_SECRET: Final = ("secret:", "secret-file:")
+"""How the mistakes of a secret that was given begin. One that is wrong is not missing, too."""
 _MADE_ABOVE: Final = frozenset({"listen", "admin", "upstream", "identify", "readiness"})
 _AS_THEY_ARE: Final = {
     name: option.key

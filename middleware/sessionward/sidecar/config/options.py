@@ -57,7 +57,7 @@ def _door(name: str, read: Read, help: str) -> Option:
 
 OPTIONS: Final = (
     Option("upstream", text, "the application: http://host:port, https://host:port or unix:/path", only="serve"),
-    Option("backend", text, "where sessions live: a database URL, memory, django, or package.module:object"),
+    Option("backend", text, "where sessions live: a database URL, a URL of Redis, memory, django, or package.module:object"),
     Option(
         "listen", text, "where to listen: host:port, unix:/path?mode=660&group=www-data, systemd, systemd:NAME or fd:N", "127.0.0.1:8080"
     ),

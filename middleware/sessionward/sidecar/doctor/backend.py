@@ -18,6 +18,7 @@ from sessionward.credential.token import Credential, new_token
 from sessionward.errors import ConfigurationError, InvalidCredential, SessionwardError
 from sessionward.session.capabilities import Capabilities
 from sessionward.session.identifier import IdentifierSpec
+from sessionward.sidecar import tables
 from sessionward.sidecar.config.config import Config
 from sessionward.sidecar.config.redis_url import is_redis, redis_backend
 from sessionward.sidecar.doctor.finding import Finding, error, note, ok, warning
@@ -44,23 +45,25 @@ _STANDBYS: Final = (
 
 def of_backend(config: Config) -> Iterator[Finding]:
     """Yields what a look-up of an unknown session shows, and whether the database keeps what it has committed."""
-    url = _url_of(config.backend)
-    if url is not None and url.get_backend_name() == "sqlite" and not os.path.exists(file := url.database or ""):
-        if os.access(os.path.dirname(os.path.abspath(file)), os.W_OK):
-            yield note("backend", f"{file} does not exist yet", "serve creates it, unless create-tables is off")
-        else:
-            yield error("backend", f"{file} does not exist and its folder is not writable", "create the folder for the user that serves")
-        return
     try:
         backend = config.make_backend()
         capabilities = Capabilities.of(backend)
     except ConfigurationError as wrong:
         yield from (error(*_parted("backend", mistake)) for mistake in wrong.mistakes)
         return
+    url = _url_of(config.backend)
+    if url is not None and url.get_backend_name() == "sqlite" and not os.path.exists(file := url.database or ""):
+        if os.access(os.path.dirname(os.path.abspath(file)), os.W_OK):
+            yield note("backend", f"{file} does not exist yet", "serve creates it, unless create-tables is off")
+        else:
+            yield error("backend", f"{file} does not exist and its folder is not writable", "create the folder for the user that serves")
+        yield from _sign_in(config, capabilities)
+        return
     answers = False
     try:
         took, lease = asyncio.run(_look_up_async(config, backend)) if capabilities.is_async else _look_up(config, backend)
     except Exception as failed:
+        answers = tables.are_missing(failed)
         yield from _why(config, failed)
     else:
         answers = True
@@ -73,9 +76,9 @@ def of_backend(config: Config) -> Iterator[Finding]:
     if config.backend == "memory":
         yield note("backend", "memory ends with the process, and with it all sessions", "take a database where users shall stay signed in")
     yield from _sign_in(config, capabilities)
-    if is_redis(config.backend) and answers:
+    if answers and is_redis(config.backend):
         yield from asyncio.run(_durable_redis(config))
-    elif url is not None and not is_redis(config.backend):
+    elif answers and url is not None:
         yield from asyncio.run(_durable(url))
 
 
@@ -128,21 +131,21 @@ def _unknown() -> Credential:
 
 
 def _why(config: Config, failed: BaseException) -> Iterator[Finding]:
-    reasons: list[str] = []
-    cause: BaseException | None = failed
-    while cause is not None:
-        reasons.append(" ".join(str(getattr(cause, "orig", None) or cause).split()))
-        cause = cause.__cause__ or cause.__context__
-    said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
-    if any(word in " ".join(reasons).lower() for word in ("no such table", "does not exist", "doesn't exist")) and "sessionward_" in said:
-        if config.create_tables:
-            yield note("backend", "answers, and our tables are missing", "serve creates them at its start")
-        else:
-            yield error("backend", "answers, and our tables are missing", "start once with create-tables, or create them by a migration")
+    if tables.are_missing(failed):
+        said = f"answers, and {tables.MISSING}"
+        yield note("backend", said, "serve creates them at its start") if config.create_tables else error("backend", said, tables.WAY_OUT)
     elif isinstance(failed, ConfigurationError):  # it answers, and is not what the settings say
         yield from (error(*_parted("backend", mistake)) for mistake in failed.mistakes)
     else:
-        yield error("backend", f"does not answer: {said}", "see that the database runs, and that user, password and host are right")
+        reasons: list[str] = []
+        cause: BaseException | None = failed
+        while cause is not None:
+            reasons.append(" ".join(str(getattr(cause, "orig", None) or cause).split()))
+            cause = cause.__cause__ or cause.__context__
+        said = next((reason for reason in reversed(reasons) if reason), type(failed).__name__)
+        yield error(
+            "backend", f"does not answer: {said}", "see that the database runs, and that user, password, host and database are right"
+        )
 
 
 def _sign_in(config: Config, capabilities: Capabilities) -> Iterator[Finding]:

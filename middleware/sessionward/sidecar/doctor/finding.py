@@ -27,7 +27,7 @@ class Finding:
 
     def __str__(self) -> str:
         line = f"{self.level.name.lower():<8}{self.part}: {self.said}"
-        return f"{line}; {self.way_out}" if self.way_out else line
+        return f"{line.rstrip('.?')}; {self.way_out}" if self.way_out else line  # a driver's words may end a sentence
 
 
 def ok(part: str, said: str) -> Finding:
