@@ -219,9 +219,9 @@ def test_all_mistakes_are_told_at_once_and_under_the_names_of_this_place() -> No
 
 WRONG_URLS = {
     "a scheme": ("postgresl://x", "backend: postgresl:// is not supported; "),
-    "a number": ("postgresql://h/d?prepare_threshold=often", "backend: prepare_threshold and "),
+    "a number": ("postgresql://h/d?prepare_threshold=often", "backend: prepare_threshold in the URL must be a whole number or none"),
     "a database in memory": ("sqlite://", "backend: an SQLite database in memory "),
-    "a setting of Redis": ("redis://h/0?wait=1", "backend: wait: must be"),
+    "a setting of Redis": ("redis://h/0?wait=1", "backend: wait in the URL must be "),
 }
 
 
