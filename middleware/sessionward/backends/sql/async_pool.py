@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
+from sessionward.backends.sql.connecting import CONNECTING
 from sessionward.backends.sql.dialect import POSTGRESQL
 from sessionward.backends.sql.executor import Executor, Lookup, Query
 from sessionward.backends.sql.lane import FETCHERS, Lane
@@ -158,7 +159,21 @@ class _LoopDeadline:
         if self._expired:
             raise BackendUnavailable(f"no connection within {self.timeout:g} s")
         self._abort = None
-        return connect()
+        waited = CONNECTING.set(self)
+        try:
+            return connect()
+        except Exception:
+            if self._expired:
+                raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
+            raise
+        finally:
+            CONNECTING.reset(waited)
+
+    def made(self, abort: Callable[[], None]) -> None:
+        """Has a new connection aborted at the deadline, in place of the task: some drivers would first wait for the server."""
+        self._abort = abort
+        if self._expired:
+            abort()
 
     def arm(self, abort: Callable[[], None]) -> None:
         self._abort = abort

@@ -17,6 +17,7 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sessionward.backends.sql import prepared
 from sessionward.backends.sql.arguments import check_arguments
+from sessionward.backends.sql.connecting import tell_of_connections
 from sessionward.backends.sql.dialect import DIALECTS, SQLITE, Dialect
 from sessionward.backends.sql.executor import CompiledSQL
 from sessionward.backends.sql.statements import STATEMENTS
@@ -212,6 +213,8 @@ def own_engine(database: Database, *, pool_size: int, timeout: float) -> Engine:
     )
     if database.sql.dialect is SQLITE and database.is_ours:
         event.listen(engine, "connect", _prepare_sqlite)
+    if database.sql.dialect is not SQLITE:
+        tell_of_connections(engine, database.sql.abort)
     for command in _first_commands(database, timeout):
         _run_on_connect(engine, command)
     return engine

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sessionward.backends.permits import Permits
 from sessionward.backends.sql.connect import Database, create_tables, own_engine
+from sessionward.backends.sql.connecting import CONNECTING, Patience
 from sessionward.backends.sql.dialect import POSTGRESQL, SQLITE
 from sessionward.backends.sql.executor import Lookup, Query
 from sessionward.backends.sql.pool import C, Pool, close_or_return
@@ -96,8 +97,10 @@ class _SyncDeadline:
     def connect(self, connect: Callable[[], C]) -> C:
         """Connects in a separate thread, since not all drivers and pools accept a timeout."""
         connected: Future[C] = Future()
+        patience = Patience()
 
         def run() -> None:
+            CONNECTING.set(patience)
             try:
                 connected.set_result(connect())
             except BaseException as failure:
@@ -106,12 +109,12 @@ class _SyncDeadline:
         threading.Thread(target=run, name="sessionward connect", daemon=True).start()
         try:
             return connected.result(self.left())
-        except TimeoutError:
-            connected.add_done_callback(_close_late)
-            raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
-        except BaseException:
+        except BaseException as failure:
             connected.add_done_callback(_close_late)  # does nothing if it has failed
-            raise
+            patience.end()
+            if not isinstance(failure, TimeoutError):
+                raise
+            raise BackendUnavailable(f"no connection within {self.timeout:g} s") from None
 
     def arm(self, abort: Callable[[], None]) -> None:
         if self._watchdog is not None:
