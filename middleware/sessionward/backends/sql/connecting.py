@@ -1,6 +1,6 @@
 """Aborts a new connection on which SQLAlchemy, or a first command of ours, waits for an answer longer than a query may take.
 
-The driver has its own timeout until the login has succeeded. What is asked then, before anybody gets the connection, has none: a pooler
+The driver has its own timeout until the login has succeeded. What is asked then, before a caller gets the connection, has none: a pooler
 without a free connection, or a server that stalls, would hold the thread and its place in the pool until TCP gives up.
 """
 
