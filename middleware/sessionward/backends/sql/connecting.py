@@ -1,4 +1,4 @@
-"""Aborts a new connection on which SQLAlchemy, or a first command of ours, waits for an answer longer than a query may take.
+"""Aborts a new connection on which SQLAlchemy waits for an answer longer than a query may take.
 
 The driver has its own timeout until the login has succeeded. What is asked then, before a caller gets the connection, has none: a pooler
 without a free connection, or a server that stalls, would hold the thread and its place in the pool until TCP gives up.
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 
 class Connecting(Protocol):
-    """Whoever waits for a new connection."""
+    """A caller that waits for a new connection."""
 
     def made(self, abort: Callable[[], None]) -> None:
         """Gets what aborts the connection, as soon as the driver has made it."""
@@ -35,7 +35,7 @@ class Patience:
 
     def made(self, abort: Callable[[], None]) -> None:
         self._abort = abort
-        if self._is_over:  # set first and looked at then, by both: one of the two threads sees what the other one did
+        if self._is_over:  # both threads write first and read then, so that one of the two aborts it
             abort()
 
     def end(self) -> None:
@@ -46,7 +46,7 @@ class Patience:
 
 
 def tell_of_connections(engine: Engine, abort: Callable[[Any], None]) -> None:
-    """Has an Engine tell whoever waits of each connection that its driver has made."""
+    """Has an Engine tell the caller that waits of each connection that its driver has made."""
 
     def connect(dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
         connection = dialect.connect(*arguments, **named)
