@@ -38,9 +38,10 @@ BODIES = {
 @pytest.mark.parametrize(("framing", "body"), BODIES.values(), ids=BODIES)
 def test_a_preflight_has_no_body(switched: Town, framing: Sequence[bytes], body: bytes) -> None:
     answer = switched.ask(b"/private", *ASKING, *framing, method=b"OPTIONS", body=body)
-    if switched.kind == "caddy" and answer.heads:  # 2.6 does not show that a body without a length follows, and cuts it
+    if switched.kind == "caddy" and (answer.heads or answer.status == 413):
+        # 2.6 does not show that a body without a length follows, and cuts it: as the application reads it, or before it is called.
         assert answer.status in (413, 503)
-        assert b"hello" not in answer.heads[0]
+        assert all(b"hello" not in head for head in answer.heads)
         return
     if switched.kind != "nginx":
         assert answer.status in (401, 411)
