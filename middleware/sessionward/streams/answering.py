@@ -112,7 +112,7 @@ class Answering(AsyncSessions):
     def _leave(self) -> None:
         """Lets go of the server if the response is complete, since the application has returned and nothing can follow.
 
-        Servers hold the scope, and the scope holds this handle: the garbage collector would need a fifth of a request's time.
+        Servers hold the scope, and the scope holds this handle: the garbage collector would have to find each of these cycles.
         """
         if self._is_complete:
             self._server, self._client, self._stream = _ignore, _disconnected, None
