@@ -119,10 +119,11 @@ CURSOR: Final = "sessionward: the cursor of this connection"
 def cursor_of(connection: Any, info: MutableMapping[Any, Any]) -> Any:
     """Returns the one cursor of a connection of psycopg: a new one for each statement takes a tenth of the time of a check.
 
-    ``info``: what is kept beside the connection. Each result must be read at once, and a cursor that has failed dropped.
+    ``info``: what is kept beside the connection, and is empty for a new one. Each result must be read at once, and a cursor that
+    has failed dropped.
     """
     cursor = info.get(CURSOR)
-    if cursor is None or cursor.connection is not connection:
+    if cursor is None:
         cursor = info[CURSOR] = connection.cursor()
     return cursor
 
