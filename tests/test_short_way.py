@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import weakref
@@ -613,6 +614,44 @@ def test_only_the_first_question_gets_the_first_answer() -> None:
     assert driver(twice(), Asked(Credential(TOKEN), monotonic(), Checked(None))) == [Checked(None), Checked(LIVE_SESSION)]
     backend.answers = [Checked(LIVE_SESSION)] * 2
     assert driver(twice(), Asked(Credential(OTHER), monotonic(), Checked(None))) == [Checked(LIVE_SESSION)] * 2, "of another credential"
+
+
+class Alone:
+    """An async backend with leases that keeps no timeout, and whose checks hang."""
+
+    def __init__(self) -> None:
+        self._backend = leasing()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+        if not callable(method):
+            return method
+
+        async def awaited(*args: Any, **more: Any) -> Any:
+            if name in ("check", "find"):
+                await asyncio.sleep(3600)
+            return method(*args, **more)
+
+        return awaited
+
+
+def test_p7_an_async_backend_that_keeps_no_timeout_is_asked_by_the_driver() -> None:
+    """Which cancels the question when the time is up."""
+    statuses: list[int] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("we do not know who is calling")
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def request() -> None:
+        middleware = ASGIMiddleware(application, cast("AsyncBackend", Alone()), secrets=[SECRET], backend_timeout=0.05)
+        async with asyncio.timeout(30):
+            await middleware(scope_of(OURS), receive, send)
+
+    asyncio.run(request())
+    assert statuses[0] == 503
 
 
 def test_the_time_of_the_first_question_counts(monkeypatch: pytest.MonkeyPatch) -> None:
