@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from tests.support.servers import ATTEMPTS, HOST, Server, end, free_port, start
+from tests.support.servers import ATTEMPTS, HOST, Server, end, free_port, mariadb_install, start
 from tests.support.services import missing
 
 NODES = 3
@@ -95,11 +95,8 @@ def _started(folder: Path, stack: ExitStack) -> Sequence[GaleraNode] | None:
     for number, (port, group, transfer, snapshot) in enumerate(ports):
         data = folder / str(number)
         user = ["--user=mysql"] if os.geteuid() == 0 else []
-        subprocess.run(
-            ["mariadb-install-db", *user, f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"],
-            check=True,
-            capture_output=True,
-        )
+        made = subprocess.run([*mariadb_install(data), *user], capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
         command = [
             "mariadbd", "--no-defaults", *user, f"--datadir={data}", f"--port={port}", f"--bind-address={HOST}", f"--socket={data}/socket",
             f"--tmpdir={data}",

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from tests.support.redis_servers import DURABLE
+from tests.support.servers import mariadb_install
 from tests.support.services import missing
 from tests.torture.redis_keys import client_of
 
@@ -164,13 +165,10 @@ class MariaDB(Server):
     program = "mariadbd"
 
     def initialising(self) -> Sequence[str]:
-        program = shutil.which("mariadb-install-db") or "mariadb-install-db"
-        how = ["--auth-root-authentication-method=normal", "--skip-name-resolve", "--skip-test-db"]
-        return [program, "--no-defaults", f"--datadir={self.folder}/data", *how]
+        return mariadb_install(self.folder / "data")
 
     def serving(self) -> Sequence[str]:
-        # It deletes what it takes for its own in the folder of temporary files, also what another server has there.
-        data = [f"--datadir={self.folder}/data", f"--tmpdir={self.folder}/data"]
+        data = [f"--datadir={self.folder}/data", f"--tmpdir={self.folder}/data"]  # as of mariadb_install
         where = [*data, f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"]
         how = [f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=16M"]
         return [self.tool("mariadbd"), "--no-defaults", *where, *how]
