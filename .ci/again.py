@@ -1,0 +1,59 @@
+"""Runs what failed once more, alone: ``again.py tests.xml``, the report of the first run; ends with the exit code of the second.
+
+Thousands of tests start servers and share two cores: one that fails beside others and passes alone is named *unsteady*, to be
+mended. A broken promise is no matter of chance: a test of one (P1 to P10, torture, model) that failed gets no second run, unless
+it could not be set up. Nor do many failures.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+MANY = 20
+"""Modules in which tests failed: if more did, it is no accident."""
+PROMISE = re.compile(r"^tests\.(torture|model)\.|\.test_p\d+_")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    module: str
+    name: str
+    in_setup: bool
+
+    @property
+    def breaks_a_promise(self) -> bool:
+        return not self.in_setup and PROMISE.search(f"{self.module}.{self.name}") is not None
+
+
+def failures(report: Path) -> Sequence[Failure]:
+    cases = ElementTree.parse(report).iter("testcase")  # noqa: S314
+    return [
+        Failure(case.get("classname", ""), case.get("name", ""), case.find("failure") is None)
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+
+
+def main(report: Path) -> int:
+    failed = failures(report)
+    for failure in failed:
+        print("could not be set up:" if failure.in_setup else "failed:", failure.module, failure.name)
+    if not failed or len({failure.module for failure in failed}) > MANY or any(failure.breaks_a_promise for failure in failed):
+        print("no second run")
+        return 1
+    alone = [".venv/bin/python", "-m", "pytest", "--numprocesses=0", "--last-failed", "--last-failed-no-failures=none"]
+    if again := subprocess.run(alone, check=False).returncode:  # noqa: S603
+        return again
+    for failure in failed:
+        print("unsteady:", failure.module, failure.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
