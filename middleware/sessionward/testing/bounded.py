@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from functools import partial
+from uuid import uuid4
 
 import pytest
 
@@ -75,7 +76,7 @@ class BoundedContract:
         assert len(world.sessions.list("ann")) == 3
 
     def test_the_log_says_it_once_without_the_user_id(self, world: LoginWorld, caplog: pytest.LogCaptureFixture) -> None:
-        user = f"user {id(world)}"
+        user = f"user {uuid4()}"  # that no earlier test has warned of
         digest = hashlib.sha256(user.encode()).hexdigest()[:8]
         with caplog.at_level(logging.WARNING, "sessionward"):
             signed_in(world, 2, 2, user)
