@@ -23,7 +23,8 @@ from sessionward.backends import Credential, Device, RateLimited, RevokedCount, 
 from sessionward.backends.memory import MemoryBackend
 from sessionward.context import MAX_USER_AGENT
 from sessionward.credential.token import is_token, new_token
-from sessionward.door import Door, began, context_of
+from sessionward.door.handle import began, context_of
+from sessionward.door.parts import Door
 from sessionward.drive import SyncDriver
 from sessionward.flow import begin_login, current, login, logout, on_request, revoke_all, revoke_others, revoke_others_endpoint
 from sessionward.handle.sessions import Sessions

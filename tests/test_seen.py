@@ -21,7 +21,7 @@ from sessionward import ASGIMiddleware, ConfigurationError, WSGIMiddleware
 from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from sessionward.drive import SyncDriver, async_driver
 from sessionward.seen import flush, notes, waiting
 from sessionward.seen.flush import ByLoop, ByThread, seen_of

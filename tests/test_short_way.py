@@ -25,7 +25,7 @@ from sessionward.credential import token as tokens
 from sessionward.credential.carriers import cookie_values, without_cookie
 from sessionward.credential.token import Proofs, Signature, new_token
 from sessionward.deadline import Asked
-from sessionward.door import Recall
+from sessionward.door.short_way import Recall
 from sessionward.drive import AsyncDriver, SyncDriver, run_sync
 from sessionward.lease import Leases
 from sessionward.response.answer import Response
@@ -657,7 +657,7 @@ def test_p7_an_async_backend_that_keeps_no_timeout_is_asked_by_the_driver() -> N
 def test_the_time_of_the_first_question_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """P7: one deadline for a request, whoever asks."""
     moment = [0.0]
-    monkeypatch.setattr("sessionward.door.monotonic", lambda: moment[0])
+    monkeypatch.setattr("sessionward.door.short_way.monotonic", lambda: moment[0])
     monkeypatch.setattr("sessionward.deadline.monotonic", lambda: moment[0])
 
     class Slow(Scripted):
@@ -721,7 +721,7 @@ def test_p3_a_request_is_as_old_as_it_is_though_it_was_asked_about_first(answer:
     async def send(message: Any) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("wsgi", "asgi", "door", "streams.answering"):
+        for module in ("wsgi", "asgi", "door.handle", "door.short_way", "handle.answering", "streams.answering"):
             patch.setattr(f"sessionward.{module}.monotonic", lambda: moments[0])
         list(
             WSGIMiddleware(application, Slow(answer), secrets=[SECRET])(

@@ -17,21 +17,9 @@ from sessionward.api.routes import Endpoint, Routes
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
 from sessionward.deadline import Asked
-from sessionward.door import (
-    ASGI_KEY,
-    AsyncDoor,
-    AsyncRecall,
-    Recall,
-    Recalled,
-    context_of,
-    door_of,
-    passed_on,
-    recalling,
-    recalling_async,
-    routes_of,
-    takes,
-    tell,
-)
+from sessionward.door.handle import context_of, tell
+from sessionward.door.parts import ASGI_KEY, AsyncDoor, door_of, passed_on, routes_of, takes
+from sessionward.door.short_way import AsyncRecall, Recall, Recalled, recalling, recalling_async
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request
 from sessionward.handle.sessions import AsyncSessions
@@ -147,6 +135,8 @@ class ASGIMiddleware:
             recalling(mode, self._door.driver.backend),
             recalling_async(mode, self._door.driver.backend),
             mode.settings.exempt,
+            mode.outer_key,
+            mode.keeps_location,
             None if watching is None else Registries(watching, self._door.driver),
             seen_of(mode, backend),
         )
@@ -212,22 +202,25 @@ class ASGIMiddleware:
         """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
         recall = self._hot.recall
         began = monotonic()
-        return None if recall is None or cookie is None or self._is_exempt(scope) else self._held(recall(cookie), began, scope, send)
+        return None if recall is None or cookie is None or self._needs_flow(scope) else self._held(recall(cookie), began, scope, send)
 
     async def _asked(self, recall: AsyncRecall, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
         """Returns what :meth:`_recalled` returns, over an async backend."""
         began = monotonic()
-        return None if cookie is None or self._is_exempt(scope) else self._held(await recall(cookie), began, scope, send)
+        return None if cookie is None or self._needs_flow(scope) else self._held(await recall(cookie), began, scope, send)
 
-    def _is_exempt(self, scope: Scope) -> bool:
-        exempt = self._hot.exempt
-        return bool(exempt) and is_exempt(ASGIRequest(scope).route(), exempt)
+    def _needs_flow(self, scope: Scope) -> bool:
+        """Returns whether a flow must decide about a request, whatever its session is."""
+        exempt, outer_key = self._hot.exempt, self._hot.outer_key
+        return (bool(exempt) and is_exempt(ASGIRequest(scope).route(), exempt)) or (outer_key is not None and outer_key in scope)
 
     def _held(self, recalled: Recalled, began: float, scope: Scope, send: Send) -> Answering | Asked | None:
         if not isinstance(recalled, tuple):
             return recalled
         scope[ASGI_KEY] = sessions = Answering(self._hot.door, scope, send)
         sessions._started, (sessions._session, sessions._credential) = began, recalled  # P3 (a): the request is that old
+        if self._hot.keeps_location:  # before a framework moves root_path
+            sessions._location = ASGIRequest(scope).location()
         if self._hot.seen is not None:
             self._hot.seen.note(recalled[0], sessions._started)
         return sessions
@@ -330,6 +323,8 @@ class _Hot:
     recall: Recall | None
     recall_async: AsyncRecall | None
     exempt: tuple[bytes, ...]
+    outer_key: str | None
+    keeps_location: bool
     streams: Registries | None
     seen: Seen | None
 

@@ -10,23 +10,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from time import monotonic
-from typing import Any, Final, TypeAlias, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from sessionward.api.mode import mode_of
 from sessionward.api.routes import Endpoint, Routes
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
 from sessionward.deadline import Asked
-from sessionward.door import WSGI_KEY, Door, Recall, context_of, credential_of, head_goes_out, passed_on, recalling, routes_of, tell
+from sessionward.door.handle import context_of, credential_of, tell
+from sessionward.door.parts import WSGI_KEY, Door, passed_on, routes_of
+from sessionward.door.short_way import Recall, recalling
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
 from sessionward.flow import on_request
+from sessionward.handle.answering import Answering
 from sessionward.handle.sessions import Sessions
 from sessionward.modes.mode import Mode
 from sessionward.process import clock
 from sessionward.request.request import Fields, WSGIRequest, environ_key, is_exempt
 from sessionward.response.answer import Response
-from sessionward.response.delayed import DelayedHead, ExcInfo, Headers, StartResponse, Write
+from sessionward.response.delayed import Headers, StartResponse
 from sessionward.seen.flush import seen_of
 from sessionward.seen.notes import Seen
 from sessionward.session.backend import Backend
@@ -131,6 +134,8 @@ class WSGIMiddleware:
             _Rest.IS_LOOKED_AT if mode.looks_always else _Rest.MAY_SIGN_IN if mode.can_set_cookies else _Rest.PASSES,
             recalling(mode, driver.backend, may_wait=True),
             mode.settings.exempt,
+            mode.outer_key,
+            mode.keeps_location,
             mode.settings.remote_user,
             seen_of(mode, backend),
         )
@@ -154,14 +159,14 @@ class WSGIMiddleware:
                 return self._guarded(environ, start_response)
             if "HTTP_COOKIE" in environ and hot.cookie in environ["HTTP_COOKIE"]:
                 known = None if hot.recall is None else self._recalled(hot.recall, environ, start_response)
-                return self._passed_on(known, environ) if isinstance(known, _Answering) else self._guarded(environ, start_response, known)
+                return self._passed_on(known, environ) if isinstance(known, Answering) else self._guarded(environ, start_response, known)
         rest = hot.rest
         if rest is _PASSES:
             environ[WSGI_KEY] = hot.door  # of() makes the handle, if the application calls it
             return hot.app(environ, start_response)
         if rest is _IS_LOOKED_AT:
             return self._guarded(environ, start_response)
-        environ[WSGI_KEY] = sessions = _Answering(hot.door, environ, start_response)
+        environ[WSGI_KEY] = sessions = Answering(hot.door, environ, start_response)
         body = hot.app(environ, sessions._start_response)
         return body if sessions._has_left else sessions._returned(body)
 
@@ -177,24 +182,28 @@ class WSGIMiddleware:
             self._hot.seen.note_in(context, sessions._started)
         return _refuse(response, context, start_response)
 
-    def _recalled(self, recall: Recall, environ: Environ, start_response: StartResponse) -> _Answering | Asked | None:
+    def _recalled(self, recall: Recall, environ: Environ, start_response: StartResponse) -> Answering | Asked | None:
         """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
-        exempt = self._hot.exempt
-        if exempt and is_exempt(WSGIRequest(environ).route(), exempt):
+        hot = self._hot
+        exempt = hot.exempt
+        if (exempt and is_exempt(WSGIRequest(environ).route(), exempt)) or (hot.outer_key is not None and hot.outer_key in environ):
             return None
-        cookie: str = environ["HTTP_COOKIE"]  # for ASCII the two encodings are equal, and the first one costs 0.1 us less
+        value: str = environ["HTTP_COOKIE"]  # for ASCII the two encodings are equal, and the first one costs 0.1 us less
+        cookie = value.encode() if value.isascii() else value.encode("latin-1", "replace")
         began = monotonic()
-        recalled = recall(cookie.encode() if cookie.isascii() else cookie.encode("latin-1", "replace"))
+        recalled = recall(cookie)
         if not isinstance(recalled, tuple):
             return recalled
-        sessions = _Answering(self._hot.door, environ, start_response)
+        sessions = Answering(hot.door, environ, start_response)
         sessions._started, (sessions._session, sessions._credential) = began, recalled  # P3 (a): the request is that old
-        if self._hot.seen is not None:
-            self._hot.seen.note(recalled[0], sessions._started)
+        if hot.keeps_location:  # before a framework moves SCRIPT_NAME
+            sessions._fields, sessions._location = ((b"cookie", cookie),), WSGIRequest(environ).location()
+        if hot.seen is not None:
+            hot.seen.note(recalled[0], sessions._started)
         return sessions
 
     def _guarded(self, environ: Environ, start_response: StartResponse, asked: Asked | None = None) -> Iterable[bytes]:
-        sessions = _Answering(self._door, environ, start_response)
+        sessions = Answering(self._door, environ, start_response)
         sessions._started = sessions._started if asked is None else asked.began
         context = self._opened(sessions, WSGIRequest(environ), environ)
         answer = self._door.driver(on_request(self._mode, context), asked)
@@ -209,7 +218,7 @@ class WSGIMiddleware:
             self._hot.seen.note_in(context, sessions._started)
         return self._passed_on(sessions, environ)
 
-    def _passed_on(self, sessions: _Answering, environ: Environ) -> Iterable[bytes]:
+    def _passed_on(self, sessions: Answering, environ: Environ) -> Iterable[bytes]:
         hot = self._hot
         if hot.says_remote_user and sessions._session is not None:
             environ.setdefault("REMOTE_USER", sessions._session.user_id.encode().decode("latin-1"))
@@ -265,88 +274,10 @@ class _Hot:
     rest: _Rest
     recall: Recall | None
     exempt: tuple[bytes, ...]
+    outer_key: str | None
+    keeps_location: bool
     says_remote_user: bool
     seen: Seen | None
-
-
-class _Answering(Sessions):
-    """A handle whose ``_start_response`` the application gets.
-
-    Delays response headers that set our cookie until the application has returned: an error may still replace them, and we
-    check the session as late as possible, just before the browser gets the cookie (P9).
-    """
-
-    _has_left: bool = False
-    """Whether the server has a head. A second one, with ``exc_info``, is not delayed."""
-    _has_returned: bool = False
-    """Whether the application has returned its iterable. A head that a generator gives afterwards is not delayed."""
-    _waiting: DelayedHead | None = None
-
-    _fields: Fields = ()
-
-    def __init__(self, door: Door, environ: Environ, start_response: StartResponse) -> None:
-        self._door = door
-        try:  # costs half as much as get()
-            self._peer, self._agent = environ["REMOTE_ADDR"], environ["HTTP_USER_AGENT"]
-        except KeyError:
-            self._peer, self._agent = environ.get("REMOTE_ADDR"), environ.get("HTTP_USER_AGENT")
-        self._started = monotonic()
-        self._server = start_response
-
-    def _start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-        """Implements ``start_response`` for the application. It takes ``exc_info`` also by name, as servers do."""
-        if self._context is None and self._session is None:
-            self._head_is_out = True
-        else:
-            self._waiting = None
-            fields: list[tuple[bytes, bytes]] = []
-            for name, value in headers:  # a comprehension would be a call
-                if len(name) in _COOKIE_LENGTHS and (key := _COOKIE_FIELDS.get(name.lower())) is not None:
-                    fields.append((key, value.encode("latin-1")))
-            if self._context is None and not fields:  # the commonest response needs no call
-                self._head_is_out = True
-            elif head_goes_out(self, fields) is not None:
-                head = DelayedHead(self._sealed, self._server, status, headers, exc_info)
-                if self._has_left or self._has_returned:
-                    self._has_left = True
-                    return head.send()
-                self._waiting = head
-                return head.write
-        self._has_left = True
-        return self._server(status, headers) if exc_info is None else self._server(status, headers, exc_info)
-
-    def _returned(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Returns the application's own iterable for the server. A head that comes later is checked when it comes."""
-        self._has_returned = True
-        try:
-            self._release()
-        except BaseException:
-            _close(body)
-            raise
-        return body
-
-    def _release(self) -> None:
-        """Sends a delayed head."""
-        head, self._waiting = self._waiting, None
-        if head is not None:
-            self._has_left = True
-            head.send()
-
-    def _sealed(self, headers: Fields) -> Fields:
-        context = context_of(self)
-        sealed = self._door.driver(self._mode().on_response(context, headers))
-        tell(context)
-        return sealed
-
-
-_COOKIE_FIELDS: Final = {"set-cookie": b"set-cookie", "clear-site-data": b"clear-site-data"}
-_COOKIE_LENGTHS: Final = frozenset(map(len, _COOKIE_FIELDS))
-
-
-def _close(body: object) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
 
 
 def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:

@@ -93,7 +93,7 @@ def test_the_applications_own_sessions_are_listed_and_revoked_by_its_own_cookie(
 def shop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """An application with its own login, and companions beside it."""
     place = MemoryPlace()
-    monkeypatch.setattr("sessionward.door.time", place.now)
+    monkeypatch.setattr("sessionward.door.handle.time", place.now)
     shop = SigningShop()
     house: House = request.param(shop, place.backend, identify=shop.identifier, api=True)
     yield house

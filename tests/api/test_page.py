@@ -25,7 +25,7 @@ from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.backends.table import AsyncTableBackend, TableBackend
 from sessionward.credential.token import new_token
 from sessionward.deadline import CALL_THREADS
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from tests.api.houses import NOBODY, Client, Opener, sign_in
 from tests.doors.keepers import Keeper, Memory
 from tests.doors.sides import SESSIONS, Answer
@@ -406,7 +406,7 @@ def receipt_of(client: Client) -> str:
 
 def test_a_receipt_is_good_for_one_minute(open_house: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
-    for module in ("sessionward.door", "sessionward.sidecar.gate"):
+    for module in ("sessionward.door.handle", "sessionward.sidecar.gate"):
         monkeypatch.setattr(f"{module}.time", lambda: now)
     own, *_ = three(open_house)
     query = receipt_of(own)

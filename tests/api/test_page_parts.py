@@ -24,7 +24,7 @@ from sessionward.api.page.render import SAMPLES, Renderer
 from sessionward.api.page.view import view_of
 from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from sessionward.drive import run_sync
 from sessionward.settings import Settings
 from sessionward.settings.page import LANGUAGES

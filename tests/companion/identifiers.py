@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from itsdangerous import BadSignature, Signer
@@ -29,6 +30,7 @@ class Signed:
 
     def __init__(self) -> None:
         self.lifetime = 1000.0
+        self.cacheable = False
         self.asked: list[str] = []
         """The names of what was looked at."""
         self.before: Callable[[], object] = _nothing
@@ -43,6 +45,13 @@ class Signed:
             raise InvalidCredential("not as the application signs it") from None
         user = payload.partition(".")[0]
         return None if user == "-" else Identity(user_id=user)
+
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """What it is asked now is not noted, and ``before`` is not called."""
+        asked, before, self.before = [*self.asked], self.before, _nothing
+        yield
+        self.asked[:], self.before = asked, before
 
 
 class Stored:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from tests.companion.conftest import Site
 from tests.companion.identifiers import sealed
 from tests.companion.shops import Browser

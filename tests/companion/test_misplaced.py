@@ -18,8 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webtest import TestApp  # type: ignore[import-untyped]
 
 import sessionward
-from sessionward import door
 from sessionward.backends.memory import MemoryBackend
+from sessionward.door import parts
 from sessionward.errors import ConfigurationError
 from sessionward.identify.beaker import Beaker
 from sessionward.identify.flask import FlaskLogin
@@ -33,7 +33,7 @@ OURS: dict[str, Any] = {"backend": MemoryBackend(), "secrets": [SECRET]}
 @pytest.fixture(autouse=True)
 def say_it_again() -> None:
     """Warnings are given once in each process."""
-    door.warn.cache_clear()
+    parts.warn.cache_clear()
 
 
 async def login(request: Request) -> PlainTextResponse:

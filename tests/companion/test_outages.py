@@ -57,6 +57,8 @@ def test_p7_a_backend_that_is_silent_before_the_application_is_503(memory: Site,
 def test_p7_an_identifier_that_raises_is_503_and_is_named_in_the_log(
     memory: Site, companion: bool, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
+    if companion and "recalled" in memory.side:
+        pytest.skip("the identifier is not asked")
     shop, browser = memory.signing()
     browser.jar["session"] = sealed("ann.1")
     if companion:
@@ -156,4 +158,5 @@ def test_a_question_that_nobody_asks_may_fail(memory: Site) -> None:
     shop.identifier.asked.clear()
     memory.place.backend.asked.clear()
     assert browser.me() == "ann"
-    assert (dict(memory.place.backend.asked), shop.identifier.asked) == ({"find": 1}, ["session"])
+    identified = [] if "recalled" in memory.side else ["session"]
+    assert (dict(memory.place.backend.asked), shop.identifier.asked) == ({"find": 1}, identified)

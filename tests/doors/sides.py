@@ -442,6 +442,7 @@ class WebTestHouse(WSGIHouse):
 
     def open(self) -> None:
         door = sessionward.WSGIMiddleware(self.around or wsgi_application(self.handle), self.backend, **self.settings)
+        self.door = door
         self.app = webtest.TestApp(door, lint=True)
 
     def serve(self, environ: Environ) -> Answer:

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 import sessionward
 from sessionward.backends.sql import AsyncSQLBackend
-from sessionward.door import context_of
+from sessionward.door.handle import context_of
 from sessionward.identify import Function
 from tests.doors.django_site import ASGIRequest, WSGIRequest
 from tests.doors.keepers import AsyncRows, Foreign, Memory, RecordedRows, Rows, WaitingRows

@@ -20,7 +20,7 @@ from itsdangerous import Signer
 import sessionward
 from sessionward.backends import Credential
 from sessionward.credential.token import new_token
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from tests.doors.keepers import Foreign, Keeper, Memory
 from tests.doors.sides import COOKIE, SECRET, SESSIONS, TEXT, ASGIHouse, Browser, Builder, Fields, Here, House, Reply, town
 

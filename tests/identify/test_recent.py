@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import time
+
 import pytest
 
+from sessionward.credential import recent
 from sessionward.errors import InvalidCredential
-from sessionward.identify import recent
-from sessionward.identify.recent import Recent
+from sessionward.identify.recent import RecentAnswers
 from sessionward.session.identifier import Identity
 
 
@@ -24,7 +26,7 @@ class Reader:
 
 
 def test_an_answer_is_given_again_and_belongs_to_its_name_and_value() -> None:
-    recently, read = Recent(), Reader()
+    recently, read = RecentAnswers(), Reader()
     for _ in range(2):
         assert recently(read, "session", "ann") == Identity(user_id="ann")
         assert recently(read, "session", "nobody") is None
@@ -33,7 +35,7 @@ def test_an_answer_is_given_again_and_belongs_to_its_name_and_value() -> None:
 
 
 def test_what_could_not_be_read_is_read_again() -> None:
-    recently, read = Recent(), Reader()
+    recently, read = RecentAnswers(), Reader()
     for _ in range(2):
         with pytest.raises(InvalidCredential):
             recently(read, "session", "forged")
@@ -43,8 +45,8 @@ def test_what_could_not_be_read_is_read_again() -> None:
 @pytest.mark.parametrize("passes", [recent.MOMENT, -1.0, 86_400.0], ids=["a moment", "the clock is set back", "a day"])
 def test_after_a_moment_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch, passes: float) -> None:
     now = 1000.0
-    monkeypatch.setattr(recent, "time", lambda: now)
-    recently, read = Recent(), Reader()
+    monkeypatch.setattr("sessionward.identify.recent.time", lambda: now)
+    recently, read = RecentAnswers(), Reader()
     recently(read, "session", "ann")
     now += passes
     recently(read, "session", "ann")
@@ -53,8 +55,8 @@ def test_after_a_moment_everything_is_read_anew(monkeypatch: pytest.MonkeyPatch,
 
 def test_it_stays_bounded_and_keeps_no_cookies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "SIZE", 10)
-    recently, read = Recent(), Reader()
+    recently, read = RecentAnswers(), Reader()
     for number in range(25):
         recently(read, "session", f"user{number}")
-        assert len(recently._answers) <= 10
-    assert all(isinstance(key, bytes) and len(key) == 32 for key in recently._answers)
+        assert len(recently._recent.values(time())) <= 10
+    assert all(isinstance(key, bytes) and len(key) == 32 for key in recently._recent.values(time()))

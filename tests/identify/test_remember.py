@@ -88,7 +88,7 @@ def behind(app: Flask, identifier: Any) -> Flask:
 def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """What the operator has been told; the middleware says each thing once in a process."""
     log = logging.getLogger("sessionward")
-    monkeypatch.setattr("sessionward.door.warn", log.warning)
+    monkeypatch.setattr("sessionward.door.handle.warn", log.warning)
     with caplog.at_level(logging.WARNING, "sessionward"):
         yield lambda: caplog.text
 

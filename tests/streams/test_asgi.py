@@ -20,7 +20,7 @@ import sessionward
 from sessionward.backends import Credential
 from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.sql import SQLBackend
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from sessionward.drive import async_driver
 from sessionward.identify import Identity
 from sessionward.lease import WAITED

@@ -20,7 +20,7 @@ from sessionward.backends.memory import MemoryBackend
 from sessionward.backends.redis import AsyncRedisBackend, RedisBackend
 from sessionward.backends.sql import AsyncSQLBackend, SQLBackend
 from sessionward.credential.token import new_token
-from sessionward.door import context_of
+from sessionward.door.handle import context_of
 from sessionward.identify import AnonymousSession, Function, Identity
 from sessionward.session.identifier import IdentifierSpec, Identify
 from sessionward.session.steps import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as AnyMapping
 from typing import Any, Final, Protocol, cast, overload
 
-from sessionward.door import ASGI_KEY, WSGI_KEY, AsyncDoor, Door
+from sessionward.door.parts import ASGI_KEY, WSGI_KEY, AsyncDoor, Door
 from sessionward.errors import UsageError
 from sessionward.handle.sessions import AsyncSessions, Sessions
 from sessionward.request.request import Mapping

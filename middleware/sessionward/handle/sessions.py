@@ -17,7 +17,8 @@ from uuid import UUID
 
 from sessionward import flow
 from sessionward.api import verbs
-from sessionward.door import AsyncDoor, Door, Handle, context_of
+from sessionward.door.handle import Handle, context_of
+from sessionward.door.parts import AsyncDoor, Door
 from sessionward.errors import UsageError
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Fields, Mapping, Peer, Sender, address_of, fields_in, joined

@@ -16,7 +16,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sessionward.errors import ConfigurationError, InvalidCredential, Mistakes
 from sessionward.identify.arguments import cookie_mistakes, duration, lifetime_of, user_in
-from sessionward.identify.recent import Recent
+from sessionward.identify.recent import RecentAnswers
 from sessionward.identify.remember import (
     ADVICE,
     Remember,
@@ -53,6 +53,7 @@ class FlaskLogin:
     """
 
     blocking: bool = False
+    cacheable: bool = True
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class FlaskLogin:
         self.cookies = tuple(filter(None, (session_cookie, remember_cookie)))
         self.advice = {} if remember_cookie is None else {remember_cookie: ADVICE}
         self.blocking = remember is not None
+        self.cacheable = not self.blocking  # the function's answer for one cookie may change
         self.samesite = samesite
         self.session_cookie = session_cookie
         self.remember_cookie = remember_cookie
@@ -98,7 +100,7 @@ class FlaskLogin:
             serializer=TaggedJSONSerializer(),
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha1},
         )
-        self._recent = Recent()
+        self._recent = RecentAnswers()
         self._app: Any = None
         self._configuration: Mapping[str, Any] = {}
 
@@ -136,7 +138,7 @@ class FlaskLogin:
     def identify(self, name: str, value: str, /) -> Identity | None:
         """Returns the user that this cookie signs in. Raises :class:`~sessionward.errors.InvalidCredential`."""
         if self.blocking and name == self.remember_cookie:
-            return self._read(name, value)  # the function's answer for one cookie may change
+            return self._read(name, value)
         return self._recent(self._read, name, value)
 
     def _read(self, name: str, value: str) -> Identity | None:

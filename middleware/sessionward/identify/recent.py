@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from time import time
-from typing import Final
 
+from sessionward.credential.recent import Recent, digest
 from sessionward.session.identifier import Identity
 
-MOMENT: Final = 10.0
-"""Seconds. An answer may be used so long after its credential has expired; the application checks the expiry as well."""
-SIZE: Final = 4096
-"""How many answers we keep, about 300 bytes each."""
 
-
-class Recent:
+class RecentAnswers:
     """Caches the answers of a function that depends only on its arguments and the time. It keeps digests, not cookies."""
 
-    __slots__ = ("_answers", "_began")
+    __slots__ = ("_recent",)
 
     def __init__(self) -> None:
-        self._answers: dict[bytes, Identity | None] = {}
-        self._began = 0.0
+        self._recent: Recent[Identity | None] = Recent()
 
     def __call__(self, read: Callable[[str, str], Identity | None], name: str, value: str) -> Identity | None:
         """Returns what ``read(name, value)`` returns. It does not cache an exception."""
-        now = time()
-        if not 0 <= now - self._began < MOMENT or len(self._answers) >= SIZE:
-            self._answers = {}
-            self._began = now
-        digest = hashlib.sha256(f"{name}={value}".encode("latin-1", "backslashreplace")).digest()
-        answers = self._answers
-        if digest in answers:
-            return answers[digest]
-        answers[digest] = answer = read(name, value)
+        answers = self._recent.values(time())
+        own = digest(f"{name}={value}".encode("latin-1", "backslashreplace"))
+        if own in answers:
+            return answers[own]
+        answers[own] = answer = read(name, value)
         return answer

@@ -12,7 +12,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 from sessionward.errors import InvalidCredential, Mistakes
 from sessionward.identify.arguments import UserOf, cookie_mistakes, duration, lifetime_of, user_in, user_mistakes
-from sessionward.identify.recent import Recent
+from sessionward.identify.recent import RecentAnswers
 from sessionward.session.identifier import DAY, AnonymousSession, Identity
 from sessionward.settings import Duration
 
@@ -51,7 +51,8 @@ class StarletteSession:
         self.cookie = cookie
         self.max_age = max_age
         self._signer = TimestampSigner(str(secret_key))  # str() takes a Secret, as in SessionMiddleware
-        self._recent = Recent()
+        self.cacheable = isinstance(user, str)  # a function's answer for one cookie may change
+        self._recent = RecentAnswers()
 
     def __repr__(self) -> str:
         return f"StarletteSession(cookies={list(self.cookies)})"
@@ -61,9 +62,7 @@ class StarletteSession:
 
         Raises :class:`~sessionward.errors.InvalidCredential`, and whatever the function ``user`` raises.
         """
-        if isinstance(self.user, str):
-            return self._recent(self._read, name, value)
-        return self._read(name, value)  # the function's answer for one cookie may change
+        return self._recent(self._read, name, value) if self.cacheable else self._read(name, value)
 
     def _read(self, name: str, value: str) -> Identity | None:  # noqa: ARG002 - there is one cookie
         if _FORM.fullmatch(value) is None:

@@ -80,7 +80,7 @@ def choose(backend: object, options: Mapping[str, Any], clock: Callable[[], floa
     waiters = settings.lease_waiters or (WAITERS if awaits else THREADS_THAT_WAIT)
     leases = Leases(settings.lease, waiters=waiters, clock=clock) if capabilities.supports_leases else NoLeases()
     if spec is not None:
-        return Companion(capabilities, settings, leases, spec, chosen=chosen)
+        return Companion(capabilities, settings, leases, spec, chosen=chosen, clock=clock)
     if capabilities.carriers:
         over_rows = Recorded if capabilities.supports_record else Application
         return over_rows(capabilities, settings, leases)

@@ -22,7 +22,7 @@ from sessionward.context import Context
 from sessionward.credential.carriers import Carrier, CredentialSource, Unproven, own_carriers
 from sessionward.credential.token import Credential, Signature
 from sessionward.lease import NoLeases
-from sessionward.request.request import Fields
+from sessionward.request.request import Fields, Location
 from sessionward.response.answer import Response
 from sessionward.session.capabilities import Capabilities
 from sessionward.session.impersonation import Acting, Impersonation, begun
@@ -61,6 +61,8 @@ class Mode(Generic[C]):
     recall: Callable[[bytes], Credential | None] | None = None
     """Returns the credential of a request if this Cookie field proves it, and ``on_request`` would only ask whether it is live.
     The field is the only one of the request in which the scan has found something. None: this mode must read more of a request."""
+    keeps_location: bool = False
+    """Whether ``resume`` needs the location of a request that was recalled."""
     touches_recalled: Callable[[Fields], bool]
     """What ``touches`` is for a request with a live session by ``recall``, in which the application has called no verb."""
     outer_key: str | None = None
@@ -90,6 +92,12 @@ class Mode(Generic[C]):
         Returns None if the request passes on unchanged, or the fields that replace ``context.found``, or a refusal.
         """
         raise NotImplementedError
+
+    def resume(self, context: C, location: Location) -> None:
+        """Completes the context of a request that was recalled, with what ``on_request`` would have found in its fields.
+
+        ``location``: where the request went, if the mode keeps it.
+        """
 
     def exempt(self, context: C) -> Fields | None:
         """Does the same for a request on an exempt path. It asks no question, so it must remove all credentials from the request."""

@@ -27,7 +27,7 @@ from time import monotonic
 from typing import Any, Final
 
 from sessionward.deadline import Threads
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from sessionward.drive import AsyncDriver, SyncDriver, async_driver
 from sessionward.errors import SessionwardError
 from sessionward.handle.sessions import running_loop

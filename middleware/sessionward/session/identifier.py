@@ -129,6 +129,8 @@ class Identifier(Protocol):
       has none.
     - ``blocking`` (default True): False if ``identify`` never waits. We call one that may wait in a thread of our own, so that the
       timeout holds for it too. Context variables are there; thread-local variables are not.
+    - ``cacheable`` (default False): True if ``identify`` never waits and its answer depends only on its arguments and the time.
+      Then we may use an answer again for a few seconds, also if its credential expires meanwhile.
     - ``lifetime`` (default 31 days): the longest time that a login can live, in seconds.
     - ``advice`` (default none): messages for the log, by cookie name. We log one if the application sets such a cookie and
       ``identify`` cannot read it.
@@ -178,6 +180,7 @@ class IdentifierSpec:
     outer_key: str | None
     samesite: str | None
     keeps_id_at_login: bool
+    cacheable: bool
     advice: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -221,6 +224,7 @@ class IdentifierSpec:
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
             bool(getattr(identifier, "keeps_id_at_login", False)),
+            bool(getattr(identifier, "cacheable", False)),
             dict(getattr(identifier, "advice", {})),
         )
 

@@ -14,7 +14,9 @@ from sessionward import flow
 from sessionward.api.mode import mode_of
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own, without_cookie
-from sessionward.door import recalling, routes_of, tell
+from sessionward.door.handle import tell
+from sessionward.door.parts import routes_of
+from sessionward.door.short_way import recalling
 from sessionward.drive import async_driver, run_sync
 from sessionward.errors import BackendUnavailable, OutcomeUnknown, StaleLogin, TooManySessions, UsageError
 from sessionward.modes.mode import Mode

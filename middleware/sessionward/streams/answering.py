@@ -15,7 +15,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sessionward.context import Context
 from sessionward.credential.token import Credential
-from sessionward.door import AsyncDoor, head_goes_out, tell
+from sessionward.door.handle import head_goes_out, tell
+from sessionward.door.parts import AsyncDoor
 from sessionward.handle.sessions import AsyncSessions, running_loop
 from sessionward.request.request import Fields
 from sessionward.streams.asgi import ASGIStream

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from sessionward.credential.token import Credential
-from sessionward.door import warn
+from sessionward.door.parts import warn
 from sessionward.drive import AsyncDriver
 from sessionward.errors import SessionwardError
 from sessionward.streams.watching import Watching, is_live, said_after, which_live

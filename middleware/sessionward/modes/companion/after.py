@@ -25,11 +25,14 @@ def touches(rules: Rules, context: CompanionContext, head: Fields) -> bool:
         context.cookie is not None
         or context.adopting is not None
         or (rules.spec.server_side and bool(context.kept))
-        or sets_login_cookie(head, rules.names)
-        or sets_cookie(head, rules.own.cookie_name)
-        or clears_cookies(head)
+        or changes_cookies(rules, head)
         or rules.grows_old(context)
     )
+
+
+def changes_cookies(rules: Rules, head: Fields) -> bool:
+    """Returns whether a response head changes a login cookie or ours in the browser."""
+    return sets_login_cookie(head, rules.names) or sets_cookie(head, rules.own.cookie_name) or clears_cookies(head)
 
 
 def follow(rules: Rules, context: CompanionContext, head: Fields) -> Flow[Fields]:

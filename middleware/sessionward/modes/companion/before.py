@@ -58,6 +58,7 @@ def admit(
         # With credentials of several users we cannot know the user: a sibling domain can plant a second cookie.
         passing = yield from _without_companion(rules, context, named)
     context.identity = passing[0][1] if passing else None
+    context.names_session = any(identity.app_session is not None for _, identity in passing)
     context.kept = [*kept, *(credential for credential, _ in passing)]
     fields = strip(context.found, parsed, [*out, *(pair[0] for pair in named if pair not in passing)])
     return with_one_cookie_field(context.found) if fields is None and context.kept else fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeAlias
 
 from sessionward.context import Context
@@ -25,7 +26,8 @@ class CompanionContext(Context):
     """The context of a request in mode companion. ``session`` is set only if the login and the companion have the same user.
 
     - ``companion``: the live companion of this browser, even if the application's login has another user.
-    - ``kept``: the login credentials that the application gets. ``identity``: the user whom they sign in.
+    - ``kept``: the login credentials that the application gets. ``identity``: the user whom they sign in. ``names_session``: whether
+      one of them names a session of the application.
     - ``adopting``: the digest of the application's session for which we may start a companion.
     - ``companion_required``: whether only a sign-in starts a companion for this user.
     - ``location``: the host and path of the request.
@@ -36,6 +38,7 @@ class CompanionContext(Context):
 
     companion: Session | None = None
     identity: Identity | None = None
+    names_session: bool = False
     kept: Sequence[LoginCredential] = ()
     adopting: bytes | None = None
     companion_required: bool = False
@@ -72,11 +75,18 @@ class Rules:
         """Returns the longest of the lifetimes of this user's credentials, in seconds."""
         return max(self.life(identity) for _, identity in named if identity.user_id == named[0][1].user_id)
 
+    def renew_at(self, session: Session, identity: Identity) -> float:
+        """Returns when half of a companion's lifetime is left, in seconds since 1970. From then on it must be extended.
+
+        An idle limit is no matter.
+        """
+        ends_at = session.ends_at or session.expires_at
+        return inf if ends_at is None else ends_at.timestamp() - self.life(identity) / 2
+
     def grows_old(self, context: CompanionContext) -> bool:
-        """Returns whether less than half of the companion's lifetime is left, so that it must be extended. An idle limit is no matter."""
+        """Returns whether the companion must be extended."""
         session, identity = context.session, context.identity
-        ends_at = None if session is None else session.ends_at or session.expires_at
-        return ends_at is not None and identity is not None and ends_at.timestamp() - context.clock() < self.life(identity) / 2
+        return session is not None and identity is not None and context.clock() > self.renew_at(session, identity)
 
 
 def is_same(one: Identity, other: Identity) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sessionward.credential.carriers import OWN_FIELDS, CredentialSource, Unproven
 from sessionward.credential.login_cookies import LoginNames
@@ -10,11 +10,12 @@ from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential
 from sessionward.errors import UsageError
 from sessionward.lease import NoLeases
-from sessionward.modes.companion.after import follow, touches
+from sessionward.modes.companion.after import changes_cookies, follow, touches
 from sessionward.modes.companion.before import admit, take_all
 from sessionward.modes.companion.judge import CompanionContext, Rules
+from sessionward.modes.companion.recalled import Recalled, can_recall
 from sessionward.modes.mode import Mode
-from sessionward.request.request import Fields
+from sessionward.request.request import Fields, Location
 from sessionward.response.answer import Problem, Response, refusal
 from sessionward.response.set_cookies import drop_login_cookies
 from sessionward.session.capabilities import Capabilities
@@ -55,9 +56,19 @@ class Companion(Mode[CompanionContext]):
     asks_application = True
 
     def __init__(
-        self, capabilities: Capabilities, settings: Settings, leases: NoLeases, spec: IdentifierSpec, *, chosen: Collection[str]
+        self,
+        capabilities: Capabilities,
+        settings: Settings,
+        leases: NoLeases,
+        spec: IdentifierSpec,
+        *,
+        chosen: Collection[str],
+        clock: Callable[[], float],
     ) -> None:
-        """``chosen``: the names of the settings that the user has given. For the others the identifier has better defaults."""
+        """``chosen``: the names of the settings that the user has given. For the others the identifier has better defaults.
+
+        ``clock``: returns seconds, and is never set back.
+        """
         super().__init__(capabilities, settings, leases)
         self.is_async = capabilities.is_async or spec.is_async
         self.blocks = self.blocks or spec.blocks
@@ -67,13 +78,17 @@ class Companion(Mode[CompanionContext]):
         lifetime = settings.lifetime if "lifetime" in chosen else None
         names = LoginNames(spec.cookies, spec.headers)
         self._rules = Rules(spec, names, own, lifetime, settings.cookie_domain, settings.max_sessions, settings.idle_timeout, leases)
+        self._recalled = Recalled(self._rules, clock)
+        if can_recall(spec):
+            self.needles = dict.fromkeys(OWN_FIELDS, b"")
+            self.recall, self.keeps_location = self._recalled.recall, True
 
     # --- before the application
 
     def on_request(self, context: CompanionContext) -> Flow[Response | Fields | None]:
         context.location = context.request.location()
         companion = None
-        reading, _ = self.read(context)
+        reading, source = self.read(context)
         if isinstance(reading, Credential):
             companion = yield from self.find(reading)
             if companion is not None:
@@ -83,6 +98,8 @@ class Companion(Mode[CompanionContext]):
         elif reading is Unproven.INVALID:
             context.warning = self._rules.own.unsigned()
         fields = yield from admit(self._rules, context, companion, reading)
+        if fields is None and self.recall is not None:
+            self._recalled.remember(context, source)
         if isinstance(reading, Credential) or reading is Unproven.INVALID:
             return fields if context.companion is not None else self._rules.own.strip(context.found if fields is None else fields)
         return fields
@@ -91,10 +108,16 @@ class Companion(Mode[CompanionContext]):
         fields = take_all(self._rules, context)
         return self._rules.own.strip(context.found if fields is None else fields)
 
+    def resume(self, context: CompanionContext, location: Location) -> None:
+        self._recalled.resume(context, location)
+
     # --- after it
 
     def touches(self, context: CompanionContext, head: Fields) -> bool:
         return touches(self._rules, context, head)
+
+    def touches_recalled(self, head: Fields) -> bool:
+        return changes_cookies(self._rules, head)
 
     def on_response(self, context: CompanionContext, head: Fields) -> Flow[Fields]:
         if context.is_exempt:  # an empty session would replace the login

@@ -1,0 +1,261 @@
+"""The short way of a browser that sends the same cookies again: its identifier is not asked, and all else is decided as before.
+
+Every other test of this folder runs on it too, on the sides that are called *recalled*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from sessionward.credential import recent
+from sessionward.modes.companion.recalled import can_recall
+from sessionward.session.identifier import IdentifierSpec, Identity
+from tests.companion.conftest import Site
+from tests.companion.identifiers import Signed, Tokens, sealed
+from tests.companion.places import MemoryPlace
+from tests.companion.shops import Browser, SigningShop
+from tests.doors.sides import COOKIE, ASGIHouse, House
+
+DOORS = pytest.mark.parametrize("side", ["asgi", "webtest"], indirect=True)
+
+
+class Kept(Signed):
+    """One whose answers may be kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cacheable = True
+
+
+class WithSession(Kept):
+    """Its logins name a session of the application, the number behind the user."""
+
+    def identify(self, name: str, value: str, /) -> Identity | None:
+        identity = super().identify(name, value)
+        return identity and Identity(user_id=identity.user_id, session_id=value.partition(".")[2].partition(".")[0])
+
+
+def signed_in(site: Site, identifier: Signed | None = None, **settings: Any) -> tuple[Signed, Browser]:
+    """An identifier whose answers may be kept, and Ann's browser, which has loaded one page since it signed in."""
+    shop = SigningShop()
+    shop.identifier = identifier or Kept()
+    browser = Browser(site.open(shop, **settings))
+    browser.get("/login/ann.1")
+    assert browser.me() == "ann"
+    shop.identifier.asked.clear()
+    return shop.identifier, browser
+
+
+def _nothing(_browser: Browser) -> None:
+    """A job does it, aside."""
+
+
+@DOORS
+def test_the_identifier_is_not_asked_about_the_same_cookies_again(site: Site) -> None:
+    identifier, browser = signed_in(site)
+    assert [browser.me(), browser.get("/sessions/session"), browser.me()] == ["ann"] * 3
+    assert identifier.asked == []
+
+
+@DOORS
+def test_the_backend_is_asked_once_for_each_request(memory: Site) -> None:
+    assert isinstance(memory.place, MemoryPlace)
+    _, browser = signed_in(memory)
+    memory.place.backend.asked.clear()
+    browser.me()
+    assert dict(memory.place.backend.asked) == {"find": 1}
+
+
+@DOORS
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda browser: browser.cloned().get("/sessions/logout"),
+        lambda browser: browser.cloned().get("/sessions/revoke_all/ann"),
+        _nothing,
+    ],
+    ids=["logout", "revoke_all", "a job"],
+)
+def test_p1_a_companion_that_has_ended_is_refused_at_once(site: Site, end: Callable[[Browser], Any]) -> None:
+    identifier, browser = signed_in(site)
+    end(browser)
+    if end is _nothing:
+        site.place.aside.revoke_all("ann")
+    assert browser.me() == "nobody"
+    assert identifier.asked, "a flow has decided"
+
+
+@DOORS
+def test_other_cookies_are_read_anew(site: Site) -> None:
+    identifier, browser = signed_in(site)
+    browser.jar["session"] = sealed("ann.2")
+    assert browser.me() == "ann"
+    browser.jar["session"] = sealed("bob.1")
+    assert browser.me() == "nobody", "the companion is Ann's, and Bob has never signed in here"
+    assert identifier.asked == ["session", "session"]
+
+
+@DOORS
+@pytest.mark.parametrize("passes", [recent.MOMENT, -1.0, 86_400.0], ids=["a moment", "the clock is set back", "a day"])
+def test_after_a_moment_they_are_read_anew(memory: Site, passes: float) -> None:
+    identifier, browser = signed_in(memory)
+    recalled = middleware(browser.house)._mode._recalled
+    now = recalled._clock()
+    recalled._clock = lambda: now + passes
+    assert browser.me() == "ann"
+    assert identifier.asked == ["session"]
+
+
+@DOORS
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("X-Session-Token", "a token of the application")],
+        [("Authorization", "Bearer 0123456789ABCDEFGHIJKLMNOP000000")],
+    ],
+    ids=["a token of another kind", "a bearer that is none of ours"],
+)
+def test_other_fields_do_not_change_what_is_decided(site: Site, fields: Sequence[tuple[str, str]]) -> None:
+    _, browser = signed_in(site)
+    assert browser.get("/me", *fields) == "ann"
+
+
+@pytest.mark.parametrize("side", ["asgi"], indirect=True)
+@pytest.mark.parametrize("first", [False, True], ids=["behind it", "in front"])
+def test_a_second_cookie_field_is_read_too(site: Site, first: bool) -> None:
+    """An application that joins the fields, or reads only one of them, would find another login there."""
+    identifier, browser = signed_in(site)
+    house = browser.house
+    assert isinstance(house, ASGIHouse)
+    same = ("Cookie", "; ".join(f"{name}={value}" for name, value in browser.jar.items()))
+    other = ("Cookie", f"session={sealed('bob.1')}")
+    answer = house.ask("GET", "/me", *([other, same] if first else [same, other]))
+    assert answer.body == b"ann"
+    assert identifier.asked == ["session", "session"], "both are judged, and Bob's is removed"
+    assert sealed("bob.1").encode() not in b"".join(value for _, value in house.seen[-1].mapping["headers"])
+
+
+@DOORS
+def test_on_an_exempt_path_the_login_is_removed_all_the_same(site: Site) -> None:
+    _, browser = signed_in(site, exempt_paths=["/static/"])
+    assert [browser.me(), browser.get("/static/logo"), browser.me()] == ["ann", "nobody", "ann"]
+
+
+@DOORS
+def test_behind_the_applications_own_session_middleware_it_is_refused_all_the_same(site: Site) -> None:
+    identifier = Kept()
+    identifier.outer_key = "a.session"  # type: ignore[attr-defined]
+    _, browser = signed_in(site, identifier)
+    assert browser.ask("GET", "/me").status == 200
+    assert browser.ask("GET", "/me", base={"a.session": {}}).status == 503
+
+
+@DOORS
+def test_a_login_that_names_a_session_is_not_kept_since_its_companion_may_move(site: Site) -> None:
+    identifier, browser = signed_in(site, WithSession())
+    before = browser.cloned()
+    assert before.me() == "ann"
+    browser.get("/login/ann.2")  # the application has given the browser another session
+    assert browser.me() == "ann"
+    identifier.asked.clear()
+    assert before.me() == "nobody", "its session has ended, though the companion that it shows has not"
+    assert identifier.asked == ["session"]
+
+
+@DOORS
+def test_a_companion_that_grows_old_is_extended_also_within_a_moment(memory: Site) -> None:
+    _, browser = signed_in(memory, lifetime=1000)
+    recalled = middleware(browser.house)._mode._recalled
+    clock, passed = recalled._clock, 0.0
+    recalled._clock = lambda: clock() + passed
+
+    def passing(seconds: float) -> list[str]:
+        nonlocal passed
+        passed += seconds
+        memory.place.pass_time(seconds)
+        return browser.ask("GET", "/me").values("set-cookie")
+
+    assert [passing(497), passing(1)] == [[], []], "the second one is recalled"
+    (renewed,) = passing(recent.MOMENT - 1.5)
+    assert renewed.startswith(f"{COOKIE}=")
+
+
+@DOORS
+def test_a_field_that_was_admitted_with_the_token_of_another_session_is_not_kept(site: Site) -> None:
+    """The companion in the cookie is Bob's. Ann's token in the header has decided about Ann's login."""
+    _, ann = signed_in(site)
+    bob = Browser(ann.house)
+    bob.get("/login/bob.1")
+    token, ann.jar[COOKIE] = ann.jar[COOKIE].partition(".")[0], bob.jar[COOKIE]
+    assert ann.get("/me", ("X-Session-Token", token)) == "ann"
+    assert ann.me() == "nobody"
+
+
+@DOORS
+def test_what_is_kept_shows_no_cookie(memory: Site) -> None:
+    _, browser = signed_in(memory)
+    recalled = middleware(browser.house)._mode._recalled
+    kept = recalled._admissions.values(recalled._clock())
+    assert len(kept) == 1
+    assert all(len(key) == 32 for key in kept)
+    assert all(value not in repr(kept) for value in browser.jar.values())
+
+
+@DOORS
+def test_under_a_mount_that_the_framework_moves_a_logout_is_understood(memory: Site) -> None:
+    """Which cookie a response deletes depends on where the request went, and frameworks move ``root_path`` and ``SCRIPT_NAME``."""
+    _, browser = signed_in(memory)
+    house = browser.house
+    seen = house.handle
+
+    async def moved(here: Any) -> Any:
+        here.mapping.update(
+            {"SCRIPT_NAME": "/shop", "PATH_INFO": here.path, "root_path": "/shop", "raw_path": b"/shop" + here.path.encode()}
+        )
+        return await seen(here)
+
+    house.handle = moved  # type: ignore[method-assign]
+    middleware(house)._mode._recalled._rules.places._seen.clear()
+    shop = house.handler
+    assert isinstance(shop, SigningShop)
+    shop.attributes = "HttpOnly"  # without a Path: that of the directory of the request
+    assert browser.ask("GET", "/login/ann.1").status == 200
+    (place,) = {seen.path for seen in middleware(house)._mode._recalled._rules.places._seen}
+    assert place == "/login"
+
+
+@pytest.mark.parametrize(
+    ("declares", "goes"),
+    [
+        ({}, True),
+        ({"cacheable": False}, False),
+        ({"blocking": True}, False),
+        ({"server_side": True}, False),
+        ({"keeps_id_at_login": True}, False),
+        ({"headers": Tokens.headers}, False),
+    ],
+    ids=["plain", "not cacheable", "blocking", "server_side", "keeps_id_at_login", "headers"],
+)
+def test_which_identifiers_allow_it(declares: dict[str, Any], goes: bool) -> None:
+    identifier = Kept()
+    for name, value in declares.items():
+        setattr(identifier, name, value)
+    assert can_recall(IdentifierSpec.of(identifier)) is goes
+
+
+def test_an_async_identifier_does_not_allow_it() -> None:
+    class Async:
+        cookies: ClassVar[Sequence[str]] = ("session",)
+        blocking: ClassVar[bool] = False
+        cacheable: ClassVar[bool] = True
+
+        async def identify(self, name: str, value: str, /) -> None: ...
+
+    assert not can_recall(IdentifierSpec.of(Async()))
+
+
+def middleware(house: House) -> Any:
+    return house.app if isinstance(house, ASGIHouse) else house.door  # type: ignore[attr-defined]
