@@ -86,7 +86,7 @@ class ASGIRequest:
 
     def location(self) -> Location:
         path = self._raw.partition(b"?")[0].decode("latin-1") if self._raw else self._path
-        return Location(host_of(self.header(b"host")), path, self._scheme)
+        return Location(host_of((self.header(b"host") or b"").decode("latin-1")), path, self._scheme)
 
 
 def address_of(peer: Peer) -> str | None:
@@ -94,10 +94,10 @@ def address_of(peer: Peer) -> str | None:
     return peer[0] if isinstance(peer, (list, tuple)) and peer else None
 
 
-def host_of(field: bytes | None) -> str:
-    """Returns a Host field without its port, in lower case."""
-    host = (field or b"").decode("latin-1").lower()
-    return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+def host_of(field: str) -> str:
+    """Returns a Host field, decoded as latin-1, without its port, in lower case."""
+    host = field.lower()
+    return host[: host.find("]") + 1] if host[:1] == "[" else host.partition(":")[0]
 
 
 def joined(fields: Fields, name: bytes) -> bytes | None:
@@ -148,9 +148,9 @@ class WSGIRequest:
     def location(self) -> Location:
         environ = self._environ
         raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-        if not raw.startswith("/"):
+        if raw[:1] != "/":
             raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return Location(host_of(self.header(b"host")), raw.partition("?")[0], environ.get("wsgi.url_scheme", ""))
+        return Location(host_of(environ.get("HTTP_HOST", "")), raw.partition("?")[0], environ.get("wsgi.url_scheme", ""))
 
 
 class Sender:

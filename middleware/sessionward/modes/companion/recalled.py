@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sessionward.credential.carriers import CredentialSource
 from sessionward.credential.login_cookies import parse_login_credentials
 from sessionward.credential.recent import Recent, digest
-from sessionward.credential.token import Credential
+from sessionward.credential.token import TOKEN_LENGTH, Credential
 from sessionward.modes.companion.judge import CompanionContext, Rules
 from sessionward.request.request import Location, joined
 from sessionward.session.identifier import IdentifierSpec, Identity
@@ -20,14 +20,19 @@ class CompanionCredential(Credential):
 
     __slots__ = ("identity",)
 
-    def __init__(self, credential: Credential, identity: Identity) -> None:
-        self._value, self.digest = credential._value, credential.digest
+    def __init__(self, value: bytes, digest: bytes, identity: Identity) -> None:
+        self._value, self.digest = value, digest
         self.identity = identity
 
 
 class _Admission(NamedTuple):
-    """``until``: when the companion must be extended, on the clock of this host."""
+    """``start``, ``digest``: where the companion's token is in the field, and its SHA-256.
 
+    ``until``: when the companion must be extended, on the clock of this host.
+    """
+
+    start: int
+    digest: bytes
     identity: Identity
     until: float
 
@@ -35,8 +40,8 @@ class _Admission(NamedTuple):
 class Recalled:
     """Remembers the Cookie fields that have passed on unchanged, together with a live companion.
 
-    What ``admit`` has decided about such a field stays right: the field has the companion's cookie too, a companion never changes its
-    user, and ``cacheable`` says the rest. Where a login names a session of the application, a companion may move to another one,
+    What was read in such a field, and what ``admit`` has decided, stays right: the same bytes carry the same token with the same
+    signature, a companion never changes its user, and ``cacheable`` says the rest. Where a login names a session of the application, a companion may move to another one,
     so such a field is not remembered.
     """
 
@@ -49,23 +54,23 @@ class Recalled:
 
     def remember(self, context: CompanionContext, source: CredentialSource) -> None:
         """Remembers the Cookie field of a request that passes on unchanged, if nothing else of the request was decisive."""
-        session, identity = context.session, context.identity
-        if session is None or identity is None or context.names_session or source is not CredentialSource.COOKIE:
+        session, credential, identity = context.session, context.credential, context.identity
+        if session is None or credential is None or identity is None or context.names_session or source is not CredentialSource.COOKIE:
             return
-        cookie = joined(context.found, b"cookie")  # there is one field: several do not pass on unchanged
-        if cookie is not None:
-            now = self._clock()
-            until = now + self._rules.renew_at(session, identity) - context.clock()
-            self._admissions.values(now)[digest(cookie)] = _Admission(identity, until)
+        cookie = joined(context.found, b"cookie") or b""  # there is one field: several do not pass on unchanged
+        now = self._clock()
+        until = now + self._rules.renew_at(session, identity) - context.clock()
+        start = cookie.index(credential.reveal().encode("latin-1"))
+        self._admissions.values(now)[digest(cookie)] = _Admission(start, credential.digest, identity, until)
 
     def recall(self, cookie: bytes) -> Credential | None:
         """Returns what proves the companion of a Cookie field that was remembered, or None. See ``Mode.recall``."""
-        credential = self._rules.own.read_cookie(cookie)
-        if credential is None:
-            return None
         now = self._clock()
         admission = self._admissions.values(now).get(digest(cookie))
-        return None if admission is None or now > admission.until else CompanionCredential(credential, admission.identity)
+        if admission is None or now > admission.until:
+            return None
+        start, of_token, identity, _ = admission
+        return CompanionCredential(cookie[start : start + TOKEN_LENGTH], of_token, identity)
 
     def resume(self, context: CompanionContext, location: Location) -> None:
         """Completes the context of a request that was recalled."""

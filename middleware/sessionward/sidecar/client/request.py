@@ -81,4 +81,4 @@ class Request:
 
     def location(self) -> Location:
         """Returns the host and the path of the URL."""
-        return Location(host_of(self.header(b"host")), self.path.decode("latin-1"), self.scheme)
+        return Location(host_of((self.header(b"host") or b"").decode("latin-1")), self.path.decode("latin-1"), self.scheme)
