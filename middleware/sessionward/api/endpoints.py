@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sessionward.api.paging import InvalidPage, PageRequest, link_to, requested_page
-from sessionward.api.session_object import session_object
+from sessionward.api.session_object import session_json
 from sessionward.flow import Caller, caller, changed
 from sessionward.modes.mode import C, Mode
 from sessionward.response.answer import Problem, Response, done, refusal, shown, unavailable
@@ -21,7 +21,7 @@ def whoami(mode: Mode[C], context: C) -> Flow[Response]:
     found = yield from caller(mode, context, changes=False)
     if isinstance(found, Response):
         return found
-    return shown(session_object(found.session), context.request, mode.settings)
+    return shown(session_json(found.session), context.request, mode.settings)
 
 
 def list_sessions(mode: Mode[C], context: C) -> Flow[Response]:
@@ -32,7 +32,7 @@ def list_sessions(mode: Mode[C], context: C) -> Flow[Response]:
     request, settings = context.request, mode.settings
     by, page, sessions = found
     link = link_to(request.mount() + settings.path.encode(), page, sessions, by.credential)
-    objects = [session_object(session) for session in sessions[: page.size]]
+    objects = b"[%b]" % b",".join([session_json(session) for session in sessions[: page.size]])
     return shown(objects, request, settings, (b"link", link), (b"x-total-count", b"%d" % sessions.total))
 
 

@@ -14,7 +14,7 @@ from sessionward.context import Context
 from sessionward.flow import revoke_others_endpoint
 from sessionward.modes.mode import Mode
 from sessionward.request.request import Request, despelled
-from sessionward.response.answer import Response, preflight, shown
+from sessionward.response.answer import Response, compact, preflight, shown
 from sessionward.session.step import Flow, answered
 from sessionward.settings import Settings
 
@@ -89,7 +89,7 @@ def _head(endpoint: Endpoint, mode: Mode[Any], context: Context) -> Flow[Respons
 def _described(mode: Mode[Any], context: Context) -> Flow[Response]:
     """Answers with the description of the API, which is no secret: anonymous clients get it too."""
     mount = context.request.mount().decode("ascii")
-    return answered(shown(openapi(mode.settings.path, mount, mode.accepts), context.request, mode.settings))
+    return answered(shown(compact(openapi(mode.settings.path, mount, mode.accepts)), context.request, mode.settings))
 
 
 def _readable(endpoint: Endpoint) -> Methods:

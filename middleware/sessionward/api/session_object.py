@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from sessionward.response.answer import compact
 from sessionward.session.session import Session
 
 METHODS: Final[Mapping[str, str]] = {
@@ -24,6 +25,24 @@ METHODS: Final[Mapping[str, str]] = {
 _SECOND_FACTORS: Final = frozenset({"totp", "webauthn", "lookup_secret"})
 _USERS: Final = UUID("8a6ea1ae-9a4d-5b7e-b1a6-0f2c58b1c3d1")
 """The namespace of the UUIDs that stand for user ids (RFC 9562, 5.5)."""
+
+
+MOST_WRITTEN: Final = 4096
+"""How many sessions a worker keeps as JSON, about 1 KB each."""
+_WRITTEN: Final[dict[UUID, tuple[Session, bytes]]] = {}
+"""By the id: a session, and its JSON. Threads share it: each change is one operation."""
+
+
+def session_json(session: Session) -> bytes:
+    """Returns :func:`session_object` as JSON. It is written once for a session that a backend returns again because nothing has changed."""
+    known = _WRITTEN.get(session.id)
+    if known is not None and known[0] is session:
+        return known[1]
+    written = compact(session_object(session))
+    if len(_WRITTEN) >= MOST_WRITTEN:
+        _WRITTEN.clear()
+    _WRITTEN[session.id] = session, written
+    return written
 
 
 def session_object(session: Session) -> dict[str, Any]:

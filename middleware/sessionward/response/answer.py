@@ -142,9 +142,14 @@ def counted(count: int, request: Request, settings: Settings) -> Response:
     return _response(HTTPStatus.OK, json.dumps({"count": int(count)}).encode(), request, settings.trusted)
 
 
-def shown(value: object, request: Request, settings: Settings, *extra: tuple[bytes, bytes]) -> Response:
-    """Returns a 200 with ``value`` as JSON."""
-    return _response(HTTPStatus.OK, _compact(value).encode(), request, settings.trusted, *extra)
+def shown(value: bytes, request: Request, settings: Settings, *extra: tuple[bytes, bytes]) -> Response:
+    """Returns a 200 with ``value``, which is JSON."""
+    return _response(HTTPStatus.OK, value, request, settings.trusted, *extra)
+
+
+def compact(value: object) -> bytes:
+    """Returns a value as JSON without blanks."""
+    return _compact(value).encode()
 
 
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each answer

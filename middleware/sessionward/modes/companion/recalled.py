@@ -41,8 +41,8 @@ class Recalled:
     """Remembers the Cookie fields that have passed on unchanged, together with a live companion.
 
     What was read in such a field, and what ``admit`` has decided, stays right: the same bytes carry the same token with the same
-    signature, a companion never changes its user, and ``cacheable`` says the rest. Where a login names a session of the application, a companion may move to another one,
-    so such a field is not remembered.
+    signature, a companion never changes its user, and ``cacheable`` says the rest. Where a login names a session of the application,
+    a companion may move to another one, so such a field is not remembered.
     """
 
     __slots__ = ("_admissions", "_clock", "_rules")
