@@ -132,8 +132,7 @@ class ASGIMiddleware:
             {**dict.fromkeys(self._names, _NOWHERE), **mode.needles, **dict.fromkeys(underscored(mode.needles), b"")},
             mode.looks_always,
             mode.can_set_cookies,
-            recalling(mode, self._door.driver.backend),
-            recalling_async(mode, self._door.driver.backend),
+            *_short_ways(mode, self._door.driver.backend),
             mode.settings.exempt,
             mode.outer_key,
             mode.keeps_location,
@@ -219,8 +218,8 @@ class ASGIMiddleware:
             return recalled
         scope[ASGI_KEY] = sessions = Answering(self._hot.door, scope, send)
         sessions._started, (sessions._session, sessions._credential) = began, recalled  # P3 (a): the request is that old
-        if self._hot.keeps_location:  # before a framework moves root_path
-            sessions._location = ASGIRequest(scope).location()
+        if self._hot.keeps_location:  # before a framework moves root_path, or changes the list of the headers
+            sessions._headers, sessions._location = [*scope["headers"]], ASGIRequest(scope).location()
         if self._hot.seen is not None:
             self._hot.seen.note(recalled[0], sessions._started)
         return sessions
@@ -327,6 +326,13 @@ class _Hot:
     keeps_location: bool
     streams: Registries | None
     seen: Seen | None
+
+
+def _short_ways(mode: Mode[Any], backend: Any) -> tuple[Recall | None, AsyncRecall | None]:
+    ways = recalling(mode, backend), recalling_async(mode, backend)
+    if ways == (None, None):
+        mode.recall = None  # then it need not remember anything for it
+    return ways
 
 
 def _keep_headers(scope: Scope) -> Fields:

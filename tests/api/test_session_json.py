@@ -13,6 +13,7 @@ import pytest
 from sessionward import Session
 from sessionward.api import session_object as objects
 from sessionward.api.session_object import session_json, session_object
+from sessionward.backends import Credential
 
 START = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 
@@ -48,3 +49,10 @@ def test_it_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(25):
         session_json(one())
         assert len(objects._WRITTEN) <= 10
+
+
+@pytest.mark.parametrize("secret", ["credential", "key"])
+def test_a_session_that_carries_a_secret_is_not_kept(secret: str) -> None:
+    session = replace(one(), **{secret: Credential(b"a secret of the application")})  # type: ignore[arg-type]
+    assert json.loads(session_json(session)) == session_object(session)
+    assert objects._WRITTEN == {}

@@ -114,3 +114,13 @@ def test_it_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(25):
         reading._session(SQLITE, (f"{number:032x}", *row(SQLITE)[1:]))
         assert len(reading._MADE) <= 10
+
+
+@DIALECTS
+def test_a_session_that_has_ended_is_not_kept(dialect: Dialect) -> None:
+    now = dialect.time_in(datetime(2026, 11, 29, 12, 30, tzinfo=UTC))
+    live = row(dialect, era=0)
+    assert reading._checked(dialect, (*live, None, now, 0.0, 0.0, None, 0, 0)).session is not None
+    assert len(reading._MADE) == 1
+    assert reading._checked(dialect, (*live, now, now, 0.0, 0.0, None, 0, 0)).has_ended
+    assert reading._MADE == {}

@@ -27,10 +27,10 @@ class Signed:
 
     cookies: ClassVar[Sequence[str]] = ("session", "part-*", "remember")
     blocking: ClassVar[bool] = False
+    cacheable: bool = False
 
     def __init__(self) -> None:
         self.lifetime = 1000.0
-        self.cacheable = False
         self.asked: list[str] = []
         """The names of what was looked at."""
         self.before: Callable[[], object] = _nothing

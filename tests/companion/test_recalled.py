@@ -6,18 +6,24 @@ Every other test of this folder runs on it too, on the sides that are called *re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Barrier, Thread
 from typing import Any, ClassVar
 
 import pytest
 
+import sessionward
+from sessionward.backends.memory import MemoryBackend
 from sessionward.credential import recent
+from sessionward.door.handle import context_of
+from sessionward.identify.flask import FlaskLogin
 from sessionward.modes.companion.recalled import can_recall
 from sessionward.session.identifier import IdentifierSpec, Identity
+from sessionward.sidecar.gate import Gate
 from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, Tokens, sealed
 from tests.companion.places import MemoryPlace
-from tests.companion.shops import Browser, SigningShop
-from tests.doors.sides import COOKIE, ASGIHouse, House
+from tests.companion.shops import GONE, Browser, SigningShop
+from tests.doors.sides import COOKIE, SECRET, TEXT, ASGIHouse, Here, House, Reply
 
 DOORS = pytest.mark.parametrize("side", ["asgi", "webtest"], indirect=True)
 
@@ -25,13 +31,13 @@ DOORS = pytest.mark.parametrize("side", ["asgi", "webtest"], indirect=True)
 class Kept(Signed):
     """One whose answers may be kept."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.cacheable = True
+    cacheable = True
 
 
 class WithSession(Kept):
     """Its logins name a session of the application, the number behind the user."""
+
+    cacheable = True
 
     def identify(self, name: str, value: str, /) -> Identity | None:
         identity = super().identify(name, value)
@@ -167,7 +173,7 @@ def test_a_login_that_names_a_session_is_not_kept_since_its_companion_may_move(s
 
 @DOORS
 def test_a_companion_that_grows_old_is_extended_also_within_a_moment(memory: Site) -> None:
-    _, browser = signed_in(memory, lifetime=1000)
+    identifier, browser = signed_in(memory, lifetime=1000)
     recalled = middleware(browser.house)._mode._recalled
     clock, passed = recalled._clock, 0.0
     recalled._clock = lambda: clock() + passed
@@ -178,8 +184,9 @@ def test_a_companion_that_grows_old_is_extended_also_within_a_moment(memory: Sit
         memory.place.pass_time(seconds)
         return browser.ask("GET", "/me").values("set-cookie")
 
-    assert [passing(497), passing(1)] == [[], []], "the second one is recalled"
-    (renewed,) = passing(recent.MOMENT - 1.5)
+    assert [passing(497), passing(1)] == [[], []]
+    assert identifier.asked == ["session"], "the second one is recalled"
+    (renewed,) = passing(recent.MOMENT - 0.4)
     assert renewed.startswith(f"{COOKIE}=")
 
 
@@ -201,30 +208,92 @@ def test_what_is_kept_shows_no_cookie(memory: Site) -> None:
     kept = recalled._admissions.values(recalled._clock())
     assert len(kept) == 1
     assert all(len(key) == 32 for key in kept)
-    assert all(value not in repr(kept) for value in browser.jar.values())
+    shown = repr(kept)
+    assert all(part not in shown for value in browser.jar.values() for part in (value, value.partition(".")[0] + ".", value[:32]))
 
 
 @DOORS
-def test_under_a_mount_that_the_framework_moves_a_logout_is_understood(memory: Site) -> None:
-    """Which cookie a response deletes depends on where the request went, and frameworks move ``root_path`` and ``SCRIPT_NAME``."""
+def test_where_a_request_went_is_known_though_a_framework_moves_it_to_a_mount(memory: Site) -> None:
+    """The place of a cookie without Path depends on it."""
     _, browser = signed_in(memory)
-    house = browser.house
-    seen = house.handle
-
-    async def moved(here: Any) -> Any:
-        here.mapping.update(
-            {"SCRIPT_NAME": "/shop", "PATH_INFO": here.path, "root_path": "/shop", "raw_path": b"/shop" + here.path.encode()}
-        )
-        return await seen(here)
-
-    house.handle = moved  # type: ignore[method-assign]
-    middleware(house)._mode._recalled._rules.places._seen.clear()
-    shop = house.handler
+    shop, ran = browser.house.handler, list[str]()
     assert isinstance(shop, SigningShop)
-    shop.attributes = "HttpOnly"  # without a Path: that of the directory of the request
+
+    async def moved(here: Here) -> Reply:
+        path = here.path
+        ran.append(path)
+        reply = await shop(here)
+        here.mapping.update({"SCRIPT_NAME": "/shop", "root_path": "/shop", "path": f"/shop{path}", "raw_path": b"/shop" + path.encode()})
+        return reply
+
+    browser.house.handler = moved
+    places = middleware(browser.house)._mode._recalled._rules.places._seen
+    places.clear()
+    shop.attributes = "HttpOnly"
     assert browser.ask("GET", "/login/ann.1").status == 200
-    (place,) = {seen.path for seen in middleware(house)._mode._recalled._rules.places._seen}
-    assert place == "/login"
+    assert (ran, {place.path for place in places}) == (["/login/ann.1"], {"/login"})
+
+
+@pytest.mark.parametrize("side", ["asgi"], indirect=True)
+def test_p8_an_application_that_changes_the_list_of_headers_signs_nobody_out(memory: Site) -> None:
+    _, browser = signed_in(memory)
+    shop = browser.house.handler
+
+    async def taking(here: Here) -> Reply:
+        here.mapping["headers"][:] = [field for field in here.mapping["headers"] if field[0] != b"cookie"]
+        return Reply(fields=[*TEXT, ("Set-Cookie", f"remember={GONE}")])
+
+    browser.house.handler = taking
+    assert browser.ask("GET", "/me").values("set-cookie") == [f"remember={GONE}"]
+    browser.house.handler = shop
+    assert browser.me() == "ann"
+
+
+@DOORS
+def test_threads_that_ask_for_its_context_at_once_get_the_same(memory: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, browser = signed_in(memory)
+    mode = middleware(browser.house)._mode
+    both, resume, contexts = Barrier(2, timeout=30), type(mode).resume, list[object]()
+
+    def resuming(mode: Any, context: Any, location: Any) -> None:
+        resume(mode, context, location)
+        both.wait()  # each has found none
+
+    monkeypatch.setattr(type(mode), "resume", resuming)
+
+    async def asking(here: Here) -> Reply:
+        handle = sessionward.of(here.mapping)
+        threads = [Thread(target=lambda: contexts.append(context_of(handle))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return Reply()
+
+    browser.house.handler = asking
+    browser.ask("GET", "/me")
+    assert len(contexts) == 2
+    assert contexts[0] is contexts[1]
+
+
+def test_where_no_middleware_can_recall_nothing_is_remembered() -> None:
+    """The gate of the sidecar, which has no short way for this mode."""
+    backend = MemoryBackend()
+    assert Gate(backend, {"secrets": [SECRET], "identify": Kept()}).mode.recall is None
+    assert middleware(ASGIHouse(SigningShop(), backend, identify=Kept()))._mode.recall is not None
+
+
+def test_a_subclass_that_identifies_otherwise_says_anew_whether_its_answers_may_be_kept() -> None:
+    class Otherwise(FlaskLogin):
+        def identify(self, name: str, value: str, /) -> Identity | None:
+            return super().identify(name, value)
+
+    class AlsoKept(Otherwise):
+        cacheable = True
+
+    key = "a secret of the application"
+    specs = [IdentifierSpec.of(kind(key)) for kind in (FlaskLogin, Otherwise, AlsoKept)]
+    assert [spec.cacheable for spec in specs] == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,12 @@ _WRITTEN: Final[dict[UUID, tuple[Session, bytes]]] = {}
 
 
 def session_json(session: Session) -> bytes:
-    """Returns :func:`session_object` as JSON. It is written once for a session that a backend returns again because nothing has changed."""
+    """Returns :func:`session_object` as JSON. It is written once for a session that a backend returns again because nothing has changed.
+
+    We keep no session that carries a secret: the backends that need one there make a new session each time.
+    """
+    if session.credential is not None or session.key is not None:
+        return compact(session_object(session))
     known = _WRITTEN.get(session.id)
     if known is not None and known[0] is session:
         return known[1]

@@ -7,10 +7,13 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-MOMENT: Final = 5.0
-"""Seconds. So long what was read may be used again, also if its secret expires meanwhile."""
+MOMENT: Final = 2.5
+"""Seconds. So long what was read may be used again, also if its secret expires meanwhile.
+
+What an identifier has kept may be kept once more with the whole Cookie field, so it is five seconds in all.
+"""
 SIZE: Final = 4096
-"""How many values we keep, about 300 bytes each."""
+"""How many values we keep, about 500 bytes each."""
 
 
 class Recent(Generic[T]):

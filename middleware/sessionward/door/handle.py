@@ -58,7 +58,7 @@ class Handle:
 
 
 def context_of(handle: Handle, request: Request | None = None, found: Fields | None = None) -> Context:
-    """Returns the context of this request, and makes it at the first call."""
+    """Returns the context of this request, and makes it at the first call. Of threads that call first at once, all get the same."""
     context = handle._context
     if context is None:
         seen = handle._found() if found is None else found
@@ -66,7 +66,7 @@ def context_of(handle: Handle, request: Request | None = None, found: Fields | N
         made.head_is_out, made.session, made.credential = handle._head_is_out, handle._session, handle._credential
         if handle._session is not None:
             handle._door.mode.resume(made, handle._location)
-        handle._context = context = made
+        context = handle.__dict__.setdefault("_context", made)
     return context
 
 

@@ -15,9 +15,8 @@ from sessionward.session.session import Checked, Session
 Recalled: TypeAlias = tuple[Session, Credential] | Asked | None
 """A live session and the credential that proves it, or what the backend has said otherwise, or None if it was not asked."""
 Recall: TypeAlias = Callable[[bytes], Recalled]
-"""Decides about a request by the one Cookie field that has our cookie. It builds no flow and calls no driver: they cost
-more than all the rest of such a request. It finds what they would find, and if that is no live
-session, it leaves the decision to them."""
+"""Decides about a request by its one Cookie field that counts. It builds no flow and calls no driver: they cost more than all
+the rest of such a request. It finds what they would find, and if that is no live session, it leaves the decision to them."""
 AsyncRecall: TypeAlias = Callable[[bytes], Awaitable[Recalled]]
 Prove: TypeAlias = Callable[[bytes], Credential | None]
 

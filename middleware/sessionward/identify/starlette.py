@@ -34,6 +34,7 @@ class StarletteSession:
     """
 
     blocking: ClassVar[bool] = False
+    cacheable: bool = True
     outer_key: ClassVar[str] = "session"
 
     def __init__(self, secret_key: object, *, user: UserOf, cookie: str = "session", max_age: int | None = 14 * 86_400) -> None:

@@ -47,24 +47,27 @@ class Mode(Generic[C]):
     """The names of the fields that can carry a credential, in lower case. ``Context.found`` has those of a request."""
     needles: Mapping[bytes, bytes] = {}
     """Maps the name of a field to the bytes that it must contain, or else we do not read it. ``Authorization`` counts only with one
-    of our bearer tokens. The middlewares inline this scan, and pass a request on unchanged if it finds nothing."""
+    of our bearer tokens. The middlewares inline this scan. If it finds nothing, they pass a request on unchanged, unless the mode
+    ``looks_always``."""
     looks_always: bool = False
-    """Whether ``on_request`` and ``touches`` run for every request, even if the scan finds nothing."""
+    """Whether ``on_request`` and ``touches`` run for every request that is not recalled, even if the scan finds nothing."""
     can_set_cookies: bool = False
     """Whether the application may set our cookie, so that the middleware must wrap ``send`` or ``start_response``."""
     asks_late: bool = False
     """Whether the first read of ``current`` asks the backend who is calling, and nothing asks before."""
     asks_application: bool = False
-    """Whether each request asks an identifier who is signed in to the application. Its answers have no lease: none may be kept."""
+    """Whether an identifier is asked who is signed in to the application. Its answers have no lease, so no proxy may keep ours."""
     watches_streams: bool = True
     """Whether ``context.credential`` is what proves the session of a request, so that we can ask again while its stream is open."""
     recall: Callable[[bytes], Credential | None] | None = None
     """Returns the credential of a request if this Cookie field proves it, and ``on_request`` would only ask whether it is live.
-    The field is the only one of the request in which the scan has found something. None: this mode must read more of a request."""
+    The field is the only one of the request in which the scan has found something. None: this mode must read more of a request, or
+    no middleware uses it."""
     keeps_location: bool = False
     """Whether ``resume`` needs the location of a request that was recalled."""
     touches_recalled: Callable[[Fields], bool]
-    """What ``touches`` is for a request with a live session by ``recall``, in which the application has called no verb."""
+    """What ``touches`` is for a request with a live session by ``recall``, in which the application has called no verb. What becomes
+    due while the application works is left for the next request."""
     outer_key: str | None = None
     """A key that the application's session middleware sets in the scope or environ. We see it only if that middleware runs before ours."""
 

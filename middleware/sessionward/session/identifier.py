@@ -130,7 +130,8 @@ class Identifier(Protocol):
     - ``blocking`` (default True): False if ``identify`` never waits. We call one that may wait in a thread of our own, so that the
       timeout holds for it too. Context variables are there; thread-local variables are not.
     - ``cacheable`` (default False): True if ``identify`` never waits and its answer depends only on its arguments and the time.
-      Then we may use an answer again for a few seconds, also if its credential expires meanwhile.
+      Then we may use an answer again for five seconds, also if its credential expires meanwhile. A class attribute: a subclass
+      that overrides ``identify`` does not inherit it.
     - ``lifetime`` (default 31 days): the longest time that a login can live, in seconds.
     - ``advice`` (default none): messages for the log, by cookie name. We log one if the application sets such a cookie and
       ``identify`` cannot read it.
@@ -224,9 +225,15 @@ class IdentifierSpec:
             getattr(identifier, "outer_key", None),
             getattr(identifier, "samesite", None),
             bool(getattr(identifier, "keeps_id_at_login", False)),
-            bool(getattr(identifier, "cacheable", False)),
+            _is_cacheable(identifier),
             dict(getattr(identifier, "advice", {})),
         )
+
+
+def _is_cacheable(identifier: object) -> bool:
+    """Returns what an identifier says of itself, unless a subclass has overridden ``identify`` without saying it anew."""
+    declares = next((kind for kind in type(identifier).__mro__ if vars(kind).keys() & {"cacheable", "identify"}), object)
+    return "cacheable" in vars(declares) and bool(getattr(identifier, "cacheable", False))
 
 
 def _strings(value: object) -> Sequence[str] | None:

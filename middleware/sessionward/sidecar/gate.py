@@ -86,7 +86,9 @@ class Gate:
         self._twins = underscored(mode.names)
         self._needles = {**mode.needles, **dict.fromkeys(underscored(mode.needles), b"")}
         self._own_cookie = b"" if passes_cookie or not mode.can_set_cookies else mode.settings.cookie_name.encode()
-        self._recall = recalling(mode, backend)
+        self._recall = None if self._always else recalling(mode, backend)
+        if self._recall is None:
+            mode.recall = None  # then it need not remember anything for it
         self._logins = Logins(login_refused)
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -23,7 +23,7 @@ MOST: Final = 2**31 - 1
 """The limit of a list that has none."""
 
 MOST_MADE: Final = 4096
-"""How many sessions a worker keeps as they were read last, about 1 KB each."""
+"""How many sessions a worker keeps as they were read last, about 2 KB each."""
 _MADE: Final[dict[tuple[str, object], tuple[tuple[Any, ...], Session]]] = {}
 """By the dialect and the id: the row of a session, and what was made of it. Threads share it: each change is one operation."""
 
@@ -103,6 +103,7 @@ def _checked(dialect: Dialect, row: Sequence[Any] | None) -> Checked:
     now = dialect.time_out(now)
     lease, wait = lease_and_wait(dialect, lease, former_lease, lowered_at, now)
     if ended_at is not None or own[-1] != (era or NO_ERA):  # P6: nor is a session of another era live
+        _MADE.pop((dialect.name, own[0]), None)
         return Checked(None, has_ended=True, user_id=dialect.user_out(own[1]), lease=lease, wait=wait)
     session = _session(dialect, own)
     assert session.expires_at is not None
