@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Boolean, Column, insert
 
 from sessionward import BackendUnavailable
+from sessionward.backends.sql.executor import Executor
 from sessionward.backends.table import RevokedBy
 from tests.backends.conftest import Place
 from tests.backends.schemas import Schema
@@ -17,8 +18,8 @@ from tests.backends.tableworld import TableWorld, simple
 from tests.contract.sql_world import FROM_URL, SQLITE, SQLITE_ASYNC, Kind
 
 MANY = 10_000
-PROMISED = 2.0
-"""Seconds: the default ``backend_timeout``."""
+ENOUGH = 60.0
+"""Seconds, also on a machine whose disk is slow."""
 
 _FLAG = Column("active", Boolean, default=True)
 WAYS: dict[str, Schema] = {
@@ -39,16 +40,26 @@ def fill(world: TableWorld, user: str, number: int) -> None:
 
 @pytest.fixture(params=WAYS)
 def world(request: pytest.FixtureRequest, kind: Kind, place: Place) -> Iterator[TableWorld]:
-    world = TableWorld(kind, place(kind.database), WAYS[request.param], timeout=PROMISED)
+    world = TableWorld(kind, place(kind.database), WAYS[request.param], timeout=ENOUGH)
     yield world
     world.close()
 
 
 @pytest.mark.parametrize("kind", FROM_URL, ids=str)
-def test_ten_thousand_sessions_of_one_user_are_revoked_within_the_promised_time(kind: Kind, world: TableWorld) -> None:
+def test_ten_thousand_sessions_of_one_user_are_revoked_by_some_statements_over_sets_of_rows(
+    kind: Kind, world: TableWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own, bystander = world.sign_in(), world.sign_in("bob")
     fill(world, "ann", MANY)
+    execute, statements = Executor._execute, list[object]()
+
+    def counted(self: Executor, statement: Any, *arguments: Any) -> Any:
+        statements.append(statement)
+        return execute(self, statement, *arguments)
+
+    monkeypatch.setattr(Executor, "_execute", counted)
     assert world.sessions.revoke_others(own.session) == MANY
+    assert 0 < len(statements) < MANY / 100
     assert world.sessions.revoke_others(own.session) == 0
     assert world.lives(own, bystander) == [True, True]
     fill(world, "ann", 3)
