@@ -8,7 +8,7 @@ import pytest
 
 from tests.torture.conftest import Databases
 from tests.torture.crew import Crew
-from tests.torture.late import late_logins, unchecked_logins
+from tests.torture.late import early_and_late_logins, unchecked_logins
 from tests.torture.places import async_places, sync_place
 
 TRIALS: Final = 60
@@ -19,7 +19,7 @@ DATABASES: Final = ["sqlite", "postgresql", "mariadb", "redis", "redis cluster"]
 @pytest.mark.parametrize("database", DATABASES)
 def test_p3_no_login_with_the_old_password_survives(databases: Databases, crew: Crew, database: str, ticket: bool) -> None:
     for place in [sync_place(databases, database), *async_places(databases, database)]:
-        outcome = late_logins(crew, place, trials=TRIALS, ticket=ticket)
+        outcome = early_and_late_logins(crew, place, trials=TRIALS, ticket=ticket)
         assert outcome.alive == 0, f"{place.spoken}: {outcome}"
         assert outcome.wrong == 0, f"{place.spoken}: {outcome}"
         assert outcome.minted, "nobody was fast enough: this showed nothing"
