@@ -18,7 +18,6 @@ from xml.etree import ElementTree
 MANY = 20
 """Modules in which tests failed: if more did, it is no accident."""
 PROMISE = re.compile(r"^tests\.(torture|model)\.|\.test_p(?!7_)\d+_")
-
 NO_RACE = "showed nothing"
 """What the message of such a test has."""
 
