@@ -114,10 +114,7 @@ def _checked(dialect: Dialect, row: Sequence[Any] | None) -> Checked:
 
 
 def _session(dialect: Dialect, row: tuple[Any, ...]) -> Session:
-    """Returns the session of a row: the one that was made of it before, if the row has not changed since then.
-
-    To make a session costs a tenth of the whole check.
-    """
+    """Returns the session of a row: the one that was made of it before, if the row has not changed since then."""
     key = dialect.name, row[0]
     known = _MADE.get(key)
     if known is not None and known[0] == row:
