@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 import sessionward
+from sessionward import ASGIMiddleware
 from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.sql import SQLBackend
 from sessionward.credential import recent
 from sessionward.door.handle import context_of
 from sessionward.identify.flask import FlaskLogin
@@ -277,8 +279,11 @@ def test_threads_that_ask_for_its_context_at_once_get_the_same(memory: Site, mon
 
 
 def test_where_no_middleware_can_recall_nothing_is_remembered() -> None:
-    """The gate of the sidecar, which has no short way for this mode."""
+    """The gate of the sidecar, and ASGI over a sync server, which have no short way for this mode."""
     backend = MemoryBackend()
+    server = SQLBackend("postgresql://ada@127.0.0.1/nothing")  # connects at the first question
+    application = ASGIMiddleware(SigningShop(), server, identify=Kept(), secrets=[SECRET])  # type: ignore[arg-type]
+    assert application._mode.recall is None
     assert Gate(backend, {"secrets": [SECRET], "identify": Kept()}).mode.recall is None
     assert middleware(ASGIHouse(SigningShop(), backend, identify=Kept()))._mode.recall is not None
 
