@@ -40,6 +40,8 @@ ENDED = new_token().encode()
 """The token of a session that was revoked."""
 OTHER = new_token().encode()
 """The token of another session of the same user."""
+WHOAMI = "/auth/sessions/whoami"
+SPA = b"https://spa.example"
 REQUEST_ID = (b"x-request-id", b"0f8fad5b-d9cb-469f-a165-70867728950e")
 """So that error responses are equal."""
 
@@ -81,7 +83,8 @@ class Plan:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"secrets": self.secrets, "on_invalid": self.on_invalid, "exempt_paths": ["/static/"], "remote_user": True}
+        more = {"api": True, "trusted_origins": [SPA.decode()]} if self.path == WHOAMI else {}
+        return {"secrets": self.secrets, "on_invalid": self.on_invalid, "exempt_paths": ["/static/"], "remote_user": True, **more}
 
     def verb(self, sessions: Any) -> Any:
         """Calls the verb of this plan. Under ASGI what it returns must be awaited."""
@@ -123,6 +126,11 @@ def masked(head: Iterable[tuple[object, object]]) -> list[tuple[str, str]]:
     ]
 
 
+def unnamed(body: bytes | None) -> bytes | None:
+    """A body without what differs between two worlds: the ids of sessions, and times."""
+    return body and re.sub(rb"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-[\dT:.]+Z", b"", body)
+
+
 def as_str(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
@@ -162,7 +170,7 @@ def outcome_asgi(plan: Plan, switch: Switch) -> Outcome:
     middleware = ASGIMiddleware(application, backend, **plan.settings)
     middleware._hot = replace(middleware._hot, recall=switch(middleware._hot.recall))
     finished(middleware(scope_of(*plan.fields, REQUEST_ID, path=plan.path), receive, send))
-    outcome["sent"] = [(message.get("status"), masked(message.get("headers", ())), message.get("body")) for message in sent]
+    outcome["sent"] = [(message.get("status"), masked(message.get("headers", ())), unnamed(message.get("body"))) for message in sent]
     return {**outcome, "live": live(backend)}
 
 
@@ -186,7 +194,7 @@ def outcome_wsgi(plan: Plan, switch: Switch) -> Outcome:
 
     middleware = WSGIMiddleware(application, backend, **plan.settings)
     middleware._hot = replace(middleware._hot, recall=switch(middleware._hot.recall))
-    sent.extend(middleware(environ_of(*plan.fields, REQUEST_ID, PATH_INFO=plan.path), start_response))
+    sent.extend(map(unnamed, middleware(environ_of(*plan.fields, REQUEST_ID, PATH_INFO=plan.path), start_response)))
     return {**outcome, "sent": sent, "live": live(backend)}
 
 
@@ -235,6 +243,7 @@ FIELDS = st.lists(
         st.tuples(st.just(b"authorization"), st.sampled_from(BEARERS)),
         st.tuples(st.sampled_from([b"x-session-token", b"x_session_token"]), st.sampled_from([TOKEN, RIVAL, UNCHECKED, b"guest", b""])),
         st.just((b"accept", b"*/*")),
+        st.tuples(st.just(b"origin"), st.sampled_from([SPA, b"https://evil.example"])),
     ),
     max_size=4,
 )
@@ -243,11 +252,12 @@ PLANS = st.builds(
     FIELDS,
     st.sampled_from(ACTS),
     st.booleans(),
-    st.sampled_from(["/work", "/work", "/static/a.css", "/static/../work"]),
+    st.sampled_from(["/work", "/work", WHOAMI, "/static/a.css", "/static/../work"]),
     st.sampled_from(["strip", "reject"]),
     st.sampled_from([(SECRET, OLD_SECRET), (SECRET,), (OLD_SECRET, SECRET)]),
 )
 OURS = (b"cookie", b"theme=dark; " + PAIR)
+LONG_FIELD = (b"cookie", b"theme=" + 16_384 * b"d" + b"; " + PAIR)
 REFUSED = (
     Plan([(b"cookie", NAME + b"=" + SIGNED[:-1])], on_invalid="reject"),
     Plan([OURS, (b"x-session-token", RIVAL)]),
@@ -272,6 +282,33 @@ def test_they_decide_alike_about_a_live_session(outcome: Callable[[Plan, Switch]
     found = outcome(plan, on)
     assert found == outcome(plan, off)
     assert found.get("user") == ("ada" if reads else None)
+
+
+@OUTCOMES
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ([OURS], 200),
+        ([OURS, (b"origin", SPA)], 200),
+        ([OURS, (b"origin", b"https://evil.example")], 200),
+        ([OURS, (b"cookie", b"a=1")], 200),
+        ([OURS, (b"authorization", b"Bearer " + RIVAL)], 200),
+        ([OURS, (b"x-session-token", RIVAL)], 200),
+        ([OURS, (b"x_session_token", RIVAL)], 200),
+        ([LONG_FIELD], 431),
+        ([(b"cookie", b"a=1"), LONG_FIELD], 431),
+        ([(b"cookie", NAME + b"=" + signed(ENDED))], 401),
+        ([(b"cookie", NAME + b"=" + SIGNED[:-1])], 401),
+        ([(b"cookie", b"a=1")], 401),
+        ([], 401),
+    ],
+    ids=repr,
+)
+def test_they_answer_alike_who_is_calling(outcome: Callable[[Plan, Switch], Outcome], fields: Sequence[Field], status: int) -> None:
+    found = outcome(Plan(fields, path=WHOAMI), on)
+    assert found == outcome(Plan(fields, path=WHOAMI), off)
+    assert str(status) in str(cast("list[Any]", found["sent"])[0][0])
+    assert (b"access-control-allow-origin" in str(found["sent"]).lower().encode()) == ((b"origin", SPA) in fields)
 
 
 @OUTCOMES
@@ -340,6 +377,15 @@ def test_a_live_cookie_takes_no_flow(fields: Sequence[Field]) -> None:
 @pytest.mark.parametrize("fields", LONG.values(), ids=LONG)
 def test_all_else_takes_the_flow(fields: Sequence[Field]) -> None:
     assert not is_short(fields, world())
+
+
+def test_whoami_takes_no_flow_with_one_cookie_and_nothing_else() -> None:
+    assert {name: is_short(fields, world(), WHOAMI, api=True) for name, fields in {**SHORT, **LONG}.items()} == {
+        **dict.fromkeys([*SHORT, *LONG], False),
+        "one cookie": True,
+        "among others": True,
+    }
+    assert not is_short(SHORT["one cookie"], world(), "/auth/sessions", api=True)
 
 
 def test_an_exempt_path_takes_the_flow() -> None:
@@ -495,7 +541,7 @@ class Scripted(Leasing):
         return answer
 
 
-def requested(backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
+def requested(backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, path: str = "/work", **settings: Any) -> Visit:
     told = Visit()
 
     def application(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -510,11 +556,13 @@ def requested(backend: Scripted, *, before: Callable[[Leases], None] = lambda le
 
     middleware = WSGIMiddleware(application, backend, secrets=[SECRET], **settings)
     prepared(middleware, before, told)
-    list(middleware(environ_of(OURS), start_response))
+    list(middleware(environ_of(OURS, PATH_INFO=path), start_response))
     return told
 
 
-def requested_async(backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, **settings: Any) -> Visit:
+def requested_async(
+    backend: Scripted, *, before: Callable[[Leases], None] = lambda leases: None, path: str = "/work", **settings: Any
+) -> Visit:
     """The same under ASGI, over an async backend that answers alike."""
     told = Visit()
 
@@ -529,7 +577,7 @@ def requested_async(backend: Scripted, *, before: Callable[[Leases], None] = lam
 
     middleware = ASGIMiddleware(application, cast("AsyncBackend", Awaited(backend)), secrets=[SECRET], **settings)
     prepared(middleware, before, told)
-    finished(middleware(scope_of(OURS), receive, send))
+    finished(middleware(scope_of(OURS, path=path), receive, send))
     return told
 
 
@@ -601,6 +649,23 @@ def test_what_is_no_live_session_is_decided_by_the_flow_and_asked_once(
     assert backend.asked == 1
     assert len([record for record in caplog.records if "Check" in record.getMessage()]) == isinstance(answer, Exception)
     assert "secret-host" not in caplog.text
+
+
+@REQUESTED
+@pytest.mark.parametrize(
+    ("answer", "status", "flow"),
+    [
+        (Checked(LIVE_SESSION, remaining=3600.0), "200 OK", False),
+        (Checked(None, user_id="ada", has_ended=True), "401 Unauthorized", True),
+        (ConnectionError("secret-host"), "503 Service Unavailable", True),
+    ],
+    ids=["live", "revoked", "a failure of the driver"],
+)
+def test_whoami_asks_once(requested: Requested, answer: Checked | Exception, status: str, flow: bool) -> None:
+    """P7"""
+    backend = Scripted(answer)
+    assert requested(backend, path=WHOAMI, api=True) == Visit(status, None, took_a_flow=flow)
+    assert backend.asked == 1
 
 
 def test_only_the_first_question_gets_the_first_answer() -> None:

@@ -12,8 +12,10 @@ from typing import Any, Final, Unpack, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sessionward.api.endpoints import whoami
 from sessionward.api.mode import mode_of
 from sessionward.api.routes import Endpoint, Routes
+from sessionward.api.session_object import session_json
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
 from sessionward.deadline import Asked
@@ -21,19 +23,20 @@ from sessionward.door.handle import context_of, tell
 from sessionward.door.parts import ASGI_KEY, AsyncDoor, door_of, passed_on, routes_of, takes
 from sessionward.door.short_way import AsyncRecall, Recall, Recalled, recalling, recalling_async
 from sessionward.errors import ConfigurationError
-from sessionward.flow import on_request
+from sessionward.flow import MAX_COOKIE, on_request
 from sessionward.handle.sessions import AsyncSessions
 from sessionward.modes.mode import Mode
 from sessionward.process import clock
 from sessionward.request.request import ASGIRequest, Fields, is_exempt, underscored
-from sessionward.response.answer import Response
+from sessionward.response.answer import Response, shown
 from sessionward.seen.flush import seen_of
 from sessionward.seen.notes import Seen
 from sessionward.session.backend import AnyBackend
+from sessionward.session.session import Session
 from sessionward.settings import Options
 from sessionward.streams.answering import Answering
-from sessionward.streams.asgi import POLICY_VIOLATION
 from sessionward.streams.registry import Registries
+from sessionward.streams.responding import responded
 from sessionward.streams.watching import Watching
 
 _NOWHERE: Final = b"\n"
@@ -148,11 +151,11 @@ class ASGIMiddleware:
             methods = hot.methods
             if methods is None or (method != "GET" and method in methods):
                 raw = scope.get("raw_path")  # to look into it costs a third of making a request
-                route = hot.routes.at(ASGIRequest(scope).route()) if not raw or hot.routes.mark in raw else None
-                if route is not None:
+                if not raw or hot.routes.mark in raw:
                     _keep_headers(scope)
                     request = ASGIRequest(scope)
-                    endpoint = hot.routes.endpoint(route, method, request)
+                    route = hot.routes.at(request.route())
+                    endpoint = None if route is None else hot.routes.endpoint(route, method, request)
                     if endpoint is not None:
                         return await self._answer(endpoint, request, scope, receive, send)
         elif kind != "websocket":
@@ -190,12 +193,23 @@ class ASGIMiddleware:
 
     async def _answer(self, endpoint: Endpoint, request: ASGIRequest, scope: Scope, receive: Receive, send: Send) -> None:
         found = [field for field in scope["headers"] if field[0] in self._names]
+        known = await self._caller(found, scope, send) if endpoint is whoami else None
+        if isinstance(known, Session):
+            return await responded(shown(session_json(known), request, self._mode.settings), scope, receive, send)
         sessions = AsyncSessions(self._door, scope)
         context = self._opened(sessions, request, found, scope)
-        response = await self._door.driver(endpoint(self._mode, context))
+        response = await self._door.driver(endpoint(self._mode, context), None, known)
         if self._hot.seen is not None:
             self._hot.seen.note_in(context, sessions._started)
-        await self._refuse(response, context, scope, receive, send)
+        tell(context)
+        return await responded(response, scope, receive, send)
+
+    async def _caller(self, found: Fields, scope: Scope, send: Send) -> Session | Asked | None:
+        """Returns who calls, by the short way, or what the backend has said about it, or None."""
+        cookie = found[0][1] if len(found) == 1 and found[0][0] == b"cookie" and len(found[0][1]) <= MAX_COOKIE else None
+        way = self._hot.recall_async
+        known = self._recalled(cookie, scope, send) if way is None else await self._asked(way, cookie, scope, send)
+        return known._session if isinstance(known, Answering) else known
 
     def _recalled(self, cookie: bytes | None, scope: Scope, send: Send) -> Answering | Asked | None:
         """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
@@ -233,7 +247,7 @@ class ASGIMiddleware:
         tell(context)
         if answer is not None:
             if isinstance(answer, Response):
-                return await self._refuse(answer, context, scope, receive, send)
+                return await responded(answer, scope, receive, send)
             scope = self._with_fields(scope, answer)
         if self._hot.seen is not None:
             self._hot.seen.note_in(context, sessions._started)
@@ -282,17 +296,6 @@ class ASGIMiddleware:
             elif new and new[0][0] == field[0]:
                 headers.append(new.pop(0))
         return {**scope, "headers": [*headers, *new]}
-
-    async def _refuse(self, response: Response, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
-        tell(context)
-        if scope["type"] == "http":
-            await _send_response(response, send)
-            return
-        await receive()  # websocket.connect
-        if "websocket.http.response" in (scope.get("extensions") or {}):
-            await _send_response(response, send, "websocket.http.response")
-        else:
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})  # servers respond 403
 
     def _closing(self, send: Send) -> Send:
         """Returns the ``send`` for the lifespan. It closes the backend after the application has ended."""
@@ -349,8 +352,3 @@ async def _close(backend: AnyBackend) -> None:
     closed = close() if callable(close) else None
     if isinstance(closed, Awaitable):
         await closed
-
-
-async def _send_response(response: Response, send: Send, prefix: str = "http.response") -> None:
-    await send({"type": f"{prefix}.start", "status": int(response.status), "headers": list(response.headers)})
-    await send({"type": f"{prefix}.body", "body": response.body})

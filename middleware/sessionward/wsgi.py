@@ -12,8 +12,10 @@ from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any, TypeAlias, Unpack
 
+from sessionward.api.endpoints import whoami
 from sessionward.api.mode import mode_of
 from sessionward.api.routes import Endpoint, Routes
+from sessionward.api.session_object import session_json
 from sessionward.context import Context
 from sessionward.credential.carriers import holds_own
 from sessionward.deadline import Asked
@@ -22,17 +24,18 @@ from sessionward.door.parts import WSGI_KEY, Door, passed_on, routes_of
 from sessionward.door.short_way import Recall, recalling
 from sessionward.drive import SyncDriver
 from sessionward.errors import ConfigurationError
-from sessionward.flow import on_request
+from sessionward.flow import MAX_COOKIE, on_request
 from sessionward.handle.answering import Answering
 from sessionward.handle.sessions import Sessions
 from sessionward.modes.mode import Mode
 from sessionward.process import clock
 from sessionward.request.request import Fields, WSGIRequest, environ_key, is_exempt
-from sessionward.response.answer import Response
+from sessionward.response.answer import Response, shown
 from sessionward.response.delayed import Headers, StartResponse
 from sessionward.seen.flush import seen_of
 from sessionward.seen.notes import Seen
 from sessionward.session.backend import Backend
+from sessionward.session.session import Session
 from sessionward.settings import Options
 from sessionward.streams.watching import Watching
 from sessionward.streams.wsgi import WSGIStreams
@@ -175,12 +178,24 @@ class WSGIMiddleware:
         return passed_on(self, name)
 
     def _answer(self, endpoint: Endpoint, request: WSGIRequest, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        known = self._caller(environ, start_response) if endpoint is whoami else None
+        if isinstance(known, Session):
+            return _respond(shown(session_json(known), request, self._mode.settings), start_response)
         sessions = Sessions(self._door, environ)
         context = self._opened(sessions, request, environ)
-        response = self._door.driver(endpoint(self._mode, context))
+        response = self._door.driver(endpoint(self._mode, context), known)
         if self._hot.seen is not None:
             self._hot.seen.note_in(context, sessions._started)
         return _refuse(response, context, start_response)
+
+    def _caller(self, environ: Environ, start_response: StartResponse) -> Session | Asked | None:
+        """Returns who calls, by the short way, or what the backend has said about it, or None."""
+        hot = self._hot
+        cookie = environ.get("HTTP_COOKIE", "") if _HEADERS.isdisjoint(environ) else ""
+        if hot.recall is None or not cookie or len(cookie) > MAX_COOKIE:
+            return None
+        known = self._recalled(hot.recall, environ, start_response)
+        return known._session if isinstance(known, Answering) else known
 
     def _recalled(self, recall: Recall, environ: Environ, start_response: StartResponse) -> Answering | Asked | None:
         """Returns the handle of a request that goes the short way, or what the backend has said about it, or None."""
@@ -259,6 +274,8 @@ class _Rest(enum.Enum):
 
 
 _PASSES, _IS_LOOKED_AT = _Rest.PASSES, _Rest.IS_LOOKED_AT
+_HEADERS = frozenset({"HTTP_AUTHORIZATION", "HTTP_X_SESSION_TOKEN"})
+"""Fields that may carry a credential beside a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +299,10 @@ class _Hot:
 
 def _refuse(response: Response, context: Context, start_response: StartResponse) -> Iterable[bytes]:
     tell(context)
+    return _respond(response, start_response)
+
+
+def _respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:
     status = f"{response.status.value} {response.status.phrase}"
     start_response(status, [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers])
     return [response.body]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
@@ -26,11 +27,14 @@ ONE_PROXY: Final = (
 
 
 class Moment(NamedTuple):
-    """A time: for machines, to the minute, and in words."""
+    """A time: for machines, to the minute, and in words. A template writes it as an element ``<time>``."""
 
     iso: str
     absolute: str
     text: str
+
+    def __html__(self) -> str:
+        return f'<time datetime="{self.iso}" title="{self.absolute}">{escape(self.text)}</time>'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
