@@ -727,6 +727,10 @@ MODULES = {
     "something that fails": ("tests.sidecar.test_config:broken", "backend: ZeroDivisionError"),
     "no driver": ("nosuchdb://x/y", "backend: nosuchdb:// is not supported"),
     "a wrong URL of Redis": ("redis://h/main", "backend: the URL of Redis is wrong: its database is no number"),
+    "a misspelled setting of Redis": (
+        "redis://h/0?keep_revokd=9",
+        "backend: the URL has an option that is not supported: do you mean keep_revoked?",
+    ),
     "a wrong setting of Redis": ("redis://h/0?wait=1", "backend: wait in the URL must be replicas and milliseconds, for example 1,500"),
 }
 

@@ -98,6 +98,7 @@ WRONG = {
     "a database of a cluster": ("redis+cluster://a/1", "the database 0 only"),
     "a Unix socket with a host": ("unix://h/run/redis.sock", "must follow three slashes"),
     "a Unix socket without a path": ("unix://", "must follow three slashes"),
+    "an option of the backend": ("redis://h?prefix=shop", "'prefix' is not supported: use the backend's prefix"),
     "an option of redis-py": ("redis://h?decode_responses=true", "'decode_responses' is not supported: leave it out"),
     "a timeout": ("redis://h?socket_timeout=1", "use the backend's timeout"),
     "retries": ("redis://h?retry_on_timeout=1", "nothing is ever repeated"),

@@ -38,6 +38,7 @@ ELSEWHERE: Final = {
     "socket_connect_timeout": "use the backend's timeout",
     "timeout": "use the backend's timeout",
     "max_connections": "use the backend's pool_size",
+    **{name: f"use the backend's {name}" for name in ("prefix", "wait", "strict", "keep_revoked")},
     "username": "write it before the host: redis://user:password@host",
     "password": "write it before the host: redis://user:password@host",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -82,5 +83,7 @@ def _parted(named: str) -> tuple[str, dict[str, Any]]:
                 found[name] = read(value)
             except ValueError:
                 raise ConfigurationError(f"{name} in the URL must be {how}") from None
+        elif meant := get_close_matches(name, _SETTINGS, n=1, cutoff=0.75):
+            raise ConfigurationError(f"the URL has an option that is not supported: do you mean {meant[0]}?")
     rest = urlencode([pair for pair in pairs if pair[0] not in _SETTINGS])
     return (urlunsplit(url._replace(query=rest)) if found else named), found
