@@ -2,7 +2,8 @@
 
 Thousands of tests start servers and share two cores: one that fails beside others and passes alone is named *unsteady*, to be
 mended. A broken promise is no matter of chance: a test of one (torture, model, P1 to P10 without P7, which is about time) that failed
-gets no second run, unless it could not be set up, or says that its race did not take place. Nor do many failures.
+gets no second run, unless it could not be set up, or says that its race did not take place. Nor do many failures, nor tests that
+could not be collected.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class Failure:
     message: str
 
     @property
+    def is_no_test(self) -> bool:
+        return not self.module
+
+    @property
     def breaks_a_promise(self) -> bool:
         has_run = not self.in_setup and NO_RACE not in self.message
         return has_run and PROMISE.search(f"{self.module}.{self.name}") is not None
@@ -48,7 +53,8 @@ def main(report: Path) -> int:
     failed = failures(report)
     for failure in failed:
         print("could not be set up:" if failure.in_setup else "failed:", failure.module, failure.name)
-    if not failed or len({failure.module for failure in failed}) > MANY or any(failure.breaks_a_promise for failure in failed):
+    is_chance = not any(failure.is_no_test or failure.breaks_a_promise for failure in failed)
+    if not failed or not is_chance or len({failure.module for failure in failed}) > MANY:
         print("no second run")
         return 1
     alone = [".venv/bin/python", "-m", "pytest", "--numprocesses=0", "--last-failed", "--last-failed-no-failures=none"]
