@@ -74,6 +74,8 @@ class Shape:
     carrier: str
     """``nothing``, ``header``, ``cookie``"""
     long: bool = False
+    beside: bytes | None = None
+    """The token that our cookie proves beside a header that decides; empty if it proves none."""
 
 
 def cookie(*values: bytes, padding: int = 0) -> Field:
@@ -97,15 +99,17 @@ SHAPES = (
     Shape("bearer", (bearer(TOKEN),), "ours", "header"),
     Shape("cookie", (cookie(SIGNED),), "ours", "cookie"),
     Shape("same cookie twice", (cookie(SIGNED, SIGNED),), "ours", "cookie"),
-    Shape("token over another cookie", (token(TOKEN), cookie(SIGNED_RIVAL)), "ours", "header"),
-    Shape("token over two other cookies", (token(TOKEN), cookie(SIGNED, SIGNED_RIVAL)), "ours", "header"),
+    Shape("token over another cookie", (token(TOKEN), cookie(SIGNED_RIVAL)), "ours", "header", beside=RIVAL),
+    Shape("token over a forged cookie", (token(TOKEN), cookie(b"a")), "ours", "header", beside=b""),
+    Shape("bearer over the same cookie", (bearer(TOKEN), cookie(SIGNED)), "ours", "header", beside=TOKEN),
+    Shape("token over two other cookies", (token(TOKEN), cookie(SIGNED, SIGNED_RIVAL)), "ours", "header", beside=b""),
     Shape("forged cookie", (cookie(SIGNED[:-1]),), "invalid", "cookie"),
     Shape("empty cookie", (cookie(b""),), "invalid", "cookie"),
     Shape("foreign token", (token(b"guest"),), "foreign", "header"),
-    Shape("token whose check fails over a cookie", (token(UNCHECKED), cookie(SIGNED)), "foreign", "header"),
+    Shape("token whose check fails over a cookie", (token(UNCHECKED), cookie(SIGNED)), "foreign", "header", beside=TOKEN),
     Shape("two tokens", (token(TOKEN), token(RIVAL)), "ambiguous", "header"),
     Shape("token and another bearer", (token(TOKEN), bearer(RIVAL), cookie(SIGNED)), "ambiguous", "header"),
-    Shape("two foreign tokens", (token(b"a"), token(b"b"), cookie(SIGNED)), "ambiguous foreign", "header"),
+    Shape("two foreign tokens", (token(b"a"), token(b"b"), cookie(SIGNED)), "ambiguous foreign", "header", beside=TOKEN),
     Shape("two cookies", (cookie(SIGNED, SIGNED_RIVAL),), "ambiguous", "cookie"),
     Shape("two forged cookies", (cookie(b"a", b"b"),), "invalid", "cookie"),
     Shape("ours and a planted one", (cookie(b"a", SIGNED),), "ours", "cookie"),
@@ -350,8 +354,21 @@ class Admitted:
     on_invalid: str
     exempt: bool
     find: str
+    beside: str
+    """What the backend says of the cookie beside a header, or empty if it is not asked."""
     here: Opened
     played: Played[Response | Fields | None]
+
+    @property
+    def is_judged_beside(self) -> bool:
+        """Whether a header has decided beside which our cookie is judged."""
+        decides = self.find == "found" if self.shape.reads == "ours" else self.shape.reads in ("foreign", "ambiguous foreign")
+        return decides and not self.exempt and self.shape.beside is not None
+
+    @property
+    def without_cookie(self) -> list[Field]:
+        """The fields that credentials travel in, without our cookie."""
+        return [field for field in self.shape.fields if field[0] != b"cookie"]
 
     @property
     def status(self) -> int | None:
@@ -367,7 +384,8 @@ class Admitted:
         return [(name, value) for name, value in left if value and value not in tokens]
 
     def __str__(self) -> str:
-        return f"{self.shape.name}, {self.site}, on_invalid={self.on_invalid}, exempt={self.exempt}, find {self.find}: {self.played}"
+        asked = f"find {self.find}, {self.beside}"
+        return f"{self.shape.name}, {self.site}, on_invalid={self.on_invalid}, exempt={self.exempt}, {asked}: {self.played}"
 
 
 @cache
@@ -379,8 +397,10 @@ def _admitted() -> Iterator[Admitted]:
     for on_invalid in ("strip", "reject"):
         for shape, site, exempt, method, find in product(SHAPES, SITES, (False, True), ("GET", "POST"), FINDS):
             path = "/static/app.css" if exempt else "/work"
-            here = opened(*shape.fields, *SITES[site][0], mode=modes()[on_invalid, False], path=path, method=method)
-            yield Admitted(shape, site, on_invalid, exempt, find, here, play(on_request(*here), FINDS[find]))
+            for beside in FINDS if shape.beside and (find == "found" or shape.reads != "ours") else ("",):
+                here = opened(*shape.fields, *SITES[site][0], mode=modes()[on_invalid, False], path=path, method=method)
+                answers = [FINDS[find]] * (shape.reads == "ours") + [FINDS.get(beside)]
+                yield Admitted(shape, site, on_invalid, exempt, find, beside, here, play(on_request(*here), *answers))
 
 
 def test_no_exception_leaves_the_flow() -> None:
@@ -389,13 +409,15 @@ def test_no_exception_leaves_the_flow() -> None:
 
 def test_only_a_credential_that_may_be_live_costs_a_question_and_an_exempt_path_none() -> None:
     for case in admitted():
-        asks = case.shape.reads == "ours" and not case.exempt
-        assert case.played.asked == ([Find(Credential(TOKEN))] if asks else []), case
+        asked = [Find(Credential(TOKEN))] if case.shape.reads == "ours" and not case.exempt else []
+        if case.is_judged_beside and case.shape.beside:
+            asked.append(Find(Credential(case.shape.beside)))
+        assert case.played.asked == asked, case
 
 
 def test_a_session_is_attached_exactly_when_it_was_found() -> None:
     for case in admitted():
-        found = bool(case.played.asked) and case.find == "found"
+        found = bool(case.played.asked) and case.find == "found" and case.shape.reads == "ours"
         assert case.here.context.session is (SESSION if found else None), case
         assert case.here.context.credential == (Credential(TOKEN) if found else None), case
         assert case.here.context.cookie is None, case
@@ -403,12 +425,18 @@ def test_a_session_is_attached_exactly_when_it_was_found() -> None:
 
 def test_an_invalid_credential_never_reaches_the_application() -> None:
     for case in admitted():
-        invalid = case.shape.reads == "invalid" or (bool(case.played.asked) and case.find == "none")
+        invalid = case.shape.reads == "invalid" or (case.shape.reads == "ours" and case.find == "none")
         if invalid and not case.exempt:
             if case.on_invalid == "reject":
                 assert case.status == 401, case
             else:
                 assert case.played.value == case.without_ours, case
+
+
+def test_a_cookie_beside_a_header_is_judged_by_itself() -> None:
+    for case in admitted():
+        if case.is_judged_beside and (not case.shape.beside or case.beside == "none"):
+            assert case.played.value == case.without_cookie, case
 
 
 def test_an_exempt_path_passes_without_our_credential() -> None:
@@ -420,7 +448,8 @@ def test_an_exempt_path_passes_without_our_credential() -> None:
 
 def test_p7_a_failure_is_503_and_passes_nobody() -> None:
     for case in admitted():
-        failed = bool(case.played.asked) and (case.find in FAILURES or case.find == "revoked")
+        first = case.shape.reads == "ours" and not case.exempt and (case.find in FAILURES or case.find == "revoked")
+        failed = first or (case.is_judged_beside and (case.beside in FAILURES or case.beside == "revoked"))
         assert failed == (case.status == 503), case
 
 
@@ -435,7 +464,8 @@ def test_a_request_passes_as_it_came_only_with_a_live_session_or_without_a_crede
         as_it_came = case.played.value is None
         live = case.shape.reads == "ours" and case.find == "found"
         nothing = case.shape.reads in ("nothing", "foreign", "ambiguous foreign")
-        assert as_it_came == ((live or nothing) and not case.exempt), case
+        beside = not case.is_judged_beside or case.beside == "found"
+        assert as_it_came == ((live or nothing) and beside and not case.exempt), case
 
 
 def test_the_cross_site_rule_and_the_limit_of_the_cookie_are_for_our_route_only() -> None:

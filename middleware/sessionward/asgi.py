@@ -259,7 +259,7 @@ class ASGIMiddleware:
         streams, app = self._hot.streams, self._hot.app
         if (
             streams is None
-            or (streams.watching.paths is not None and not streams.watching.covers(ASGIRequest(scope).route()))
+            or (streams.watching.paths is not None and not streams.watching.covers_request(ASGIRequest(scope)))
             or (registry := streams.here()) is None
         ):
             await app(scope, receive, sessions._send)
@@ -339,7 +339,7 @@ def _short_ways(mode: Mode[Any], backend: Any) -> tuple[Recall | None, AsyncReca
 
 
 def _keep_headers(scope: Scope) -> Fields:
-    """Replaces iterables by lists, and returns the headers. ASGI allows iterators for headers, for each header, and for the client."""
+    """Replaces iterables by lists, and returns the headers. ASGI allows an iterator of headers and of the parts of the client."""
     if not isinstance(scope["headers"], (list, tuple)):
         scope["headers"] = [(name, value) for name, value in scope["headers"]]
         if scope.get("client") is not None:

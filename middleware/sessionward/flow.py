@@ -184,7 +184,7 @@ def login(
     except TooManySessions as full:
         full.ticket = sign_ticket(mode.tickets, user, Ticket(full.generation, AtLimit.REVOKE))
         raise
-    mode.hold(context, session, credential, max_age=new.lifetime if persistent else None)
+    mode.hold(context, session, credential, max_age=new.lasts(session.issued_at) if persistent else None)
     return credential.reveal()
 
 

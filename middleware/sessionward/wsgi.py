@@ -239,10 +239,10 @@ class WSGIMiddleware:
             environ.setdefault("REMOTE_USER", sessions._session.user_id.encode().decode("latin-1"))
         environ[WSGI_KEY] = sessions
         streams = self._streams
-        path = b"" if streams is None else WSGIRequest(environ).route()  # before a framework moves SCRIPT_NAME
+        watched = streams is not None and streams.watching.covers_request(WSGIRequest(environ))  # before a framework moves SCRIPT_NAME
         body = hot.app(environ, sessions._start_response)
         body = body if sessions._has_left else sessions._returned(body)
-        return body if streams is None else streams.watched(credential_of(sessions), path, body)
+        return body if streams is None or not watched else streams.watched(credential_of(sessions), body)
 
     def _opened(self, sessions: Sessions, request: WSGIRequest, environ: Environ) -> Context:
         found: list[tuple[bytes, bytes]] = []

@@ -68,6 +68,7 @@ async def _async_label(agent: str) -> str:
 
 WRONG: Final[dict[str, tuple[dict[str, object], str]]] = {
     "a name that is no str": ({"name": b"x"}, "page.name: must be a str"),
+    "a name with half of a character": ({"name": "x\ud800"}, "page.name: has a character that UTF-8 cannot encode"),
     "a colour that ends the rule": ({"accent": "#fff}body{display:none"}, "page.accent: "),
     "a colour with four digits": ({"accent": "#ffff"}, "page.accent: "),
     "a colour with a line feed": ({"accent": "#ffffff\n"}, "page.accent: "),

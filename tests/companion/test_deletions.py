@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sessionward.request.request import Location
+from sessionward.response import places as places_module
 from sessionward.response.places import MAX_PLACES, Places
 from sessionward.response.set_cookies import SetCookie
 from tests.companion.conftest import Site
@@ -70,6 +73,38 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2 * MAX_PLACES):
         places.learn(cookie("x", path=f"/{number}"), HERE)
     assert sum(places.deletes_what_came(cookie(path=f"/{number}"), HERE) for number in range(2 * MAX_PLACES)) == MAX_PLACES
+
+
+def test_a_stranger_who_names_other_hosts_does_not_make_it_forget_the_one_that_is_used() -> None:
+    """Otherwise each response that deletes an older cookie would sign its user out."""
+    places = Places()
+    for _ in range(3):
+        places.learn(cookie("x"), HERE)
+    for number in range(2 * MAX_PLACES):
+        places.learn(cookie("x"), Location(f"{number}.evil.example", "/"))
+    assert not places.deletes_what_came(cookie(domain="app.example"), HERE)
+
+
+def test_a_host_that_comes_late_is_learned_too() -> None:
+    places = Places()
+    for number in range(2 * MAX_PLACES):
+        places.learn(cookie("x"), Location(f"{number}.evil.example", "/"))
+    places.learn(cookie("x"), HERE)
+    assert not places.deletes_what_came(cookie(domain="app.example"), HERE)
+
+
+def test_another_thread_may_learn_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    places, numbers = Places(), iter(range(100))
+    for number in range(10):
+        places.learn(cookie("x", path=f"/{number}"), HERE)
+
+    def is_sent(place: Any, location: Location) -> bool:
+        places.learn(cookie("x", path=f"/new-{next(numbers)}"), HERE)
+        return original(place, location)
+
+    original = places_module._is_sent
+    monkeypatch.setattr(places_module, "_is_sent", is_sent)
+    assert places.deletes_what_came(cookie(path="/other"), Location("app.example", "/other"))
 
 
 # --- through the doors ------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import pytest
 
 import sessionward
 from sessionward import Session, UsageError
+from sessionward.backends.memory import MemoryBackend
 from tests.doors.keepers import Foreign, Keeper, Memory
-from tests.doors.sides import SESSIONS, Answer, Browser, Builder, Here, House, Reply, town
+from tests.doors.sides import SESSIONS, SIDES, Answer, Browser, Builder, Here, House, Reply, town
 
 
 async def desk(here: Here) -> Reply:
@@ -95,6 +96,18 @@ def test_it_lives_shortly(build: Builder, keeper: Keeper, lifetime: str, setting
     assert session.issued_at is not None
     assert session.expires_at - session.issued_at == timedelta(seconds=seconds)
     assert f"Max-Age={seconds}" in answer.value("set-cookie")
+
+
+def test_what_inherits_it_has_a_cookie_that_lives_no_longer() -> None:
+    now = [1.9e9]
+    backend = MemoryBackend(clock=lambda: now[0])
+    house = SIDES["webtest"](desk, backend)
+    house.open()
+    root = Browser(house)
+    assert "Max-Age=3600" in root.ask("POST", "/act/ada/root").value("set-cookie")
+    now[0] += 3000
+    assert "Max-Age=600" in root.ask("POST", "/login/ada").value("set-cookie")
+    house.close()
 
 
 def test_it_ends_no_session_of_the_user_for_max_sessions_and_none_of_the_users_sign_ins_ends_it(build: Builder, keeper: Keeper) -> None:

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import create_engine, event
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -461,6 +462,55 @@ def test_a_cancellation_of_the_servers_is_not_swallowed(app: Any) -> None:
         played(story)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_is_cut_once_and_nothing_is_asked_about_it_any_more(kind: str) -> None:
+    """An application that cleans up for longer than a period is neither told again nor cancelled earlier."""
+    backend, cleaned = Many(), list[str]()
+
+    async def cleans_up(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"} if kind == "websocket" else HEAD)
+        if kind == "websocket":
+            await receive()
+        await receive()
+        await asyncio.sleep(4 * RECHECK)
+        cleaned.append("whole")
+
+    async def story() -> None:
+        client = await Client(door_of(cleans_up, backend), token_of(backend, "ann"), kind=kind).begun()
+        if kind == "http":
+            await until(lambda: client.given.empty())
+        backend.revoke_all("ann")
+        await until(lambda: backend.questions)
+        await client.over
+        assert cleaned == ["whole"]
+        assert client.kinds.count("websocket.close") == (kind == "websocket")
+        assert len(backend.questions) <= 2
+
+    played(story)
+
+
+def test_an_application_that_polls_for_the_disconnect_gets_it() -> None:
+    """Starlette's ``request.is_disconnected()`` gives ``receive`` no time to wait."""
+    backend, noticed = Many(), list[bool]()
+
+    async def polls(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        await send(HEAD)
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.01)
+        noticed.append(True)
+
+    async def story() -> None:
+        client = await Client(door_of(polls, backend), token_of(backend, "ann")).begun()
+        backend.revoke_all("ann")
+        await client.over
+
+    with patch.object(asgi, "GRACE", 5 * MARGIN):
+        played(story)
+    assert noticed == [True]
+
+
 def test_a_cancellation_from_before_the_cut_is_not_swallowed() -> None:
     """An application that cleans up for long is cancelled by us as well, and only that second time is ours."""
     backend, cancelled = Many(), list[int]()
@@ -534,6 +584,24 @@ def test_the_settings_say_what_is_watched(path: str, settings: dict[str, Any], i
             assert backend.questions == []
             client.given.put_nowait({"type": f"{kind}.disconnect"})
             await client.over
+
+    played(story)
+
+
+@pytest.mark.parametrize("raw", ["/app/events/1", "/%61pp/events/1", "/app/%65vents/1"])
+def test_below_a_mount_every_spelling_of_it_is_watched_too(raw: str) -> None:
+    """A server gives the mount decoded, and who holds a session chooses how to write it."""
+    backend = Many()
+
+    async def story() -> None:
+        door = door_of(listens, backend, recheck_paths=["/events/"])
+
+        async def mounted(scope: Any, receive: Any, send: Any) -> None:
+            await door({**scope, "path": "/app/events/1", "root_path": "/app", "raw_path": raw.encode()}, receive, send)
+
+        client = await Client(mounted, token_of(backend, "ann")).begun()
+        backend.revoke_all("ann")
+        await client.over
 
     played(story)
 

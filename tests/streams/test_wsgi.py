@@ -55,8 +55,8 @@ def door_of(body: Any, backend: Any, **settings: Any) -> Any:
     return sessionward.WSGIMiddleware(app, backend, **{"secrets": [SECRET], "recheck": RECHECK, "recheck_paths": ["/events"], **settings})
 
 
-def ask(door: Any, token: str | None, path: str = "/events") -> Any:
-    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path, "wsgi.url_scheme": "https"}
+def ask(door: Any, token: str | None, path: str = "/events", **more: str) -> Any:
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path, "wsgi.url_scheme": "https", **more}
     if token is not None:
         environ["HTTP_COOKIE"] = f"{COOKIE}={signed(token)}"
     return door(environ, lambda *head: None)
@@ -199,6 +199,21 @@ def test_every_spelling_of_a_path_is_watched(path: str) -> None:
     backend = MemoryBackend()
     blocks = Blocks()
     assert ask(door_of(blocks, backend), token_of(backend, "ann"), path) is not blocks
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"SCRIPT_NAME": "/app", "PATH_INFO": "/events/1", "REQUEST_URI": "/%61pp/events/1"},
+        {"SCRIPT_NAME": "/app", "PATH_INFO": "/events/1", "RAW_URI": "/app/%65vents/1"},
+        {"PATH_INFO": "/events/1", "REQUEST_URI": "/eve\tnts/1"},  # waitress and cheroot drop it on their way to PATH_INFO
+    ],
+    ids=["of the mount", "below it", "a blank that is dropped"],
+)
+def test_the_path_by_which_the_application_routes_counts_too(environ: dict[str, str]) -> None:
+    backend = MemoryBackend()
+    blocks = Blocks()
+    assert ask(door_of(blocks, backend), token_of(backend, "ann"), **environ) is not blocks
 
 
 def test_a_list_and_a_response_to_nobody_stay_as_they_are() -> None:

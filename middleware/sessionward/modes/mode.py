@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 
 from sessionward.context import Context
 from sessionward.credential.carriers import Carrier, CredentialSource, Unproven, own_carriers
+from sessionward.credential.own import OwnCredential
 from sessionward.credential.token import Credential, Signature
 from sessionward.lease import NoLeases
 from sessionward.request.request import Fields, Location
@@ -101,6 +102,19 @@ class Mode(Generic[C]):
 
         ``location``: where the request went, if the mode keeps it.
         """
+
+    def judge_cookie(self, own: OwnCredential, found: Fields, fields: Fields | None, source: CredentialSource) -> Flow[Fields | None]:
+        """Judges our cookie beside a header that has decided. Without a live session the application does not get it (CONTRACT.md 4).
+
+        ``found``: the fields of the request. ``fields``: those that replace them, or None. Returns what replaces them now.
+        """
+        if source is not CredentialSource.HEADER:
+            return fields
+        beside, _ = own.read([field for field in found if field[0] == b"cookie"])
+        if beside is Unproven.NONE or (isinstance(beside, Credential) and (yield from self.find(beside)) is not None):
+            return fields
+        kept = found if fields is None else fields
+        return [part for field in kept for part in (own.strip([field]) if field[0] == b"cookie" else [field])]
 
     def exempt(self, context: C) -> Fields | None:
         """Does the same for a request on an exempt path. It asks no question, so it must remove all credentials from the request."""

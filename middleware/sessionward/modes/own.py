@@ -51,11 +51,11 @@ class Own(Mode[Context]):
             session = yield from self.find(reading)
             if session is not None:
                 context.session, context.credential = session, reading
-                return None
+                return (yield from self.judge_cookie(self.own, context.found, None, source))
         elif reading is _AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
         elif reading is not _INVALID:  # no credential, or a token that does not have our form
-            return None
+            return (yield from self.judge_cookie(self.own, context.found, None, source))
         else:
             context.warning = self.own.unsigned()
         if self.settings.on_invalid == "reject":

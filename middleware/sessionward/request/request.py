@@ -75,6 +75,10 @@ class ASGIRequest:
         raw = self._raw
         return _below(raw.partition(b"?")[0] if raw else self._path.encode("utf-8", "replace"), self._root)
 
+    def decoded_route(self) -> bytes:
+        """Returns the decoded path below the mount point, by which an application chooses what answers."""
+        return _below(self._path.encode("utf-8", "replace"), self._root)
+
     def mount(self) -> bytes:
         return quote(self._root.rstrip("/"), safe=_SAFE).encode()
 
@@ -133,6 +137,11 @@ class WSGIRequest:
         if unquote_to_bytes(shown) == path:  # a proxy has removed the mount point
             return shown
         return _below(shown, mount.encode("latin-1", "replace").decode("utf-8", "replace"))
+
+    def decoded_route(self) -> bytes:
+        """Returns the decoded path below the mount point, by which an application chooses what answers."""
+        path: str = self._environ.get("PATH_INFO", "")
+        return path.encode("latin-1", "replace")
 
     def mount(self) -> bytes:
         mount: str = self._environ.get("SCRIPT_NAME", "")

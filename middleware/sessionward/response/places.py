@@ -12,7 +12,7 @@ from sessionward.request.request import Location
 from sessionward.response.set_cookies import SetCookie
 
 MAX_PLACES: Final = 256
-"""The largest number of places that one process remembers."""
+"""The largest number of places that one process remembers. A client chooses its ``Host``, so beyond it the rarest one goes."""
 
 
 class _Place(NamedTuple):
@@ -25,17 +25,19 @@ class _Place(NamedTuple):
 
 
 class Places:
-    """The places at which we have seen the application set its login cookies."""
+    """The places at which we have seen the application set its login cookies, and how often. Threads share it."""
 
     __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._seen: set[_Place] = set()
+        self._seen: dict[_Place, int] = {}
 
     def learn(self, cookie: SetCookie, location: Location) -> None:
         """Remembers the place of a cookie that a response to a request at ``location`` sets."""
-        if len(self._seen) < MAX_PLACES:
-            self._seen.add(_place(cookie, location))
+        seen, place = self._seen, _place(cookie, location)
+        if place not in seen and len(seen) >= MAX_PLACES:
+            seen.pop(min([*seen], key=lambda other: seen.get(other, 0)), None)
+        seen[place] = seen.get(place, 0) + 1
 
     def deletes_what_came(self, cookie: SetCookie, location: Location) -> bool:
         """Returns whether this response deletes the cookie of the request, as far as we can know.
@@ -48,7 +50,7 @@ class Places:
             return True
         if not _is_sent(place, location):
             return False
-        return not any(seen.name == place.name and _is_sent(seen, location) for seen in self._seen)
+        return not any(seen.name == place.name and _is_sent(seen, location) for seen in [*self._seen])
 
 
 def _place(cookie: SetCookie, location: Location) -> _Place:

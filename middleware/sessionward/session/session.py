@@ -197,6 +197,10 @@ class NewSession:
         end = now + timedelta(seconds=self.lifetime)
         return end if self.until is None else min(end, self.until)
 
+    def lasts(self, since: datetime | None) -> float:
+        """Returns for how many seconds it can live, if it began then, by the backend's clock."""
+        return self.lifetime if since is None else (self.ends(since) - since).total_seconds()
+
     def expires(self, now: datetime) -> datetime:
         """Returns when it ends if it is not used again."""
         return min(self.ends(now), now + timedelta(seconds=self.idle_timeout or self.lifetime))

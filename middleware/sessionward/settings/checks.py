@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sessionward.settings.limits import limit_mistakes, sign_in_mistakes
 from sessionward.settings.page import Page
+from sessionward.settings.values import is_text
 
 if TYPE_CHECKING:
     from sessionward.settings.settings import Settings
@@ -32,14 +33,16 @@ MAX_LIFETIME: Final = 3650 * 86_400.0
 # A token of RFC 9110, 5.6.2. With its value it stays far below the 4096 bytes that browsers keep (RFC 6265bis, 5.6).
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PATH: Final = re.compile(r"(/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
 
 
 def mistakes_in(s: Settings) -> Iterator[str]:
     """Yields all mistakes in the settings, each with the way out. Never shows a secret."""
-    wrong: set[str] = set()
+    wrong = {name for name, value in vars(s).items() if not is_text(value)}
+    for name in sorted(wrong):
+        yield f"{name}: has a character that UTF-8 cannot encode"
     for name, (kinds, needed) in _KINDS.items():
         if type(getattr(s, name)) not in kinds:
             wrong.add(name)

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from sessionward.errors import ConfigurationError
 from sessionward.settings.functions import is_async
+from sessionward.settings.values import is_text
 
 LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "ja")
 """The languages of the page."""
@@ -112,6 +113,8 @@ def _mistakes(page: Page) -> Iterator[str]:
     accent, language = values["accent"], values["language"]
     if not isinstance(values["name"], str):
         yield "page.name: must be a str"
+    elif not is_text(values["name"]):
+        yield "page.name: has a character that UTF-8 cannot encode"
     if not isinstance(accent, str) or not (accent.lower() in _COLOURS or _HEX.match(accent)):
         yield f"page.accent: {accent!r} is not a colour such as '#0b57d0' or 'navy'"
     for name, example in _EXAMPLES.items():

@@ -35,7 +35,20 @@ def seconds(value: object) -> float:
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("must be seconds or a timedelta")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise TypeError("must be a number of seconds that a clock can count") from None
+
+
+def is_text(value: object) -> bool:
+    """Returns whether UTF-8 can encode all strings in a value: half of a surrogate pair it cannot."""
+    parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    try:
+        "".join(part for part in parts if isinstance(part, str)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 NORMAL: Final[Mapping[str, Callable[[object], Any]]] = {

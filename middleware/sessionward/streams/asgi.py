@@ -35,6 +35,8 @@ class ASGIStream:
     """
 
     is_cut = False
+    _has_told = False
+    """Whether the application has got the disconnect."""
     _reader: Task[Any] | None = None
     _interrupts = False
     _cancelled = 0
@@ -67,7 +69,8 @@ class ASGIStream:
     async def receive(self) -> Message:
         """Implements ``receive`` for the application. There is never a second call of the server's while one waits."""
         if self.is_cut:
-            await asyncio.sleep(0)  # an application that ignores the disconnect would hold the loop
+            if self._has_told:
+                await asyncio.sleep(0)  # an application that ignores the disconnect would hold the loop
             return self._disconnect()
         task = self._reader = asyncio.current_task(self._loop)
         assert task is not None
@@ -92,6 +95,8 @@ class ASGIStream:
 
     def cut(self) -> None:
         """Ends the stream."""
+        if self.is_cut:
+            return
         self.is_cut, loop = True, self._loop
         if self._is_socket:
             self._closing = loop.create_task(self._close())
@@ -128,6 +133,7 @@ class ASGIStream:
         return count > 0
 
     def _disconnect(self) -> Message:
+        self._has_told = True
         return {"type": "websocket.disconnect", "code": self._code(), "reason": ""} if self._is_socket else {"type": "http.disconnect"}
 
     def _code(self) -> int:

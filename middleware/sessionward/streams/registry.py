@@ -106,6 +106,7 @@ class Registry:
             return
         try:
             stream._cut()
+            self.streams.discard(stream)
         except Exception:  # the others must end all the same
             log.exception("a stream whose session is not live any more could not be cut")
 

@@ -9,7 +9,7 @@ from typing import Any
 from sessionward.credential.token import Credential
 from sessionward.lease import WAITED, Leases
 from sessionward.modes.mode import Mode
-from sessionward.request.request import may_be_below
+from sessionward.request.request import ASGIRequest, WSGIRequest, may_be_below
 from sessionward.session.step import Flow
 from sessionward.session.steps import Find, FindMany, LeaseWait
 
@@ -35,9 +35,16 @@ class Watching:
             return None
         return cls(settings.recheck, settings.rechecked, mode.capabilities.supports_many, isinstance(mode.leases, Leases))
 
-    def covers(self, path: bytes) -> bool:
-        """Returns whether the streams of a raw path are watched. Who holds a session chooses the spelling, so every one counts."""
-        return self.paths is None or may_be_below(path, self.paths)
+    def covers(self, *paths: bytes) -> bool:
+        """Returns whether the stream of a request is watched. ``paths``: its path, raw and as others have decoded it.
+
+        Who holds a session chooses the spelling, so every one counts.
+        """
+        return self.paths is None or any(may_be_below(path, self.paths) for path in paths)
+
+    def covers_request(self, request: ASGIRequest | WSGIRequest) -> bool:
+        """Returns whether the stream of a request to an application is watched."""
+        return self.paths is None or self.covers(request.route(), request.decoded_route())
 
 
 def which_live(credentials: Collection[Credential]) -> Flow[Collection[Credential]]:

@@ -26,9 +26,9 @@ class WSGIStreams:
         self._driver = driver
         self._open = PerProcess(_Open)
 
-    def watched(self, credential: Credential | None, path: bytes, body: Iterable[bytes]) -> Iterable[bytes]:
+    def watched(self, credential: Credential | None, body: Iterable[bytes]) -> Iterable[bytes]:
         """Returns the iterable for the server. One that is whole already, or belongs to no session, stays as it is."""
-        if credential is None or isinstance(body, (list, tuple)) or not self.watching.covers(path):
+        if credential is None or isinstance(body, (list, tuple)):
             return body
         return _Body(self, credential, body)
 

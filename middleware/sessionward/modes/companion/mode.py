@@ -100,9 +100,9 @@ class Companion(Mode[CompanionContext]):
         fields = yield from admit(self._rules, context, companion, reading)
         if fields is None and self.recall is not None:
             self._recalled.remember(context, source)
-        if isinstance(reading, Credential) or reading is Unproven.INVALID:
-            return fields if context.companion is not None else self._rules.own.strip(context.found if fields is None else fields)
-        return fields
+        if context.companion is None and (isinstance(reading, Credential) or reading is Unproven.INVALID):
+            return self._rules.own.strip(context.found if fields is None else fields)
+        return (yield from self.judge_cookie(self._rules.own, context.found, fields, source))
 
     def exempt(self, context: CompanionContext) -> Fields | None:
         fields = take_all(self._rules, context)
