@@ -214,6 +214,11 @@ WRONG: Mapping[str, tuple[dict[str, object], str]] = {
     "exempt path holds bytes": ({"exempt_paths": [b"/static/"]}, "exempt_paths: must be a list of str"),
     "exempt path holds a slash": ({"exempt_paths": ["/"]}, "exempt_paths: '/' is not a path prefix"),
     "exempt path holds nothing": ({"exempt_paths": [""]}, "exempt_paths: '' is not a path prefix"),
+    "exempt path that would never be exempt": (
+        {"exempt_paths": ["/a;b/"]},
+        "exempt_paths: '/a;b/' is a path that servers do not read alike",
+    ),
+    "exempt path with dots": ({"exempt_paths": ["/a/../b"]}, "exempt_paths: '/a/../b' is a path that servers"),
     "exempt path holds a pattern": ({"exempt_paths": ["*.css"]}, "exempt_paths: '*.css' is not a path prefix"),
     "exempt path holds our path": (
         {"exempt_paths": ["/static/", "/auth"]},

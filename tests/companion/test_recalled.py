@@ -25,7 +25,7 @@ from tests.companion.conftest import Site
 from tests.companion.identifiers import Signed, Tokens, sealed
 from tests.companion.places import MemoryPlace
 from tests.companion.shops import GONE, Browser, SigningShop
-from tests.doors.sides import COOKIE, SECRET, TEXT, ASGIHouse, Here, House, Reply
+from tests.doors.sides import COOKIE, SECRET, SESSIONS, TEXT, ASGIHouse, Here, House, Reply
 
 DOORS = pytest.mark.parametrize("side", ["asgi", "webtest"], indirect=True)
 
@@ -201,6 +201,20 @@ def test_a_field_that_was_admitted_with_the_token_of_another_session_is_not_kept
     token, ann.jar[COOKIE] = ann.jar[COOKIE].partition(".")[0], bob.jar[COOKIE]
     assert ann.get("/me", ("X-Session-Token", token)) == "ann"
     assert ann.me() == "nobody"
+
+
+@DOORS
+@pytest.mark.parametrize("kind", ["revoked", "forged", "live"])
+def test_a_companion_cookie_beside_a_header_is_judged_by_itself(site: Site, kind: str) -> None:
+    _, ann = signed_in(site)
+    other = Browser(ann.house)
+    other.get("/login/ann.2")
+    assert other.me() == "ann"
+    if kind == "revoked":
+        assert ann.ask("DELETE", SESSIONS).json() == {"count": 1}
+    token, ann.jar[COOKIE] = ann.jar[COOKIE].partition(".")[0], "forged" if kind == "forged" else other.jar[COOKIE]
+    assert ann.get("/me", ("X-Session-Token", token)) == "ann"
+    assert (COOKIE in (ann.house.seen[-1].header("cookie") or "")) == (kind == "live")
 
 
 @DOORS

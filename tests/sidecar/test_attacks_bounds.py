@@ -7,16 +7,17 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
 from sessionward.sidecar.client.connection import ClientConnection
 from sessionward.sidecar.client.limits import Limits
-from sessionward.sidecar.client.reader import RequestReader
+from sessionward.sidecar.client.reader import MAX_PIECES, RequestReader
 from sessionward.sidecar.upstream.connection import UpstreamConnection
 from sessionward.sidecar.upstream.pool import Place
-from tests.sidecar.stage import OK, PATIENCE, answering, read_answer, staged
+from tests.sidecar.stage import OK, PATIENCE, Stage, answering, read_answer, read_request, staged
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 MEGABYTE = 1 << 20
@@ -89,11 +90,57 @@ def test_the_blank_lines_of_a_body_are_one_part_of_it(body: bytes) -> None:
     reader, next_one = RequestReader(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     rest = reader.read(HEAD + body + next_one)
     assert reader.head is not None
-    rest = reader.read(rest)
-    assert len(reader.body) == 8_000
-    assert set(reader.body) == set(b"\r\n")
-    assert reader.is_whole
+    parts = list[bytes]()
+    while not reader.is_whole:
+        rest = reader.read(rest)
+        parts.append(reader.body)
+    assert b"".join(parts) == b"\r\n" * 4_000
+    assert len(parts) <= 8_000 / MAX_PIECES + 1
     assert rest == next_one
+
+
+def test_an_upload_of_blank_lines_leaves_the_other_clients_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece costs a microsecond and has four bytes: one such client could hold the worker of all others."""
+    most, pieces = 0, 0
+    feed, size = RequestReader._feed, 200_000
+
+    def counted(reader: RequestReader, *piece: Any) -> None:
+        nonlocal pieces
+        pieces += 1
+        feed(reader, *piece)
+
+    async def turn() -> None:
+        nonlocal most, pieces
+        while True:
+            most, pieces = max(most, pieces), 0
+            await asyncio.sleep(0)
+
+    def upstream(stage: Stage) -> Any:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard = b""
+            while not heard.endswith(b"\r\n0\r\n\r\n"):
+                heard += await reader.read(1 << 16)
+            stage.heard.append(heard)
+            writer.write(OK)
+            await read_request(reader)
+            writer.write(OK)
+            await reader.read()
+
+        return script
+
+    async def story() -> None:
+        async with staged(upstream) as stage:
+            turns = asyncio.create_task(turn())
+            reader, writer = await stage.open()
+            writer.write(HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"\r\n" * (size // 2)) + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert [(await read_answer(reader))[-2:] for _ in range(2)] == [b"ok", b"ok"], "the body ends where it ends"
+            turns.cancel()
+            writer.close()
+        assert stage.heard[0].count(b"\r\n") > size // 2
+
+    monkeypatch.setattr(RequestReader, "_feed", counted)
+    asyncio.run(story())
+    assert 0 < most <= MAX_PIECES + 2
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
@@ -110,6 +157,25 @@ def test_a_body_of_blank_lines_ends_where_it_ends_however_it_is_cut(cut: int) ->
                 found[-1] += reader.body
     assert found == [b"".join(parts), b""]
     assert reader.is_whole
+
+
+def test_a_connection_too_many_counts_no_longer_than_its_refusal_takes() -> None:
+    """Else one address fills what all have together with its refused connections."""
+
+    async def story() -> None:
+        limits = Limits(max_connections=100, max_connections_per_address=2, linger=PATIENCE * 3)
+        async with staged(answering(OK), limits=limits) as stage:
+            opened = [await stage.open() for _ in range(6)]
+            for reader, _ in opened[2:]:
+                async with asyncio.timeout(PATIENCE):
+                    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+            assert stage.listener.connections == 2
+            opened[0][1].write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await read_answer(opened[0][0])).endswith(b"ok")
+            for _, writer in opened:
+                writer.close()
+
+    asyncio.run(story())
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

@@ -202,6 +202,8 @@ CHAINS: dict[str, tuple[str, Sequence[str], Any, str | None]] = {
     "IPv6": ("fd00::/8", ["2001:db8::1"], "fd00::1", "2001:db8::1"),
     "IPv6 with a port": ("fd00::/8", ["[2001:db8::1]:443"], "fd00::1", "2001:db8::1"),
     "IPv4 inside of IPv6": ("10.0.0.0/8", ["6.6.6.6"], "::ffff:10.0.0.1", "6.6.6.6"),
+    "a trusted network inside of IPv6": ("::ffff:10.0.0.0/104", ["6.6.6.6"], "10.0.0.1", "6.6.6.6"),
+    "a trusted address inside of IPv6": ("::ffff:10.0.0.1", ["6.6.6.6"], "10.0.0.1", "6.6.6.6"),
     "a unix socket": ("unix", ["6.6.6.6"], None, "6.6.6.6"),
     "a unix socket that nobody trusts": ("10.0.0.0/8", ["6.6.6.6"], None, None),
 }

@@ -213,8 +213,8 @@ def may_be_below(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
     return unquote_to_bytes(path).startswith(prefixes) or _UNCLEAR.search(path) is not None
 
 
-_UNCLEAR = re.compile(rb"//|\\|;|/\.\.?(?:/|\Z)|%2e|%2f|%5c", re.IGNORECASE)
-"""Empty segments, dot segments, and bytes that some servers decode before they split a path."""
+_UNCLEAR = re.compile(rb"//|[\x00-\x1f\x7f\\;#]|/\.\.?(?:/|\Z)|%(?:2e|2f|5c|00)", re.IGNORECASE)
+"""Empty segments, dot segments, bytes that some servers decode before they split a path, and those at which some cut it."""
 
 
 def underscored(names: Iterable[bytes]) -> frozenset[bytes]:

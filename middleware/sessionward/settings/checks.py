@@ -35,6 +35,8 @@ _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PATH: Final = re.compile(r"(/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
+_NEVER_EXEMPT: Final = re.compile(r"//|[\x00-\x1f\x7f\\;#]|/\.\.?/|%(?:2e|2f|5c|00)", re.IGNORECASE)
+"""As ``request.is_exempt`` has it (CONTRACT.md 4)."""
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
 
 
@@ -118,6 +120,8 @@ def _exempt_mistakes(s: Settings) -> Iterator[str]:
     for prefix in s.exempt_paths:
         if not prefix.startswith("/") or prefix == "/":
             yield f"exempt_paths: {prefix!r} is not a path prefix such as '/static/'"
+        elif _NEVER_EXEMPT.search(prefix):
+            yield f"exempt_paths: {prefix!r} is a path that servers do not read alike, so it would never be exempt"
         elif s.path.startswith(prefix):
             yield f"exempt_paths: {prefix!r} contains the path {s.path!r} itself; choose a longer prefix"
 

@@ -62,7 +62,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         if self._roster.proxied and self.peer in self._roster.proxied:
             self._preamble = b""
         if not self._roster.opened(self):
-            self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
+            self._turn_away()
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
@@ -117,7 +117,7 @@ class ClientConnection(Channel, asyncio.Protocol):
         if proxied is not None:
             self.peer = plain_address((proxied.source, 0))
             if not self._roster.counted(self):
-                self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
+                self._turn_away()
                 return
         if len(data) > length:
             self._read(data[length:])
@@ -145,6 +145,10 @@ class ClientConnection(Channel, asyncio.Protocol):
                     self.phase = _HEAD
                 elif self._handler is not None:
                     self._read_body()
+                    if reader.is_spent:  # the other clients first
+                        self._wait(data)
+                        self.loop.call_soon(self._read_on)
+                        break
                 if self.phase is _LINGERING or self.phase is _CLOSING:
                     break
         except Refused as refusal:
@@ -185,6 +189,13 @@ class ClientConnection(Channel, asyncio.Protocol):
         if not is_handshake or len(self._pending) > MAX_EARLY:  # only who reads sees that the client is gone
             self._hold(NEXT)
 
+    def _read_on(self) -> None:
+        """Reads on in a body, in a new turn of the event loop."""
+        data, self._pending = self._pending, b""
+        self._release(NEXT)
+        if data:
+            self.data_received(data)
+
     def _go_on(self) -> None:
         """Reads what waits behind the request that has just been answered."""
         data, self._pending = self._pending, b""
@@ -215,6 +226,11 @@ class ClientConnection(Channel, asyncio.Protocol):
             self._linger()
         if handler is not None:
             handler.gone()
+
+    def _turn_away(self) -> None:
+        """Refuses one connection too many. It does not linger, since it counts as long as it is open."""
+        self._refuse(Refused(SidecarProblem.TOO_MANY_CONNECTIONS))
+        self._close()
 
     def drain(self, now: float) -> None:
         """Ends the connection if it is idle, or a tunnel that has been silent."""

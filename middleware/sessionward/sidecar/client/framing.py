@@ -13,6 +13,8 @@ READ_HERE: Final = frozenset({b"host", b"transfer-encoding", b"content-length", 
 """Fields that frame a request, or say something about its connection."""
 PLAIN_TARGET: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 """A path: visible ASCII without ``#``, since a fragment does not belong into a request (RFC 9112, 3.2)."""
+MAX_DIGITS: Final = 20
+"""Of a Content-Length: as many as 2 ** 64 has."""
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)([\x21\x22\x24-\x7e]*)", re.IGNORECASE)
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
@@ -47,6 +49,8 @@ def read_fields(request: Request, places: Sequence[int]) -> tuple[int, bytes]:
                 raise Refused(SidecarProblem.CODING)
             request.is_chunked = request.has_body = True
         elif name == b"content-length":
+            if len(value) > MAX_DIGITS:  # llhttp accepts zeros without end, and int() does not
+                raise Refused(SidecarProblem.BAD_REQUEST)
             request.length = int(value)
             request.has_body = request.has_body or request.length > 0
         elif name == b"upgrade":

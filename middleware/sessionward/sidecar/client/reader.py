@@ -28,6 +28,8 @@ MAX_HEAD: Final = 65_536
 MAX_FIELDS: Final = 128
 MAX_BETWEEN_CHUNKS: Final = 16_384
 """Bytes of chunk extensions and trailers without a byte of the body between them."""
+MAX_PIECES: Final = 256
+"""Pieces of one read: a body of chunks is cut at each empty line, and a client can send nothing but those."""
 
 _VERSIONS: Final = ("1.1", "1.0")
 _REFUSED_METHODS: Final = (b"CONNECT", b"TRACE")
@@ -58,7 +60,7 @@ class RequestReader:
 
     __slots__ = (
         "_again", "_body", "_fields", "_in_body", "_is_chunked", "_is_muted", "_is_unknown", "_left", "_line", "_parser",
-        "_places", "_section", "_seen", "_size", "_tail", "_url", "body", "head", "is_whole",
+        "_places", "_section", "_seen", "_size", "_tail", "_url", "body", "head", "is_spent", "is_whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +76,8 @@ class RequestReader:
         self.head: Request | None = None
         self.body = self._url = self._tail = self._seen = b""
         self._size = self._left = self._line = 0
+        self.is_spent = False
+        """Whether the last read has handed the parser as many pieces as it may."""
         self.is_whole = self._in_body = self._is_chunked = self._is_muted = self._is_unknown = False
 
     @property
@@ -92,7 +96,7 @@ class RequestReader:
 
     def read(self, data: bytes) -> bytes:
         """Reads a head, or a body as far as it has come. Returns the bytes behind it. Raises :class:`Refused`."""
-        self.head, self.body = None, b""
+        self.head, self.body, self.is_spent = None, b"", False
         if self.is_whole:
             self.is_whole = self._in_body = False
             self._size = 0
@@ -103,14 +107,15 @@ class RequestReader:
             self._feed(self._parser if section is None or not data.startswith(section.raw, line) else self._parser_again(), data)
             self._line = 0
             return b""
-        at = 0
-        while at < size and self.head is None and not self.is_whole:
+        at = pieces = 0
+        while at < size and self.head is None and not self.is_whole and not self.is_spent:
             if self._is_unknown:
                 self._refuse_unknown(data[at:])
                 return b""
             end = min(at + self._left, size) if self._left else self._end_in(data, at)
             self._feed(self._parser, data[at:end])
-            at = end
+            at, pieces = end, pieces + 1
+            self.is_spent = pieces == MAX_PIECES
         if self._body:
             self.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()

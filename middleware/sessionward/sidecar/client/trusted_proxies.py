@@ -29,7 +29,7 @@ class TrustedProxies:
                 self._has_unix = True
                 continue
             try:
-                networks.append(ip_network(text))
+                networks.append(_plain_network(ip_network(text)))
             except ValueError:
                 mistakes.append(f"{option}: {text!r} is not an address, a network such as '10.0.0.0/8', or 'unix'")
         if mistakes:
@@ -71,6 +71,12 @@ class TrustedProxies:
             if client not in self:
                 return client
         return client
+
+
+def _plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Returns the network of IPv4 that IPv6 carries (``::ffff:10.0.0.0/104``) as such, since peers are read so."""
+    carried = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if carried is None or network.prefixlen < 96 else IPv4Network((carried, network.prefixlen - 96))
 
 
 @lru_cache(maxsize=MAX_KNOWN)

@@ -203,7 +203,7 @@ class AnswerReader:
         if draft.length or draft.chunked:
             raise Invalid("an informational answer has a body")
         if draft.status == SWITCHING:
-            if not self._upgrades or draft.upgrade != self._upgrades:
+            if not self._upgrades or draft.upgrade != self._upgrades or b"upgrade" not in (self._tokens or ()):
                 raise Invalid("the upstream has switched protocols without a request for it")
             draft.ends = Ends.UPGRADE
             self._answer = self.head = draft
