@@ -148,7 +148,7 @@ def ending() -> Mapping[str, Timed]:
 
 def crowd(number: int) -> float:
     """So many sessions of others, in Django's table and in ours."""
-    from sessionward.backends.django.index import mark_complete
+    from sessionward.backends.django.completeness import mark_complete
     from sessionward.backends.django.store import store_of
 
     def fill() -> None:
@@ -198,7 +198,7 @@ def indexing() -> Mapping[str, Timed]:
     """All sessions there are; ``number`` matters only when they are made."""
     from django.contrib.sessions.models import Session
 
-    from sessionward.backends.django.index import fill
+    from sessionward.backends.django.filling import fill
     from sessionward.backends.django.store import store_of
     from sessionward.backends.django.tables import Entry, ensure
 

@@ -30,7 +30,8 @@ def index(*, batch: int, incomplete: bool = False) -> int:
         database: Any = import_module("django.db")
     except Exception as error:
         return _refuse(f"Django could not be set up: {type(error).__name__}: {error}")
-    from sessionward.backends.django.index import fill, mark_incomplete
+    from sessionward.backends.django.completeness import mark_incomplete
+    from sessionward.backends.django.filling import fill
     from sessionward.backends.django.store import store_of
     from sessionward.errors import SessionwardError
 

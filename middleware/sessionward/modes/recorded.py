@@ -125,9 +125,8 @@ class Recorded(ApplicationSessions[RecordedContext]):
                 try:
                     if not (yield from Renewed(_credential(value), came, context.age)):
                         return False
-                except Exception:  # the driver has logged it; a scan of the store finds a session without a note, or we refuse it
-                    if came:
-                        return False
+                except Exception:  # the driver has logged it; whoever revokes might not find this session
+                    return False
             elif self._notes:
                 with suppress(Exception):
                     yield from Note(_credential(value))

@@ -9,7 +9,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from sessionward.backends.django.index import mark_complete
+from sessionward.backends.django.completeness import mark_complete
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry
 from tests.backends.django.world import backend, delete, person, session, sign_in, whom

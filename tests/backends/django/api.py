@@ -23,7 +23,7 @@ from django.utils import timezone
 import sessionward
 from sessionward import BackendUnavailable, Session, SessionRevoked
 from sessionward.backends import Position, SessionList
-from sessionward.backends.django import index
+from sessionward.backends.django import completeness, filling, index
 from sessionward.backends.django.store import TableStore, store_of
 from tests.backends.django.world import (
     DEADLINE,
@@ -172,10 +172,10 @@ def case_p7_sessions_beyond_the_scan_limit_are_refused_until_the_index_is_comple
         return
     ann = person("ann")
     own, other = sign_in(ann), sign_in(ann, through=bare)
-    index.mark_incomplete(store_of())
+    completeness.mark_incomplete(store_of())
     refused(lambda: backend(scan_limit=0).list(ann), BackendUnavailable)
     refused(lambda: revoked_one(own, uuid4(), scan_limit=0), BackendUnavailable)
-    index.fill(store_of(), batch=10, progress=lambda _: None)
+    filling.fill(store_of(), batch=10, progress=lambda _: None)
     assert len(backend(scan_limit=0).list(ann)) == 2
     refused(lambda: backend(scan_limit=0).for_sidecar().list(ann), BackendUnavailable)
     assert revoked_one(own, session(other), scan_limit=0)

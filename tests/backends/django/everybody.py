@@ -14,7 +14,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from sessionward.backends import Credential
-from sessionward.backends.django.index import fill
+from sessionward.backends.django.filling import fill
 from sessionward.backends.django.store import store_of
 from tests.backends.django import views
 from tests.backends.django.world import backend, bare, cookie_of, delete, found, person, session, sign_in, store, tables, visit, whom

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from sessionward.backends.django.index import fill, mark_complete
+from sessionward.backends.django.completeness import mark_complete
+from sessionward.backends.django.filling import fill
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry, user_digest
 from tests.backends.django.world import backend, bare, cookie_of, delete, person, refused, session, sign_in, visit, whom

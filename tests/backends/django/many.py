@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from sessionward.backends.django.index import mark_complete, write
+from sessionward.backends.django.completeness import mark_complete
+from sessionward.backends.django.index import write
 from sessionward.backends.django.store import store_of
 from tests.backends.django.noted import saved_by_hand
 from tests.backends.django.world import backend, bare, person, queries, rows, session, sign_in, store

@@ -11,7 +11,8 @@ from unittest.mock import patch
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import connection, transaction
 
-from sessionward.backends.django.index import Index, mark_complete, mark_incomplete, write
+from sessionward.backends.django.completeness import mark_complete, mark_incomplete
+from sessionward.backends.django.index import Index, write
 from sessionward.backends.django.raw_sql import Answer, Statement
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry, begin_revocation, user_digest

@@ -9,7 +9,7 @@ import asyncio
 
 from qsessions.models import Session
 
-from sessionward.backends.django.index import mark_complete
+from sessionward.backends.django.completeness import mark_complete
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry
 from tests.backends.django.world import backend, delete, person, refused, session, sign_in, store, whom

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 from django.db import connections
 
-from sessionward.backends.django.index import Index, mark_complete
+from sessionward.backends.django.completeness import mark_complete
+from sessionward.backends.django.index import Index
 from sessionward.backends.django.store import KeyValueStore, TableStore, store_of
 from tests.backends.django.views import meanwhile
 from tests.backends.django.world import DEADLINE, backend, cookie_of, delete, person, session, sign_in, visit, whom

@@ -35,6 +35,7 @@ FIRM: Final = (
     "connections",
     "tables",
     "noted",
+    "missed",
     "forgotten",
     "rotated",
     "renewed",
@@ -58,7 +59,7 @@ SITES: Final[Mapping[str, Site]] = {
         engine=f"{CORE}.cached_db",
     ),
     "cached_db on PostgreSQL and Redis": Site(
-        claims=(*LATE, "cached", "first", "streamed"), database="postgresql", engine=f"{CORE}.cached_db", cache="redis"
+        claims=(*LATE, "cached", "first", "streamed", "filled"), database="postgresql", engine=f"{CORE}.cached_db", cache="redis"
     ),
     "cached_db on MariaDB and Redis": Site(
         claims=("races", "half", "everybody", "emptied"), database="mariadb", engine=f"{CORE}.cached_db", cache="redis"
@@ -83,13 +84,40 @@ SITES: Final[Mapping[str, Site]] = {
         cache="redis",
     ),
     "cache on django-redis": Site(
-        claims=("ending", "api", "races", "late", "listed", "cache_down", "rotated", "renewed", "streamed", "everybody", "emptied"),
+        claims=(
+            "ending",
+            "api",
+            "races",
+            "late",
+            "listed",
+            "cache_down",
+            "rotated",
+            "renewed",
+            "streamed",
+            "everybody",
+            "emptied",
+            "filled",
+        ),
         database="postgresql",
         engine=f"{CORE}.cache",
         cache="django-redis",
     ),
     "file": Site(
-        claims=("ending", "api", "races", "late", "listed", "files", "rotated", "renewed", "forgotten", "everybody", "emptied", "restored"),
+        claims=(
+            "ending",
+            "api",
+            "races",
+            "late",
+            "listed",
+            "files",
+            "rotated",
+            "renewed",
+            "forgotten",
+            "everybody",
+            "emptied",
+            "restored",
+            "filled",
+        ),
         engine=f"{CORE}.file",
     ),
     "allauth usersessions": Site(claims=("ending", "api", "allauth"), apps=("allauth", "allauth.account", "allauth.usersessions")),

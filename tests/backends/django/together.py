@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from django.db import connection, connections, transaction
 
-from sessionward.backends.django.index import mark_complete
+from sessionward.backends.django.completeness import mark_complete
 from sessionward.backends.django.raw_sql import CLOCKS, Answer, Statement, ask_in_order, seconds_now
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import UNDER_WAY, User, add_lock, begin_revocation, date_revocation, lock, user_digest

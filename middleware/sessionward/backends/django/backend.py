@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from sessionward.errors import ConfigurationError
 from sessionward.session.page import paged
 from sessionward.session.session import ANY_TERMS, Position, Session, SessionList, Terms, user_key
 from sessionward.settings import Duration, seconds
+
+log = logging.getLogger("sessionward")
 
 STALE: Final = 50
 """How many keys without a session the index may hold for a user before we remove them."""
@@ -184,8 +187,15 @@ class DjangoBackend:
         ``age()`` seconds: a request in flight has copied the login of a revoked session. It does all this in one transaction
         under the user's lock. So a concurrent revocation either finds the new key or has revoked the old one.
         """
-        with attended(self._store.using, self._timeout), lock_timeout(self._store.using, self._timeout):
-            return self._revocations.admit_renewed(new, old, age, self._timeout)
+        try:
+            with attended(self._store.using, self._timeout), lock_timeout(self._store.using, self._timeout):
+                return self._revocations.admit_renewed(new, old, age, self._timeout)
+        except Exception as failure:
+            if old or self._listable:
+                raise
+            # A cache that cannot list its sessions: the first request of this one notes it, and after a revocation it is refused.
+            log.warning("a sign-in could not be noted: %s", type(failure).__name__)
+            return True
 
     def purge(self, older_than: Duration) -> int:
         """Deletes the records of sessions that were revoked more than ``older_than`` ago (seconds or a ``timedelta``).

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from django.apps import apps
 from django.db import connections, transaction
 from django.db.models.signals import post_save
-from django.utils import timezone
 
+from sessionward.backends.django.completeness import IS_COMPLETE, mark_missed
 from sessionward.backends.django.key_value import KeyValueStore
 from sessionward.backends.django.raw_sql import Statement, ask, change_each, in_sets
 from sessionward.backends.django.requests import Came, keys_that_came
@@ -27,7 +27,6 @@ from sessionward.backends.django.tables import (
     EVERYBODY,
     HAS_ALL,
     Entry,
-    State,
     add_lock,
     begin_revocation,
     ensure,
@@ -44,11 +43,6 @@ from sessionward.credential.token import Credential
 from sessionward.session.session import CLOCK_RATE
 
 log = logging.getLogger("sessionward")
-
-COMPLETE: Final = "complete"
-WALKED: Final = "walked"
-
-atomic: Any = transaction.atomic
 
 
 class Begun(NamedTuple):
@@ -74,6 +68,8 @@ class Index:
 
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
+        self._owes = False
+        """Whether a session was missed, and the database could not be told."""
 
     def watch(self) -> None:
         """Notes each session that this process saves. Requests that save no session do not get slower."""
@@ -88,8 +84,31 @@ class Index:
         Returns False too if only noted sessions count, and this one is of before. ``is_new``: it has just been created.
 
         Where the middleware checks the session again after the application, this takes the lock of the user. So a concurrent
-        revocation either finds the new session, or has revoked the session that it comes from.
+        revocation either finds the new session, or has revoked the session that it comes from. If it fails, the index is not
+        complete any more.
         """
+        try:
+            return self._noted(key, user_id, is_new=is_new)
+        except Exception as failure:
+            if self._store.listable:
+                self._miss(failure)
+            raise
+
+    def _miss(self, failure: Exception) -> None:
+        log.error(
+            "the index has missed a session, so it is not complete any more (%s); run `sessionward index` again", type(failure).__name__
+        )
+        self._owes = True
+        with suppress(Exception):  # a revocation by this process tries again before it asks the index
+            self.settle()
+
+    def settle(self) -> None:
+        """Tells the database that a session was missed, if that was not possible at the time. Call it before you ask the index."""
+        if self._owes:
+            mark_missed(self._store.using)
+            self._owes = False
+
+    def _noted(self, key: str, user_id: str, *, is_new: bool) -> bool:
         using = self._store.using
         ensure(using)
         came = keys_that_came()
@@ -164,7 +183,7 @@ class Index:
 
     def keys_of(self, user_id: str) -> tuple[set[str], bool]:
         """Returns the keys of a user, and whether the index has every session. A row may say so although its session is gone."""
-        complete = bool(ask(self._store.using, _IS_COMPLETE.template, _IS_COMPLETE.values, **_IS_COMPLETE.names))  # read first
+        complete = bool(ask(self._store.using, IS_COMPLETE.template, IS_COMPLETE.values, **IS_COMPLETE.names))  # read first
         found = ask(self._store.using, "SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], **_NAMES)
         return {key for (key,) in found}, complete
 
@@ -176,7 +195,7 @@ class Index:
         keys = Statement("SELECT {key} FROM {table} WHERE {user} = %s", [user_digest(user_id)], _NAMES)
         table = self._store if read and isinstance(self._store, TableStore) else None
         reading = None if table is None else table.reading(keys, keep)
-        then = [keys, _IS_COMPLETE] if reading is None else [keys, _IS_COMPLETE, reading]
+        then = [keys, IS_COMPLETE] if reading is None else [keys, IS_COMPLETE, reading]
         if not self._store.revocation_sticks:
             then.append(HAS_ALL)
         locked, (found, complete, *along) = begin_revocation(self._store.using, user_id, timeout, then)
@@ -205,14 +224,8 @@ class Index:
             transaction.on_commit(partial(self._try_to_note, key, user_id, is_new=is_new), using=using, robust=True)
 
     def _try_to_note(self, key: str, user_id: str, *, is_new: bool) -> None:
-        try:
+        with suppress(Exception):  # :meth:`note` has logged it; the application's response does not depend on it
             self.note(key, user_id, is_new=is_new)
-        except Exception as failure:  # the application's response does not depend on it
-            log.error(
-                "the index has missed a session, so it is not complete any more (%s); run `sessionward index` again", type(failure).__name__
-            )
-            with suppress(Exception):
-                State.objects.using(self._store.using).filter(name=COMPLETE).delete()
 
 
 def digest_of(key: str) -> bytes:
@@ -249,43 +262,4 @@ def write(using: str, entries: Iterable[tuple[str, str]]) -> None:
     change_each(using, f"INSERT INTO {{table}} ({{key}}, {{user}}) VALUES (%s, %s) {again}", rows, **_NAMES)
 
 
-_IS_COMPLETE: Final = Statement("SELECT 1 FROM {table} WHERE {name} = %s", [COMPLETE], {"table": State._meta.db_table, "name": "name"})
 _NAMES: Final = {"table": Entry._meta.db_table, "key": "session_key", "user": "user"}
-
-
-def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[int], object]) -> int:
-    """Reads all live sessions once, in the order of their keys, from where the last run has stopped. Returns how many.
-
-    It marks the index as complete at the end. It calls ``progress`` after each batch, with the number of sessions in it.
-    """
-    ensure(store.using)
-    if not store.revocation_sticks and is_closed(store.using, EVERYBODY):  # what the index lacks does not count
-        mark_complete(store)
-        return 0
-    states = State.objects.using(store.using)
-    states.filter(name=COMPLETE).delete()
-    last = states.filter(name=WALKED).first()
-    after, total = last.value if last else "", 0
-    while (page := store.walk(after, batch)).last is not None:
-        after = page.last
-        with atomic(using=store.using):
-            write(store.using, page.named)
-            states.update_or_create(name=WALKED, defaults={"value": after})
-        total += page.looked_at
-        progress(page.looked_at)
-    mark_complete(store)
-    return total
-
-
-def mark_incomplete(store: TableStore | KeyValueStore) -> None:
-    """Marks the index as incomplete: until :func:`fill` has run again, we read all sessions to find those of a user."""
-    ensure(store.using)
-    State.objects.using(store.using).filter(name__in=[COMPLETE, WALKED]).delete()
-
-
-def mark_complete(store: TableStore | KeyValueStore) -> None:
-    """Marks the index as complete."""
-    ensure(store.using)
-    states = State.objects.using(store.using)
-    states.update_or_create(name=COMPLETE, defaults={"value": timezone.now().isoformat()})
-    states.filter(name=WALKED).delete()

@@ -75,6 +75,7 @@ class Revocations:
         """Returns the live sessions of a user, by their keys: those that :meth:`revoke` would revoke and count."""
         using, users = self._store.using, Users()
         tables.ensure(using)
+        self._index.settle()
         with read_timeout(using, timeout):
             keys, is_complete = self._index.keys_of(user_id)
             only_noted = self._counts_only_noted()
@@ -96,6 +97,7 @@ class Revocations:
         refuse_inside(using)
         with attended(self._store.using, timeout, alone=True) as phase, lock_timeout(using, timeout):
             tables.ensure(using)
+            self._index.settle()
             known = _Known(None if self._listable else set(), only)
             if self._listable and not self._trusts_index and not self._counts_only_noted():
                 self._look_through(user_id, known, timeout)
