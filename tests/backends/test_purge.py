@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +12,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert
 
-from sessionward import BackendUnavailable, StaleLogin
-from sessionward.backends.sql import queries
+from sessionward import BackendUnavailable, StaleLogin, UsageError
+from sessionward.backends import NewSession
+from sessionward.backends.memory import MemoryBackend
+from sessionward.backends.redis import AsyncRedisBackend, RedisBackend
+from sessionward.backends.sql import AsyncSQLBackend, SQLBackend, queries
 from sessionward.backends.sql.executor import Executor, Query
 from tests.backends.conftest import Place
 from tests.contract.sql_world import ASYNCMY, ASYNCPG, PSYCOPG, PYMYSQL, SESSIONS, SQLITE, SQLITE_ASYNC, SQLITE_ENGINE, SQLWorld
@@ -95,6 +100,31 @@ def test_the_age_is_seconds_or_a_timedelta(world: SQLWorld, older_than: Any) -> 
     add_ended(world, 1, days_ago=2.0)
     add_ended(world, 1, days_ago=0.5)
     assert [world.sessions.purge(older_than), world.sessions.purge(older_than), world.sessions.purge(0.0)] == [1, 0, 1]
+
+
+AGES = [-0.001, -3600.0, math.nan, math.inf, -math.inf, 1e11, timedelta(seconds=-1), timedelta.max, "1d", True, None]
+
+
+@pytest.mark.parametrize("older_than", AGES, ids=repr)
+def test_an_age_that_is_none_is_told_and_deletes_no_live_session(older_than: Any) -> None:
+    """``purge(begin - end)`` with both mixed up would sign everybody out."""
+    memory = MemoryBackend()
+    session = memory.login(NewSession(user_id="ann", digest=bytes(32), lifetime=60.0))
+    for backend in memory, SQLBackend("sqlite:///nowhere/x.db"), RedisBackend("redis://127.0.0.1:1"):
+        with pytest.raises(UsageError, match="older_than must be"):
+            backend.purge(older_than)
+    for waits in AsyncSQLBackend("sqlite+aiosqlite:///nowhere/x.db"), AsyncRedisBackend("redis://127.0.0.1:1"):
+        with pytest.raises(UsageError, match="older_than must be"):
+            asyncio.run(waits.purge(older_than))
+    assert [each.id for each in memory.list("ann")] == [session.id]
+
+
+def test_a_batch_looks_at_few_rows_though_none_is_old(world: SQLWorld, batches: list[int]) -> None:
+    """A statement that looked for old rows read through all others: it was never done within the timeout."""
+    clients = [world.sign_in(f"user {number}") for number in range(12)]
+    assert world.sessions.purge(DAY) == 0
+    assert batches == [0, 0, 0], "two of five rows, and the rest"
+    assert all(world.lives(*clients))
 
 
 def test_a_purge_goes_on_in_batches_until_nothing_is_left(world: SQLWorld, batches: list[int]) -> None:

@@ -1,9 +1,14 @@
-"""The two settings that all backends over a server have: how long a question may take, and how many run at once."""
+"""What all backends demand of the numbers that they are given: of a timeout, the size of a pool, and the age of what is purged."""
 
 from __future__ import annotations
 
-from sessionward.errors import Mistakes
+from typing import Final
+
+from sessionward.errors import Mistakes, UsageError
 from sessionward.settings import MAX_TIMEOUT, seconds
+
+MAX_AGE: Final = 100 * 365.25 * 86_400.0
+"""Seconds. Further back a calendar may not go."""
 
 
 def checked(timeout: object, pool_size: object) -> tuple[float, int]:
@@ -22,3 +27,17 @@ def checked(timeout: object, pool_size: object) -> tuple[float, int]:
     mistakes.raise_any()
     assert isinstance(pool_size, int)
     return bound, pool_size
+
+
+def purgeable_age(older_than: object) -> float:
+    """Returns in seconds how long ago a session must have ended to be purged.
+
+    Raises :class:`UsageError` for anything else: of a negative age, live sessions would be deleted.
+    """
+    try:
+        age = seconds(older_than)
+    except TypeError as wrong:
+        raise UsageError(f"older_than {wrong}") from None
+    if not 0 <= age <= MAX_AGE:  # nan is neither
+        raise UsageError("older_than must be at least 0 seconds and at most 100 years")
+    return age

@@ -19,6 +19,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
+from sessionward.backends.bounds import purgeable_age
 from sessionward.backends.django.attended import attended
 from sessionward.backends.django.sessions import Known, id_of, is_key
 from sessionward.backends.django.site import carriers_of
@@ -202,7 +203,7 @@ class DjangoBackend:
 
         Returns how many. Never pass less than a session can live: its cookie would be valid again.
         """
-        limit = timezone.now() - timedelta(seconds=seconds(older_than))
+        limit = timezone.now() - timedelta(seconds=purgeable_age(older_than))
         with attended(self._store.using, self._timeout):
             self._tables.ensure(self._store.using)
             return self._tables.forget_revoked(self._store.using, limit)

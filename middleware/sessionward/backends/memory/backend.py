@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
+from sessionward.backends.bounds import purgeable_age
 from sessionward.backends.memory.rows import Row, Rows, moment
 from sessionward.credential.token import Credential
 from sessionward.errors import SessionRevoked, StaleLogin
@@ -186,10 +188,11 @@ class MemoryBackend:
             self._rows.extend(row, lifetime, app_session, idle_timeout, now)
             return True
 
-    def purge(self, older_than: float = 0.0) -> int:
-        """Deletes sessions that expired more than ``older_than`` seconds ago. Returns how many."""
+    def purge(self, older_than: float | timedelta = 0.0) -> int:
+        """Deletes sessions that expired more than ``older_than`` (seconds or a ``timedelta``) ago. Returns how many."""
+        age = purgeable_age(older_than)
         with self._change() as now:
-            return self._rows.forget_expired(now - older_than)
+            return self._rows.forget_expired(now - age)
 
     @contextmanager
     def _change(self) -> Generator[float]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from sessionward.backends.bounds import checked
+from sessionward.backends.bounds import checked, purgeable_age
 from sessionward.backends.redis import app_sessions, companions, login, purge, reading, revoking, state, use
 from sessionward.backends.redis.connect import server_of, wait_of
 from sessionward.backends.redis.layout import KEPT, LONGEST_KEPT, Place
@@ -150,7 +150,7 @@ class RedisBackend(Leased):
         It is not needed: sessions go by themselves, ``keep_revoked`` after their end. It looks through all users in batches, so it
         can be interrupted and repeated. It never drops sessions that were ended within the last hour, nor what is kept of a user.
         """
-        age, total = seconds(older_than), 0
+        age, total = purgeable_age(older_than), 0
         for keys in self._runner.scan(self._place.users(), self._timeout):
             total += self._ask(purge.purge(self._place, keys, age))
         return total
@@ -256,7 +256,7 @@ class AsyncRedisBackend(AsyncLeased):
 
     async def purge(self, older_than: float | timedelta) -> int:
         """Drops sessions that stopped being live more than ``older_than`` ago. See :meth:`RedisBackend.purge`."""
-        age, total = seconds(older_than), 0
+        age, total = purgeable_age(older_than), 0
         async for keys in self._runner.scan(self._place.users(), self._timeout):
             total += await self._ask(purge.purge(self._place, keys, age))
         return total

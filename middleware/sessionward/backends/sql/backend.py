@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import URL, Engine
 
-from sessionward.backends.bounds import checked
+from sessionward.backends.bounds import checked, purgeable_age
 from sessionward.backends.sql import companions, everybody, on_terms, queries, reading, use
 from sessionward.backends.sql.at_once import AtOnce
 from sessionward.backends.sql.connect import database_of
@@ -32,7 +32,7 @@ from sessionward.session.session import (
     user_key,
 )
 from sessionward.session.use import at_once
-from sessionward.settings import Duration, seconds
+from sessionward.settings import Duration
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -157,7 +157,7 @@ class SQLBackend(Leased):
         It works in batches of 1000, so it does not delay the requests of live sessions, and it can be interrupted and repeated.
         It never deletes users, nor sessions that were ended within the last hour: workers must still read that they ended.
         """
-        age, total, after = seconds(older_than), 0, reading.NOBODY
+        age, total, after = purgeable_age(older_than), 0, reading.NOBODY
         while True:
             count, last = self._ask(queries.purge(age, after, queries.BATCH))
             total += count
@@ -269,7 +269,7 @@ class AsyncSQLBackend(AsyncLeased):
 
     async def purge(self, older_than: float | timedelta) -> int:
         """Deletes sessions that stopped being live more than ``older_than`` ago. See :meth:`SQLBackend.purge`."""
-        age, total, after = seconds(older_than), 0, reading.NOBODY
+        age, total, after = purgeable_age(older_than), 0, reading.NOBODY
         while True:
             count, last = await self._ask(queries.purge(age, after, queries.BATCH))
             total += count

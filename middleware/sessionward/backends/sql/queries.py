@@ -109,18 +109,18 @@ def login(executor: Executor, new: NewSession) -> Session:
 
 @writes
 def purge(executor: Executor, older_than: float, after: UUID, batch: int) -> tuple[int, UUID | None]:
-    """Deletes the next ``batch`` sessions that stopped being live more than ``older_than`` seconds ago, in the order of their ids.
+    """Deletes, of the next ``batch`` sessions in the order of their ids, those that stopped being live over ``older_than`` seconds ago.
 
     Keeps those that ended within the last hour. Those of another era ended when the present one began. Returns how many, and the last
-    id, after which the next batch begins. The id is None when there are no more.
+    id of the batch, behind which the next one begins. It is None when there are no more. So a call looks at few rows, whatever there is.
     """
     dialect, now = executor.dialect, clock(executor)
     old = {"limit": dialect.time_in(now - timedelta(seconds=older_than)), "ended": dialect.time_in(now - timedelta(seconds=KEPT))}
-    rows = executor.rows("ended_ids", after=dialect.id_in(after), batch=batch, **old)
-    if not rows:
-        return 0, None
-    last = rows[-1][0]
-    return executor.change("delete", after=dialect.id_in(after), last=last, **old), dialect.id_out(last)
+    begin = dialect.id_in(after)
+    end = executor.row("nth_id", after=begin, skip=batch - 1)
+    if end is None:
+        return executor.change("delete_rest", after=begin, **old), None
+    return executor.change("delete", after=begin, last=end[0], **old), dialect.id_out(end[0])
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
