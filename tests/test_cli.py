@@ -354,6 +354,18 @@ def test_sessions_are_listed_with_what_is_known_of_them_and_no_token(sqlite_url:
     assert not any(secret in done.stdout for secret in secrets)
 
 
+@pytest.mark.parametrize("number", [1, 1500], ids=["a line", "more than a pipe holds"])
+def test_a_reader_of_the_list_that_leaves_is_no_error(sqlite_url: str, backend: SQLBackend, number: int) -> None:
+    for _ in range(number):
+        backend.login(new_session("ann", new_token()))
+    command = [*COMMAND, "sessions", "--backend", sqlite_url, "ann"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        assert done.stdout is not None
+        done.stdout.close()
+        _, said = done.communicate(timeout=60)
+    assert (done.returncode, said) == (141, b"")
+
+
 def test_a_user_without_sessions_has_none(sqlite_url: str, backend: SQLBackend) -> None:
     backend.login(new_session("bob", new_token()))
     done = run("sessions", "--backend", sqlite_url, "ann")

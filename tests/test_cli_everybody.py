@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -64,6 +67,24 @@ def test_it_waits_until_no_worker_trusts_a_session(sqlite_url: str, backend: SQL
     began = monotonic()
     assert run(*command, "--backend", sqlite_url).returncode == 0
     assert monotonic() - began >= 1.1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "TERM"])
+@pytest.mark.parametrize("command", [RESTORED, EVERYBODY], ids=" ".join)
+def test_one_that_is_stopped_while_it_waits_says_what_is_done(
+    sqlite_url: str, backend: SQLBackend, command: Sequence[str], number: signal.Signals, code: int
+) -> None:
+    backend.set_lease(5.0)
+    token = new_token()
+    backend.login(new_session("ann", token))
+    run_command = [sys.executable, "-m", "sessionward", *command, "--backend", sqlite_url]
+    with subprocess.Popen(run_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stopped:
+        while backend.find(Credential(token.encode())) is not None:
+            sleep(0.02)
+        stopped.send_signal(number)
+        printed, said = stopped.communicate(timeout=30)
+    assert (stopped.returncode, printed) == (code, "")
+    assert said == "sessionward: all sessions are revoked. Stopped while workers may still accept some: run the command again.\n"
 
 
 @pytest.mark.parametrize(

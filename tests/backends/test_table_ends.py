@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from sqlalchemy.dialects import mysql
 from sessionward import ConfigurationError
 from sessionward.backends import Credential
 from sessionward.backends.table import Expires, RevokedBy, TableBackend
+from sessionward.backends.table.columns import Clock
+from sessionward.backends.table.columns import Kind as ColumnKind
 from tests.backends.conftest import Open
 from tests.backends.schemas import AUTHJS, HOUR, LARAVEL, OWN
 from tests.backends.tableworld import TableWorld, simple
@@ -154,6 +157,17 @@ def test_p6_a_timestamp_of_mariadb_is_read_in_the_zone_of_the_connection(kind: K
             text("SELECT ABS(TIMESTAMPDIFF(SECOND, revoked_at, NOW(3))) FROM small WHERE token = 'other'")
         ).scalar_one()
     assert off < 30
+
+
+def test_a_timestamp_of_mysql_does_not_depend_on_the_offset_of_now() -> None:
+    """01:30 UTC in a zone whose summer time has ended since: the offset of now would make it an hour later, and a sign-in recent."""
+    clock = Clock(datetime(2026, 10, 25, 1, 34, tzinfo=UTC), offset=timedelta(hours=1))
+    for seconds in (Decimal("1792888200.250000"), 1792888200):
+        at = clock.read(seconds, ColumnKind.LOCAL)
+        assert at.replace(microsecond=0) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    for kind in (ColumnKind.NAIVE, ColumnKind.AWARE):
+        with pytest.raises(ValueError, match="not a time"):
+            clock.read(1792888200, kind)
 
 
 def test_p6_times_that_no_calendar_has(sqlite_url: str) -> None:

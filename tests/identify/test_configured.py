@@ -244,6 +244,16 @@ def test_rows_of_several_users_sign_nobody_in(trac: str) -> None:
         SQLQuery(trac, QUERY, cookie="trac_auth").identify("trac_auth", ANN)
 
 
+@pytest.mark.parametrize("names", [["ann", "ann", "bob"], ["ann"] * 1001], ids=["the third row", "rows without end"])
+def test_a_query_that_doubles_rows_hides_no_other_user(trac: str, names: list[str]) -> None:
+    values = ", ".join(f"('{name}')" for name in names)
+    query = f"WITH found(name) AS (VALUES {values}) SELECT name FROM found WHERE :value <> ''"
+    with pytest.raises(InvalidCredential, match="several users"):
+        SQLQuery(trac, query, cookie="sid").identify("sid", "x")
+    same = f"WITH found(name) AS (VALUES {values.replace('bob', 'ann')}) SELECT name FROM found WHERE :value <> '' LIMIT 1000"
+    assert said(SQLQuery(trac, same, cookie="sid"), "sid", "x") == "ann"
+
+
 def test_a_file_of_the_application_is_never_created_or_changed(tmp_path: Path, trac: str) -> None:
     with pytest.raises(OperationalError):
         SQLQuery(f"sqlite:///{tmp_path}/none.db", QUERY, cookie="a").identify("a", ANN)

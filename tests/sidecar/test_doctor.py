@@ -29,6 +29,7 @@ from sessionward.sidecar.doctor.run import doctor
 SECRET = "a secret of the tests, long enough: 0123456789"
 OK = b"HTTP/1.1 200 OK\r\nServer: test\r\nContent-Length: 2\r\n\r\nhi"
 BARE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+MISSING = "note    backend: answers, and our tables are missing; serve creates them at its start, if this user may"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
 
@@ -370,7 +371,9 @@ def test_tables_that_are_missing_are_not_created(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE of_the_application (a)")
     flags = {**NOWHERE, "backend": f"sqlite:///{file}"}
-    assert of("backend", said(flags)[0]) == ["note    backend: answers, and our tables are missing; serve creates them at its start"]
+    assert of("backend", said(flags)[0]) == [
+        "note    backend: answers, and our tables are missing; serve creates them at its start, if this user may"
+    ]
     found, code = said({**flags, "create-tables": "false"})
     assert of("backend", found)[0].startswith("error   backend: answers, and our tables are missing; start once with create-tables")
     assert code == 2
@@ -380,7 +383,9 @@ def test_tables_that_are_missing_are_not_created(tmp_path: Path) -> None:
 
 def test_a_database_that_is_ready_says_whether_a_revocation_lasts(empty_postgresql_url: str, mariadb_url: str) -> None:
     found, _ = said({**NOWHERE, "backend": empty_postgresql_url})
-    assert of("backend", found) == ["note    backend: answers, and our tables are missing; serve creates them at its start"]
+    assert of("backend", found) == [
+        "note    backend: answers, and our tables are missing; serve creates them at its start, if this user may"
+    ]
     for url in (empty_postgresql_url, mariadb_url):
         (line,) = of("durability", said({**NOWHERE, "backend": url})[0])
         assert "a revocation survives a crash" in line or "a revocation may be lost" in line

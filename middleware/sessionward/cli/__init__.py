@@ -88,6 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command in COMMANDS:
         return run_sidecar(chosen)
     signal.signal(signal.SIGTERM, _leave)
+    try:
+        code = _run(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the program that reads our output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return code
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """Runs the command that was chosen. Returns the exit code."""
     if chosen.command == "index":
         return _index(chosen.batch, incomplete=chosen.incomplete)
     if chosen.command == "lease":
@@ -102,14 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return revoke(chosen.backend, chosen.user, chosen.session)
     try:
         demo(once=chosen.once, port=chosen.port)
-    except BrokenPipeError:  # the program that reads our output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        raise
     except (OSError, SessionwardError) as error:
         print(f"sessionward: cannot serve the demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from sessionward.cli.database import refuse
@@ -64,4 +65,8 @@ def _everybody(backend: EndsAll) -> int:
 
 def _wait(lease: float) -> None:
     """Waits, from a commit on, until no worker trusts what it read before."""
-    sleep_until(clock() + WAITED * lease)
+    try:
+        sleep_until(clock() + WAITED * lease)
+    except (KeyboardInterrupt, SystemExit):
+        print("sessionward: all sessions are revoked. Stopped while workers may still accept some: run the command again.", file=sys.stderr)
+        raise

@@ -26,6 +26,8 @@ _DRIVERS: Final[Mapping[str, str]] = {
     "mariadb": "mariadb+pymysql",
 }
 _POOL_SIZE: Final = 10
+MAX_ROWS: Final = 1000
+"""Rows that may name the user of one session. A query that finds more is a mistake."""
 
 
 class SQLQuery:
@@ -89,8 +91,8 @@ class SQLQuery:
         rows = self._rows(key)
         if not rows:
             raise InvalidCredential("the table does not know the session")
-        if len({row[0] for row in rows}) > 1:
-            raise InvalidCredential("the table names several users for the session")
+        if len(rows) > MAX_ROWS or len({row[0] for row in rows}) > 1:
+            raise InvalidCredential("the table names several users for the session, or has too many rows for it")
         return whose(rows[0][0], key, issued_at=_time(rows[0][1]) if len(rows[0]) > 1 else None)
 
     def _rows(self, key: str) -> list[Any]:
@@ -103,7 +105,7 @@ class SQLQuery:
 
     def _ask(self, key: str) -> list[Any]:
         with self._engine.connect() as connection:
-            return list(connection.execute(self._query, {"value": key}).fetchmany(2))
+            return list(connection.execute(self._query, {"value": key}).fetchmany(MAX_ROWS + 1))
 
 
 def _time(found: Any) -> float | None:

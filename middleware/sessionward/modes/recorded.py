@@ -125,7 +125,7 @@ class Recorded(ApplicationSessions[RecordedContext]):
                 try:
                     if not (yield from Renewed(_credential(value), came, context.age)):
                         return False
-                except Exception:  # the driver has logged it; whoever revokes might not find this session
+                except Exception:  # the driver has logged it; a revocation might not find this session
                     return False
             elif self._notes:
                 with suppress(Exception):

@@ -69,7 +69,7 @@ class Index:
     def __init__(self, store: TableStore | KeyValueStore) -> None:
         self._store = store
         self._owes = False
-        """Whether a session was missed, and the database could not be told."""
+        """Whether a session was missed, and the database does not know it yet."""
 
     def watch(self) -> None:
         """Notes each session that this process saves. Requests that save no session do not get slower."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final
 from uuid import UUID
@@ -202,6 +203,8 @@ def _uuid(text: str, dialect: Dialect) -> UUID | str | None:
 
 # --- times ------------------------------------------------------------------------------------------------------------
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -220,13 +223,12 @@ class Clock:
 
     def read(self, value: Any, kind: Kind) -> datetime:
         """Returns a time of the table with its time zone. Raises ``ValueError`` for a value that is not a time."""
+        if kind is Kind.LOCAL and isinstance(value, (int, Decimal)):
+            return EPOCH + timedelta(microseconds=int(value * 1_000_000))
         at = datetime.fromisoformat(value) if isinstance(value, str) else value
         if not isinstance(at, datetime):
             raise ValueError("not a time")
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-            return at - self.offset if kind is Kind.LOCAL else at
-        return at.astimezone(UTC)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
     def write(self, kind: Kind, dialect: Dialect) -> Any:
         """Returns the present time in the form that a column of this kind takes."""

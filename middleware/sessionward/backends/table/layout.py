@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Self, TypeAlias
 
-from sessionward.backends.table.columns import Clock, Kind
+from sessionward.backends.table.columns import EPOCH, Clock, Kind
 from sessionward.errors import ConfigurationError
 from sessionward.settings import Duration, seconds
 
@@ -88,16 +88,15 @@ def _moment(value: Any, kind: Kind, clock: Clock, per_second: int, later: float 
     if value is None:
         return None
     if isinstance(value, str) and (endless := _INFINITE.fullmatch(value)):
-        return _EPOCH if endless[1] == "-" else None
+        return EPOCH if endless[1] == "-" else None
     try:
         if per_second:
-            return _EPOCH + timedelta(seconds=float(value) / per_second + later)
+            return EPOCH + timedelta(seconds=float(value) / per_second + later)
         return clock.read(value, kind) + timedelta(seconds=later)
     except OverflowError:  # Python's calendar has no such time
-        return _EPOCH if per_second and float(value) < 0 else None
+        return EPOCH if per_second and float(value) < 0 else None
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INFINITE: Final = re.compile(r"\s*([+-]?)inf(?:inity)?\s*", re.IGNORECASE)
 
 

@@ -97,11 +97,14 @@ def _expires(layout: Layout, table: Table, dialect: Dialect) -> str:
 
 
 def _readable(column: str, at: Expires | Timestamp, kind: Kind, dialect: Dialect) -> str:
-    """Returns a column of times as far as a driver can return it: NULL for infinite times, and for those of no calendar."""
+    """Returns a column of times as far as a driver can return it: NULL for infinite times, and for those of no calendar.
+
+    A ``TIMESTAMP`` of MySQL comes as seconds. Otherwise it is in the zone of the connection, whose offset may have been another one then.
+    """
     if dialect is SQLITE or at.per_second or kind not in (Kind.AWARE, Kind.NAIVE, Kind.LOCAL):
         return column
     bounds = f"{column} > '0001-01-02' AND {column} < '9999-12-30'" if dialect is POSTGRESQL else f"{column} > '1000-01-01'"
-    return f"CASE WHEN {bounds} THEN {column} END"
+    return f"CASE WHEN {bounds} THEN {f'UNIX_TIMESTAMP({column})' if kind is Kind.LOCAL else column} END"
 
 
 def _about(layout: Layout, table: Table, dialect: Dialect) -> str:

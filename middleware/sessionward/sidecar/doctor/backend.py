@@ -133,7 +133,11 @@ def _unknown() -> Credential:
 def _why(config: Config, failed: BaseException) -> Iterator[Finding]:
     if tables.are_missing(failed):
         said = f"answers, and {tables.MISSING}"
-        yield note("backend", said, "serve creates them at its start") if config.create_tables else error("backend", said, tables.WAY_OUT)
+        yield (
+            note("backend", said, "serve creates them at its start, if this user may")
+            if config.create_tables
+            else error("backend", said, tables.WAY_OUT)
+        )
     elif isinstance(failed, ConfigurationError):  # it answers, and is not what the settings say
         yield from (error(*_parted("backend", mistake)) for mistake in failed.mistakes)
     else:
