@@ -1,4 +1,4 @@
-"""Runs what failed once more, alone: ``again.py tests.xml``, the report of the first run; ends with the exit code of the second.
+"""Runs what failed once more, alone: ``again.py fast.xml slow.xml``, the reports of the first runs; ends with the last exit code.
 
 Thousands of tests start servers and share two cores: one that fails beside others and passes alone is named *unsteady*, to be
 mended. A broken promise is no matter of chance: a test of one (torture, model, P1 to P10 without P7, which is about time) that failed
@@ -40,8 +40,8 @@ class Failure:
         return has_run and PROMISE.search(f"{self.module}.{self.name}") is not None
 
 
-def failures(report: Path) -> Sequence[Failure]:
-    cases = ElementTree.parse(report).iter("testcase")  # noqa: S314
+def failures(reports: Sequence[Path]) -> Sequence[Failure]:
+    cases = [case for report in reports for case in ElementTree.parse(report).iter("testcase")]  # noqa: S314
     return [
         Failure(case.get("classname", ""), case.get("name", ""), case.find("failure") is None, found.get("message", ""))
         for case in cases
@@ -49,8 +49,8 @@ def failures(report: Path) -> Sequence[Failure]:
     ]
 
 
-def main(report: Path) -> int:
-    failed = failures(report)
+def main(*reports: Path) -> int:
+    failed = failures(reports)
     for failure in failed:
         print("could not be set up:" if failure.in_setup else "failed:", failure.module, failure.name)
     is_chance = not any(failure.is_no_test or failure.breaks_a_promise for failure in failed)
@@ -66,4 +66,4 @@ def main(report: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -56,6 +56,13 @@ def test_what_fails_once_and_passes_alone_is_named_unsteady(again: ModuleType, t
     assert "unsteady: tests.sidecar.test_serve test_it_answers" in capsys.readouterr().out
 
 
+def test_the_reports_of_several_runs_are_looked_at_together(again: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "slow").mkdir()
+    slow = report(tmp_path / "slow", ("tests.torture.test_races", "test_it", "failure", "assert 1 == 0"))
+    assert again.main(report(tmp_path), slow) == 1
+    assert "failed: tests.torture.test_races test_it\nno second run" in capsys.readouterr().out
+
+
 def test_what_fails_twice_fails(again: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends_with(monkeypatch, 1)
     assert again.main(report(tmp_path, CHANCE)) == 1
