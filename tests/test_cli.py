@@ -366,6 +366,16 @@ def test_a_reader_of_the_list_that_leaves_is_no_error(sqlite_url: str, backend: 
     assert (done.returncode, said) == (141, b"")
 
 
+@pytest.mark.parametrize("command", [["snippet", "nginx"], ["print-config"]], ids=" ".join)
+def test_a_reader_of_what_a_sidecar_prints_that_leaves_is_no_error(command: list[str], tmp_path: Path) -> None:
+    options = [] if command[0] == "snippet" else ["--for", "authz", "--backend", "memory", "--trusted-proxy", "127.0.0.1"]
+    with subprocess.Popen([*COMMAND, *command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as done:
+        assert done.stdout is not None
+        done.stdout.close()
+        _, said = done.communicate(timeout=60)
+    assert (done.returncode, b"Traceback" in said) == (141, False)
+
+
 def test_a_user_without_sessions_has_none(sqlite_url: str, backend: SQLBackend) -> None:
     backend.login(new_session("bob", new_token()))
     done = run("sessions", "--backend", sqlite_url, "ann")

@@ -85,11 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{chosen.command} does not know {' '.join(unknown)}; see sessionward {chosen.command} --help")
     if chosen.command == "revoke" and chosen.everybody is (chosen.user is not None):
         revoked.error("give USER, or --everybody for all users, and not both")
-    if chosen.command in COMMANDS:
-        return run_sidecar(chosen)
-    signal.signal(signal.SIGTERM, _leave)
     try:
-        code = _run(chosen)
+        code = run_sidecar(chosen) if chosen.command in COMMANDS else _run(chosen)
         sys.stdout.flush()
     except BrokenPipeError:  # the program that reads our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
@@ -101,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     """Runs the command that was chosen. Returns the exit code."""
+    signal.signal(signal.SIGTERM, _leave)
     if chosen.command == "index":
         return _index(chosen.batch, incomplete=chosen.incomplete)
     if chosen.command == "lease":
