@@ -44,11 +44,15 @@ class Routes:
         self.warning = f"api: {NO_JINJA}; browsers get JSON" if settings.api and renderer is None else None
         self._base: Methods = {**_readable(partial(show, renderer)), **only} if settings.api else only
         self._named: Mapping[bytes, Methods] = {**_NAMED, b"revoke-others": {"POST": partial(submit_others, renderer)}}
+        below: Mapping[bytes, Methods] = {self._below + name: methods for name, methods in self._named.items()}
+        self._spelled: Mapping[bytes, Methods] = {self._path: self._base, **(below if settings.api else {})}
+        """By the paths in their exact spelling."""
 
     def at(self, path: bytes) -> Methods | None:
         """Returns the methods of the route with this path, which begins below the mount point, or None: it is not ours."""
-        if self.mark not in path:  # most paths
-            return None
+        spelled = self._spelled.get(path)
+        if spelled is not None or path.find(self.mark) < 0:  # most paths
+            return spelled
         path = despelled(path)
         if path == self._path:
             return self._base

@@ -271,7 +271,7 @@ def refused(
 
 def _response(status: HTTPStatus, body: bytes, request: Request, trusted: frozenset[bytes], *extra: tuple[bytes, bytes]) -> Response:
     vary = VARY
-    origin = request.header(b"origin")
+    origin = request.header(b"origin") if trusted else None
     if origin is not None and origin in trusted:
         vary += b", Origin"
         readable = b", ".join(_READABLE[name] for name, _ in extra if name in _READABLE)
