@@ -105,6 +105,11 @@ def plain(text: str) -> str:
     return " ".join(_INVISIBLE.sub(" ", text).split())
 
 
+def isolated(text: str) -> str:
+    """Returns a stranger's text for an attribute, where ``<bdi>`` cannot be (Unicode, UAX 9)."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
 _INVISIBLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # the direction of writing

@@ -91,17 +91,12 @@ def _words(words: Catalogue) -> Mapping[str, object]:
         return _filled(words.pgettext(context, message), values)
 
     named: Mapping[str, Callable[..., Markup]] = {"_": gettext, "ngettext": ngettext, "pgettext": pgettext}
-    return {**named, "isolated": _isolated, "foreign": _foreign, "language": words.language, "direction": words.direction}
+    return {**named, "foreign": _foreign, "language": words.language, "direction": words.direction}
 
 
 def _filled(sentence: str, values: Mapping[str, object]) -> Markup:
     """Returns a sentence with its values. ``Markup(sentence) % values`` is the same, and takes three times as long."""
     return Markup(sentence % {name: escape(value) for name, value in values.items()})  # noqa: S704
-
-
-def _isolated(text: str) -> str:
-    """Returns a stranger's text for an attribute, where ``<bdi>`` cannot be (Unicode, UAX 9)."""
-    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def _foreign(text: str) -> Markup:

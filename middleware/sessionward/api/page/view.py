@@ -9,7 +9,7 @@ from html import escape
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
-from sessionward.api.page.labels import MAX_USER_AGENT, Label, label_of, label_text, plain
+from sessionward.api.page.labels import MAX_USER_AGENT, Label, isolated, label_of, label_text, plain
 from sessionward.api.page.languages import Catalogue
 from sessionward.api.page.methods import methods_text
 from sessionward.api.page.places import Places, placed
@@ -39,7 +39,10 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One session, in the reader's language. Empty or None: not known, or not shown."""
+    """One session, in the reader's language. Empty or None: not known, or not shown.
+
+    ``question``: what the reader is asked before it ends.
+    """
 
     id: str
     label: str
@@ -52,6 +55,7 @@ class Row:
     last_seen: Moment | None
     expires: Moment | None
     actor: str
+    question: str
     is_impersonation: bool
     may_revoke: bool
 
@@ -76,12 +80,16 @@ def view_of(
     places = Places() if hidden else (yield from placed(addresses, catalogue.language, page.place))
     labels = _Labels(page.label, catalogue)
 
+    sign_out, end = catalogue.gettext("Sign out %(device)s?"), catalogue.gettext("End the session of %(actor)s?")
+
     def row(session: Session) -> Row:
         is_impersonation = session.kind == IMPERSONATION
         label = label_of(session.user_agent)
+        name = labels.of(session.user_agent, label)
+        actor = plain(session.actor or "")[:MAX_LABEL] or (session.kind and "?")  # an id of invisible characters
         return Row(
             id=str(session.id),
-            label=labels.of(session.user_agent, label),
+            label=name,
             shape="person" if is_impersonation else _SHAPES.get(label.system, "") or _shape(label),
             place=places.get(session.ip_address or "", ""),
             address="" if hidden else plain(session.ip_address or ""),
@@ -90,7 +98,8 @@ def view_of(
             since=_past(session.authenticated_at or session.issued_at, now, catalogue),
             last_seen=_past(session.last_seen_at, now, catalogue),
             expires=_future(session.expires_at, now, catalogue),
-            actor=plain(session.actor or "")[:MAX_LABEL] or (session.kind and "?"),  # an id of invisible characters
+            actor=actor,
+            question=end % {"actor": isolated(actor)} if is_impersonation else sign_out % {"device": isolated(name)},
             is_impersonation=is_impersonation,
             may_revoke=current.kind != IMPERSONATION and (impersonations or not is_impersonation),
         )
