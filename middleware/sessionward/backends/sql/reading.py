@@ -25,7 +25,7 @@ MOST: Final = 2**31 - 1
 MOST_MADE: Final = 4096
 """How many sessions a worker keeps as they were read last, about 2 KB each."""
 _MADE: Final[dict[tuple[str, object], tuple[tuple[Any, ...], Session]]] = {}
-"""By the dialect and the id: the row of a session, and what was made of it. Threads share it: each change is one operation."""
+"""By the dialect and the id: the rest of a session's row, and what was made of it. Threads share it: each change is one operation."""
 
 _FIRST: Final = datetime.max.replace(tzinfo=UTC)
 _ABOVE: Final = UUID(int=2**128 - 1)
@@ -115,14 +115,14 @@ def _checked(dialect: Dialect, row: Sequence[Any] | None) -> Checked:
 
 def _session(dialect: Dialect, row: tuple[Any, ...]) -> Session:
     """Returns the session of a row: the one that was made of it before, if the row has not changed since then."""
-    key = dialect.name, row[0]
+    key, rest = (dialect.name, row[0]), row[1:]  # to compare the id again would cost as much as all the rest
     known = _MADE.get(key)
-    if known is not None and known[0] == row:
+    if known is not None and known[0] == rest:
         return known[1]
     session = _made(dialect, row)
     if len(_MADE) >= MOST_MADE:
         _MADE.clear()
-    _MADE[key] = row, session
+    _MADE[key] = rest, session
     return session
 
 
