@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from unittest.mock import patch
 
+from sessionward import BackendUnavailable
+from sessionward.backends.django import tables
 from sessionward.backends.django.filling import fill
 from sessionward.backends.django.sessions import Page
 from sessionward.backends.django.store import store_of
 from sessionward.backends.django.tables import Entry
-from tests.backends.django.world import backend, person, sign_in, whom
+from tests.backends.django.world import backend, delete, drop_ours, person, sign_in, whom
 
 
 def crowd() -> list[str]:
@@ -53,6 +55,16 @@ def case_p1_between_the_reading_of_a_batch_and_its_writing() -> None:
     with patch.object(store, "walk", walked):
         fill(store, batch=20, progress=lambda _: None)
     assert [whom(key) for key in keys] == ["nobody"] * 9
+
+
+def case_without_our_tables_a_sign_in_passes_and_nothing_is_revoked() -> None:
+    """A role may have no right to create them. There has been no revocation, and there is none."""
+    ann = person("ann")
+    drop_ours()
+    with patch.object(tables, "_create", side_effect=BackendUnavailable("create them: ...")):
+        key = sign_in(ann)
+        assert delete(key) == (503, None)
+    assert whom(key) == ann
 
 
 def case_p1_before_it_begins() -> None:

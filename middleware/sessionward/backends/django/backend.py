@@ -11,6 +11,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 from uuid import UUID
@@ -192,9 +193,8 @@ class DjangoBackend:
             with attended(self._store.using, self._timeout), lock_timeout(self._store.using, self._timeout):
                 return self._revocations.admit_renewed(new, old, age, self._timeout)
         except Exception as failure:
-            if old or self._listable:
+            if old or not self._finds_unnoted():
                 raise
-            # A cache that cannot list its sessions: the first request of this one notes it, and after a revocation it is refused.
             log.warning("a sign-in could not be noted: %s", type(failure).__name__)
             return True
 
@@ -235,6 +235,18 @@ class DjangoBackend:
         """
         data = self._store.read([key]).get(key)
         return data is None or claimed_user(data) is not None
+
+    def _finds_unnoted(self) -> bool:
+        """Returns whether a session that could not be noted at its sign-in escapes no revocation.
+
+        A cache that cannot list its sessions: the first request of this one notes it, and after a revocation it is refused. Without
+        our tables, which this role may not be allowed to create, there has been no revocation, and there is none.
+        """
+        if not self._listable:
+            return True
+        with suppress(Exception):
+            return self._tables.are_missing(self._store.using)
+        return False
 
     def _note(self, credential: Credential, /) -> None:
         key = credential.reveal()
