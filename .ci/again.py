@@ -32,7 +32,7 @@ class Failure:
 
     @property
     def is_no_test(self) -> bool:
-        return not self.module
+        return self.module in ("", "pytest")
 
     @property
     def breaks_a_promise(self) -> bool:

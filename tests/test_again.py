@@ -75,6 +75,7 @@ FINAL: dict[str, list[Case]] = {
     "a model": [("tests.model.test_lease", "test_it", "failure", "no trail")],
     "tests that could not be collected": [("", "gw0", "error", "collection failure")],
     "a module that could not be collected": [("", "tests.test_flow", "error", "collection failure")],
+    "an error of pytest itself": [("pytest", "internal", "error", "internal error")],
     "tests of many modules": [(f"tests.test_{number}", "test_it", "failure", "assert 0") for number in range(21)],
 }
 

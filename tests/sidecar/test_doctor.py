@@ -371,9 +371,7 @@ def test_tables_that_are_missing_are_not_created(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE of_the_application (a)")
     flags = {**NOWHERE, "backend": f"sqlite:///{file}"}
-    assert of("backend", said(flags)[0]) == [
-        "note    backend: answers, and our tables are missing; serve creates them at its start, if this user may"
-    ]
+    assert of("backend", said(flags)[0]) == [MISSING]
     found, code = said({**flags, "create-tables": "false"})
     assert of("backend", found)[0].startswith("error   backend: answers, and our tables are missing; start once with create-tables")
     assert code == 2
@@ -383,9 +381,7 @@ def test_tables_that_are_missing_are_not_created(tmp_path: Path) -> None:
 
 def test_a_database_that_is_ready_says_whether_a_revocation_lasts(empty_postgresql_url: str, mariadb_url: str) -> None:
     found, _ = said({**NOWHERE, "backend": empty_postgresql_url})
-    assert of("backend", found) == [
-        "note    backend: answers, and our tables are missing; serve creates them at its start, if this user may"
-    ]
+    assert of("backend", found) == [MISSING]
     for url in (empty_postgresql_url, mariadb_url):
         (line,) = of("durability", said({**NOWHERE, "backend": url})[0])
         assert "a revocation survives a crash" in line or "a revocation may be lost" in line

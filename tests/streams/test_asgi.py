@@ -489,7 +489,8 @@ def test_a_stream_is_cut_once_and_nothing_is_asked_about_it_any_more(kind: str) 
     played(story)
 
 
-def test_an_application_that_polls_for_the_disconnect_gets_it() -> None:
+@pytest.mark.parametrize("listens_first", [False, True], ids=["alone", "beside one that listens"])
+def test_an_application_that_polls_for_the_disconnect_gets_it(listens_first: bool) -> None:
     """Starlette's ``request.is_disconnected()`` gives ``receive`` no time to wait."""
     backend, noticed = Many(), list[bool]()
 
@@ -497,6 +498,8 @@ def test_an_application_that_polls_for_the_disconnect_gets_it() -> None:
         request = Request(scope, receive)
         await request.body()
         await send(HEAD)
+        if listens_first:
+            assert (await receive())["type"] == "http.disconnect"
         while not await request.is_disconnected():
             await asyncio.sleep(0.01)
         noticed.append(True)

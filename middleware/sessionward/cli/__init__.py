@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         revoked.error("give USER, or --everybody for all users, and not both")
     try:
         code = run_sidecar(chosen) if chosen.command in COMMANDS else _run(chosen)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a shell can close it
+            sys.stdout.flush()
     except BrokenPipeError:  # the program that reads our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
         return 128 + signal.SIGPIPE

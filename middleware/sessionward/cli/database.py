@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from sessionward.errors import ConfigurationError, SessionwardError, UsageError
@@ -45,6 +46,16 @@ def _opened(database: str) -> SQLBackend | RedisBackend:
     if missing is not None:
         raise ConfigurationError(f"--backend: there is no file {missing!r}")
     return backend
+
+
+@contextmanager
+def told_if_stopped() -> Generator[None]:
+    """Says what may have been done already, if the operator stops a command that revokes, while it waits."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        refuse("stopped. The sessions may be revoked, and workers may accept them for some seconds: run the command again", code=1)
+        raise
 
 
 def refuse(why: str, *, code: int) -> int:

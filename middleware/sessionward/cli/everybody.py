@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
-from sessionward.cli.database import refuse
+from sessionward.cli.database import refuse, told_if_stopped
 from sessionward.cli.named import EndsAll, over_any
 from sessionward.cli.where import told_where
 from sessionward.deadline import sleep_until
@@ -25,12 +24,14 @@ def restored(database: str, *, nothing_lost: bool = False) -> int:
     sign-ins that are under way, and returns when no worker accepts a session of before any more: after 5.5 s where leases are kept,
     whatever lease the backup says. Workers that refuse a PostgreSQL server because commits are missing use it from then on.
     """
-    return told_where(database, lambda: over_any(database, _nothing_lost if nothing_lost else _restored))
+    with told_if_stopped():
+        return told_where(database, lambda: over_any(database, _nothing_lost if nothing_lost else _restored))
 
 
 def revoke_everybody(database: str) -> int:
     """Revokes all sessions of all users, as :func:`restored` does."""
-    return told_where(database, lambda: over_any(database, _everybody))
+    with told_if_stopped():
+        return told_where(database, lambda: over_any(database, _everybody))
 
 
 def _restored(backend: EndsAll) -> int:
@@ -65,8 +66,4 @@ def _everybody(backend: EndsAll) -> int:
 
 def _wait(lease: float) -> None:
     """Waits, from a commit on, until no worker trusts what it read before."""
-    try:
-        sleep_until(clock() + WAITED * lease)
-    except (KeyboardInterrupt, SystemExit):
-        print("sessionward: all sessions are revoked. Stopped while workers may still accept some: run the command again.", file=sys.stderr)
-        raise
+    sleep_until(clock() + WAITED * lease)

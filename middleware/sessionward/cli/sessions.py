@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sessionward.cli.database import over, refuse
+from sessionward.cli.database import over, refuse, told_if_stopped
 from sessionward.session.session import Session, SessionList, user_key
 
 
@@ -24,9 +24,10 @@ def revoke(database: str, user: str, session: UUID | None) -> int:
     With ID they need not. With --everybody, all sessions of all users are revoked. The command returns when no worker accepts these
     sessions any more, as long as a lease lasts.
     """
-    if session is None:
-        return over(database, lambda backend: _count(backend.revoke_all(user_key(user))))
-    return over(database, lambda backend: _one(was_live=backend.revoke(user_key(user), session)))
+    with told_if_stopped():
+        if session is None:
+            return over(database, lambda backend: _count(backend.revoke_all(user_key(user))))
+        return over(database, lambda backend: _one(was_live=backend.revoke(user_key(user), session)))
 
 
 def _list(user: str, found: SessionList) -> int:

@@ -103,15 +103,20 @@ class Mode(Generic[C]):
         ``location``: where the request went, if the mode keeps it.
         """
 
-    def judge_cookie(self, own: OwnCredential, found: Fields, fields: Fields | None, source: CredentialSource) -> Flow[Fields | None]:
+    def judge_cookie(
+        self, own: OwnCredential, found: Fields, fields: Fields | None, reading: Credential | Unproven, source: CredentialSource
+    ) -> Flow[Fields | None]:
         """Judges our cookie beside a header that has decided. Without a live session the application does not get it (CONTRACT.md 4).
 
         ``found``: the fields of the request. ``fields``: those that replace them, or None. Returns what replaces them now.
+        ``reading``, ``source``: what has decided.
         """
         if source is not CredentialSource.HEADER:
             return fields
         beside, _ = own.read([field for field in found if field[0] == b"cookie"])
-        if beside is Unproven.NONE or (isinstance(beside, Credential) and (yield from self.find(beside)) is not None):
+        if beside is Unproven.NONE or (
+            isinstance(beside, Credential) and (beside == reading or (yield from self.find(beside)) is not None)
+        ):
             return fields
         kept = found if fields is None else fields
         return [part for field in kept for part in (own.strip([field]) if field[0] == b"cookie" else [field])]

@@ -51,11 +51,11 @@ class Own(Mode[Context]):
             session = yield from self.find(reading)
             if session is not None:
                 context.session, context.credential = session, reading
-                return (yield from self.judge_cookie(self.own, context.found, None, source))
+                return (yield from self.judge_cookie(self.own, context.found, None, reading, source))
         elif reading is _AMBIGUOUS:
             return refusal(Problem.AMBIGUOUS, context.request, self.settings)
         elif reading is not _INVALID:  # no credential, or a token that does not have our form
-            return (yield from self.judge_cookie(self.own, context.found, None, source))
+            return (yield from self.judge_cookie(self.own, context.found, None, reading, source))
         else:
             context.warning = self.own.unsigned()
         if self.settings.on_invalid == "reject":

@@ -35,8 +35,8 @@ class ASGIStream:
     """
 
     is_cut = False
-    _has_told = False
-    """Whether the application has got the disconnect."""
+    _waits = True
+    """Whether ``receive`` after the cut waits for a turn of the event loop: each second call does, since a poll cannot wait."""
     _reader: Task[Any] | None = None
     _interrupts = False
     _cancelled = 0
@@ -69,8 +69,9 @@ class ASGIStream:
     async def receive(self) -> Message:
         """Implements ``receive`` for the application. There is never a second call of the server's while one waits."""
         if self.is_cut:
-            if self._has_told:
-                await asyncio.sleep(0)  # an application that ignores the disconnect would hold the loop
+            self._waits = not self._waits
+            if self._waits:  # an application that ignores the disconnect would hold the loop
+                await asyncio.sleep(0)
             return self._disconnect()
         task = self._reader = asyncio.current_task(self._loop)
         assert task is not None
@@ -133,7 +134,6 @@ class ASGIStream:
         return count > 0
 
     def _disconnect(self) -> Message:
-        self._has_told = True
         return {"type": "websocket.disconnect", "code": self._code(), "reason": ""} if self._is_socket else {"type": "http.disconnect"}
 
     def _code(self) -> int:

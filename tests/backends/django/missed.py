@@ -81,6 +81,37 @@ def case_p1_after_the_filling_was_stopped_the_next_one_begins_anew() -> None:
     assert [whom(key) for key in (own, lost)] == ["nobody", "nobody"]
 
 
+def case_p1_another_run_does_not_forget_for_the_first_one_what_it_has_missed() -> None:
+    """The log asks for it, while the first one is still at work."""
+    ann = crowd()
+    own, lost = sign_in(ann), list[str]()
+
+    def stop(_: int) -> None:
+        raise StopError
+
+    def progress(_: int) -> None:
+        if not lost:
+            lost.append(missed(ann, before=State.objects.get(name="walked").value))
+            refused(lambda: fill(store_of(), batch=2, progress=stop), StopError)
+
+    assert "not complete" in refused(lambda: fill(store_of(), batch=5, progress=progress))
+    assert delete(own) == (200, 1)
+    assert whom(lost[0]) == "nobody"
+    assert fill(store_of(), batch=5, progress=lambda _: None) <= 10
+    assert backend(scan_limit=0).revoke_all(ann) == 1
+
+
+def case_a_run_that_was_stopped_after_a_miss_goes_on_where_it_was() -> None:
+    crowd()
+    mark_incomplete(store_of())
+
+    def stop(_: int) -> None:
+        raise StopError
+
+    refused(lambda: fill(store_of(), batch=5, progress=stop), StopError)
+    assert fill(store_of(), batch=5, progress=lambda _: None) == 4
+
+
 def case_that_it_is_complete_can_be_taken_back_while_it_is_filled() -> None:
     ann = crowd()
     own, other = sign_in(ann), sign_in(ann)

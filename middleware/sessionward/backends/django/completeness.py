@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,8 +21,12 @@ from sessionward.backends.django.tables import State, ensure
 COMPLETE: Final = "complete"
 WALKED: Final = "walked"
 MISSED: Final = "missed"
-"""The index lacks a session, so it is not complete, whatever else it says, until ``sessionward index`` has read all anew."""
+"""The index lacks a session, so it is not complete, whatever else it says, until ``sessionward index`` has read all anew.
 
+Each time has a value of its own.
+"""
+BEGAN: Final = "began"
+"""The value of ``MISSED`` when the reading began that ``WALKED`` is about."""
 
 atomic: Any = transaction.atomic
 
@@ -42,7 +47,7 @@ def mark_missed(using: str) -> None:
     """Marks that the index lacks a session. What is filling it at the moment has to begin anew."""
     states = State.objects.using(using)
     with atomic(using=using):
-        states.update_or_create(name=MISSED, defaults={"value": timezone.now().isoformat()})
+        states.update_or_create(name=MISSED, defaults={"value": uuid4().hex})
         states.filter(name__in=[COMPLETE, WALKED]).delete()
 
 

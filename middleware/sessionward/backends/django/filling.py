@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from sessionward.backends.django.completeness import COMPLETE, MISSED, WALKED, mark_complete
+from sessionward.backends.django.completeness import BEGAN, COMPLETE, MISSED, WALKED, mark_complete
 from sessionward.backends.django.index import write
 from sessionward.backends.django.key_value import KeyValueStore
 from sessionward.backends.django.store import TableStore
@@ -34,7 +34,9 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
     states = State.objects.using(using)
     with atomic(using=using):
         states.filter(name=COMPLETE).delete()
-        if states.filter(name=MISSED).delete()[0]:  # it may lie behind the place where the last run has stopped
+        missed = _value(using, MISSED)
+        if _value(using, BEGAN) != missed:  # what was missed may lie behind the place where the last run has stopped
+            states.update_or_create(name=BEGAN, defaults={"value": missed})
             states.filter(name=WALKED).delete()
     add_lock(using, EVERYBODY)
     last = states.filter(name=WALKED).first()
@@ -46,13 +48,20 @@ def fill(store: TableStore | KeyValueStore, *, batch: int, progress: Callable[[i
             if _counts_only_noted(store):
                 break
             write(using, page.named)
-            states.update_or_create(name=WALKED, defaults={"value": after})
+            if _value(using, BEGAN) == missed:  # else another run has begun anew since
+                states.update_or_create(name=WALKED, defaults={"value": after})
         total += page.looked_at
         progress(page.looked_at)
+    states.filter(name=MISSED, value=missed).delete()  # that of before; what has come since then stays
     mark_complete(store)
     if states.filter(name=MISSED).exists():
         raise BackendUnavailable("a session could not be noted meanwhile, so the index is not complete; run it again")
     return total
+
+
+def _value(using: str, name: str) -> str:
+    """Returns the value of a state, or an empty string."""
+    return str(State.objects.using(using).filter(name=name).values_list("value", flat=True).first() or "")
 
 
 def _counts_only_noted(store: TableStore | KeyValueStore) -> bool:

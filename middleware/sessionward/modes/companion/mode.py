@@ -102,7 +102,7 @@ class Companion(Mode[CompanionContext]):
             self._recalled.remember(context, source)
         if context.companion is None and (isinstance(reading, Credential) or reading is Unproven.INVALID):
             return self._rules.own.strip(context.found if fields is None else fields)
-        return (yield from self.judge_cookie(self._rules.own, context.found, fields, source))
+        return (yield from self.judge_cookie(self._rules.own, context.found, fields, reading, source))
 
     def exempt(self, context: CompanionContext) -> Fields | None:
         fields = take_all(self._rules, context)
