@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -374,6 +375,14 @@ def test_a_reader_of_what_a_sidecar_prints_that_leaves_is_no_error(command: list
         done.stdout.close()
         _, said = done.communicate(timeout=60)
     assert (done.returncode, b"Traceback" in said) == (141, False)
+
+
+def test_a_command_whose_output_a_shell_has_closed_is_no_error(sqlite_url: str, backend: SQLBackend) -> None:
+    backend.login(new_session("ann", new_token()))
+    script = f"'{sys.executable}' -m sessionward revoke --backend '{sqlite_url}' ann >&-"
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(backend.list("ann")) == 0
 
 
 def test_a_user_without_sessions_has_none(sqlite_url: str, backend: SQLBackend) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 from uuid import UUID
 
 from sessionward import __version__
@@ -85,12 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{chosen.command} does not know {' '.join(unknown)}; see sessionward {chosen.command} --help")
     if chosen.command == "revoke" and chosen.everybody is (chosen.user is not None):
         revoked.error("give USER, or --everybody for all users, and not both")
+    output: TextIO | None = sys.stdout  # None where a shell has closed it
     try:
         code = run_sidecar(chosen) if chosen.command in COMMANDS else _run(chosen)
-        if sys.stdout is not None:  # a shell can close it
-            sys.stdout.flush()
+        if output is not None:
+            output.flush()
     except BrokenPipeError:  # the program that reads our output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush does not fail
+        if output is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # so that Python's last flush does not fail
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
