@@ -7,8 +7,8 @@ from typing import Final
 from sessionward.errors import Mistakes, UsageError
 from sessionward.settings import MAX_TIMEOUT, seconds
 
-MAX_AGE: Final = 100 * 365.25 * 86_400.0
-"""Seconds. Further back a calendar may not go."""
+MAX_AGE: Final = 1000 * 365.25 * 86_400.0
+"""Seconds. The calendar of MariaDB begins with the year 1000."""
 
 
 def checked(timeout: object, pool_size: object) -> tuple[float, int]:
@@ -39,5 +39,5 @@ def purgeable_age(older_than: object) -> float:
     except TypeError as wrong:
         raise UsageError(f"older_than {wrong}") from None
     if not 0 <= age <= MAX_AGE:  # nan is neither
-        raise UsageError("older_than must be at least 0 seconds and at most 100 years")
+        raise UsageError("older_than must be at least 0 seconds and at most 1000 years")
     return age
