@@ -62,17 +62,3 @@ def test_what_is_due_is_called_and_what_was_cancelled_is_not() -> None:
     assert done.wait(10.0)
     assert called == ["due"]
     assert dog.cancel(late_key)
-
-
-def test_where_no_thread_starts_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    dog, done = Watchdog(), threading.Event()
-
-    def refuses(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dog, "_start", refuses)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            dog.watch(monotonic(), done.set)
-    dog.watch(monotonic() + 60.0, lambda: None)
-    assert done.wait(10.0)

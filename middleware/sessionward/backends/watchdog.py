@@ -55,9 +55,10 @@ class Watchdog:
         with self._lock:
             self._next = key = self._next + 1
             self._entries[key] = (at, call)
-            is_first, self._is_running = not self._is_running, True
+            is_first = not self._is_running
             if is_first:
-                self._begin()
+                self._start(self._run, ())
+                self._is_running = True
             elif at < self._wakes_at:
                 self._wakes_at = at
                 self._ring()
@@ -69,13 +70,6 @@ class Watchdog:
         """Cancels a call. Returns whether it had not begun. Waits for a call that is under way."""
         with self._lock:
             return self._entries.pop(key, None) is not None
-
-    def _begin(self) -> None:
-        try:
-            self._start(self._run, ())
-        except BaseException:  # no thread can be started: the next call tries again
-            self._is_running = False
-            raise
 
     def _ring(self) -> None:
         if self._bell.locked():

@@ -96,8 +96,6 @@ class ASGIStream:
 
     def cut(self) -> None:
         """Ends the stream."""
-        if self.is_cut:
-            return
         self.is_cut, loop = True, self._loop
         if self._is_socket:
             self._closing = loop.create_task(self._close())

@@ -43,6 +43,7 @@ FIRM: Final = (
     "everybody",
     "restored",
 )
+LISTED: Final = ("ending", "api", "races", "late", "listed", "rotated", "renewed", "everybody", "emptied", "filled")
 LATE: Final = ("ending", "api", "races", "late", "half", "noted", "rotated", "renewed", "everybody", "emptied", "restored")
 
 SITES: Final[Mapping[str, Site]] = {
@@ -84,42 +85,9 @@ SITES: Final[Mapping[str, Site]] = {
         cache="redis",
     ),
     "cache on django-redis": Site(
-        claims=(
-            "ending",
-            "api",
-            "races",
-            "late",
-            "listed",
-            "cache_down",
-            "rotated",
-            "renewed",
-            "streamed",
-            "everybody",
-            "emptied",
-            "filled",
-        ),
-        database="postgresql",
-        engine=f"{CORE}.cache",
-        cache="django-redis",
+        claims=(*LISTED, "cache_down", "streamed"), database="postgresql", engine=f"{CORE}.cache", cache="django-redis"
     ),
-    "file": Site(
-        claims=(
-            "ending",
-            "api",
-            "races",
-            "late",
-            "listed",
-            "files",
-            "rotated",
-            "renewed",
-            "forgotten",
-            "everybody",
-            "emptied",
-            "restored",
-            "filled",
-        ),
-        engine=f"{CORE}.file",
-    ),
+    "file": Site(claims=(*LISTED, "files", "forgotten", "restored"), engine=f"{CORE}.file"),
     "allauth usersessions": Site(claims=("ending", "api", "allauth"), apps=("allauth", "allauth.account", "allauth.usersessions")),
     "allauth usersessions, cache on Redis": Site(
         claims=("ending", "api", "late", "allauth"),
