@@ -115,7 +115,7 @@ def _checked(dialect: Dialect, row: Sequence[Any] | None) -> Checked:
 
 def _session(dialect: Dialect, row: tuple[Any, ...]) -> Session:
     """Returns the session of a row: the one that was made of it before, if the row has not changed since then."""
-    key, rest = (dialect.name, row[0]), row[1:]  # to compare the id again would cost as much as all the rest
+    key, rest = (dialect.name, row[0]), row[1:]  # the id is equal by then, and a UUID is compared by Python code
     known = _MADE.get(key)
     if known is not None and known[0] == rest:
         return known[1]
