@@ -8,10 +8,11 @@ cycle to the garbage collector.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
+
+from sessionward.settings.paths import UNCLEAR
 
 Mapping = MutableMapping[str, Any]
 Fields = Sequence[tuple[bytes, bytes]]
@@ -205,16 +206,12 @@ def is_exempt(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
 
     A path that another server could read as another path is never exempt.
     """
-    return path.startswith(prefixes) and _UNCLEAR.search(path) is None if prefixes else False
+    return path.startswith(prefixes) and UNCLEAR.search(path) is None if prefixes else False
 
 
 def may_be_below(path: bytes, prefixes: tuple[bytes, ...]) -> bool:
     """Returns whether a raw path has one of these decoded prefixes, in any spelling that a server could read so."""
-    return unquote_to_bytes(path).startswith(prefixes) or _UNCLEAR.search(path) is not None
-
-
-_UNCLEAR = re.compile(rb"//|[\x00-\x1f\x7f\\;#]|/\.\.?(?:/|\Z)|%(?:2e|2f|5c|00)", re.IGNORECASE)
-"""Empty segments, dot segments, bytes that some servers decode before they split a path, and those at which some cut it."""
+    return unquote_to_bytes(path).startswith(prefixes) or UNCLEAR.search(path) is not None
 
 
 def underscored(names: Iterable[bytes]) -> frozenset[bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sessionward.settings.limits import limit_mistakes, sign_in_mistakes
 from sessionward.settings.page import Page
+from sessionward.settings.paths import UNCLEAR
 from sessionward.settings.values import is_text
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PATH: Final = re.compile(r"(/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
-_NEVER_EXEMPT: Final = re.compile(r"//|[\x00-\x1f\x7f\\;#]|/\.\.?/|%(?:2e|2f|5c|00)", re.IGNORECASE)
-"""As ``request.is_exempt`` has it (CONTRACT.md 4)."""
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80")
 
 
@@ -120,7 +119,7 @@ def _exempt_mistakes(s: Settings) -> Iterator[str]:
     for prefix in s.exempt_paths:
         if not prefix.startswith("/") or prefix == "/":
             yield f"exempt_paths: {prefix!r} is not a path prefix such as '/static/'"
-        elif _NEVER_EXEMPT.search(prefix):
+        elif UNCLEAR.search(f"{prefix}x".encode()):  # no path with this prefix is clear, whatever follows
             yield f"exempt_paths: {prefix!r} is a path that servers do not read alike, so it would never be exempt"
         elif s.path.startswith(prefix):
             yield f"exempt_paths: {prefix!r} contains the path {s.path!r} itself; choose a longer prefix"
