@@ -30,12 +30,12 @@ def noting_fails() -> Iterator[None]:
         yield
 
 
-def missed(user: str, *, before: str = "g") -> str:
-    """A session that nobody noted, whose key is less than ``before``."""
+def missed(user: str, *, before: str = "g", behind: str = "") -> str:
+    """A session that nobody noted, whose key is less than ``before``, and more than ``behind``."""
     while True:
         with noting_fails():
             key = sign_in(user, through=bare)
-        if key < before:
+        if behind < key < before:
             return key
         rows().filter(session_key=key).delete()
 
@@ -99,6 +99,27 @@ def case_p1_another_run_does_not_forget_for_the_first_one_what_it_has_missed() -
     assert whom(lost[0]) == "nobody"
     assert fill(store_of(), batch=5, progress=lambda _: None) <= 10
     assert backend(scan_limit=0).revoke_all(ann) == 1
+
+
+def case_p1_a_run_of_before_a_miss_does_not_say_where_a_later_one_goes_on() -> None:
+    """Both are stopped, the former further on: the third one would not read what was missed behind that place."""
+    ann = crowd()
+    own, lost = sign_in(ann), list[str]()
+
+    def stop(_: int) -> None:
+        raise StopError
+
+    def progress(_: int) -> None:
+        if lost:
+            raise StopError
+        least = str(rows().order_by("session_key").values_list("session_key", flat=True).first())
+        lost.append(missed(ann, before=State.objects.get(name="walked").value, behind=least))
+        refused(lambda: fill(store_of(), batch=1, progress=stop), StopError)
+
+    refused(lambda: fill(store_of(), batch=5, progress=progress), StopError)
+    fill(store_of(), batch=5, progress=lambda _: None)
+    assert backend(scan_limit=0).revoke_all(ann) == 2
+    assert [whom(key) for key in (own, lost[0])] == ["nobody", "nobody"]
 
 
 def case_a_run_that_was_stopped_after_a_miss_goes_on_where_it_was() -> None:
